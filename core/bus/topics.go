@@ -1,0 +1,149 @@
+package bus
+
+import (
+	"crypto/ed25519"
+	"time"
+
+	"github.com/parley-chat/parley/protocol/directorypb"
+	"github.com/parley-chat/parley/protocol/packet"
+)
+
+// The topics. Who publishes, who listens:
+var (
+	// LinkUp and LinkDown: conn -> chatlog, roster, control, host.
+	LinkUp   = Topic[Link]{"link.up"}
+	LinkDown = Topic[Link]{"link.down"}
+
+	// PacketReceived: conn -> chatlog (and roster, for the core's own types).
+	PacketReceived = Topic[Received]{"packet.received"}
+	// SyncReceived: vectors, wants, refusals, registers; conn -> chatlog.
+	SyncReceived = Topic[SyncFrame]{"sync.received"}
+
+	// EntryAppended: entries of this account's own logs were committed;
+	// host -> chatlog.
+	EntryAppended = Topic[packet.ChatID]{"entry.appended"}
+
+	// DirectoryChanged: the session with the directory; directory -> control, roster.
+	DirectoryChanged = Topic[DirectoryState]{"directory.changed"}
+	// PresenceChanged: a contact's presence; directory -> roster, conn, host.
+	PresenceChanged = Topic[Presence]{"presence.changed"}
+	// DirectoryDelivered: a signed packet by way of the directory;
+	// directory -> roster.
+	DirectoryDelivered = Topic[*directorypb.Delivered]{"directory.delivered"}
+
+	// ContactChanged and ChatChanged: roster, host, chatlog -> control.
+	ContactChanged = Topic[ContactChange]{"contact.changed"}
+	ChatChanged    = Topic[ChatChange]{"chat.changed"}
+	// Messages: host, chatlog -> control. The message is read from the store.
+	MessageAdded   = Topic[MessageRef]{"message.added"}
+	MessageChanged = Topic[MessageRef]{"message.changed"}
+	MessageRemoved = Topic[MessageRef]{"message.removed"}
+
+	// PluginChanged: state of a plugin; host -> control.
+	PluginChanged = Topic[string]{"plugin.changed"}
+	// PluginPublished: an event of a plugin's; host -> control.
+	PluginPublished = Topic[PluginEvent]{"plugin.published"}
+	// Noticed: what a person should know; anyone -> control.
+	Noticed = Topic[Notice]{"notice"}
+	// SettingsChanged: name of the plugin, or empty for the core; control -> host and others.
+	SettingsChanged = Topic[string]{"settings.changed"}
+)
+
+// PacketStored is the topic "packet.<type>": packets of that type wait to be
+// handled; chatlog -> host.
+func PacketStored(t packet.Type) Topic[Stored] {
+	return Topic[Stored]{"packet." + string(t)}
+}
+
+// Link is a control link to one device of a peer.
+type Link struct {
+	ID     uint64 // unique in this process
+	User   packet.UserID
+	Device packet.DeviceID
+	Key    ed25519.PublicKey // the peer's, proved by TLS
+	Path   string            // "loopback", "lan", "direct" or "relay"
+	Remote string            // "host:port"
+	Since  time.Time
+}
+
+// Received is a packet as it came over a link: well-formed, and nothing else is
+// known of it.
+type Received struct {
+	Link   Link
+	Packet *packet.Packet
+	// Release gives the link its credit back; called once the packet is
+	// committed or dropped, at least once.
+	Release func()
+}
+
+// SyncFrame is a *packet.Vectors, *packet.Want, *packet.Refusals or
+// *packet.Registers as it came over a link.
+type SyncFrame struct {
+	Link    Link
+	Frame   packet.Frame
+	Release func() // as in Received
+}
+
+// Stored wakes who handles a type. An EPHEMERAL packet comes along; of entries
+// the log is the truth.
+type Stored struct {
+	Chat      packet.ChatID
+	Ephemeral *packet.Packet
+}
+
+// DirectoryState is the state of the session with the directory.
+type DirectoryState struct {
+	Connected bool
+	Observed  string // this host's address as the directory sees it
+	Err       error  // why not connected
+}
+
+// Endpoint is where a device listens.
+type Endpoint struct {
+	Host string // IP address
+	Port uint16
+}
+
+// Presence is a contact's.
+type Presence struct {
+	User        packet.UserID
+	Online      bool
+	Endpoints   []Endpoint
+	Keys        []ed25519.PublicKey // of its devices, as the directory says
+	DisplayName string
+	Avatar      []byte
+}
+
+// ContactChange says that a contact changed or is gone.
+type ContactChange struct {
+	User    packet.UserID
+	Removed bool
+}
+
+// ChatChange says that a chat changed or is gone.
+type ChatChange struct {
+	Chat    packet.ChatID
+	Removed bool
+}
+
+// MessageRef names a message.
+type MessageRef struct {
+	Chat packet.ChatID
+	ID   packet.PacketID
+}
+
+// PluginEvent is something a plugin tells front ends; it is not kept.
+type PluginEvent struct {
+	Plugin string
+	Name   string
+	Chat   packet.ChatID
+	User   packet.UserID
+	Data   []byte
+}
+
+// Notice is what a person should know.
+type Notice struct {
+	Level   string // "info", "warning" or "error"
+	Subject string // "plugin:text", "contact:bob", "directory", "disk"
+	Text    string
+}

@@ -1,0 +1,23 @@
+package packet
+
+// Limits of the native protocol. A peer that exceeds one broke the protocol.
+const (
+	// Version of the peer protocol.
+	Version = 1
+
+	MaxFrame         = 1 << 20   // bytes of one frame, without its length
+	MaxHello         = 4 << 10   // bytes of the first frame
+	MaxHeader        = 4 << 10   // bytes of an encoded header
+	MaxContent       = 512 << 10 // bytes of a packet's content
+	MaxRegisterBody  = 2 << 10   // bytes of an encoded register body
+	MaxRegisterValue = 1 << 10   // bytes of a register's value
+	MaxRanges        = 64        // ranges of one log in a vector or a want
+	MaxReason        = 200       // bytes of a sentence for people
+	MaxFeatures      = 32        // features in a Hello, of at most MaxFeature bytes
+	MaxFeature       = 32        // bytes of a feature's name
+	MaxAgent         = 64        // bytes of a program's name and version
+
+	MaxUserID = 64 // bytes of a user id
+	MaxChatID = 2*MaxUserID + 1
+	MaxType   = 64 // bytes of a packet type or register name
+)

@@ -1,0 +1,233 @@
+package packet
+
+import (
+	"crypto/ed25519"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/zeebo/blake3"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/parley-chat/parley/protocol/packet/peerpb"
+)
+
+// Delivery is how hard a packet is tried.
+type Delivery uint8
+
+// The two ways of delivery; see peerpb.Delivery.
+const (
+	Reliable  = Delivery(peerpb.Delivery_DELIVERY_RELIABLE)
+	Ephemeral = Delivery(peerpb.Delivery_DELIVERY_EPHEMERAL)
+)
+
+// Hash is a BLAKE3-256 hash.
+type Hash [32]byte
+
+// HashOf hashes content.
+func HashOf(content []byte) Hash { return blake3.Sum256(content) }
+
+// Log names one append-only log: what one device of one author wrote into one
+// chat since Epoch.
+type Log struct {
+	Chat   ChatID
+	Device DeviceID
+	Epoch  uint64 // Unix microseconds at which the log was begun
+}
+
+// EntryKey names one entry of a log.
+type EntryKey struct {
+	Log
+	Number uint64 // 1, 2, 3...
+}
+
+func (k EntryKey) String() string {
+	return fmt.Sprintf("%s/%s/%d/%d", k.Chat, k.Device, k.Epoch, k.Number)
+}
+
+// Header is the preamble of a packet. See peerpb.Header for each field.
+type Header struct {
+	ID          PacketID
+	Chat        ChatID
+	Type        Type
+	Author      UserID
+	Device      DeviceID
+	Epoch       uint64
+	Number      uint64
+	Depth       uint64
+	Membership  uint64
+	SentAt      int64 // Unix microseconds by the author's clock
+	Delivery    Delivery
+	ContentHash Hash
+}
+
+// Key names the entry a RELIABLE packet is.
+func (h *Header) Key() EntryKey {
+	return EntryKey{Log{h.Chat, h.Device, h.Epoch}, h.Number}
+}
+
+// Time is the author's wall clock.
+func (h *Header) Time() time.Time { return time.UnixMicro(h.SentAt) }
+
+// OrderKey is a place in a chat's order. Keys compare bytewise.
+//
+//	depth 8 B BE | sent_at 8 B BE | device 20 B | epoch 8 B BE | number 8 B BE
+type OrderKey [52]byte
+
+// Order is the packet's place in its chat.
+func (h *Header) Order() OrderKey {
+	var k OrderKey
+	binary.BigEndian.PutUint64(k[0:], h.Depth)
+	binary.BigEndian.PutUint64(k[8:], uint64(max(h.SentAt, 0)))
+	copy(k[16:], h.Device[:])
+	binary.BigEndian.PutUint64(k[36:], h.Epoch)
+	binary.BigEndian.PutUint64(k[44:], h.Number)
+	return k
+}
+
+// maxCounter bounds epochs, numbers and depths: they are stored as signed
+// 64-bit integers, and a hostile author must not push a depth to where the next
+// one overflows.
+const maxCounter = 1 << 62
+
+// NextDepth is the depth of an entry whose author has seen depth. It stops at
+// the highest one allowed, where the order goes on by the authors' clocks, so
+// that a hostile member who jumps there breaks nothing.
+func NextDepth(seen uint64) uint64 { return min(seen+1, maxCounter) }
+
+func (h *Header) validate() error {
+	if h.ID.IsZero() {
+		return fmt.Errorf("header without id: %w", ErrMalformed)
+	}
+	if _, err := ParseChatID(string(h.Chat)); err != nil {
+		return err
+	}
+	if _, err := ParseType(string(h.Type)); err != nil {
+		return err
+	}
+	if _, err := ParseUserID(string(h.Author)); err != nil {
+		return err
+	}
+	if h.SentAt < 0 || h.SentAt > maxCounter || h.Depth > maxCounter || h.Membership > maxCounter {
+		return fmt.Errorf("header of %s with a counter out of range: %w", h.ID, ErrMalformed)
+	}
+	switch h.Delivery {
+	case Reliable:
+		if h.Number == 0 || h.Epoch == 0 || h.Depth == 0 || h.Number > maxCounter || h.Epoch > maxCounter {
+			return fmt.Errorf("reliable packet %s without a place in a log: %w", h.ID, ErrMalformed)
+		}
+	case Ephemeral:
+		if h.Number != 0 || h.Epoch != 0 {
+			return fmt.Errorf("ephemeral packet %s with a place in a log: %w", h.ID, ErrMalformed)
+		}
+	default:
+		return fmt.Errorf("packet %s with delivery %d: %w", h.ID, h.Delivery, ErrMalformed)
+	}
+	return nil
+}
+
+// Packet is one packet as it travels. Raw and Signature are kept as they came,
+// because the signature is over these bytes. A Packet is not changed once made.
+type Packet struct {
+	Header    Header
+	Raw       []byte // the encoded header
+	Signature []byte // 64 bytes, or empty
+	Content   []byte // empty too when the content was deleted
+}
+
+const packetContext = "parley packet v1\x00"
+
+// Signer signs with the device key; ed25519.PrivateKey.Sign of package identity.
+type Signer func(message []byte) []byte
+
+// Seal makes a packet of h and content: it fills in the content hash, checks
+// everything a receiver would, and signs. A nil sign leaves it unsigned.
+func Seal(h Header, content []byte, sign Signer) (Packet, error) {
+	if len(content) > MaxContent {
+		return Packet{}, fmt.Errorf("content of %d bytes, at most %d can be sent: %w", len(content), MaxContent, ErrTooLarge)
+	}
+	h.ContentHash = HashOf(content)
+	if err := h.validate(); err != nil {
+		return Packet{}, err
+	}
+	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(&peerpb.Header{
+		Id: h.ID[:], Chat: string(h.Chat), Type: string(h.Type), Author: string(h.Author), Device: h.Device[:],
+		Epoch: h.Epoch, Number: h.Number, Depth: h.Depth, Membership: h.Membership, SentAt: h.SentAt,
+		Delivery: peerpb.Delivery(h.Delivery), ContentHash: h.ContentHash[:],
+	})
+	if err != nil {
+		return Packet{}, fmt.Errorf("encode header of %s: %w", h.ID, err)
+	}
+	p := Packet{Header: h, Raw: raw, Content: content}
+	if sign != nil {
+		p.Signature = sign(append([]byte(packetContext), raw...))
+	}
+	return p, nil
+}
+
+// Open reads a packet from its three parts. It checks form and bounds, and not
+// who signed (Verify) nor what is in it (CheckContent). The slices are kept.
+func Open(raw, signature, content []byte) (Packet, error) {
+	if len(raw) > MaxHeader || len(content) > MaxContent {
+		return Packet{}, fmt.Errorf("packet with a header of %d and a content of %d bytes: %w", len(raw), len(content), ErrTooLarge)
+	}
+	if len(signature) != 0 && len(signature) != ed25519.SignatureSize {
+		return Packet{}, fmt.Errorf("signature of %d bytes: %w", len(signature), ErrMalformed)
+	}
+	var pb peerpb.Header
+	if err := proto.Unmarshal(raw, &pb); err != nil {
+		return Packet{}, fmt.Errorf("packet header: %w: %w", ErrMalformed, err)
+	}
+	if len(pb.Id) != len(PacketID{}) || len(pb.Device) != len(DeviceID{}) || len(pb.ContentHash) != len(Hash{}) ||
+		pb.Delivery < 0 || pb.Delivery > 255 {
+		return Packet{}, fmt.Errorf("packet header with ids of wrong length: %w", ErrMalformed)
+	}
+	h := Header{
+		ID: PacketID(pb.Id), Chat: ChatID(pb.Chat), Type: Type(pb.Type), Author: UserID(pb.Author),
+		Device: DeviceID(pb.Device), Epoch: pb.Epoch, Number: pb.Number, Depth: pb.Depth,
+		Membership: pb.Membership, SentAt: pb.SentAt, Delivery: Delivery(pb.Delivery), ContentHash: Hash(pb.ContentHash),
+	}
+	if err := h.validate(); err != nil {
+		return Packet{}, err
+	}
+	return Packet{Header: h, Raw: raw, Signature: signature, Content: content}, nil
+}
+
+// Verify checks that key, which must be the author's device key, signed the
+// packet.
+func (p *Packet) Verify(key ed25519.PublicKey) error {
+	if len(key) != ed25519.PublicKeySize || DeviceIDOf(key) != p.Header.Device ||
+		!ed25519.Verify(key, append([]byte(packetContext), p.Raw...), p.Signature) {
+		return fmt.Errorf("packet %s of %s: %w", p.Header.ID, p.Header.Author, ErrSignature)
+	}
+	return nil
+}
+
+// CheckContent checks that the content is the one the author wrote.
+func (p *Packet) CheckContent() error {
+	if HashOf(p.Content) != p.Header.ContentHash {
+		return fmt.Errorf("packet %s of %s: %w", p.Header.ID, p.Header.Author, ErrContent)
+	}
+	return nil
+}
+
+// Marshal gives the encoded peerpb.Packet, as the directory carries it.
+func (p *Packet) Marshal() ([]byte, error) {
+	return proto.Marshal(p.proto())
+}
+
+// Unmarshal reads what Marshal wrote.
+func Unmarshal(b []byte) (Packet, error) {
+	if len(b) > MaxFrame {
+		return Packet{}, fmt.Errorf("packet of %d bytes: %w", len(b), ErrTooLarge)
+	}
+	var pb peerpb.Packet
+	if err := proto.Unmarshal(b, &pb); err != nil {
+		return Packet{}, fmt.Errorf("packet: %w: %w", ErrMalformed, err)
+	}
+	return Open(pb.Header, pb.Signature, pb.Content)
+}
+
+func (p *Packet) proto() *peerpb.Packet {
+	return &peerpb.Packet{Header: p.Raw, Signature: p.Signature, Content: p.Content}
+}

@@ -8,7 +8,8 @@
 //     were published, across all topics that feed it.
 //   - Queues are bounded. One that is full loses the event, and its reader is
 //     told so once (ErrLagged) at the place where events are missing; it then
-//     reads the state anew from where the truth is kept.
+//     reads the state anew from where the truth is kept. An event that holds
+//     something of its publisher's is told that it was lost (Dropper).
 //   - Topics are typed: a payload of a wrong type does not compile. All topics
 //     are declared in topics.go.
 //
@@ -20,6 +21,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/asaskevich/EventBus"
@@ -30,6 +32,11 @@ var ErrLagged = errors.New("events were lost: queue was full")
 
 // ErrClosed says that the queue was closed.
 var ErrClosed = errors.New("queue is closed")
+
+// Dropper is implemented by events that must be let go when nobody will read
+// them. Dropped runs inside Publish or Drain: it must be quick, must not use the
+// bus, and may come once for each queue that lost the event.
+type Dropper interface{ Dropped() }
 
 // Topic is a named kind of event with payload T.
 type Topic[T any] struct{ name string }
@@ -50,21 +57,33 @@ func New() *Bus {
 	return &Bus{events: EventBus.New(), topics: map[string]any{}}
 }
 
-// fan is the one handler of a topic: it hands each payload to all feeds.
+// fan is the one handler of a topic: it hands each payload to all feeds, in the
+// order in which they came.
 type fan[T any] struct {
-	mu    sync.Mutex // guards feeds and next; held while they enqueue
-	feeds map[int]func(T)
-	next  int
+	mu    sync.Mutex // guards feeds; held while they enqueue, taken before a queue's
+	feeds []*feed[T]
 }
+
+type feed[T any] struct{ put func(T) }
 
 func (f *fan[T]) handle(v T) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for i := 0; i < f.next; i++ {
-		if feed, ok := f.feeds[i]; ok {
-			feed(v)
-		}
+	for _, feed := range f.feeds {
+		feed.put(v)
 	}
+}
+
+func (f *fan[T]) add(feed *feed[T]) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.feeds = append(f.feeds, feed)
+}
+
+func (f *fan[T]) remove(gone *feed[T]) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.feeds = slices.DeleteFunc(f.feeds, func(feed *feed[T]) bool { return feed == gone })
 }
 
 // Publish hands v to every queue that the topic feeds.
@@ -74,26 +93,16 @@ func Publish[T any](b *Bus, t Topic[T], v T) {
 
 // Feed makes a topic feed a queue until the queue is closed. convert says what
 // the queue gets, and false to leave an event out; it runs inside Publish, so
-// it must be quick and must not publish.
+// it must be quick and must not use the bus.
 func Feed[T, E any](b *Bus, t Topic[T], q *Queue[E], convert func(T) (E, bool)) {
 	f := fanOf(b, t)
-	f.mu.Lock()
-	id := f.next
-	f.next++
-	f.feeds[id] = func(v T) {
+	fd := &feed[T]{put: func(v T) {
 		if e, ok := convert(v); ok {
 			q.put(e)
 		}
-	}
-	f.mu.Unlock()
-	q.onClose(func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		delete(f.feeds, id)
-		for f.next > 0 && f.feeds[f.next-1] == nil {
-			f.next--
-		}
-	})
+	}}
+	f.add(fd)
+	q.onClose(func() { f.remove(fd) })
 }
 
 // Subscribe makes a queue that one topic feeds.
@@ -109,7 +118,7 @@ func fanOf[T any](b *Bus, t Topic[T]) *fan[T] {
 	if f, ok := b.topics[t.name].(*fan[T]); ok {
 		return f
 	}
-	f := &fan[T]{feeds: map[int]func(T){}}
+	f := &fan[T]{}
 	b.topics[t.name] = f
 	// Cannot fail: handle is a function, all that Subscribe asks for.
 	_ = b.events.Subscribe(t.name, f.handle)
@@ -146,20 +155,29 @@ func (q *Queue[E]) onClose(f func()) {
 }
 
 func (q *Queue[E]) put(e E) {
-	q.mu.Lock()
-	switch {
-	case q.closed || q.lagged:
-	case q.n == q.capacity:
-		q.lagged = true
-	default:
-		if q.n == len(q.events) {
-			q.grow()
-		}
-		q.events[(q.head+q.n)%len(q.events)] = e
-		q.n++
+	if q.push(e) {
+		q.signal()
+	} else if d, ok := any(e).(Dropper); ok {
+		d.Dropped()
 	}
-	q.mu.Unlock()
-	q.signal()
+}
+
+func (q *Queue[E]) push(e E) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || q.lagged {
+		return false
+	}
+	if q.n == q.capacity {
+		q.lagged = true
+		return false
+	}
+	if q.n == len(q.events) {
+		q.grow()
+	}
+	q.events[(q.head+q.n)%len(q.events)] = e
+	q.n++
+	return true
 }
 
 func (q *Queue[E]) grow() {
@@ -208,12 +226,12 @@ func (q *Queue[E]) take() (e E, ok bool, err error) {
 		return e, true, nil
 	}
 	switch {
-	case q.closed:
-		q.signal() // for other waiters
-		return e, false, ErrClosed
 	case q.lagged:
 		q.lagged = false
 		return e, false, ErrLagged
+	case q.closed:
+		q.signal() // for other waiters
+		return e, false, ErrClosed
 	}
 	return e, false, nil
 }
@@ -230,8 +248,8 @@ func (q *Queue[E]) pop() (e E, ok bool) {
 	return e, true
 }
 
-// Close detaches the queue from its topics. What is in it can still be read.
-// Idempotent.
+// Close detaches the queue from its topics. What is in it can still be read; a
+// reader that goes without doing so calls Drain. Idempotent.
 func (q *Queue[E]) Close() {
 	q.mu.Lock()
 	detach := q.detach
@@ -241,4 +259,18 @@ func (q *Queue[E]) Close() {
 		f()
 	}
 	q.signal()
+}
+
+// Drain closes the queue and drops what is in it.
+func (q *Queue[E]) Drain() {
+	q.Close()
+	for {
+		e, ok := q.TryNext()
+		if !ok {
+			return
+		}
+		if d, ok := any(e).(Dropper); ok {
+			d.Dropped()
+		}
+	}
 }

@@ -31,6 +31,8 @@ var (
 	// directory -> roster.
 	DirectoryDelivered = Topic[*directorypb.Delivered]{"directory.delivered"}
 
+	// AccountChanged: logged in, logged out, locked or unlocked; core -> control.
+	AccountChanged = Topic[struct{}]{"account.changed"}
 	// ContactChanged and ChatChanged: roster, host, chatlog -> control.
 	ContactChanged = Topic[ContactChange]{"contact.changed"}
 	ChatChanged    = Topic[ChatChange]{"chat.changed"}
@@ -49,10 +51,11 @@ var (
 	SettingsChanged = Topic[string]{"settings.changed"}
 )
 
-// PacketStored is the topic "packet.<type>": packets of that type wait to be
-// handled; chatlog -> host.
+// PacketStored is the topic "packet:<type>": packets of that type wait to be
+// handled; chatlog -> host. The colon keeps the types, which peers choose, apart
+// from the names above: a packet of type "received" is not on "packet.received".
 func PacketStored(t packet.Type) Topic[Stored] {
-	return Topic[Stored]{"packet." + string(t)}
+	return Topic[Stored]{"packet:" + string(t)}
 }
 
 // Link is a control link to one device of a peer.
@@ -76,6 +79,16 @@ type Received struct {
 	Release func()
 }
 
+// Dropped gives the credit back when the queue was full; see Dropper. The author
+// sends again what the vectors say is missing.
+func (r Received) Dropped() { release(r.Release) }
+
+func release(f func()) {
+	if f != nil {
+		f()
+	}
+}
+
 // SyncFrame is a *packet.Vectors, *packet.Want, *packet.Refusals or
 // *packet.Registers as it came over a link.
 type SyncFrame struct {
@@ -83,6 +96,9 @@ type SyncFrame struct {
 	Frame   packet.Frame
 	Release func() // as in Received
 }
+
+// Dropped is as in Received.
+func (f SyncFrame) Dropped() { release(f.Release) }
 
 // Stored wakes who handles a type. An EPHEMERAL packet comes along; of entries
 // the log is the truth.

@@ -2,6 +2,7 @@ package packet
 
 import (
 	"fmt"
+	"regexp"
 
 	"github.com/parley-chat/parley/protocol/packet/peerpb"
 )
@@ -12,7 +13,7 @@ func frameToProto(f Frame) (*peerpb.Frame, error) {
 		return &peerpb.Frame{Body: &peerpb.Frame_Packet{Packet: f.proto()}}, nil
 	case *Hello:
 		return &peerpb.Frame{Body: &peerpb.Frame_Hello{Hello: &peerpb.Hello{
-			Version: f.Version, User: string(f.User), Device: f.Device[:], Port: uint32(f.Port), Features: f.Features, Agent: f.Agent,
+			Version: f.Version, User: string(f.User), Device: f.Device[:], Port: uint32(f.Port), Features: f.Features, Agent: cutText(f.Agent, MaxAgent),
 		}}}, nil
 	case *Vectors:
 		pb := &peerpb.Vectors{Complete: f.Complete}
@@ -29,7 +30,7 @@ func frameToProto(f Frame) (*peerpb.Frame, error) {
 		for _, r := range f.Refusals {
 			pb.Refusals = append(pb.Refusals, &peerpb.Refusal{
 				Chat: string(r.Key.Chat), Device: r.Key.Device[:], Epoch: r.Key.Epoch, Number: r.Key.Number,
-				Reason: peerpb.Reason(r.Reason), Text: cutText(r.Text),
+				Reason: peerpb.Reason(r.Reason), Text: cutText(r.Text, MaxReason),
 			})
 		}
 		return &peerpb.Frame{Body: &peerpb.Frame_Refusals{Refusals: pb}}, nil
@@ -44,7 +45,7 @@ func frameToProto(f Frame) (*peerpb.Frame, error) {
 	case *Pong:
 		return &peerpb.Frame{Body: &peerpb.Frame_Pong{Pong: &peerpb.Pong{Nonce: f.Nonce}}}, nil
 	case *Bye:
-		return &peerpb.Frame{Body: &peerpb.Frame_Bye{Bye: &peerpb.Bye{Reason: peerpb.ByeReason(f.Reason), Text: cutText(f.Text)}}}, nil
+		return &peerpb.Frame{Body: &peerpb.Frame_Bye{Bye: &peerpb.Bye{Reason: peerpb.ByeReason(f.Reason), Text: cutText(f.Text, MaxReason)}}}, nil
 	default:
 		return nil, fmt.Errorf("frame of type %T: %w", f, ErrMalformed)
 	}
@@ -53,7 +54,7 @@ func frameToProto(f Frame) (*peerpb.Frame, error) {
 func frameFromProto(pb *peerpb.Frame) (Frame, error) {
 	switch body := pb.Body.(type) {
 	case *peerpb.Frame_Packet:
-		p, err := Open(body.Packet.GetHeader(), body.Packet.GetSignature(), body.Packet.GetContent())
+		p, err := openSigned(body.Packet)
 		if err != nil {
 			return nil, err
 		}
@@ -85,28 +86,35 @@ func frameFromProto(pb *peerpb.Frame) (Frame, error) {
 		if reason < 0 || reason > 255 {
 			reason = 0
 		}
-		return &Bye{Reason: ByeReason(reason), Text: cutText(body.Bye.GetText())}, nil
+		return &Bye{Reason: ByeReason(reason), Text: cutText(body.Bye.GetText(), MaxReason)}, nil
 	default:
 		return nil, nil //nolint:nilnil // documented: a kind this version does not know
 	}
 }
 
+var featurePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._/=+-]{0,31}$`)
+
+// helloFromProto gives nothing but the version of a Hello of another version,
+// whose other fields may mean something else.
 func helloFromProto(pb *peerpb.Hello) (*Hello, error) {
+	if pb.GetVersion() != Version {
+		return &Hello{Version: pb.GetVersion()}, nil
+	}
 	user, err := ParseUserID(pb.GetUser())
 	if err != nil {
 		return nil, fmt.Errorf("hello: %w", err)
 	}
-	if len(pb.GetDevice()) != len(DeviceID{}) || pb.GetPort() > 65535 || len(pb.GetAgent()) > MaxAgent || len(pb.GetFeatures()) > MaxFeatures {
+	if len(pb.GetDevice()) != len(DeviceID{}) || pb.GetPort() > 65535 || len(pb.GetFeatures()) > MaxFeatures {
 		return nil, fmt.Errorf("hello of %s: %w", user, ErrMalformed)
 	}
 	for _, f := range pb.GetFeatures() {
-		if len(f) > MaxFeature {
+		if !featurePattern.MatchString(f) {
 			return nil, fmt.Errorf("hello of %s: %w", user, ErrMalformed)
 		}
 	}
 	return &Hello{
 		Version: pb.GetVersion(), User: user, Device: DeviceID(pb.GetDevice()), Port: uint16(pb.GetPort()),
-		Features: pb.GetFeatures(), Agent: pb.GetAgent(),
+		Features: pb.GetFeatures(), Agent: cutText(pb.GetAgent(), MaxAgent),
 	}, nil
 }
 
@@ -124,6 +132,9 @@ func vectorsFromProto(pb *peerpb.Vectors) (*Vectors, error) {
 		chat, err := ParseChatID(c.GetChat())
 		if err != nil {
 			return nil, fmt.Errorf("vector: %w", err)
+		}
+		if c.GetMembership() > maxCounter {
+			return nil, fmt.Errorf("vector of %s: %w", chat, ErrMalformed)
 		}
 		cv := ChatVector{Chat: chat, Membership: c.GetMembership()}
 		for _, l := range c.GetLogs() {
@@ -176,7 +187,7 @@ func refusalsFromProto(pb *peerpb.Refusals) (*Refusals, error) {
 		if r.GetNumber() == 0 || r.GetNumber() > maxCounter || reason < 0 || reason > 255 {
 			return nil, fmt.Errorf("refusal in %s: %w", chat, ErrMalformed)
 		}
-		rs.Refusals = append(rs.Refusals, Refusal{Key: EntryKey{log, r.GetNumber()}, Reason: Reason(reason), Text: cutText(r.GetText())})
+		rs.Refusals = append(rs.Refusals, Refusal{Key: EntryKey{log, r.GetNumber()}, Reason: Reason(reason), Text: cutText(r.GetText(), MaxReason)})
 	}
 	return rs, nil
 }

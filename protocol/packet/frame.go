@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
@@ -128,11 +127,15 @@ type Bye struct {
 	Text   string
 }
 
-// AppendFrame appends f with its length to b.
+// AppendFrame appends f with its length to b. What the other side would refuse
+// is an error here, and b comes back as it was: sending it would cost the link.
 func AppendFrame(b []byte, f Frame) ([]byte, error) {
 	pb, err := frameToProto(f)
 	if err != nil {
 		return b, err
+	}
+	if err := checkFrame(pb); err != nil {
+		return b, fmt.Errorf("encode frame: %w", err)
 	}
 	start := len(b)
 	b = append(b, 0, 0, 0, 0)
@@ -160,7 +163,7 @@ func ReadFrame(r io.Reader, limit int) (Frame, error) {
 		return nil, err
 	}
 	size := binary.BigEndian.Uint32(length[:])
-	if uint64(size) > uint64(limit) {
+	if int64(size) > int64(limit) {
 		return nil, fmt.Errorf("frame of %d bytes, at most %d here: %w", size, limit, ErrTooLarge)
 	}
 	b := make([]byte, size)
@@ -175,22 +178,15 @@ func ReadFrame(r io.Reader, limit int) (Frame, error) {
 
 // DecodeFrame reads one frame without its length. The result may keep parts of b.
 func DecodeFrame(b []byte) (Frame, error) {
+	if len(b) > MaxFrame {
+		return nil, fmt.Errorf("frame of %d bytes: %w", len(b), ErrTooLarge)
+	}
+	if err := checkDensity(b); err != nil {
+		return nil, err
+	}
 	var pb peerpb.Frame
 	if err := proto.Unmarshal(b, &pb); err != nil {
 		return nil, fmt.Errorf("frame: %w: %w", ErrMalformed, err)
 	}
 	return frameFromProto(&pb)
-}
-
-func cutText(s string) string {
-	for len(s) > MaxReason || !utf8.ValidString(s) {
-		if len(s) <= MaxReason {
-			return ""
-		}
-		s = s[:MaxReason]
-		for s != "" && !utf8.ValidString(s) {
-			s = s[:len(s)-1]
-		}
-	}
-	return s
 }

@@ -41,7 +41,8 @@ func DeviceIDOf(key ed25519.PublicKey) DeviceID {
 // ParseDeviceID reads the form that String writes.
 func ParseDeviceID(s string) (DeviceID, error) {
 	b, err := lowerBase32.DecodeString(s)
-	if err != nil || len(b) != len(DeviceID{}) {
+	// The decoder skips line ends; a device has one name only.
+	if err != nil || len(b) != len(DeviceID{}) || DeviceID(b).String() != s {
 		return DeviceID{}, fmt.Errorf("device id %.40q: %w", s, ErrMalformed)
 	}
 	return DeviceID(b), nil
@@ -60,10 +61,11 @@ type PacketID [16]byte
 // NewPacketID makes a new id.
 func NewPacketID() PacketID { return PacketID(uuid.Must(uuid.NewV7())) }
 
-// ParsePacketID reads the form that String writes.
+// ParsePacketID reads the form that String writes, in either case, since front
+// ends make ids too. The nil UUID is refused.
 func ParsePacketID(s string) (PacketID, error) {
 	u, err := uuid.Parse(s)
-	if err != nil || len(s) != 36 {
+	if err != nil || len(s) != 36 || u == uuid.Nil {
 		return PacketID{}, fmt.Errorf("packet id %.40q: %w", s, ErrMalformed)
 	}
 	return PacketID(u), nil

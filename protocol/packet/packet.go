@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"encoding/binary"
 	"fmt"
@@ -74,6 +75,17 @@ func (h *Header) Time() time.Time { return time.UnixMicro(h.SentAt) }
 //	depth 8 B BE | sent_at 8 B BE | device 20 B | epoch 8 B BE | number 8 B BE
 type OrderKey [52]byte
 
+// OrderKeyFromBytes takes the 52 bytes of a key.
+func OrderKeyFromBytes(b []byte) (OrderKey, error) {
+	if len(b) != len(OrderKey{}) {
+		return OrderKey{}, fmt.Errorf("order key of %d bytes: %w", len(b), ErrMalformed)
+	}
+	return OrderKey(b), nil
+}
+
+// Compare orders keys as the chat shows its entries.
+func (k OrderKey) Compare(l OrderKey) int { return bytes.Compare(k[:], l[:]) }
+
 // Order is the packet's place in its chat.
 func (h *Header) Order() OrderKey {
 	var k OrderKey
@@ -95,6 +107,18 @@ const maxCounter = 1 << 62
 // that a hostile member who jumps there breaks nothing.
 func NextDepth(seen uint64) uint64 { return min(seen+1, maxCounter) }
 
+// validateAuthor checks the id, and that nobody but its two people writes into
+// a direct chat.
+func validateAuthor(author UserID, chat ChatID) error {
+	if _, err := ParseUserID(string(author)); err != nil {
+		return err
+	}
+	if a, b, ok := chat.Users(); ok && author != a && author != b {
+		return fmt.Errorf("%s writing into chat %s: %w", author, chat, ErrMalformed)
+	}
+	return nil
+}
+
 func (h *Header) validate() error {
 	if h.ID.IsZero() {
 		return fmt.Errorf("header without id: %w", ErrMalformed)
@@ -105,7 +129,7 @@ func (h *Header) validate() error {
 	if _, err := ParseType(string(h.Type)); err != nil {
 		return err
 	}
-	if _, err := ParseUserID(string(h.Author)); err != nil {
+	if err := validateAuthor(h.Author, h.Chat); err != nil {
 		return err
 	}
 	if h.SentAt < 0 || h.SentAt > maxCounter || h.Depth > maxCounter || h.Membership > maxCounter {
@@ -167,6 +191,7 @@ func Seal(h Header, content []byte, sign Signer) (Packet, error) {
 
 // Open reads a packet from its three parts. It checks form and bounds, and not
 // who signed (Verify) nor what is in it (CheckContent). The slices are kept.
+// Unlike what comes over a link, a RELIABLE packet may be unsigned here.
 func Open(raw, signature, content []byte) (Packet, error) {
 	if len(raw) > MaxHeader || len(content) > MaxContent {
 		return Packet{}, fmt.Errorf("packet with a header of %d and a content of %d bytes: %w", len(raw), len(content), ErrTooLarge)
@@ -225,7 +250,17 @@ func Unmarshal(b []byte) (Packet, error) {
 	if err := proto.Unmarshal(b, &pb); err != nil {
 		return Packet{}, fmt.Errorf("packet: %w: %w", ErrMalformed, err)
 	}
-	return Open(pb.Header, pb.Signature, pb.Content)
+	return openSigned(&pb)
+}
+
+// openSigned is Open for what comes from other machines, where every entry of a
+// log is signed.
+func openSigned(pb *peerpb.Packet) (Packet, error) {
+	p, err := Open(pb.GetHeader(), pb.GetSignature(), pb.GetContent())
+	if err == nil && p.Header.Delivery == Reliable && len(p.Signature) == 0 {
+		return Packet{}, fmt.Errorf("reliable packet %s without a signature: %w", p.Header.ID, ErrMalformed)
+	}
+	return p, err
 }
 
 func (p *Packet) proto() *peerpb.Packet {

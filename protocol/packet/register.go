@@ -73,7 +73,7 @@ func (r *Register) validate() error {
 	if _, err := ParseChatID(string(r.Chat)); err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
-	if _, err := ParseUserID(string(r.Author)); err != nil {
+	if err := validateAuthor(r.Author, r.Chat); err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
 	if _, err := ParseType(string(r.Name)); err != nil {
@@ -81,6 +81,9 @@ func (r *Register) validate() error {
 	}
 	if len(r.Value) > MaxRegisterValue || r.Version == 0 || r.Version > maxCounter {
 		return fmt.Errorf("register %s of %s: %w", r.Name, r.Author, ErrMalformed)
+	}
+	if r.Name == RegisterRead && len(r.Value) != len(OrderKey{}) {
+		return fmt.Errorf("register %s of %s with a value of %d bytes: %w", r.Name, r.Author, len(r.Value), ErrMalformed)
 	}
 	return nil
 }

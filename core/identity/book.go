@@ -79,3 +79,17 @@ func (b *Book) Device(id packet.DeviceID) (packet.UserID, ed25519.PublicKey, boo
 	o, ok := b.devices[id]
 	return o.user, o.key, ok
 }
+
+// Linkable lists the users with whom links are wanted, in no order. Conn asks
+// it at its start and when it lost events.
+func (b *Book) Linkable() []packet.UserID {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	var users []packet.UserID
+	for user, p := range b.people {
+		if p.Linkable && !p.Blocked {
+			users = append(users, user)
+		}
+	}
+	return users
+}

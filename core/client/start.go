@@ -1,0 +1,82 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// Start connects to the core of a profile and starts one in the background
+// when none runs. program is the parley executable. The core outlives the
+// caller; its log goes to Folders.LogFile.
+func Start(ctx context.Context, f Folders, program string) (*Client, error) {
+	c, err := Connect(ctx, f)
+	if !errors.Is(err, ErrNotRunning) {
+		return c, err
+	}
+	if err := os.MkdirAll(filepath.Dir(f.LogFile()), 0o700); err != nil {
+		return nil, fmt.Errorf("start parley: %w", err)
+	}
+	logFile, err := os.OpenFile(f.LogFile(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("start parley: %w", err)
+	}
+	defer func() { _ = logFile.Close() }()
+	offset, err := logFile.Seek(0, 2)
+	if err != nil {
+		return nil, fmt.Errorf("start parley: %w", err)
+	}
+	// Not CommandContext: the core must outlive the caller.
+	cmd := exec.Command(program, "daemon", "--profile", f.Profile) //nolint:gosec,noctx // our own program, by its full path
+	cmd.Stdout, cmd.Stderr = logFile, logFile
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start parley: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	return await(ctx, f, ended, offset)
+}
+
+// await waits until the core answers, or says why it ended.
+func await(ctx context.Context, f Folders, ended <-chan error, offset int64) (*Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		c, err := Connect(ctx, f)
+		if !errors.Is(err, ErrNotRunning) {
+			return c, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("start parley: it did not come up: see %s", f.LogFile())
+		case <-ended:
+			// Another one may have been quicker.
+			if c, err := Connect(ctx, f); err == nil {
+				return c, nil
+			}
+			return nil, fmt.Errorf("start parley: %s", lastWords(f.LogFile(), offset))
+		}
+	}
+}
+
+// lastWords gives what a core that ended at once wrote, at most its last 2 KiB.
+func lastWords(path string, offset int64) string {
+	b, err := os.ReadFile(path) //nolint:gosec // the profile's own log
+	if err != nil || int64(len(b)) <= offset {
+		return "it ended at once, see " + path
+	}
+	b = b[offset:]
+	if len(b) > 2048 {
+		b = b[len(b)-2048:]
+	}
+	return string(b)
+}

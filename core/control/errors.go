@@ -1,0 +1,46 @@
+package control
+
+import (
+	"fmt"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/parley-chat/parley/protocol/packet"
+)
+
+// invalid is the answer to a request that cannot be meant so.
+func invalid(format string, args ...any) error {
+	return status.Error(codes.InvalidArgument, fmt.Sprintf(format, args...))
+}
+
+func userID(s string) (packet.UserID, error) {
+	user, err := packet.ParseUserID(s)
+	if err != nil {
+		return "", invalid("%q is not a user id: 1 to 64 of a-z, 0-9, \".\" and \"_\", starting with a letter or digit", s)
+	}
+	return user, nil
+}
+
+func optionalUser(s string) (packet.UserID, error) {
+	if s == "" {
+		return "", nil
+	}
+	return userID(s)
+}
+
+func chatID(s string) (packet.ChatID, error) {
+	chat, err := packet.ParseChatID(s)
+	if err != nil {
+		return "", invalid("%.140q is not a chat id", s)
+	}
+	return chat, nil
+}
+
+func messageID(b []byte) (packet.PacketID, error) {
+	id, err := packet.PacketIDFromBytes(b)
+	if err != nil {
+		return packet.PacketID{}, invalid("a message id has 16 bytes, not %d", len(b))
+	}
+	return id, nil
+}

@@ -496,8 +496,12 @@ type Profile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 64 characters.
 	DisplayName string `protobuf:"bytes,1,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	// PNG, JPEG or WebP of at most 64 KiB, or empty.
-	Avatar        []byte `protobuf:"bytes,2,opt,name=avatar,proto3" json:"avatar,omitempty"`
+	// PNG, JPEG or WebP of at most 64 KiB, or empty. Not sent in a Presence, which
+	// would otherwise carry every contact's picture at every reconnect: who does
+	// not have the one of avatar_hash looks the user up.
+	Avatar []byte `protobuf:"bytes,2,opt,name=avatar,proto3" json:"avatar,omitempty"`
+	// BLAKE3-256 of the avatar, or empty when there is none. Set by the server.
+	AvatarHash    []byte `protobuf:"bytes,3,opt,name=avatar_hash,json=avatarHash,proto3" json:"avatar_hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -542,6 +546,13 @@ func (x *Profile) GetDisplayName() string {
 func (x *Profile) GetAvatar() []byte {
 	if x != nil {
 		return x.Avatar
+	}
+	return nil
+}
+
+func (x *Profile) GetAvatarHash() []byte {
+	if x != nil {
+		return x.AvatarHash
 	}
 	return nil
 }
@@ -1821,10 +1832,12 @@ const file_protocol_directorypb_directory_proto_rawDesc = "" +
 	"\x16ChangePasswordResponse\"K\n" +
 	"\x11SetProfileRequest\x126\n" +
 	"\aprofile\x18\x01 \x01(\v2\x1c.parley.directory.v1.ProfileR\aprofile\"\x14\n" +
-	"\x12SetProfileResponse\"D\n" +
+	"\x12SetProfileResponse\"e\n" +
 	"\aProfile\x12!\n" +
 	"\fdisplay_name\x18\x01 \x01(\tR\vdisplayName\x12\x16\n" +
-	"\x06avatar\x18\x02 \x01(\fR\x06avatar\"#\n" +
+	"\x06avatar\x18\x02 \x01(\fR\x06avatar\x12\x1f\n" +
+	"\vavatar_hash\x18\x03 \x01(\fR\n" +
+	"avatarHash\"#\n" +
 	"\rLookUpRequest\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\"\x93\x01\n" +
 	"\x0eLookUpResponse\x12\x12\n" +

@@ -2043,7 +2043,11 @@ func (x *Link) GetUp() bool {
 	return false
 }
 
-// HandleResponse has one outcome for each item, in the same order.
+// HandleResponse has the outcomes of the items, in the same order; perhaps only
+// of the first ones, but of one at least. The core commits these and then hands
+// in the items that have none again. So a plugin stops before an item for which
+// it must read what an earlier one of the same call led to, or that it cannot
+// handle (which it then answers with an error when it is the first one).
 type HandleResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Outcomes      []*Outcome             `protobuf:"bytes,1,rep,name=outcomes,proto3" json:"outcomes,omitempty"`

@@ -127,7 +127,8 @@ type Presence struct {
 	Endpoints   []Endpoint
 	Keys        []ed25519.PublicKey // of its devices, as the directory says
 	DisplayName string
-	Avatar      []byte
+	Avatar      []byte // seldom given; what differs from AvatarHash is looked up by the roster
+	AvatarHash  []byte // BLAKE3-256 of the picture, empty when there is none
 }
 
 // ContactChange says that a contact changed or is gone.

@@ -1,0 +1,249 @@
+package roster
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/parley-chat/parley/core/bus"
+	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/protocol/controlpb"
+	"github.com/parley-chat/parley/protocol/directorypb"
+	"github.com/parley-chat/parley/protocol/packet"
+)
+
+// hidden are characters that a name must not have: controls, and those that
+// turn the direction of what follows.
+func hidden(c rune) bool {
+	return unicode.IsControl(c) || c == '\u2028' || c == '\u2029' || unicode.Is(unicode.Bidi_Control, c)
+}
+
+func checkName(what, name string) error {
+	switch {
+	case !utf8.ValidString(name):
+		return fail(ErrInvalid, "%s must be UTF-8 text", what)
+	case utf8.RuneCountInString(name) > maxName:
+		return fail(ErrInvalid, "%s has at most %d characters, and this one has %d: shorten it", what, maxName, utf8.RuneCountInString(name))
+	case strings.ContainsFunc(name, hidden):
+		return fail(ErrInvalid, "%s must not have line breaks or other control characters", what)
+	case name != strings.TrimSpace(name):
+		return fail(ErrInvalid, "%s must not begin or end with a space", what)
+	}
+	return nil
+}
+
+// cleanName makes a name of what others say of themselves.
+func cleanName(name string) string {
+	name = strings.Map(func(c rune) rune {
+		if hidden(c) || c == utf8.RuneError {
+			return -1
+		}
+		return c
+	}, name[:min(len(name), 8*maxName)])
+	if runes := []rune(name); len(runes) > maxName {
+		name = string(runes[:maxName])
+	}
+	return strings.TrimSpace(name)
+}
+
+// picture says whether b looks like a PNG, JPEG or WebP of bearable size.
+func picture(b []byte) bool {
+	switch {
+	case len(b) > maxAvatar || len(b) < 12:
+		return false
+	case bytes.HasPrefix(b, []byte("\x89PNG\r\n\x1a\n")), bytes.HasPrefix(b, []byte("\xff\xd8\xff")):
+		return true
+	default:
+		return bytes.HasPrefix(b, []byte("RIFF")) && bytes.Equal(b[8:12], []byte("WEBP"))
+	}
+}
+
+// setProfile takes what a person's profile says, as far as it is acceptable.
+func (s *step) setProfile(p *directorypb.Profile) {
+	if p == nil || s.c == nil {
+		return
+	}
+	s.c.DisplayName = cleanName(p.GetDisplayName())
+	switch hash := p.GetAvatarHash(); {
+	case picture(p.GetAvatar()):
+		s.c.Avatar = p.GetAvatar()
+	case len(p.GetAvatar()) > 0: // nothing that can be shown
+	case len(hash) == 0:
+		s.c.Avatar = nil
+	default:
+		have := packet.HashOf(s.c.Avatar)
+		s.fetch = !bytes.Equal(have[:], hash)
+	}
+}
+
+// wantProfile asks serveProfiles to look a person's picture up.
+func (r *Roster) wantProfile(user packet.UserID) {
+	r.mu.Lock()
+	r.wanted[user] = struct{}{}
+	r.mu.Unlock()
+	wake(r.fetch)
+}
+
+// serveProfiles looks up the pictures that presence named and that are not
+// here. One that cannot be had now is tried when presence names it again.
+func (r *Roster) serveProfiles(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-r.fetch:
+		}
+		for {
+			user, ok := r.nextWanted()
+			if !ok || ctx.Err() != nil {
+				break
+			}
+			if err := r.fetchProfile(ctx, user); err != nil && !ended(ctx, err) {
+				r.cfg.Log.Info("picture cannot be looked up", "user", user, "error", err)
+			}
+		}
+	}
+}
+
+func (r *Roster) nextWanted() (packet.UserID, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for user := range r.wanted {
+		delete(r.wanted, user)
+		return user, true
+	}
+	return "", false
+}
+
+func (r *Roster) fetchProfile(ctx context.Context, user packet.UserID) error {
+	found, err := r.lookUp(ctx, user)
+	if err != nil {
+		return err
+	}
+	return r.update(ctx, store.Synced, user, func(s *step) error {
+		if s.c == nil || s.c.State == store.ContactBlocked {
+			return nil
+		}
+		err := s.learn(found)
+		s.fetch = false // what a look-up does not give is not to be had
+		return err
+	})
+}
+
+// SetProfile sets the account's own display name and picture. When the
+// directory cannot be reached, it gets them once it can.
+func (r *Roster) SetProfile(ctx context.Context, req *controlpb.SetProfileRequest) error {
+	if req.GetSetDisplayName() {
+		if err := checkName("a display name", req.GetDisplayName()); err != nil {
+			return err
+		}
+	}
+	if req.GetSetAvatar() && len(req.GetAvatar()) > 0 && !picture(req.GetAvatar()) {
+		return fail(ErrInvalid, "a picture is a PNG, JPEG or WebP of at most 64 KiB: choose another, or make it smaller")
+	}
+	err := r.cfg.Store.Update(ctx, store.Synced, func(tx store.Tx) error {
+		p, err := readProfile(tx)
+		if err != nil {
+			return err
+		}
+		if req.GetSetDisplayName() {
+			p.DisplayName = req.GetDisplayName()
+		}
+		if req.GetSetAvatar() {
+			p.Avatar = req.GetAvatar()
+		}
+		return putProfile(tx, p, true)
+	})
+	if err != nil {
+		return err
+	}
+	wake(r.kick)
+	return nil
+}
+
+// AdoptProfile takes the profile that the directory has of this account, for
+// after a log-in; one that was set here and has not got there yet wins.
+func (r *Roster) AdoptProfile(ctx context.Context, p *directorypb.Profile) error {
+	adopted := &directorypb.Profile{DisplayName: cleanName(p.GetDisplayName())}
+	if picture(p.GetAvatar()) {
+		adopted.Avatar = p.GetAvatar()
+	}
+	return r.cfg.Store.Update(ctx, store.Synced, func(tx store.Tx) error {
+		unsettled, err := readValue(tx, keyUnsettled)
+		if err != nil || unsettled != nil {
+			return err
+		}
+		return putProfile(tx, adopted, false)
+	})
+}
+
+// Profile gives the account's own profile.
+func (r *Roster) Profile(ctx context.Context) (*directorypb.Profile, error) {
+	var p *directorypb.Profile
+	err := r.cfg.Store.View(ctx, func(tx store.ReadTx) (err error) {
+		p, err = readProfile(tx)
+		return err
+	})
+	return p, err
+}
+
+func readProfile(tx store.ReadTx) (*directorypb.Profile, error) {
+	b, err := readValue(tx, keyProfile)
+	if err != nil {
+		return nil, err
+	}
+	p := &directorypb.Profile{}
+	if err := proto.Unmarshal(b, p); err != nil {
+		return nil, fmt.Errorf("read own profile: %w", err)
+	}
+	return p, nil
+}
+
+func putProfile(tx store.Tx, p *directorypb.Profile, unsettled bool) error {
+	b, err := proto.Marshal(p)
+	if err == nil {
+		err = tx.PutValue(namespace, keyProfile, append([]byte{}, b...))
+	}
+	if err == nil && unsettled {
+		err = tx.PutValue(namespace, keyUnsettled, []byte{1})
+	}
+	if err != nil {
+		return fmt.Errorf("store own profile: %w", err)
+	}
+	return nil
+}
+
+// publishProfile gives the directory the profile if it does not have it.
+func (r *Roster) publishProfile(ctx context.Context) error {
+	var p *directorypb.Profile
+	err := r.cfg.Store.View(ctx, func(tx store.ReadTx) error {
+		unsettled, err := readValue(tx, keyUnsettled)
+		if err == nil && unsettled != nil {
+			p, err = readProfile(tx)
+		}
+		return err
+	})
+	if err != nil || p == nil {
+		return err
+	}
+	callCtx, cancel := call(ctx)
+	defer cancel()
+	if err := r.cfg.Directory.SetProfile(callCtx, p); err != nil {
+		if unreachable(err) || retryLater(err) {
+			return err
+		}
+		bus.Publish(r.cfg.Bus, bus.Noticed, bus.Notice{Level: "error", Subject: "profile", Text: "The directory refused your name or picture: " + sentence(err)})
+	}
+	return r.cfg.Store.Update(context.WithoutCancel(ctx), store.Synced, func(tx store.Tx) error {
+		now, err := readProfile(tx)
+		if err != nil || !proto.Equal(now, p) {
+			return err // set again since: stays unsettled
+		}
+		return tx.PutValue(namespace, keyUnsettled, nil)
+	})
+}

@@ -1,0 +1,83 @@
+# Parley. `make run` shows it, `make test` proves it; `make help` lists the rest.
+
+GO      ?= go
+TOOL    := $(GO) tool -modfile=tools/go.mod
+MODULE  := github.com/parley-chat/parley
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+
+# The same sources give the same bytes, wherever they lie.
+BUILD   := -trimpath -buildvcs=false -ldflags '-s -w -X $(MODULE)/internal/version.stamped=$(VERSION)'
+
+# For `make test`: what to test, and more flags, such as TESTFLAGS='-run Link -v'.
+PKG       ?= ./...
+TESTFLAGS ?=
+# For `make bench`: which benchmarks, how often, and the file to compare with.
+BENCH ?= .
+COUNT ?= 6
+OLD   ?=
+# For `make soak`: how long each soak test runs.
+SOAK ?= 10m
+
+# scripts/setup puts a Go toolchain into .cache/go where the machine has none.
+export PATH := $(CURDIR)/.cache/go/bin:$(PATH):/usr/local/go/bin
+# Where it has an older one, that fetches what go.mod asks for.
+export GOTOOLCHAIN ?= auto
+SHELL := /bin/sh
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test lint fmt generate bench soak clean setup-run setup-test setup-lint
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+run: build ## build, then two people chatting in a temporary folder
+	bin/parley demo
+
+build: setup-run ## build bin/parley, bin/parley-server and bin/plugins/
+	@mkdir -p bin/plugins
+	CGO_ENABLED=0 $(GO) build $(BUILD) -o bin/ ./cmd/parley ./cmd/parley-server
+	@set -e; \
+	mains=$$($(GO) list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./plugins/...); \
+	for main in $$mains; do \
+		name=$${main#$(MODULE)/plugins/}; name=$${name%%/*}; \
+		echo "CGO_ENABLED=0 $(GO) build -o bin/plugins/parley-plugin-$$name $$main"; \
+		CGO_ENABLED=0 $(GO) build $(BUILD) -o "bin/plugins/parley-plugin-$$name" "$$main"; \
+	done
+
+# What `go test` says comes last, so that whoever reads the end of the log sees
+# which package failed.
+test: setup-test build ## vet, then all tests with the race detector
+	$(GO) vet $(PKG)
+	@set -e; for mod in examples/*/go.mod; do \
+		[ -e "$$mod" ] || continue; \
+		dir=$$(dirname "$$mod"); \
+		echo "$$dir: go vet, go test"; \
+		(cd "$$dir" && $(GO) vet ./... && CGO_ENABLED=1 $(GO) test -race -timeout 5m ./...); \
+	done
+	CGO_ENABLED=1 $(GO) test -race -timeout 10m $(TESTFLAGS) $(PKG)
+
+lint: setup-lint ## golangci-lint, buf lint, shellcheck
+	$(TOOL) golangci-lint run ./...
+	$(TOOL) buf lint
+	git ls-files -z --cached --others --exclude-standard .ci scripts packaging | xargs -0 grep -lZE '^#!.*\b(ba)?sh\b' | xargs -0 shellcheck
+
+fmt: ## format Go and protobuf sources
+	$(GO) fmt ./...
+	$(TOOL) buf format -w
+
+generate: setup-run ## make the generated code anew from the .proto files
+	$(TOOL) buf generate
+
+bench: setup-run ## benchmarks; OLD=file compares with an earlier run
+	@mkdir -p .cache/bench
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 60m $(PKG) | tee '.cache/bench/$(VERSION).txt' | grep -v '\[no test files\]'
+	$(TOOL) benchstat $(OLD) '.cache/bench/$(VERSION).txt'
+
+soak: setup-test build ## long tests; SOAK=duration of each
+	PARLEY_SOAK=$(SOAK) CGO_ENABLED=1 $(GO) test -race -count=1 -run '^TestSoak' -timeout 0 -v $(PKG)
+
+clean: ## remove what was built
+	rm -rf bin .cache/bench
+
+setup-run setup-test setup-lint:
+	@scripts/setup $(@:setup-%=%)

@@ -1,0 +1,237 @@
+// Package words cuts text into what a search finds it by. Words are folded:
+// lower case, compatibility forms made plain, diacritics removed. Scripts
+// written without spaces (Chinese, Japanese, Korean; pictographs too) are kept
+// as runs, and indexed as their single characters and pairs.
+package words
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+)
+
+// Version changes whenever Index gives other tokens for some text than before:
+// an index that was made by another version is made again.
+const Version = 1
+
+// maxToken is how many runes of a word are indexed. A longer word is found by
+// its beginning.
+const maxToken = 32
+
+// Segment is a word, or a run of a script without spaces.
+type Segment struct {
+	Text string
+	Run  bool
+}
+
+// Segments cuts text.
+func Segments(text string) []Segment {
+	folded := fold(text)
+	var out []Segment
+	start, run := -1, false
+	flush := func(end int) {
+		if start >= 0 {
+			out = append(out, Segment{folded[start:end], run})
+			start = -1
+		}
+	}
+	for i, r := range folded {
+		kind := classify(r)
+		switch {
+		case kind == other:
+			flush(i)
+		case start < 0:
+			start, run = i, kind == spaceless
+		case kind == mark:
+			// belongs to what it follows
+		case run != (kind == spaceless):
+			flush(i)
+			start, run = i, kind == spaceless
+		}
+	}
+	flush(len(folded))
+	return out
+}
+
+// Index gives the tokens that texts are found by, each once. They hold letters,
+// digits and marks only.
+func Index(texts ...string) []string {
+	seen := map[string]struct{}{}
+	var out []string
+	add := func(token string) {
+		if _, ok := seen[token]; !ok {
+			seen[token] = struct{}{}
+			out = append(out, token)
+		}
+	}
+	for _, text := range texts {
+		for _, s := range Segments(text) {
+			if !s.Run {
+				add(cut(s.Text))
+				continue
+			}
+			before := -1
+			for i, r := range s.Text {
+				end := i + utf8.RuneLen(r)
+				add(s.Text[i:end])
+				if before >= 0 {
+					add(s.Text[before:end])
+				}
+				before = i
+			}
+		}
+	}
+	return out
+}
+
+// Query is what is looked for: every term must be there.
+type Query struct {
+	terms []Segment
+}
+
+// Parse reads a query. Whatever is not a word in it is ignored.
+func Parse(text string) Query {
+	var q Query
+	for _, s := range Segments(text) {
+		if !slices.Contains(q.terms, s) {
+			q.terms = append(q.terms, s)
+		}
+	}
+	return q
+}
+
+// Empty says that there is no word in the query, which finds nothing.
+func (q Query) Empty() bool { return len(q.terms) == 0 }
+
+// Lookups gives the tokens of which an index must hold all, and the beginnings
+// of tokens of which it must hold one each. exact says that whatever holds them
+// matches; else the candidates are to be checked with Match.
+func (q Query) Lookups(limit int) (tokens, prefixes []string, exact bool) {
+	exact = true
+	for _, t := range q.terms {
+		if !t.Run {
+			prefix := cut(t.Text)
+			prefixes = append(prefixes, prefix)
+			exact = exact && prefix == t.Text
+			continue
+		}
+		parts := Index(t.Text)
+		if n := utf8.RuneCountInString(t.Text); n == 1 {
+			tokens = append(tokens, t.Text)
+			continue
+		} else if n > 2 {
+			exact = false // the pairs may stand apart
+		}
+		for _, p := range parts {
+			if utf8.RuneCountInString(p) == 2 {
+				tokens = append(tokens, p)
+			}
+		}
+	}
+	if len(tokens) > limit {
+		tokens, exact = tokens[:limit], false
+	}
+	if len(prefixes) > limit {
+		prefixes, exact = prefixes[:limit], false
+	}
+	return tokens, prefixes, exact
+}
+
+// Match says whether texts together hold every term.
+func (q Query) Match(texts ...string) bool {
+	var all []Segment
+	for _, text := range texts {
+		all = append(all, Segments(text)...)
+	}
+	for _, t := range q.terms {
+		if !slices.ContainsFunc(all, func(s Segment) bool { return s.matches(t) }) {
+			return false
+		}
+	}
+	return len(q.terms) > 0
+}
+
+func (s Segment) matches(term Segment) bool {
+	if s.Run != term.Run {
+		return false
+	}
+	if s.Run {
+		return strings.Contains(s.Text, term.Text)
+	}
+	return strings.HasPrefix(s.Text, term.Text)
+}
+
+func cut(word string) string {
+	n := 0
+	for i := range word {
+		if n == maxToken {
+			return word[:i]
+		}
+		n++
+	}
+	return word
+}
+
+type class int
+
+const (
+	other class = iota
+	letter
+	mark
+	spaceless
+)
+
+func classify(r rune) class {
+	switch {
+	case r < utf8.RuneSelf:
+		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' {
+			return letter
+		}
+		return other
+	case r == utf8.RuneError:
+		return other
+	case unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul, unicode.Bopomofo) || r == 'ー':
+		return spaceless
+	case unicode.Is(unicode.So, r):
+		return spaceless
+	case unicode.IsLetter(r) || unicode.IsNumber(r):
+		return letter
+	case unicode.IsMark(r):
+		return mark
+	}
+	return other
+}
+
+func fold(text string) string {
+	ascii := true
+	for i := 0; i < len(text); i++ {
+		if text[i] >= utf8.RuneSelf {
+			ascii = false
+			break
+		}
+	}
+	if ascii {
+		return strings.ToLower(text)
+	}
+	text = cases.Fold().String(norm.NFKD.String(strings.ToValidUTF8(text, " ")))
+	text = strings.Map(func(r rune) rune {
+		if diacritic(r) {
+			return -1
+		}
+		return r
+	}, text)
+	return norm.NFC.String(text)
+}
+
+// diacritic says whether people leave r out when they search. The marks of
+// Indic scripts and of kana are vowels and consonants, and stay.
+func diacritic(r rune) bool {
+	if r < 0x300 || !unicode.Is(unicode.Mn, r) || r == 0x3099 || r == 0x309A {
+		return false
+	}
+	return unicode.In(r, unicode.Inherited, unicode.Hebrew, unicode.Arabic)
+}

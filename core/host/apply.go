@@ -1,0 +1,410 @@
+package host
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/protocol/packet"
+	"github.com/parley-chat/parley/protocol/pluginpb"
+)
+
+// applier applies the effects of one call inside a transaction. An error of its
+// methods that is not the store's is the plugin's fault and names the field; the
+// caller then undoes the whole transaction.
+type applier struct {
+	host *Host
+	powers
+	tx     store.Tx
+	origin *packet.Packet // the packet being handled; nil when none is
+	news   *news
+
+	sends map[packet.PacketID]*pluginpb.SendPacket // RELIABLE ones with an id, not sent yet
+	sent  map[packet.PacketID]packet.Packet
+}
+
+// apply applies effects that checkEffects has passed.
+func (a *applier) apply(where string, effects []*pluginpb.Effect) error {
+	a.sends, a.sent = map[packet.PacketID]*pluginpb.SendPacket{}, map[packet.PacketID]packet.Packet{}
+	for _, e := range effects {
+		if send := e.GetSendPacket(); send != nil && !send.GetEphemeral() && len(send.GetId()) > 0 {
+			a.sends[packet.PacketID(send.GetId())] = send
+		}
+	}
+	for i, e := range effects {
+		if err := a.one(e); err != nil {
+			if storeFailed(err) {
+				return err
+			}
+			return &answerError{plugin: a.plugin, field: fmt.Sprintf("%s.effects[%d]", where, i), err: err}
+		}
+	}
+	return nil
+}
+
+func (a *applier) one(e *pluginpb.Effect) error {
+	switch e := e.GetEffect().(type) {
+	case *pluginpb.Effect_AddMessage:
+		return a.addMessage(e.AddMessage)
+	case *pluginpb.Effect_ChangeMessage:
+		return a.changeMessage(e.ChangeMessage)
+	case *pluginpb.Effect_DeleteMessage:
+		return a.deleteMessage(e.DeleteMessage)
+	case *pluginpb.Effect_Annotate:
+		return a.annotate(e.Annotate)
+	case *pluginpb.Effect_RemoveAnnotation:
+		return a.removeAnnotation(e.RemoveAnnotation)
+	case *pluginpb.Effect_SendPacket:
+		return a.sendPacket(e.SendPacket)
+	case *pluginpb.Effect_SetMembers:
+		return a.setMembers(e.SetMembers)
+	case *pluginpb.Effect_PutValue:
+		value := e.PutValue.GetValue()
+		if len(value) == 0 {
+			value = nil
+		}
+		return a.tx.PutValue(privateSpace(a.plugin), e.PutValue.GetKey(), value)
+	case *pluginpb.Effect_PublishEvent:
+		a.news.publish(a.plugin, e.PublishEvent)
+		return nil
+	}
+	return errors.New("unknown effect")
+}
+
+// privateSpace is the store's namespace of a plugin's private values.
+func privateSpace(plugin string) string { return "plugin:" + plugin }
+
+// chatThere checks that a chat exists.
+func (a *applier) chatThere(chat packet.ChatID) error {
+	_, err := a.tx.Chat(chat)
+	if errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("chat %s: %w", chat, err)
+	}
+	return err
+}
+
+func (a *applier) addMessage(e *pluginpb.AddMessage) error {
+	id, chat := packet.PacketID(e.GetId()), packet.ChatID(e.GetChat())
+	m := store.Message{
+		ID: id, Chat: chat, Plugin: a.plugin, Kind: e.GetKind(), Body: e.GetBody(), Data: e.GetData(),
+		Notifies: a.kind(e.GetKind()).GetNotifies(),
+	}
+	if len(e.GetReplyTo()) > 0 {
+		m.ReplyTo = packet.PacketID(e.GetReplyTo())
+	}
+	var err error
+	if m.Card, err = encodeCard(e.GetCard()); err != nil {
+		return err
+	}
+	if err := a.chatThere(chat); err != nil {
+		return err
+	}
+	switch of, err := a.packetOf(id, chat); {
+	case err != nil:
+		return err
+	case of != nil:
+		h := &of.Header
+		m.Author, m.SentAt, m.Order, m.Entry = h.Author, h.SentAt, h.Order(), h.Key()
+	case !e.GetLocal():
+		return errors.New("add_message.id is neither the packet being handled nor one sent by this call, and local is not set")
+	default:
+		if err := a.placeLocal(&m); err != nil {
+			return err
+		}
+	}
+	m.Own = m.Author == a.host.cfg.User
+	added, err := a.tx.AddMessage(m)
+	if err != nil {
+		return fmt.Errorf("add_message: %w", err)
+	}
+	if added {
+		a.news.message(messageAdded, chat, id)
+	}
+	return nil
+}
+
+// packetOf gives the RELIABLE packet a message may be of: the one being handled
+// or one that this call sends, which is then sent now. nil when there is none.
+func (a *applier) packetOf(id packet.PacketID, chat packet.ChatID) (*packet.Packet, error) {
+	var of *packet.Packet
+	switch send := a.sends[id]; {
+	case a.origin != nil && a.origin.Header.ID == id:
+		if a.origin.Header.Delivery != packet.Reliable {
+			return nil, errors.New("add_message: an ephemeral packet has no place in the chat: use a new id and set local")
+		}
+		of = a.origin
+	case send != nil:
+		if err := a.sendPacket(send); err != nil {
+			return nil, err
+		}
+		fallthrough
+	default:
+		p, ok := a.sent[id]
+		if !ok {
+			return nil, nil
+		}
+		of = &p
+	}
+	if of.Header.Chat != chat {
+		return nil, fmt.Errorf("add_message.chat is %s, but its packet is in %s", chat, of.Header.Chat)
+	}
+	return of, nil
+}
+
+// placeLocal puts a message of no packet behind all that is in the chat now.
+func (a *applier) placeLocal(m *store.Message) error {
+	if _, err := a.tx.EntryByID(m.ID); err == nil {
+		return errors.New("add_message.id is that of a packet; a local message needs a new UUIDv7")
+	} else if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	depth, err := a.tx.Depth(m.Chat)
+	if err != nil {
+		return err
+	}
+	m.Author, m.SentAt = a.host.cfg.User, a.host.cfg.Now().UnixMicro()
+	h := packet.Header{Depth: depth, SentAt: m.SentAt}
+	m.Order = h.Order()
+	// No device has only zero bytes; what would be epoch and number keeps two
+	// local messages of one moment apart.
+	copy(m.Order[len(m.Order)-len(m.ID):], m.ID[:])
+	return nil
+}
+
+func encodeCard(card *pluginpb.Card) ([]byte, error) {
+	if card == nil {
+		return nil, nil
+	}
+	b, err := proto.Marshal(card)
+	if err != nil {
+		return nil, fmt.Errorf("card: %w", err)
+	}
+	return b, nil
+}
+
+// ownMessage gives a message this plugin made, if it is there and not deleted;
+// ok is false when there is nothing to do. anyone lifts the rule that a packet
+// changes only messages of its author.
+func (a *applier) ownMessage(what string, b []byte, anyone bool) (m store.Message, ok bool, err error) {
+	m, err = a.tx.Message(packet.PacketID(b))
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return m, false, nil
+	case err != nil:
+		return m, false, err
+	case m.Plugin != a.plugin:
+		return m, false, fmt.Errorf("%s.id: message %s was made by the plugin %s", what, m.ID, m.Plugin)
+	case a.origin != nil && !anyone && m.Author != a.origin.Header.Author:
+		return m, false, fmt.Errorf("%s.id: message %s is by %s, the packet by %s", what, m.ID, m.Author, a.origin.Header.Author)
+	case a.origin != nil && m.Chat != a.origin.Header.Chat:
+		return m, false, fmt.Errorf("%s.id: message %s is in the chat %s, the packet in %s", what, m.ID, m.Chat, a.origin.Header.Chat)
+	}
+	return m, !m.Deleted, nil
+}
+
+func (a *applier) changeMessage(e *pluginpb.ChangeMessage) error {
+	m, ok, err := a.ownMessage("change_message", e.GetId(), false)
+	if err != nil || !ok {
+		return err
+	}
+	m.Body, m.Data, m.Edited = e.GetBody(), e.GetData(), e.GetEdited()
+	if m.Card, err = encodeCard(e.GetCard()); err != nil {
+		return err
+	}
+	if err := a.tx.ChangeMessage(m); err != nil {
+		return fmt.Errorf("change_message: %w", err)
+	}
+	a.news.message(messageChanged, m.Chat, m.ID)
+	return nil
+}
+
+func (a *applier) deleteMessage(e *pluginpb.DeleteMessage) error {
+	m, ok, err := a.ownMessage("delete_message", e.GetId(), e.GetLocal())
+	if err != nil || !ok {
+		return err
+	}
+	if err := a.tx.DeleteMessage(m.ID); err != nil {
+		return fmt.Errorf("delete_message: %w", err)
+	}
+	a.news.message(messageRemoved, m.Chat, m.ID)
+	if m.Entry.Number == 0 {
+		return nil
+	}
+	if err := a.tx.DropContent(m.Entry); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("delete_message: %w", err)
+	}
+	return nil
+}
+
+// annotated checks that this call may annotate a message; gone says that the
+// message is deleted.
+func (a *applier) annotated(what string, chat packet.ChatID, id packet.PacketID) (gone bool, err error) {
+	if a.origin != nil && a.origin.Header.Chat != chat {
+		return false, fmt.Errorf("%s.chat is %s, the packet is in %s", what, chat, a.origin.Header.Chat)
+	}
+	if err := a.chatThere(chat); err != nil {
+		return false, err
+	}
+	m, err := a.tx.Message(id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, err
+	case m.Chat != chat:
+		return false, fmt.Errorf("%s.chat is %s, the message is in %s", what, chat, m.Chat)
+	}
+	return m.Deleted, nil
+}
+
+// author is whose annotations this call makes.
+func (a *applier) author() packet.UserID {
+	if a.origin != nil {
+		return a.origin.Header.Author
+	}
+	return a.host.cfg.User
+}
+
+// ownAnnotation checks that an annotation is not another plugin's.
+func (a *applier) ownAnnotation(what string, id packet.PacketID, kind string) (there bool, err error) {
+	list, err := a.tx.Annotations([]packet.PacketID{id})
+	if err != nil {
+		return false, err
+	}
+	i := slices.IndexFunc(list, func(x store.Annotation) bool { return x.Kind == kind && x.Author == a.author() })
+	if i < 0 {
+		return false, nil
+	}
+	if list[i].Plugin != a.plugin {
+		return true, fmt.Errorf("%s.kind: %q belongs to the plugin %s", what, kind, list[i].Plugin)
+	}
+	return true, nil
+}
+
+func (a *applier) annotate(e *pluginpb.Annotate) error {
+	chat, id := packet.ChatID(e.GetChat()), packet.PacketID(e.GetMessage())
+	gone, err := a.annotated("annotate", chat, id)
+	if err != nil || gone {
+		return err
+	}
+	if _, err := a.ownAnnotation("annotate", id, e.GetKind()); err != nil {
+		return err
+	}
+	err = a.tx.PutAnnotation(store.Annotation{
+		Chat: chat, Message: id, Kind: e.GetKind(), Author: a.author(), Plugin: a.plugin, Value: e.GetValue(), Search: e.GetSearchText(),
+	})
+	if err != nil {
+		return fmt.Errorf("annotate: %w", err)
+	}
+	a.news.message(messageChanged, chat, id)
+	return nil
+}
+
+func (a *applier) removeAnnotation(e *pluginpb.RemoveAnnotation) error {
+	chat, id := packet.ChatID(e.GetChat()), packet.PacketID(e.GetMessage())
+	if _, err := a.annotated("remove_annotation", chat, id); err != nil {
+		return err
+	}
+	there, err := a.ownAnnotation("remove_annotation", id, e.GetKind())
+	if err != nil || !there {
+		return err
+	}
+	if err := a.tx.DeleteAnnotation(id, e.GetKind(), a.author()); err != nil {
+		return fmt.Errorf("remove_annotation: %w", err)
+	}
+	a.news.message(messageChanged, chat, id)
+	return nil
+}
+
+func (a *applier) sendPacket(e *pluginpb.SendPacket) error {
+	d := Draft{ID: packet.NewPacketID(), Chat: packet.ChatID(e.GetChat()), Type: packet.Type(e.GetType()), Content: e.GetContent()}
+	if len(e.GetId()) > 0 {
+		d.ID = packet.PacketID(e.GetId())
+	}
+	if err := a.chatThere(d.Chat); err != nil {
+		return fmt.Errorf("send_packet: %w", err)
+	}
+	if e.GetEphemeral() {
+		to := make([]packet.UserID, len(e.GetTo()))
+		for i, user := range e.GetTo() {
+			to[i] = packet.UserID(user)
+		}
+		a.news.emits = append(a.news.emits, emit{d, to})
+		return nil
+	}
+	if _, done := a.sent[d.ID]; done {
+		return nil // its add_message came first
+	}
+	delete(a.sends, d.ID)
+	p, there, err := a.sentBefore(d)
+	if err != nil {
+		return err
+	}
+	if !there {
+		if p, err = a.host.cfg.Outbox.Append(a.tx, d); err != nil {
+			return fmt.Errorf("send_packet of type %s to %s: %w", d.Type, d.Chat, err)
+		}
+		// Its sender knows what it means: it is not handed in to be handled.
+		if err := a.tx.SetEntryState(p.Header.Key(), store.EntryHandled, 0, ""); err != nil {
+			return fmt.Errorf("send_packet: %w", err)
+		}
+		a.news.appendedTo(d.Chat)
+	}
+	a.sent[d.ID] = p
+	a.news.sent = append(a.news.sent, d.ID)
+	return nil
+}
+
+// sentBefore finds the packet when it was sent by an earlier call that the
+// plugin does not know came through. The same id for another packet is an error.
+func (a *applier) sentBefore(d Draft) (packet.Packet, bool, error) {
+	e, err := a.tx.EntryByID(d.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return packet.Packet{}, false, nil
+	}
+	if err != nil {
+		return packet.Packet{}, false, err
+	}
+	h := &e.Packet.Header
+	hash := packet.HashOf(d.Content)
+	if h.Author != a.host.cfg.User || h.Chat != d.Chat || h.Type != d.Type || !bytes.Equal(h.ContentHash[:], hash[:]) {
+		return packet.Packet{}, false, fmt.Errorf("send_packet.id: %s is another packet: %w", d.ID, store.ErrExists)
+	}
+	return e.Packet, true, nil
+}
+
+func (a *applier) setMembers(e *pluginpb.SetMembers) error {
+	id := packet.ChatID(e.GetChat())
+	chat, err := a.tx.Chat(id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		chat = store.Chat{ID: id, CreatedAt: a.host.cfg.Now().UnixMicro()}
+	case err != nil:
+		return err
+	case e.GetVersion() <= chat.Membership:
+		return fmt.Errorf("set_members.version is %d, the chat has %d", e.GetVersion(), chat.Membership)
+	}
+	chat.Title = e.GetTitle()
+	if err := a.tx.PutChat(chat); err != nil {
+		return fmt.Errorf("set_members: %w", err)
+	}
+	m := store.Membership{Version: e.GetVersion()}
+	for _, user := range e.GetMembers() {
+		m.Members = append(m.Members, packet.UserID(user))
+	}
+	slices.Sort(m.Members)
+	for _, c := range e.GetCutoffs() {
+		m.Cutoffs = append(m.Cutoffs, store.Cutoff{User: packet.UserID(c.GetUser()), EntryKey: packet.EntryKey{
+			Log: packet.Log{Chat: id, Device: packet.DeviceID(c.GetDevice()), Epoch: c.GetEpoch()}, Number: c.GetNumber(),
+		}})
+	}
+	if err := a.tx.PutMembership(id, m); err != nil {
+		return fmt.Errorf("set_members: %w", err)
+	}
+	a.news.chatChanged(id)
+	return nil
+}

@@ -1,0 +1,245 @@
+package api
+
+import (
+	"context"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/parley-chat/parley/protocol/directorypb"
+	"github.com/parley-chat/parley/protocol/packet"
+	"github.com/parley-chat/parley/server/directory"
+	"github.com/parley-chat/parley/server/password"
+)
+
+// Register implements directorypb.DirectoryServer.
+func (s *Service) Register(ctx context.Context, req *directorypb.RegisterRequest) (*directorypb.RegisterResponse, error) {
+	c, err := callerOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	user, err := parseUser(req.GetUser())
+	if err != nil {
+		return nil, err
+	}
+	name, err := parseName(req.GetDisplayName(), user)
+	if err != nil {
+		return nil, err
+	}
+	if len(req.GetInvite()) > maxInvite {
+		return nil, invalid("An invite has at most %d bytes.", maxInvite)
+	}
+	if err := password.Check(req.GetPassword()); err != nil {
+		return nil, statusOf(s.log, err)
+	}
+	from := network(c.addr)
+	if wait := s.limits.register.take(from); wait > 0 {
+		return nil, exhausted("Too many accounts were made from this address.", wait)
+	}
+	if a, err := s.dir.Account(user); err == nil {
+		return s.registered(ctx, a, c, req.GetPassword())
+	}
+	hash, err := s.hasher.Hash(ctx, req.GetPassword())
+	if err != nil {
+		return nil, statusOf(s.log, err)
+	}
+	a := directory.Account{User: user, Password: hash, DisplayName: name, CreatedAt: s.now().UnixMicro()}
+	a.Bind(c.key)
+	if err := s.dir.CreateAccount(ctx, a); err != nil {
+		return nil, statusOf(s.log, err)
+	}
+	s.log.Info("account made", "user", user)
+	return &directorypb.RegisterResponse{}, nil
+}
+
+// registered answers a Register of a name that is taken: with success when it
+// is the same device again, whose first answer got lost.
+func (s *Service) registered(ctx context.Context, a *directory.Account, c caller, pass string) (*directorypb.RegisterResponse, error) {
+	if !a.Has(c.key) || s.hasher.Verify(ctx, a.Password, pass) != nil {
+		return nil, statusOf(s.log, directory.ErrExists)
+	}
+	return &directorypb.RegisterResponse{}, nil
+}
+
+// LogIn implements directorypb.DirectoryServer.
+func (s *Service) LogIn(ctx context.Context, req *directorypb.LogInRequest) (*directorypb.LogInResponse, error) {
+	c, err := callerOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	user, err := parseUser(req.GetUser())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkPassword(ctx, user, c, req.GetPassword()); err != nil {
+		return nil, err
+	}
+	a, err := s.dir.ChangeAccount(ctx, user, func(a *directory.Account) error {
+		if len(a.Devices) > 0 && !a.Has(c.key) && !req.GetReplace() {
+			return errOtherDevice
+		}
+		a.Bind(c.key)
+		return nil
+	})
+	if err != nil {
+		return nil, statusOf(s.log, err)
+	}
+	profile, err := s.profile(ctx, a)
+	if err != nil {
+		return nil, statusOf(s.log, err)
+	}
+	s.log.Info("logged in", "user", user)
+	return &directorypb.LogInResponse{Profile: profile}, nil
+}
+
+// checkPassword checks the password of a log-in. Failed tries count against the
+// address and the account. A device that the account knows is not kept out by
+// what strangers try.
+func (s *Service) checkPassword(ctx context.Context, user packet.UserID, c caller, pass string) error {
+	hash, known := "", false
+	if a, err := s.dir.Account(user); err == nil {
+		hash, known = a.Password, a.Has(c.key)
+	}
+	from := network(c.addr)
+	if wait := s.limits.logInAddress.take(from); wait > 0 {
+		return exhausted("Too many log-ins failed from this address.", wait)
+	}
+	if !known {
+		if wait := s.limits.logInAccount.take(string(user)); wait > 0 {
+			return exhausted("Too many log-ins to this account failed.", wait)
+		}
+	}
+	err := s.hasher.Verify(ctx, hash, pass)
+	if err == nil {
+		s.limits.logInAddress.giveBack(from)
+		if !known {
+			s.limits.logInAccount.giveBack(string(user))
+		}
+	}
+	return statusOf(s.log, err)
+}
+
+// LogOut implements directorypb.DirectoryServer.
+func (s *Service) LogOut(ctx context.Context, _ *directorypb.LogOutRequest) (*directorypb.LogOutResponse, error) {
+	c, err := callerOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.dir.Owner(c.key)
+	if err != nil {
+		return &directorypb.LogOutResponse{}, nil //nolint:nilerr // idempotent: it is logged out
+	}
+	if _, err := s.dir.ChangeAccount(ctx, a.User, func(a *directory.Account) error {
+		a.Unbind(c.key)
+		return nil
+	}); err != nil {
+		return nil, statusOf(s.log, err)
+	}
+	s.log.Info("logged out", "user", a.User)
+	return &directorypb.LogOutResponse{}, nil
+}
+
+// ChangePassword implements directorypb.DirectoryServer.
+func (s *Service) ChangePassword(ctx context.Context, req *directorypb.ChangePasswordRequest) (*directorypb.ChangePasswordResponse, error) {
+	c, a, err := s.account(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := password.Check(req.GetNewPassword()); err != nil {
+		return nil, statusOf(s.log, err)
+	}
+	if wait := s.limits.changePassword.take(string(a.User)); wait > 0 {
+		return nil, exhausted("The old password was wrong too often.", wait)
+	}
+	old := a.Password
+	if err := s.hasher.Verify(ctx, old, req.GetOldPassword()); err != nil {
+		return nil, statusOf(s.log, err)
+	}
+	s.limits.changePassword.giveBack(string(a.User))
+	hash, err := s.hasher.Hash(ctx, req.GetNewPassword())
+	if err != nil {
+		return nil, statusOf(s.log, err)
+	}
+	if _, err := s.dir.ChangeAccount(ctx, a.User, func(a *directory.Account) error {
+		if !a.Has(c.key) {
+			return directory.ErrNotBound
+		}
+		if a.Password != old {
+			return errWrongPassword // changed meanwhile
+		}
+		a.Password = hash
+		return nil
+	}); err != nil {
+		return nil, statusOf(s.log, err)
+	}
+	s.log.Info("password changed", "user", a.User)
+	return &directorypb.ChangePasswordResponse{}, nil
+}
+
+// SetProfile implements directorypb.DirectoryServer.
+func (s *Service) SetProfile(ctx context.Context, req *directorypb.SetProfileRequest) (*directorypb.SetProfileResponse, error) {
+	_, a, err := s.account(ctx)
+	if err != nil {
+		return nil, err
+	}
+	name, err := parseName(req.GetProfile().GetDisplayName(), a.User)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkAvatar(req.GetProfile().GetAvatar()); err != nil {
+		return nil, err
+	}
+	if wait := s.limits.setProfile.take(string(a.User)); wait > 0 {
+		return nil, exhausted("The profile was changed too often.", wait)
+	}
+	if err := s.dir.SetProfile(ctx, a.User, name, req.GetProfile().GetAvatar()); err != nil {
+		return nil, statusOf(s.log, err)
+	}
+	return &directorypb.SetProfileResponse{}, nil
+}
+
+// LookUp implements directorypb.DirectoryServer.
+func (s *Service) LookUp(ctx context.Context, req *directorypb.LookUpRequest) (*directorypb.LookUpResponse, error) {
+	_, me, err := s.account(ctx)
+	if err != nil {
+		return nil, err
+	}
+	user, err := parseUser(req.GetUser())
+	if err != nil {
+		return nil, err
+	}
+	if wait := s.limits.lookUp.take(string(me.User)); wait > 0 {
+		return nil, exhausted("Too many people were looked up.", wait)
+	}
+	a, err := s.dir.Account(user)
+	if err != nil {
+		return nil, status.Errorf(codes.NotFound, "There is no user %s here.", user)
+	}
+	profile, err := s.profile(ctx, a)
+	if err != nil {
+		return nil, statusOf(s.log, err)
+	}
+	pb := &directorypb.LookUpResponse{User: string(user), Profile: profile}
+	for _, d := range a.Devices {
+		pb.Devices = append(pb.Devices, &directorypb.Device{Key: d.Key, BoundAt: d.BoundAt})
+	}
+	return pb, nil
+}
+
+// account gives the caller's account.
+func (s *Service) account(ctx context.Context) (caller, *directory.Account, error) {
+	c, err := callerOf(ctx)
+	if err != nil {
+		return caller{}, nil, err
+	}
+	a, err := s.dir.Owner(c.key)
+	return c, a, statusOf(s.log, err)
+}
+
+func (s *Service) profile(ctx context.Context, a *directory.Account) (*directorypb.Profile, error) {
+	avatar, err := s.dir.Avatar(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	return &directorypb.Profile{DisplayName: a.DisplayName, Avatar: avatar, AvatarHash: a.AvatarHash}, nil
+}

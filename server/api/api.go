@@ -1,0 +1,172 @@
+// Package api serves the directory over gRPC: it knows who calls by the device
+// key of the TLS handshake, bounds and validates what comes in, limits how
+// often, and tells what went wrong in a sentence a person can act on.
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/parley-chat/parley/protocol/directorypb"
+	"github.com/parley-chat/parley/server/directory"
+	"github.com/parley-chat/parley/server/password"
+)
+
+// DefaultLease is how long a session lives without a message of the client's.
+const DefaultLease = 30 * time.Second
+
+const (
+	// maxReceive is a SetContacts with both lists full, and some.
+	maxReceive       = 1400 << 10
+	maxStreams       = 16 // of one connection
+	maxHeaders       = 16 << 10
+	window           = 64 << 10
+	handshakeTimeout = 10 * time.Second
+	callTimeout      = 30 * time.Second
+	stopTimeout      = 5 * time.Second
+
+	// Clients come back at most this many a second after a restart.
+	returnsPerSecond = 1000
+	minSpread        = 200 * time.Millisecond
+	maxSpread        = 30 * time.Second
+	// goAwayGrace is how long clients have to leave by themselves.
+	goAwayGrace = 500 * time.Millisecond
+)
+
+// Config of a Service.
+type Config struct {
+	Directory *directory.Directory
+	Hasher    *password.Hasher
+	// TLS has the server's certificate.
+	TLS    *tls.Config
+	Limits Limits
+	Lease  time.Duration
+	Log    *slog.Logger
+}
+
+// Service is the directory as clients see it. Make it with New.
+type Service struct {
+	directorypb.UnimplementedDirectoryServer
+	dir     *directory.Directory
+	hasher  *password.Hasher
+	tls     *tls.Config
+	lease   time.Duration
+	message Limit
+	limits  limiters
+	log     *slog.Logger
+	now     func() time.Time
+
+	receivers sync.WaitGroup
+}
+
+type limiters struct {
+	register, logInAddress, logInAccount, changePassword, setProfile, lookUp, deliver, session *limiter
+}
+
+// New makes a service.
+func New(cfg Config) *Service {
+	l := cfg.Limits
+	return &Service{
+		dir: cfg.Directory, hasher: cfg.Hasher, tls: deviceTLS(cfg.TLS), lease: cfg.Lease, message: l.Message, log: cfg.Log, now: time.Now,
+		limits: limiters{
+			register: newLimiter(l.Register), logInAddress: newLimiter(l.LogInAddress), logInAccount: newLimiter(l.LogInAccount),
+			changePassword: newLimiter(l.ChangePassword), setProfile: newLimiter(l.SetProfile), lookUp: newLimiter(l.LookUp),
+			deliver: newLimiter(l.Deliver), session: newLimiter(l.Session),
+		},
+	}
+}
+
+// Serve serves on listener until ctx ends, asks the clients to come back later,
+// and returns when the last presence is removed.
+func (s *Service) Serve(ctx context.Context, listener net.Listener) error {
+	server := s.server()
+	directorypb.RegisterDirectoryServer(server, s)
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	var err error
+	select {
+	case err = <-failed:
+		err = fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+		s.goAway()
+	}
+	s.dir.EndSessions()
+	s.stop(server)
+	s.receivers.Wait()
+	if errors.Is(err, grpc.ErrServerStopped) {
+		return nil
+	}
+	return err
+}
+
+// server sets up gRPC for many connections that are idle: no buffers of its own
+// and windows that do not grow.
+func (s *Service) server() *grpc.Server {
+	return grpc.NewServer(
+		grpc.Creds(credentials.NewTLS(s.tls)),
+		grpc.MaxRecvMsgSize(maxReceive),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.ReadBufferSize(0),
+		grpc.WriteBufferSize(0),
+		grpc.StaticStreamWindowSize(window),
+		grpc.StaticConnWindowSize(window),
+		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: time.Minute, Time: time.Minute, Timeout: 20 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second}),
+		grpc.UnaryInterceptor(withDeadline),
+	)
+}
+
+func withDeadline(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return handler(ctx, req)
+}
+
+// goAway asks all clients to leave and come back, spread over as long as their
+// number needs.
+func (s *Service) goAway() {
+	n := s.dir.Sessions()
+	spread := min(max(time.Duration(n)*time.Second/returnsPerSecond, minSpread), maxSpread)
+	s.log.Info("shutting down", "sessions", n)
+	s.dir.GoAway(spread)
+	grace := time.NewTimer(goAwayGrace)
+	defer grace.Stop()
+	check := time.NewTicker(goAwayGrace / 20)
+	defer check.Stop()
+	for s.dir.Sessions() > 0 {
+		select {
+		case <-grace.C:
+			return
+		case <-check.C:
+		}
+	}
+}
+
+// stop ends gRPC, with what is under way if that is soon.
+func (s *Service) stop(server *grpc.Server) {
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		server.GracefulStop()
+	}()
+	timeout := time.NewTimer(stopTimeout)
+	defer timeout.Stop()
+	select {
+	case <-stopped:
+	case <-timeout.C:
+		server.Stop()
+		<-stopped
+	}
+}

@@ -1,0 +1,88 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/parley-chat/parley/server/directory"
+	"github.com/parley-chat/parley/server/password"
+)
+
+// busyRetry is when somebody whom the hasher could not take may try again.
+const busyRetry = 2 * time.Second
+
+var (
+	errWrongPassword = status.Error(codes.Unauthenticated, "The user name or the password is wrong.")
+	errOtherDevice   = status.Error(codes.FailedPrecondition,
+		"Another device is logged in to this account. Logging in here will log it out.")
+	errNoKey = status.Error(codes.Unauthenticated, "The connection shows no device key; a client certificate with an Ed25519 key is needed.")
+	errLease = status.Error(codes.DeadlineExceeded, "Nothing was heard from this device for too long.")
+	errBegin = status.Error(codes.InvalidArgument, "A session starts with one Begin.")
+)
+
+// kinds is what each error of the packages below is to a client. The first that
+// matches counts.
+var kinds = []struct {
+	err  error
+	code codes.Code
+	text string
+}{
+	{directory.ErrExists, codes.AlreadyExists, "This user name is taken; choose another."},
+	{directory.ErrNoUser, codes.NotFound, "There is no user of that name here."},
+	{directory.ErrNotBound, codes.Unauthenticated, "This device is not logged in, or another device has taken its place; log in again."},
+	{directory.ErrKeyTaken, codes.PermissionDenied, "This device key belongs to another account; log in with a new one."},
+	{directory.ErrReplaced, codes.Aborted, "A newer session of this account has begun."},
+	{directory.ErrSlow, codes.ResourceExhausted, "This device does not read what the directory sends."},
+	{directory.ErrFull, codes.ResourceExhausted, "Too many requests wait for this person already; try again later."},
+	{directory.ErrClosed, codes.Unavailable, "The directory is shutting down; try again in a moment."},
+	{password.ErrMismatch, codes.Unauthenticated, "The user name or the password is wrong."},
+	{password.ErrBounds, codes.InvalidArgument, fmt.Sprintf("A password has %d to %d bytes of UTF-8.", password.MinBytes, password.MaxBytes)},
+	{context.Canceled, codes.Canceled, "The call was cancelled."},
+	{context.DeadlineExceeded, codes.DeadlineExceeded, "The directory took too long; try again."},
+}
+
+// statusOf maps an error to what a client sees. What is the server's own fault
+// is logged here and told without its insides.
+func statusOf(log *slog.Logger, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	if errors.Is(err, password.ErrBusy) {
+		return exhausted("Too many people are logging in at this moment.", busyRetry)
+	}
+	for _, k := range kinds {
+		if errors.Is(err, k.err) {
+			return status.Error(k.code, k.text)
+		}
+	}
+	log.Error("a call failed", "error", err)
+	if errors.Is(err, directory.ErrState) {
+		return status.Error(codes.Unavailable, "The directory cannot use its records at this moment; try again later.")
+	}
+	return status.Error(codes.Internal, "The directory failed; its log says why.")
+}
+
+// exhausted is RESOURCE_EXHAUSTED with when to try again.
+func exhausted(text string, wait time.Duration) error {
+	wait = max(wait.Round(time.Second), time.Second)
+	s := status.New(codes.ResourceExhausted, fmt.Sprintf("%s Try again in %s.", text, wait))
+	if detailed, err := s.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(wait)}); err == nil {
+		s = detailed
+	}
+	return s.Err()
+}
+
+func invalid(format string, args ...any) error {
+	return status.Errorf(codes.InvalidArgument, format, args...)
+}

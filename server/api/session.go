@@ -1,0 +1,321 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/parley-chat/parley/protocol/directorypb"
+	"github.com/parley-chat/parley/protocol/packet"
+	"github.com/parley-chat/parley/server/directory"
+)
+
+// flushTimeout bounds how long a session that ends waits for what is being
+// sent.
+const flushTimeout = time.Second
+
+// stream is one Session call. Its goroutines: the handler waits for the end; a
+// second one receives, and owns the directory's session; a third one sends, and
+// is there only while there is something to send, because most sessions are
+// idle most of the time and a goroutine is a good part of what they cost.
+type stream struct {
+	service *Service
+	grpc    directorypb.Directory_SessionServer
+	caller  caller
+	user    packet.UserID
+	lease   *time.Timer
+	pace    bucket // owned by the receiver
+	begun   chan *directory.Session
+	done    chan struct{} // closed by end
+	session atomic.Pointer[directory.Session]
+
+	mu       sync.Mutex // guards all below
+	err      error      // why it ended
+	ended    bool
+	flushing bool
+	again    bool          // there is more to send than the flusher may have seen
+	idle     chan struct{} // closed when the flusher is gone, if somebody waits
+}
+
+// Session implements directorypb.DirectoryServer.
+func (s *Service) Session(grpc directorypb.Directory_SessionServer) error {
+	c, a, err := s.account(grpc.Context())
+	if err != nil {
+		return err
+	}
+	if wait := s.limits.session.take(string(a.User)); wait > 0 {
+		return exhausted("This device connects too often.", wait)
+	}
+	st := &stream{
+		service: s, grpc: grpc, caller: c, user: a.User,
+		begun: make(chan *directory.Session, 1), done: make(chan struct{}),
+	}
+	st.lease = time.AfterFunc(s.lease, func() { st.end(errLease) })
+	defer st.lease.Stop()
+	s.receivers.Add(1)
+	// It outlives the handler by the time it takes to remove the presence: only
+	// the handler's return ends a Recv.
+	go func() {
+		defer s.receivers.Done()
+		st.receive()
+	}()
+	return st.wait()
+}
+
+// wait returns when the session has ended, with why.
+func (st *stream) wait() error {
+	var session *directory.Session
+	var over <-chan struct{}
+	for {
+		select {
+		case session = <-st.begun:
+			over = session.Done()
+		case <-over:
+			over = nil
+			st.end(statusOf(st.service.log, session.Err()))
+		case <-st.grpc.Context().Done():
+			st.end(st.grpc.Context().Err())
+		case <-st.done:
+			st.awaitFlush()
+			st.mu.Lock()
+			defer st.mu.Unlock()
+			return st.err
+		}
+	}
+}
+
+// end ends the session; the first error stays.
+func (st *stream) end(err error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if !st.ended {
+		st.ended, st.err = true, err
+		close(st.done)
+	}
+}
+
+// receive handles what the client sends until the session ends.
+func (st *stream) receive() {
+	defer func() {
+		if s := st.session.Load(); s != nil {
+			s.Close()
+		}
+	}()
+	for {
+		req, err := st.grpc.Recv()
+		if errors.Is(err, io.EOF) {
+			st.end(nil)
+			return
+		}
+		if err != nil {
+			st.end(err)
+			return
+		}
+		st.lease.Reset(st.service.lease)
+		if err := st.paced(costOf(req)); err == nil {
+			err = st.handle(st.grpc.Context(), req)
+			if err == nil {
+				continue
+			}
+			st.end(statusOf(st.service.log, err))
+		}
+		return
+	}
+}
+
+var errEnded = errors.New("session has ended")
+
+// paced waits until the client may send another message of that cost.
+func (st *stream) paced(cost int) error {
+	for {
+		wait := st.pace.take(st.service.message, cost, time.Now())
+		select {
+		case <-st.done:
+			return errEnded
+		default:
+		}
+		if wait <= 0 {
+			return nil
+		}
+		select {
+		case <-st.done:
+			return errEnded
+		case <-time.After(wait):
+		}
+	}
+}
+
+// costOf counts a message as several when it is much work: lists are compared
+// with those of everybody on them.
+func costOf(req *directorypb.SessionRequest) int {
+	size := func(c *directorypb.SetContacts) int { return (len(c.GetContacts()) + len(c.GetBlocked())) / 100 }
+	return 1 + size(req.GetSetContacts()) + size(req.GetBegin().GetContacts())
+}
+
+func (st *stream) handle(ctx context.Context, req *directorypb.SessionRequest) error {
+	session := st.session.Load()
+	if begin := req.GetBegin(); (begin != nil) != (session == nil) {
+		return errBegin
+	} else if begin != nil {
+		return st.begin(ctx, begin)
+	}
+	switch r := req.GetRequest().(type) {
+	case *directorypb.SessionRequest_KeepAlive:
+		session.KeepAlive()
+	case *directorypb.SessionRequest_Publish:
+		endpoints, err := parseEndpoints(r.Publish)
+		if err != nil {
+			return err
+		}
+		return session.Publish(ctx, endpoints)
+	case *directorypb.SessionRequest_SetContacts:
+		lists, err := parseLists(r.SetContacts)
+		if err != nil {
+			return err
+		}
+		return session.SetLists(ctx, lists)
+	case *directorypb.SessionRequest_Deliver:
+		session.Receipt(st.deliver(ctx, r.Deliver))
+	case *directorypb.SessionRequest_Took:
+		return session.Took(ctx, r.Took.GetDelivery())
+	case *directorypb.SessionRequest_Relay:
+		user, err := parseUser(r.Relay.GetUser())
+		if err != nil {
+			return err
+		}
+		if len(r.Relay.GetPayload()) > directory.MaxRelay {
+			return invalid("A relayed message has at most %d KiB.", directory.MaxRelay>>10)
+		}
+		return session.Relay(user, r.Relay.GetPayload())
+	default:
+		// A kind of a later version: what is not understood is not an error.
+	}
+	return nil
+}
+
+func (st *stream) begin(ctx context.Context, begin *directorypb.Begin) error {
+	endpoints, err := parseEndpoints(begin.GetPublish())
+	if err != nil {
+		return err
+	}
+	lists, err := parseLists(begin.GetContacts())
+	if err != nil {
+		return err
+	}
+	if len(begin.GetAgent()) > packet.MaxAgent {
+		return invalid("The program's name has at most %d bytes.", packet.MaxAgent)
+	}
+	observed := ""
+	if st.caller.addr.IsValid() {
+		observed = st.caller.addr.String()
+	}
+	session, err := st.service.dir.Begin(ctx, directory.Start{
+		Key: st.caller.key, Endpoints: endpoints, Lists: lists, Observed: observed, Wake: st.wake,
+	})
+	if err != nil {
+		return err
+	}
+	st.session.Store(session)
+	st.begun <- session
+	st.wake()
+	return nil
+}
+
+// deliver keeps a packet for somebody. What is wrong with it concerns that
+// packet alone and is said in its receipt.
+func (st *stream) deliver(ctx context.Context, d *directorypb.Deliver) *directorypb.Receipt {
+	err := func() error {
+		to, kind, err := parseDeliver(d, st.user, st.caller.key)
+		if err != nil {
+			return err
+		}
+		if wait := st.service.limits.deliver.take(string(st.user)); wait > 0 {
+			return exhausted("Too many requests were sent.", wait)
+		}
+		err = st.service.dir.Keep(ctx, to, st.user, kind, d.GetPacket())
+		if errors.Is(err, directory.ErrNoUser) {
+			return status.Errorf(codes.NotFound, "There is no user %s here.", to)
+		}
+		return statusOf(st.service.log, err)
+	}()
+	s := status.Convert(err)
+	return &directorypb.Receipt{Id: d.GetId(), Code: int32(s.Code()), Message: s.Message()}
+}
+
+// wake has what waits sent. It never blocks.
+func (st *stream) wake() {
+	if st.session.Load() == nil {
+		return // begin wakes once it is there
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	switch {
+	case st.flushing:
+		st.again = true
+	case !st.ended:
+		st.flushing = true
+		go st.flush()
+	}
+}
+
+// flush sends what waits, and is gone.
+func (st *stream) flush() {
+	session := st.session.Load()
+	for {
+		if m := session.Next(st.grpc.Context()); m != nil {
+			if err := st.grpc.Send(m); err != nil {
+				st.end(err)
+				st.flushed(true)
+				return
+			}
+			continue
+		}
+		if st.flushed(false) {
+			return
+		}
+	}
+}
+
+// flushed notes that the flusher goes; not ok when there is more to send.
+func (st *stream) flushed(failed bool) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.again && !failed {
+		st.again = false
+		return false
+	}
+	st.flushing = false
+	if st.idle != nil {
+		close(st.idle)
+		st.idle = nil
+	}
+	return true
+}
+
+// awaitFlush waits for the flusher, but not for long: with a client that does
+// not read it would wait forever, and the handler's return is what ends it.
+func (st *stream) awaitFlush() {
+	st.mu.Lock()
+	var idle chan struct{}
+	if st.flushing {
+		idle = make(chan struct{})
+		st.idle = idle
+	}
+	st.mu.Unlock()
+	if idle == nil {
+		return
+	}
+	timeout := time.NewTimer(flushTimeout)
+	defer timeout.Stop()
+	select {
+	case <-idle:
+	case <-timeout.C:
+	case <-st.grpc.Context().Done():
+	}
+}

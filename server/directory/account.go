@@ -1,0 +1,248 @@
+package directory
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/parley-chat/parley/protocol/packet"
+)
+
+// Device is a device key that is bound to an account.
+type Device struct {
+	Key     []byte `json:"key"`
+	BoundAt int64  `json:"bound_at"` // Unix microseconds
+}
+
+// Account is one user's record. Values that the directory gives are shared and
+// not to be changed.
+type Account struct {
+	User        packet.UserID `json:"-"`
+	Password    string        `json:"password"` // PHC string
+	DisplayName string        `json:"display_name"`
+	AvatarHash  []byte        `json:"avatar_hash,omitempty"` // empty: no picture
+	Devices     []Device      `json:"devices,omitempty"`
+	CreatedAt   int64         `json:"created_at"` // Unix microseconds
+
+	revision uint64
+}
+
+// Has says whether key is one of the account's devices.
+func (a *Account) Has(key ed25519.PublicKey) bool {
+	return slices.ContainsFunc(a.Devices, func(d Device) bool { return bytes.Equal(d.Key, key) })
+}
+
+// Bind makes key the account's only device. Binding what is bound changes
+// nothing.
+func (a *Account) Bind(key ed25519.PublicKey) {
+	if len(a.Devices) == 1 && a.Has(key) {
+		return
+	}
+	a.Devices = []Device{{Key: key, BoundAt: time.Now().UnixMicro()}}
+}
+
+// Unbind removes key from the account's devices.
+func (a *Account) Unbind(key ed25519.PublicKey) {
+	a.Devices = slices.DeleteFunc(slices.Clone(a.Devices), func(d Device) bool { return bytes.Equal(d.Key, key) })
+}
+
+// Account gives a user's record, or ErrNoUser.
+func (d *Directory) Account(user packet.UserID) (*Account, error) {
+	d.view.mu.RLock()
+	defer d.view.mu.RUnlock()
+	if a := d.view.accounts[user]; a != nil {
+		return a, nil
+	}
+	return nil, fmt.Errorf("%s: %w", user, ErrNoUser)
+}
+
+// Owner gives the record of the account a device key is bound to, or
+// ErrNotBound.
+func (d *Directory) Owner(key ed25519.PublicKey) (*Account, error) {
+	d.view.mu.RLock()
+	defer d.view.mu.RUnlock()
+	if a := d.view.owner(key); a != nil {
+		return a, nil
+	}
+	return nil, ErrNotBound
+}
+
+// CreateAccount stores a new account; when it returns nil the account is on
+// disk. Errors: ErrExists, ErrKeyTaken, ErrState.
+func (d *Directory) CreateAccount(ctx context.Context, a Account) error {
+	release, err := d.view.claimKeys(a.User, nil, a.Devices)
+	if err != nil {
+		return err
+	}
+	defer release()
+	value, err := json.Marshal(a)
+	if err != nil {
+		return fmt.Errorf("encode account of %s: %w", a.User, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
+	defer cancel()
+	revision, err := d.accounts.Create(ctx, keyOf(a.User), value)
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		return fmt.Errorf("%s: %w", a.User, ErrExists)
+	}
+	if err != nil {
+		return stateError(ctx, "create account of "+string(a.User), err)
+	}
+	return d.accounts.seen.wait(ctx, revision)
+}
+
+// maxConflicts bounds how often a change is tried anew because another one came
+// between.
+const maxConflicts = 16
+
+// ChangeAccount has change alter a copy of a user's record and stores it; when
+// it returns nil the change is on disk. An error of change is returned and
+// nothing is stored. Errors besides: ErrNoUser, ErrKeyTaken, ErrState.
+func (d *Directory) ChangeAccount(ctx context.Context, user packet.UserID, change func(*Account) error) (*Account, error) {
+	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
+	defer cancel()
+	for range maxConflicts {
+		old, err := d.Account(user)
+		if err != nil {
+			return nil, err
+		}
+		changed := *old
+		if err := change(&changed); err != nil {
+			return nil, err
+		}
+		err = d.updateAccount(ctx, old, &changed)
+		if errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
+			if err := d.catchUp(ctx, user); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return &changed, nil
+	}
+	return nil, fmt.Errorf("change account of %s: too many changes at once: %w", user, ErrState)
+}
+
+// catchUp waits until the view has a user's record as it is stored.
+func (d *Directory) catchUp(ctx context.Context, user packet.UserID) error {
+	entry, err := d.accounts.Get(ctx, keyOf(user))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return fmt.Errorf("%s: %w", user, ErrNoUser)
+	}
+	if err == nil {
+		err = d.accounts.seen.wait(ctx, entry.Revision())
+	}
+	if err != nil {
+		return stateError(ctx, "read account of "+string(user), err)
+	}
+	return nil
+}
+
+func (d *Directory) updateAccount(ctx context.Context, old, changed *Account) error {
+	release, err := d.view.claimKeys(old.User, old.Devices, changed.Devices)
+	if err != nil {
+		return err
+	}
+	defer release()
+	value, err := json.Marshal(changed)
+	if err != nil {
+		return fmt.Errorf("encode account of %s: %w", old.User, err)
+	}
+	revision, err := d.accounts.Update(ctx, keyOf(old.User), value, old.revision)
+	switch {
+	case errors.Is(err, jetstream.ErrKeyRevisionMismatch):
+		return err
+	case err != nil:
+		return stateError(ctx, "store account of "+string(old.User), err)
+	}
+	// The key stays claimed until the view knows whose it is.
+	if err := d.accounts.seen.wait(ctx, revision); err != nil {
+		return stateError(ctx, "store account of "+string(old.User), err)
+	}
+	return nil
+}
+
+// SetProfile sets a user's public name and picture; an empty avatar removes it.
+func (d *Directory) SetProfile(ctx context.Context, user packet.UserID, name string, avatar []byte) error {
+	var hash []byte
+	if len(avatar) > 0 {
+		sum := packet.HashOf(avatar)
+		hash = sum[:]
+		ctx, cancel := context.WithTimeout(ctx, stateTimeout)
+		defer cancel()
+		// Stored before it is named, so that no record names what is not there.
+		if _, err := d.avatars.Put(ctx, avatarKey(user, hash), avatar); err != nil {
+			return stateError(ctx, "store picture of "+string(user), err)
+		}
+	}
+	var before []byte
+	_, err := d.ChangeAccount(ctx, user, func(a *Account) error {
+		before = a.AvatarHash
+		a.DisplayName, a.AvatarHash = name, hash
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if len(before) > 0 && !bytes.Equal(before, hash) {
+		ctx, cancel := context.WithTimeout(ctx, stateTimeout)
+		defer cancel()
+		if err := d.avatars.Purge(ctx, avatarKey(user, before)); err != nil {
+			d.log.Warn("old picture was not removed", "error", err)
+		}
+	}
+	return nil
+}
+
+// Avatar gives the account's picture, or nothing when it has none or has got
+// another one meanwhile.
+func (d *Directory) Avatar(ctx context.Context, a *Account) ([]byte, error) {
+	if len(a.AvatarHash) == 0 {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
+	defer cancel()
+	entry, err := d.avatars.Get(ctx, avatarKey(a.User, a.AvatarHash))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, stateError(ctx, "read picture of "+string(a.User), err)
+	}
+	return entry.Value(), nil
+}
+
+func avatarKey(user packet.UserID, hash []byte) string {
+	return keyOf(user) + "." + hex.EncodeToString(hash)
+}
+
+// applyAccount follows the accounts bucket.
+func (d *Directory) applyAccount(entry jetstream.KeyValueEntry) {
+	user, err := userOf(entry.Key())
+	if err != nil {
+		d.log.Error("record with a key that is no user id", "bucket", "accounts", "error", err)
+		return
+	}
+	var a *Account
+	if entry.Operation() == jetstream.KeyValuePut {
+		a = &Account{}
+		if err := json.Unmarshal(entry.Value(), a); err != nil {
+			d.log.Error("account cannot be read; it counts as it was before", "user", user, "error", err)
+			return
+		}
+		a.User, a.revision = user, entry.Revision()
+	}
+	for _, s := range d.view.setAccount(user, a) {
+		s.end(ErrNotBound)
+	}
+}

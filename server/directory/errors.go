@@ -1,0 +1,25 @@
+package directory
+
+import "errors"
+
+// Errors of this package.
+var (
+	// ErrExists: the user id is taken.
+	ErrExists = errors.New("user id is taken")
+	// ErrNoUser: there is no such user.
+	ErrNoUser = errors.New("no such user")
+	// ErrNotBound: the device key is no account's.
+	ErrNotBound = errors.New("device is not logged in")
+	// ErrKeyTaken: the device key is another account's.
+	ErrKeyTaken = errors.New("device key belongs to another account")
+	// ErrReplaced: a newer session of the user has begun.
+	ErrReplaced = errors.New("a newer session has begun")
+	// ErrSlow: the client does not read what it is sent.
+	ErrSlow = errors.New("client does not read its session")
+	// ErrFull: no more can be kept for the user.
+	ErrFull = errors.New("too much waits for this user")
+	// ErrClosed: the directory is closing.
+	ErrClosed = errors.New("the directory is closing")
+	// ErrState: the records cannot be read or written.
+	ErrState = errors.New("the directory's records cannot be used")
+)

@@ -1,0 +1,135 @@
+// Package state is the embedded NATS server that keeps the directory's state
+// in a data folder. Nothing but its connection is used by the rest, so that an
+// external NATS can take its place.
+package state
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// ErrInUse says that another server holds the data folder.
+var ErrInUse = errors.New("the data folder is in use by another parley-server; stop it, or give another folder")
+
+// MaxRecord is the size of the largest record, a presence with full lists of
+// contacts and blocked users.
+const MaxRecord = 2 << 20
+
+const (
+	readyTimeout = 30 * time.Second
+	// The limits only bound a mistake; what is kept is bounded elsewhere.
+	maxMemory = 8 << 30
+	maxStore  = 1 << 40
+)
+
+// State is a running embedded server.
+type State struct {
+	lock   *os.File
+	server *server.Server
+	conn   *nats.Conn
+	close  sync.Once
+}
+
+// Open starts an embedded server on the data folder, which is made if need be.
+// It fails with ErrInUse when another process holds the folder.
+func Open(folder string, log *slog.Logger) (*State, error) {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data folder: %w", err)
+	}
+	lock, err := lockFolder(folder)
+	if err != nil {
+		return nil, err
+	}
+	s := &State{lock: lock}
+	if err := s.start(folder, log); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("open the state in %s: %w", folder, err)
+	}
+	return s, nil
+}
+
+func lockFolder(folder string) (*os.File, error) {
+	path := filepath.Join(folder, "lock")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the data folder: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%s: %w", folder, ErrInUse)
+		}
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return f, nil
+}
+
+func (s *State) start(folder string, log *slog.Logger) error {
+	ns, err := server.NewServer(&server.Options{
+		ServerName: "parley-directory",
+		DontListen: true,
+		NoSigs:     true,
+		JetStream:  true,
+		StoreDir:   filepath.Join(folder, "state"),
+		// An account is acknowledged when it is on disk, and no earlier.
+		SyncAlways:         true,
+		MaxPayload:         MaxRecord,
+		JetStreamMaxMemory: maxMemory,
+		JetStreamMaxStore:  maxStore,
+	})
+	if err != nil {
+		return err
+	}
+	ns.SetLoggerV2(logger{log}, false, false, false)
+	s.server = ns
+	ns.Start()
+	if !ns.ReadyForConnections(readyTimeout) {
+		return errors.New("the embedded NATS server did not start")
+	}
+	if !ns.JetStreamEnabled() {
+		return errors.New("the embedded NATS server cannot use the folder; see the log above")
+	}
+	s.conn, err = nats.Connect("", nats.InProcessServer(ns), nats.Name("parley-server"), nats.MaxReconnects(-1))
+	return err
+}
+
+// Conn is the connection to the server.
+func (s *State) Conn() *nats.Conn { return s.conn }
+
+// Healthy says whether the server still keeps records; it stops doing so when
+// its disk is full or broken.
+func (s *State) Healthy() bool { return s.server.JetStreamEnabled() }
+
+// Close stops the server and waits for it. Idempotent.
+func (s *State) Close() {
+	s.close.Do(func() {
+		if s.conn != nil {
+			s.conn.Close()
+		}
+		if s.server != nil {
+			s.server.Shutdown()
+			s.server.WaitForShutdown()
+		}
+		_ = s.lock.Close()
+	})
+}
+
+// logger hands what NATS says to slog. Its notices are of no use to an
+// operator, who does not know that there is a NATS.
+type logger struct{ log *slog.Logger }
+
+func (l logger) Noticef(format string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(format, v...)) }
+func (l logger) Warnf(format string, v ...any)   { l.log.Warn("nats: " + fmt.Sprintf(format, v...)) }
+func (l logger) Fatalf(format string, v ...any)  { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
+func (l logger) Errorf(format string, v ...any)  { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
+func (l logger) Debugf(format string, v ...any)  {}
+func (l logger) Tracef(format string, v ...any)  {}

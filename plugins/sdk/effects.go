@@ -1,0 +1,154 @@
+package sdk
+
+import (
+	"github.com/parley-chat/parley/protocol/packet"
+	"github.com/parley-chat/parley/protocol/pluginpb"
+)
+
+// Effect is one change a plugin asks for: one of the types of this file. The
+// effects of one call are applied in order, in one transaction, or not at all;
+// at most 256 a call. Each type's rules and limits stand with the message of the
+// same name in plugin.proto.
+type Effect interface {
+	proto() *pluginpb.Effect
+}
+
+// AddMessage adds a message of one of the plugin's own kinds. ID is that of the
+// packet being handled or sent by the same call, or, with Local, a new one. One
+// that is there already is left as it is.
+type AddMessage struct {
+	ID   packet.PacketID
+	Chat packet.ChatID
+	Kind string
+	// Body is shown, searched and quoted; at most 64 KiB.
+	Body string
+	// ReplyTo is the message it answers, or zero.
+	ReplyTo packet.PacketID
+	// Data is the plugin's own, at most 64 KiB.
+	Data  []byte
+	Card  *pluginpb.Card
+	Local bool // seen by this account only
+}
+
+// ChangeMessage changes a message this plugin made. It fails the call when the
+// packet being handled has another author than the message, and does nothing
+// when the message is deleted or unknown.
+type ChangeMessage struct {
+	ID     packet.PacketID
+	Body   string
+	Data   []byte
+	Card   *pluginpb.Card
+	Edited bool // shown as "edited"
+}
+
+// DeleteMessage deletes a message this plugin made; a mark remains. The same
+// rule for authors holds, but for Local: any message, for this account only.
+type DeleteMessage struct {
+	ID    packet.PacketID
+	Local bool
+}
+
+// Annotate sets the annotation (message, kind, author of the packet being
+// handled, else this account). The message need not have come yet.
+type Annotate struct {
+	Chat    packet.ChatID
+	Message packet.PacketID
+	Kind    string
+	Value   []byte // at most 4 KiB
+	// SearchText makes the message findable by these words.
+	SearchText string
+}
+
+// RemoveAnnotation removes an annotation if it is there.
+type RemoveAnnotation struct {
+	Chat    packet.ChatID
+	Message packet.PacketID
+	Kind    string
+}
+
+// SendPacket sends a packet of one of the plugin's own types.
+type SendPacket struct {
+	ID      packet.PacketID // zero for a new one
+	Chat    packet.ChatID
+	Type    packet.Type
+	Content []byte
+	// Ephemeral packets go to the links that are up and are then forgotten.
+	Ephemeral bool
+	// To: only to these members (Ephemeral only); empty means all.
+	To []packet.UserID
+}
+
+// SetMembers makes a new version of a chat's member list; for the bundled group
+// plugin.
+type SetMembers struct {
+	Chat    packet.ChatID
+	Version uint64
+	Title   string
+	Members []packet.UserID
+	Cutoffs []*pluginpb.Cutoff
+}
+
+// PutValue keeps a private value of the plugin; an empty one removes the key.
+type PutValue struct {
+	Key   string // at most 256 bytes
+	Value []byte // at most 256 KiB
+}
+
+// PublishEvent tells front ends something that is not kept: "typing", or
+// "<name of the plugin>.<event>".
+type PublishEvent struct {
+	Name string
+	Chat packet.ChatID
+	User packet.UserID
+	Data []byte // at most 16 KiB
+}
+
+func (e AddMessage) proto() *pluginpb.Effect {
+	return &pluginpb.Effect{Effect: &pluginpb.Effect_AddMessage{AddMessage: &pluginpb.AddMessage{
+		Id: idBytes(e.ID), Chat: string(e.Chat), Kind: e.Kind, Body: e.Body, ReplyTo: idBytes(e.ReplyTo), Data: e.Data, Card: e.Card, Local: e.Local,
+	}}}
+}
+
+func (e ChangeMessage) proto() *pluginpb.Effect {
+	return &pluginpb.Effect{Effect: &pluginpb.Effect_ChangeMessage{ChangeMessage: &pluginpb.ChangeMessage{
+		Id: idBytes(e.ID), Body: e.Body, Data: e.Data, Card: e.Card, Edited: e.Edited,
+	}}}
+}
+
+func (e DeleteMessage) proto() *pluginpb.Effect {
+	return &pluginpb.Effect{Effect: &pluginpb.Effect_DeleteMessage{DeleteMessage: &pluginpb.DeleteMessage{Id: idBytes(e.ID), Local: e.Local}}}
+}
+
+func (e Annotate) proto() *pluginpb.Effect {
+	return &pluginpb.Effect{Effect: &pluginpb.Effect_Annotate{Annotate: &pluginpb.Annotate{
+		Chat: string(e.Chat), Message: idBytes(e.Message), Kind: e.Kind, Value: e.Value, SearchText: e.SearchText,
+	}}}
+}
+
+func (e RemoveAnnotation) proto() *pluginpb.Effect {
+	return &pluginpb.Effect{Effect: &pluginpb.Effect_RemoveAnnotation{RemoveAnnotation: &pluginpb.RemoveAnnotation{
+		Chat: string(e.Chat), Message: idBytes(e.Message), Kind: e.Kind,
+	}}}
+}
+
+func (e SendPacket) proto() *pluginpb.Effect {
+	return &pluginpb.Effect{Effect: &pluginpb.Effect_SendPacket{SendPacket: &pluginpb.SendPacket{
+		Id: idBytes(e.ID), Chat: string(e.Chat), Type: string(e.Type), Content: e.Content, Ephemeral: e.Ephemeral, To: fromUsers(e.To),
+	}}}
+}
+
+func (e SetMembers) proto() *pluginpb.Effect {
+	return &pluginpb.Effect{Effect: &pluginpb.Effect_SetMembers{SetMembers: &pluginpb.SetMembers{
+		Chat: string(e.Chat), Version: e.Version, Title: e.Title, Members: fromUsers(e.Members), Cutoffs: e.Cutoffs,
+	}}}
+}
+
+func (e PutValue) proto() *pluginpb.Effect {
+	return &pluginpb.Effect{Effect: &pluginpb.Effect_PutValue{PutValue: &pluginpb.PutValue{Key: e.Key, Value: e.Value}}}
+}
+
+func (e PublishEvent) proto() *pluginpb.Effect {
+	return &pluginpb.Effect{Effect: &pluginpb.Effect_PublishEvent{PublishEvent: &pluginpb.PublishEvent{
+		Name: e.Name, Chat: string(e.Chat), User: string(e.User), Data: e.Data,
+	}}}
+}

@@ -1,0 +1,230 @@
+// Package sdk is what the author of a Parley plugin imports. A plugin is a
+// process of its own; its main function is
+//
+//	func main() { os.Exit(sdk.Serve(poll.New())) }
+//
+// and its feature a type with the four methods of [Plugin]. A feature is a
+// function over packets: it gets a packet, or an action a person asked for, and
+// gives back effects. The core commits the effects of a packet together with the
+// mark that it is handled, so after a crash the packet comes again, and nothing
+// happens twice.
+//
+// Promises:
+//   - Handle and HandleEvent are called for one item of a chat at a time, in
+//     order; for different chats, and for Invoke, concurrently.
+//   - What a Host method reads within Handle has the effects of everything
+//     handled before. Packets come in batches whose effects are committed
+//     together, so such a call may give [ErrAgain]: return it, and Handle is
+//     called again with the same packet once the effects before it are
+//     committed. Pass the ctx on, or this promise is void.
+//   - Nothing recovers a panic: the process dies, the core starts it again, and
+//     sets a packet aside that does it three times.
+//
+// docs/plugin-guide.md is the way in, plugintest a host for tests,
+// protocol/pluginpb/plugin.proto the contract below with all its limits.
+package sdk
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/parley-chat/parley/protocol/packet"
+	"github.com/parley-chat/parley/protocol/pluginpb"
+)
+
+// APIVersion is the version of the plugin API this package speaks.
+const APIVersion = 1
+
+// Plugin is a feature. An error that is an [*Error] keeps its code and text;
+// give people a sentence that says what happened, to what, and what to do.
+type Plugin interface {
+	// Manifest says what the plugin is. It must give the same at each call and
+	// need nothing.
+	Manifest() *pluginpb.Manifest
+	// Start comes first, once, within 10 s. The plugin keeps host; what it
+	// starts itself must end with ctx, which ends with the process.
+	Start(ctx context.Context, host Host, info StartInfo) error
+	// Handle handles a packet of one of the manifest's types. Refuse gives the
+	// error for one that is not what its type says; its author is told. Any
+	// other error means that the plugin failed, and the packet comes again.
+	Handle(ctx context.Context, p Packet) ([]Effect, error)
+	// Invoke does what a person asked for. ctx ends when the person cancels; then
+	// nothing of the result counts.
+	Invoke(ctx context.Context, call Invocation, updates Updates) (Result, error)
+}
+
+// EventHandler is a Plugin that names topics in its manifest, or wants to hear
+// of changed settings.
+type EventHandler interface {
+	// HandleEvent handles an event, as Handle does a packet; it cannot refuse.
+	HandleEvent(ctx context.Context, e Event) ([]Effect, error)
+}
+
+// Stopper is a Plugin that has something to bring to an end.
+type Stopper interface {
+	// Stop is called when everything else has returned, and has a second.
+	Stop(ctx context.Context) error
+}
+
+// Host is the core as a plugin sees it. All methods may be called concurrently.
+// Those with a ctx give ctx's error, an [*Error] from the core, [ErrClosed], or
+// within Handle [ErrAgain]; the core answers within 10 s.
+type Host interface {
+	// Apply applies effects outside a call, in one transaction that is on disk
+	// when it returns. When the error is ctx's, they may have been applied.
+	Apply(ctx context.Context, effects ...Effect) error
+	// Messages gives messages by their ids, at most 256; one that is not there
+	// is missing in the answer. Only kinds of the plugin's own, or all with
+	// CAPABILITY_HISTORY; the same holds for MessagesBefore.
+	Messages(ctx context.Context, chat packet.ChatID, ids ...packet.PacketID) ([]Message, error)
+	// MessagesBefore gives a page that ends before a message (zero: at the
+	// newest), newest first; limit is at most and by default (0) 100.
+	MessagesBefore(ctx context.Context, chat packet.ChatID, before packet.PacketID, limit int) ([]Message, error)
+	// Annotations gives annotations of at most 256 messages; an empty kind means
+	// all that the plugin may read.
+	Annotations(ctx context.Context, chat packet.ChatID, kind string, messages ...packet.PacketID) ([]Annotation, error)
+	// Contacts gives the account's contacts.
+	Contacts(ctx context.Context) ([]Contact, error)
+	// Chats gives one chat, or all when chat is empty.
+	Chats(ctx context.Context, chat packet.ChatID) ([]Chat, error)
+	// Values gives the plugin's private values whose key begins with prefix, in
+	// key order; limit is at most and by default (0) 1,000.
+	Values(ctx context.Context, prefix string, limit int) ([]Value, error)
+	// Setting gives a setting's present value, the default included.
+	Setting(name string) string
+	// Log writes to the core's log: never message bodies, keys or passwords.
+	Log() *slog.Logger
+}
+
+// StartInfo is what a plugin may know of where it runs.
+type StartInfo struct {
+	User        packet.UserID
+	DisplayName string
+	// DataFolder is private to the plugin and kept; CacheFolder may be emptied
+	// between runs.
+	DataFolder  string
+	CacheFolder string
+	// Locale is a BCP 47 tag, "en" or "zh-Hans".
+	Locale string
+}
+
+// Packet is a packet whose author the core has verified.
+type Packet struct {
+	ID     packet.PacketID
+	Chat   packet.ChatID
+	Type   packet.Type
+	Author packet.UserID
+	// SentAt is by the author's clock.
+	SentAt time.Time
+	// Ephemeral packets are not entries of the log and are not repeated.
+	Ephemeral bool
+	Content   []byte
+	// Own: written by this account on this or another of its devices.
+	Own bool
+}
+
+// Event is something that happened: exactly one of the pointers is set.
+type Event struct {
+	// Chat is empty for an event of no chat.
+	Chat     packet.ChatID
+	Presence *Presence
+	Link     *Link
+	Message  *Message
+	// Settings are all of the plugin's, after one changed.
+	Settings map[string]string
+}
+
+// Presence of a contact.
+type Presence struct {
+	User   packet.UserID
+	Online bool
+}
+
+// Link to a person that came up or went down.
+type Link struct {
+	User packet.UserID
+	Up   bool
+}
+
+// Invocation is an action a person asked for.
+type Invocation struct {
+	// ID is the same when a front end asks again because it does not know
+	// whether the first came through: what the action sends first should have
+	// it as its packet id.
+	ID     packet.PacketID
+	Action string
+	Chat   packet.ChatID
+	// Message it was asked on, or zero.
+	Message packet.PacketID
+	// Text in the composer or behind the slash command.
+	Text string
+	Args map[string]string
+	// Paths are absolute; the user chose them.
+	Paths []string
+}
+
+// Result of an Invocation. Effects and Value are committed together before the
+// front end hears of them.
+type Result struct {
+	Effects []Effect
+	// Value is for front ends that know the action, at most 64 KiB; often JSON.
+	Value []byte
+}
+
+// Updates shows something to the front end while an Invoke goes on. Its methods
+// wait while the core does not read.
+type Updates interface {
+	// Preview replaces the composer's text for now.
+	Preview(text string)
+	// Insert goes into the composer for good.
+	Insert(text string)
+	Card(card *pluginpb.Card)
+	// Progress in units of the plugin's own; total 0 means unknown.
+	Progress(label string, done, total uint64)
+}
+
+// Message is a stored message.
+type Message struct {
+	ID      packet.PacketID
+	Chat    packet.ChatID
+	Author  packet.UserID
+	Kind    string
+	Body    string
+	ReplyTo packet.PacketID
+	Data    []byte
+	SentAt  time.Time
+	Edited  bool
+	Deleted bool
+	Own     bool
+}
+
+// Annotation is a stored annotation.
+type Annotation struct {
+	Chat    packet.ChatID
+	Message packet.PacketID
+	Kind    string
+	Author  packet.UserID
+	Value   []byte
+}
+
+// Contact is a person in the roster.
+type Contact struct {
+	User   packet.UserID
+	Name   string
+	Online bool
+}
+
+// Chat is a chat with its members.
+type Chat struct {
+	ID         packet.ChatID
+	Title      string
+	Membership uint64
+	Members    []packet.UserID
+}
+
+// Value is a private value.
+type Value struct {
+	Key   string
+	Value []byte
+}

@@ -3,7 +3,7 @@
 GO      ?= go
 TOOL    := $(GO) tool -modfile=tools/go.mod
 MODULE  := github.com/parley-chat/parley
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+VERSION := $(or $(VERSION),$(shell git describe --tags --always --dirty 2>/dev/null || echo devel))
 
 # The same sources give the same bytes, wherever they lie.
 BUILD   := -trimpath -buildvcs=false -ldflags '-s -w -X $(MODULE)/internal/version.stamped=$(VERSION)'
@@ -70,7 +70,7 @@ generate: setup-run ## make the generated code anew from the .proto files
 
 bench: setup-run ## benchmarks; OLD=file compares with an earlier run
 	@mkdir -p .cache/bench
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 60m $(PKG) | tee '.cache/bench/$(VERSION).txt' | grep -v '\[no test files\]'
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 60m $(PKG) >'.cache/bench/$(VERSION).txt' || { cat '.cache/bench/$(VERSION).txt'; exit 1; }
 	$(TOOL) benchstat $(OLD) '.cache/bench/$(VERSION).txt'
 
 soak: setup-test build ## long tests; SOAK=duration of each

@@ -127,7 +127,7 @@ func chatVectorToProto(c ChatVector) *peerpb.ChatVector {
 }
 
 func vectorsFromProto(pb *peerpb.Vectors) (*Vectors, error) {
-	v := &Vectors{Complete: pb.GetComplete()}
+	v := &Vectors{Complete: pb.GetComplete(), Chats: make([]ChatVector, 0, len(pb.GetChats()))}
 	for _, c := range pb.GetChats() {
 		chat, err := ParseChatID(c.GetChat())
 		if err != nil {

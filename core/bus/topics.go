@@ -111,7 +111,9 @@ type Stored struct {
 type DirectoryState struct {
 	Connected bool
 	Observed  string // this host's address as the directory sees it
-	Err       error  // why not connected
+	// ClockOffset is how far this host's clock is ahead of the directory's.
+	ClockOffset time.Duration
+	Err         error // why not connected
 }
 
 // Endpoint is where a device listens.

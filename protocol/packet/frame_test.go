@@ -373,7 +373,9 @@ func TestEveryFrameTravels(t *testing.T) {
 }
 
 var (
-	userGen   = rapid.Custom(func(t *rapid.T) UserID { return UserID(rapid.StringMatching(`[a-z0-9][a-z0-9._]{0,63}`).Draw(t, "user")) })
+	userGen = rapid.Custom(func(t *rapid.T) UserID {
+		return UserID(rapid.StringMatching(`[a-z0-9][a-z0-9._]{0,63}`).Draw(t, "user"))
+	})
 	countGen  = rapid.Uint64Range(1, maxCounter)
 	deviceGen = rapid.Custom(func(t *rapid.T) DeviceID {
 		return DeviceID(rapid.SliceOfN(rapid.Byte(), 20, 20).Draw(t, "device"))
@@ -385,7 +387,9 @@ var (
 		}
 		return DirectChat(a, b)
 	})
-	logGen   = rapid.Custom(func(t *rapid.T) Log { return Log{chatGen.Draw(t, "chat"), deviceGen.Draw(t, "device"), countGen.Draw(t, "epoch")} })
+	logGen = rapid.Custom(func(t *rapid.T) Log {
+		return Log{chatGen.Draw(t, "chat"), deviceGen.Draw(t, "device"), countGen.Draw(t, "epoch")}
+	})
 	frameGen = rapid.OneOf(
 		rapid.Custom(func(t *rapid.T) Frame { return &Ping{rapid.Uint64().Draw(t, "nonce")} }),
 		rapid.Custom(func(t *rapid.T) Frame { return &Pong{rapid.Uint64().Draw(t, "nonce")} }),

@@ -118,11 +118,11 @@ func (r *Roster) takeDelivered(ctx context.Context, d *directorypb.Delivered) er
 	if r.isBlocked(from) {
 		return nil
 	}
-	listed := listedKeys(d.GetDevices())
 	return r.update(ctx, store.Synced, from, func(s *step) error {
 		if s.state() == store.ContactBlocked {
 			return nil
 		}
+		listed := s.claimable(listedKeys(d.GetDevices()))
 		known := pinnedKeysOf(s.c)
 		if len(known) == 0 {
 			known = listed

@@ -62,6 +62,21 @@ func listedKeys(devices []*directorypb.Device) []ed25519.PublicKey {
 	return cleanKeys(keys)
 }
 
+// claimable leaves out the keys that are somebody else's, or this device's own:
+// a directory must not be able to pass one person's links off as another's.
+func (s *step) claimable(keys []ed25519.PublicKey) []ed25519.PublicKey {
+	var mine []ed25519.PublicKey
+	for _, k := range keys {
+		owner, _, known := s.r.cfg.Book.Device(packet.DeviceIDOf(k))
+		if known && owner != s.user || s.r.cfg.Identity.Key().Equal(k) {
+			s.r.cfg.Log.Warn("directory lists a key of another person", "user", s.user, "owner", owner)
+			continue
+		}
+		mine = append(mine, k)
+	}
+	return mine
+}
+
 func has(keys []ed25519.PublicKey, key ed25519.PublicKey) bool {
 	return slices.ContainsFunc(keys, func(k ed25519.PublicKey) bool { return bytes.Equal(k, key) })
 }
@@ -88,6 +103,7 @@ func decodeKeys(b []byte) []ed25519.PublicKey {
 // The first ones are pinned. One that is no longer listed is no longer trusted.
 // One that is new is a change that the user has to accept.
 func (s *step) observe(listed []ed25519.PublicKey) error {
+	listed = s.claimable(listed)
 	if len(listed) == 0 || s.c == nil {
 		return nil
 	}

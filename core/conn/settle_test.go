@@ -1,7 +1,6 @@
 package conn
 
 import (
-	"crypto/ed25519"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -256,7 +255,11 @@ func TestRestartedPeerReplacesItsLink(t *testing.T) {
 						}
 						n.m.mu.Unlock()
 						n.sees(o)
-						time.Sleep(10 * time.Second)
+						soon := time.Second
+						if first == "smaller" && second == "larger" && c.name == "young" {
+							soon = 8 * time.Second // until the old link has been probed
+						}
+						time.Sleep(soon)
 						if oneConn(t, p.a) == old || oneConn(t, p.a).other != oneConn(t, p.b) {
 							t.Error("the old link was not replaced")
 						}
@@ -279,7 +282,7 @@ func TestDuplicateIsRefusedWhileYoung(t *testing.T) {
 		kept := oneConn(t, p.a)
 		// A Hello of b's that was under way when a's link was settled.
 		c, err := p.net.transport("10.0.0.2", larger).Dial(t.Context(), Target{
-			Endpoint: p.a.m.Endpoints()[0], Protocol: ProtocolLink, Verify: func(ed25519.PublicKey) error { return nil },
+			Endpoint: p.a.m.Endpoints()[0], Protocol: ProtocolLink, Verify: anyKey,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -309,4 +312,28 @@ func (l *lockedSource) Uint64() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.src.Uint64()
+}
+
+// TestOfferThatIsNotAnswered: the smaller device's own dial hangs in its Hello;
+// the other's comes in all the same.
+func TestOfferThatIsNotAnswered(t *testing.T) {
+	smaller, larger := identities(t)
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, smaller, larger, nil)
+		defer p.close()
+		// What a sees as b's address takes connections and never says a word.
+		mute := p.net.transport("10.0.0.3", larger)
+		l, err := mute.Listen(t.Context(), ":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.a.seesAt(p.b, endpointOf(l.Addr()))
+		time.Sleep(time.Second)
+		p.b.sees(p.a)
+		time.Sleep(defaultTiming().hold + 500*time.Millisecond)
+		a, b := oneConn(t, p.a), oneConn(t, p.b)
+		if a.other != b {
+			t.Error("not the same connection")
+		}
+	})
 }

@@ -1,0 +1,132 @@
+package conn
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+)
+
+// inNamespace runs f on a thread of its own in a network namespace: a new one
+// when ns is none. The thread ends with it.
+func inNamespace(ns netns.NsHandle, f func(netns.NsHandle, error)) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		var err error
+		if ns.IsOpen() {
+			err = netns.Set(ns)
+		} else {
+			ns, err = netns.New()
+		}
+		f(ns, err)
+	}()
+	<-done
+}
+
+// TestWatchSeesTheKernelsChanges has a network of its own, in which it adds and
+// removes addresses and routes.
+func TestWatchSeesTheKernelsChanges(t *testing.T) {
+	inNamespace(netns.None(), func(ns netns.NsHandle, err error) {
+		if err != nil {
+			t.Logf("no network namespaces here: %v", err)
+			return
+		}
+		defer func() { _ = ns.Close() }()
+		changes := make(chan struct{}, 100)
+		ctx, cancel := context.WithCancel(context.Background())
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer cancel()
+		wg.Go(func() {
+			inNamespace(ns, func(_ netns.NsHandle, err error) {
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				HostNetwork(slog.New(slog.DiscardHandler)).Watch(ctx, func() { changes <- struct{}{} })
+			})
+		})
+		changeNetwork(t, changes)
+	})
+}
+
+func changeNetwork(t *testing.T, changes chan struct{}) {
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		t.Errorf("no loopback: %v", err)
+		return
+	}
+	index := lo.Attrs().Index
+	address := func(lifetime int) *netlink.Addr {
+		return &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(10, 99, 0, 1), Mask: net.CIDRMask(24, 32)}, ValidLft: lifetime, PreferedLft: lifetime}
+	}
+	other := &net.IPNet{IP: net.IPv4(10, 98, 0, 0), Mask: net.CIDRMask(24, 32)}
+	if err := netlink.LinkSetUp(lo); err != nil {
+		t.Error(err)
+		return
+	}
+	// The watcher is there once it sees something.
+	probe := &net.IPNet{IP: net.IPv4(10, 97, 0, 1), Mask: net.CIDRMask(24, 32)}
+	for came(changes, 50*time.Millisecond) == 0 {
+		_ = netlink.AddrAdd(lo, &netlink.Addr{IPNet: probe})
+		_ = netlink.AddrDel(lo, &netlink.Addr{IPNet: probe})
+	}
+	for came(changes, 200*time.Millisecond) > 0 { //nolint:revive // what is left of that
+	}
+	for _, a := range []struct {
+		name  string
+		act   func() error
+		tells bool
+	}{
+		{"address", func() error { return netlink.AddrAdd(lo, address(2000)) }, true},
+		{"same address, new lifetime", func() error { return netlink.AddrReplace(lo, address(3000)) }, false},
+		{"default route", func() error { return netlink.RouteAdd(&netlink.Route{LinkIndex: index, Gw: net.IPv4(10, 99, 0, 7)}) }, true},
+		{"other route", func() error { return netlink.RouteAdd(&netlink.Route{LinkIndex: index, Dst: other}) }, false},
+		{"address gone", func() error { return netlink.AddrDel(lo, address(0)) }, true},
+	} {
+		if err := a.act(); err != nil {
+			t.Errorf("%s: %v", a.name, err)
+			continue
+		}
+		wait := 10 * time.Second
+		if !a.tells {
+			wait = 200 * time.Millisecond
+		}
+		if n := came(changes, wait); (n > 0) != a.tells {
+			t.Errorf("%s: told of %d changes, want some: %v", a.name, n, a.tells)
+		}
+		for came(changes, 50*time.Millisecond) > 0 { //nolint:revive // the rest of it
+		}
+	}
+}
+
+// came waits so long for a change.
+func came(changes chan struct{}, wait time.Duration) int {
+	select {
+	case <-changes:
+		return 1
+	case <-time.After(wait):
+		return 0
+	}
+}
+
+func TestHostAddresses(t *testing.T) {
+	addresses, err := HostNetwork(slog.New(slog.DiscardHandler)).Addresses()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addresses {
+		if a.Addr().IsLoopback() && a.Masked().Contains(a.Addr()) {
+			return
+		}
+	}
+	t.Errorf("no loopback among %v", addresses)
+}

@@ -33,7 +33,7 @@ var rules = []rule{
 	},
 	{
 		of:     []string{"core/client"},
-		may:    []string{"protocol/controlpb"},
+		may:    []string{"protocol"},
 		advice: "front ends import core/client, and must not get the core with it: ask the core through protocol/controlpb",
 	},
 	{
@@ -69,7 +69,7 @@ var rules = []rule{
 	},
 	{
 		of:     []string{"ui-gtk"},
-		may:    []string{"core/client", "protocol/controlpb"},
+		may:    []string{"core/client", "protocol"},
 		advice: "the window is a client like any other: ask the core through core/client",
 		cgo:    true,
 	},
@@ -80,7 +80,7 @@ var rules = []rule{
 	},
 	{
 		of:     []string{"cmd/parley"},
-		may:    []string{"=core", "core/client", "protocol/controlpb", "protocol/packet"},
+		may:    []string{"=core", "core/client", "core/identity", "protocol"},
 		advice: "commands hold flags and wiring only: move what does the work into core or core/client",
 	},
 	{

@@ -34,14 +34,11 @@ func ours(t packet.Type) bool {
 
 func (r *Roster) subscribe() {
 	bus.Feed(r.cfg.Bus, bus.PacketReceived, r.packets, func(v bus.Received) (incoming, bool) {
-		h := &v.Packet.Header
-		if !ours(h.Type) || h.Delivery != packet.Ephemeral {
-			return incoming{}, false
-		}
-		return incoming{received: &v}, true
+		mine := v.Packet != nil && ours(v.Packet.Header.Type) && v.Packet.Header.Delivery == packet.Ephemeral
+		return incoming{received: &v}, mine
 	})
 	bus.Feed(r.cfg.Bus, bus.DirectoryDelivered, r.packets, func(d *directorypb.Delivered) (incoming, bool) {
-		return incoming{delivered: d}, true
+		return incoming{delivered: d}, d != nil
 	})
 	r.subscribeStates()
 }

@@ -68,9 +68,9 @@ func (h *hub) presences() {
 			continue
 		}
 		for _, other := range a.listed {
-			b := h.account(other)
+			b := h.accounts[other]
 			p := bus.Presence{User: other}
-			if b.node != nil && slices.Contains(b.listed, me) && !slices.Contains(b.blocked, me) {
+			if b != nil && b.node != nil && slices.Contains(b.listed, me) && !slices.Contains(b.blocked, me) {
 				p.Online, p.Keys, p.DisplayName = true, b.keys, b.profile.GetDisplayName()
 				if avatar := b.profile.GetAvatar(); len(avatar) > 0 {
 					hash := packet.HashOf(avatar)

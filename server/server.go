@@ -1,0 +1,217 @@
+// Package server is the directory server as a whole: the state in its data
+// folder, the records, the certificate, and the gRPC service on a port.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/parley-chat/parley/server/api"
+	"github.com/parley-chat/parley/server/directory"
+	"github.com/parley-chat/parley/server/password"
+	"github.com/parley-chat/parley/server/state"
+)
+
+// DefaultPort is where clients look for a directory whose address names none.
+const DefaultPort = 7410
+
+const (
+	openTimeout = 5 * time.Minute // reading all records at start
+	healthEvery = 5 * time.Second
+	// maxHashesWaiting bounds the log-ins that wait for their password's hash.
+	maxHashesWaiting = 64
+)
+
+// Config of a Server.
+type Config struct {
+	// Listen is "host:port"; without a host on all addresses, with port 0 on a
+	// free one.
+	Listen string
+	// Data is the folder for all that is kept. It is made if need be.
+	Data string
+	// CertFile and KeyFile are PEM files; without them the server makes its own
+	// certificate and keeps it in Data.
+	CertFile, KeyFile string
+	Log               *slog.Logger
+
+	// The rest has defaults for zero values.
+
+	// Limits nil means api.DefaultLimits.
+	Limits *api.Limits
+	// Lease is how long a session lives without a message.
+	Lease time.Duration
+	// PasswordCost is that of new hashes.
+	PasswordCost password.Cost
+	// MaxConnections in all and from one address.
+	MaxConnections, MaxConnectionsPerAddress int
+}
+
+func (c Config) withDefaults() Config {
+	if c.Limits == nil {
+		limits := api.DefaultLimits()
+		c.Limits = &limits
+	}
+	if c.Lease == 0 {
+		c.Lease = api.DefaultLease
+	}
+	if c.PasswordCost == (password.Cost{}) {
+		c.PasswordCost = password.DefaultCost
+	}
+	if c.MaxConnections == 0 {
+		c.MaxConnections = 100_000
+	}
+	if c.MaxConnectionsPerAddress == 0 {
+		c.MaxConnectionsPerAddress = 2_000
+	}
+	return c
+}
+
+// ErrState says that the embedded state store stopped working.
+var ErrState = errors.New("the records can no longer be written; look at the log above and at the disk's free space")
+
+// Server is a directory server. Make it with New.
+type Server struct {
+	log         *slog.Logger
+	fingerprint string
+	state       *state.State
+	dir         *directory.Directory
+	service     *api.Service
+	listener    net.Listener
+	close       sync.Once
+}
+
+// New opens the data folder, reads the records and takes the port. What it
+// opened is closed by Serve or by Close.
+func New(cfg Config) (*Server, error) {
+	s := &Server{log: cfg.Log}
+	if err := s.open(cfg.withDefaults()); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) open(cfg Config) error {
+	if err := checkData(cfg.Data); err != nil {
+		return err
+	}
+	cert, err := certificate(cfg)
+	if err != nil {
+		return err
+	}
+	if s.fingerprint, err = Fingerprint(cert); err != nil {
+		return err
+	}
+	if s.listener, err = listen(cfg); err != nil {
+		return err
+	}
+	hasher, err := password.New(cfg.PasswordCost, maxHashesWaiting)
+	if err != nil {
+		return err
+	}
+	if s.state, err = state.Open(cfg.Data, cfg.Log); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	defer cancel()
+	if s.dir, err = directory.Open(ctx, directory.Config{Conn: s.state.Conn(), Log: cfg.Log}); err != nil {
+		return err
+	}
+	s.service = api.New(api.Config{
+		Directory: s.dir, Hasher: hasher, TLS: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13},
+		Limits: *cfg.Limits, Lease: cfg.Lease, Log: cfg.Log,
+	})
+	return nil
+}
+
+func checkData(folder string) error {
+	if folder == "" {
+		return errors.New("no data folder is given")
+	}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return fmt.Errorf("make the data folder: %w", err)
+	}
+	return nil
+}
+
+func listen(cfg Config) (net.Listener, error) {
+	l, err := net.Listen("tcp", cfg.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is in use by another program; stop it, or listen on another port: %w", cfg.Listen, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
+	}
+	return newGate(l, cfg.MaxConnections, cfg.MaxConnectionsPerAddress), nil
+}
+
+// Addr is where the server listens.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Fingerprint is what clients pin: the hex SHA-256 of the certificate's
+// SubjectPublicKeyInfo.
+func (s *Server) Fingerprint() string { return s.fingerprint }
+
+// Serve serves until ctx ends, and closes the server. Clients are asked to come
+// back. It fails when the records cannot be used any more.
+func (s *Server) Serve(ctx context.Context) error {
+	defer s.Close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		s.watchHealth(ctx, cancel)
+	}()
+	s.log.Info("serving", "address", s.Addr().String(), "fingerprint", s.fingerprint)
+	err := s.service.Serve(ctx, s.listener)
+	if err == nil && errors.Is(context.Cause(ctx), ErrState) {
+		err = ErrState
+	}
+	cancel(nil)
+	<-watched
+	return err
+}
+
+// watchHealth ends the server when its records fail: whoever runs it starts it
+// again, and until then clients are better told that it is away.
+func (s *Server) watchHealth(ctx context.Context, cancel context.CancelCauseFunc) {
+	tick := time.NewTicker(healthEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.dir.Failed():
+			cancel(ErrState)
+			return
+		case <-tick.C:
+			if !s.state.Healthy() {
+				cancel(ErrState)
+				return
+			}
+		}
+	}
+}
+
+// Close frees what New took, at once. Idempotent; Serve calls it.
+func (s *Server) Close() {
+	s.close.Do(func() {
+		if s.listener != nil {
+			_ = s.listener.Close()
+		}
+		if s.dir != nil {
+			s.dir.Close()
+		}
+		if s.state != nil {
+			s.state.Close()
+		}
+	})
+}

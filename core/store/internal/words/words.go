@@ -57,35 +57,41 @@ func Segments(text string) []Segment {
 	return out
 }
 
-// Index gives the tokens that texts are found by, each once. They hold letters,
-// digits and marks only.
-func Index(texts ...string) []string {
-	seen := map[string]struct{}{}
-	var out []string
-	add := func(token string) {
-		if _, ok := seen[token]; !ok {
-			seen[token] = struct{}{}
-			out = append(out, token)
+// Index gives what texts are found by, each once: words, found by their
+// beginning, and grams, the characters and pairs of characters of runs. They
+// hold letters, digits, marks and pictographs only.
+func Index(texts ...string) (words, grams []string) {
+	seen := map[Segment]struct{}{}
+	add := func(to *[]string, s Segment) {
+		if _, ok := seen[s]; !ok {
+			seen[s] = struct{}{}
+			*to = append(*to, s.Text)
 		}
 	}
 	for _, text := range texts {
 		for _, s := range Segments(text) {
 			if !s.Run {
-				add(cut(s.Text))
+				add(&words, Segment{Text: cut(s.Text, maxToken)})
 				continue
 			}
 			before := -1
 			for i, r := range s.Text {
 				end := i + utf8.RuneLen(r)
-				add(s.Text[i:end])
+				add(&grams, Segment{s.Text[i:end], true})
 				if before >= 0 {
-					add(s.Text[before:end])
+					add(&grams, Segment{s.Text[before:end], true})
 				}
 				before = i
 			}
 		}
 	}
-	return out
+	return words, grams
+}
+
+// Prefix gives the first n runes of word; whole says that there are no more.
+func Prefix(word string, n int) (prefix string, whole bool) {
+	prefix = cut(word, n)
+	return prefix, prefix == word
 }
 
 // Query is what is looked for: every term must be there.
@@ -107,38 +113,34 @@ func Parse(text string) Query {
 // Empty says that there is no word in the query, which finds nothing.
 func (q Query) Empty() bool { return len(q.terms) == 0 }
 
-// Lookups gives the tokens of which an index must hold all, and the beginnings
-// of tokens of which it must hold one each. exact says that whatever holds them
-// matches; else the candidates are to be checked with Match.
-func (q Query) Lookups(limit int) (tokens, prefixes []string, exact bool) {
+// Lookups says what an index is to be asked for: it must hold a word that begins
+// with each of prefixes, and all grams; at most limit of each are given. exact
+// says that whatever does so matches; else it is a candidate for Match.
+func (q Query) Lookups(limit int) (prefixes, grams []string, exact bool) {
 	exact = true
 	for _, t := range q.terms {
 		if !t.Run {
-			prefix := cut(t.Text)
+			prefix := cut(t.Text, maxToken)
 			prefixes = append(prefixes, prefix)
 			exact = exact && prefix == t.Text
 			continue
 		}
-		parts := Index(t.Text)
-		if n := utf8.RuneCountInString(t.Text); n == 1 {
-			tokens = append(tokens, t.Text)
-			continue
-		} else if n > 2 {
-			exact = false // the pairs may stand apart
-		}
+		_, parts := Index(t.Text)
+		runes := utf8.RuneCountInString(t.Text)
 		for _, p := range parts {
-			if utf8.RuneCountInString(p) == 2 {
-				tokens = append(tokens, p)
+			if runes == 1 || utf8.RuneCountInString(p) == 2 {
+				grams = append(grams, p)
 			}
 		}
-	}
-	if len(tokens) > limit {
-		tokens, exact = tokens[:limit], false
+		exact = exact && runes <= 2 // longer ones may have their pairs apart
 	}
 	if len(prefixes) > limit {
 		prefixes, exact = prefixes[:limit], false
 	}
-	return tokens, prefixes, exact
+	if len(grams) > limit {
+		grams, exact = grams[:limit], false
+	}
+	return prefixes, grams, exact
 }
 
 // Match says whether texts together hold every term.
@@ -165,10 +167,10 @@ func (s Segment) matches(term Segment) bool {
 	return strings.HasPrefix(s.Text, term.Text)
 }
 
-func cut(word string) string {
+func cut(word string, runes int) string {
 	n := 0
 	for i := range word {
-		if n == maxToken {
+		if n == runes {
 			return word[:i]
 		}
 		n++

@@ -1,0 +1,216 @@
+package chatlog
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/protocol/packet"
+)
+
+// frameBytes is how large frames of many items grow, by rough count.
+const frameBytes = 256 << 10
+
+// stubsExcluded bounds the stubs of one log that are kept out of an offer.
+const stubsExcluded = 4096
+
+// vectorFrames collects logs of chats into frames.
+type vectorFrames struct {
+	frames []*packet.Vectors
+	size   int
+}
+
+func (v *vectorFrames) frame(size int) *packet.Vectors {
+	if len(v.frames) == 0 || v.size+size > frameBytes {
+		v.frames, v.size = append(v.frames, &packet.Vectors{}), 0
+	}
+	v.size += size
+	return v.frames[len(v.frames)-1]
+}
+
+// add appends a chat with its logs, in parts when they are many.
+func (v *vectorFrames) add(chat packet.ChatID, membership uint64, logs []packet.LogVector) {
+	head := 32 + len(chat)
+	f := v.frame(head)
+	f.Chats = append(f.Chats, packet.ChatVector{Chat: chat, Membership: membership})
+	for _, log := range logs {
+		size := 48 + 24*len(log.Beyond)
+		if g := v.frame(size); g != f {
+			f = g
+			v.size += head
+			f.Chats = append(f.Chats, packet.ChatVector{Chat: chat, Membership: membership})
+		}
+		last := &f.Chats[len(f.Chats)-1]
+		last.Logs = append(last.Logs, log)
+	}
+}
+
+func (v *vectorFrames) result() []packet.Frame {
+	out := make([]packet.Frame, len(v.frames))
+	for i, f := range v.frames {
+		out[i] = f
+	}
+	return out
+}
+
+// tellChats gives the vectors of chats; an empty name stands for the end of the
+// first exchange.
+func (s *Service) tellChats(tx store.ReadTx, l *link, chats []packet.ChatID) ([]packet.Frame, error) {
+	var v vectorFrames
+	for _, chat := range chats {
+		if chat == "" {
+			v.frame(0).Complete = true
+			continue
+		}
+		c, logs, err := s.offer(tx, l, chat, nil)
+		if err != nil {
+			return nil, err
+		}
+		if c == nil {
+			continue
+		}
+		v.add(chat, c.Membership, logs)
+		s.mu.Lock()
+		if l.shared[chat] != nil && !slices.Contains(l.extras, chat) {
+			l.extras = append(l.extras, chat)
+		}
+		s.mu.Unlock()
+	}
+	return v.result(), nil
+}
+
+// tellLogs gives the vectors of single logs: the receipts.
+func (s *Service) tellLogs(tx store.ReadTx, l *link, logs []packet.Log) ([]packet.Frame, error) {
+	var v vectorFrames
+	for len(logs) > 0 {
+		chat := logs[0].Chat
+		n := 1
+		for n < len(logs) && logs[n].Chat == chat {
+			n++
+		}
+		c, vectors, err := s.offer(tx, l, chat, logs[:n])
+		if err != nil {
+			return nil, err
+		}
+		if logs = logs[n:]; c != nil {
+			v.add(chat, c.Membership, vectors)
+		}
+	}
+	return v.result(), nil
+}
+
+// offer gives what is here of a chat, or of some of its logs, as l's peer is to
+// see it; no chat when it is not shared with the peer any more. The peer's own
+// logs come first, so that the first frame of a chat has them.
+func (s *Service) offer(tx store.ReadTx, l *link, chat packet.ChatID, only []packet.Log) (*store.Chat, []packet.LogVector, error) {
+	c, err := tx.Chat(chat)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !s.sharedWith(&c, l.User) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	heads, err := tx.Heads(chat)
+	if err != nil {
+		return nil, nil, err
+	}
+	var theirs, others []packet.LogVector
+	for _, h := range heads {
+		log := packet.Log{Chat: chat, Device: h.Device, Epoch: h.Epoch}
+		if only != nil && !slices.Contains(only, log) {
+			continue
+		}
+		if h.Device == l.Device {
+			theirs = append(theirs, h.LogVector)
+			continue
+		}
+		v, err := s.offered(tx, log, h.LogVector)
+		if err != nil {
+			return nil, nil, err
+		}
+		others = append(others, v)
+	}
+	return &c, append(theirs, others...), nil
+}
+
+// offered is a log as others than its author see it.
+func (s *Service) offered(tx store.ReadTx, log packet.Log, v packet.LogVector) (packet.LogVector, error) {
+	if log.Device == s.device {
+		limit, err := forkLimit(tx, log)
+		if err != nil {
+			return v, err
+		}
+		return vectorOf(v.Device, v.Epoch, within(all(v), 1, limit)), nil
+	}
+	if log.Chat.Kind() == packet.Direct {
+		return v, nil
+	}
+	stubs, err := tx.Stubs(log, stubsExcluded)
+	if err != nil || len(stubs) == 0 {
+		return v, err
+	}
+	numbers := all(v)
+	for _, stub := range stubs {
+		numbers = without(numbers, stub.Key.Number)
+	}
+	return vectorOf(v.Device, v.Epoch, numbers), nil
+}
+
+// tellExtras gives the registers of chats, and the refusals of the peer's
+// entries.
+func (s *Service) tellExtras(tx store.ReadTx, l *link, chats []packet.ChatID) ([]packet.Frame, error) {
+	var registers []packet.Register
+	var refusals []packet.Refusal
+	for _, chat := range chats {
+		c, err := tx.Chat(chat)
+		if errors.Is(err, store.ErrNotFound) || err == nil && !s.sharedWith(&c, l.User) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		rs, err := tx.Registers(chat)
+		if err != nil {
+			return nil, err
+		}
+		registers = append(registers, rs...)
+		heads, err := tx.Heads(chat)
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range heads {
+			if h.Device != l.Device {
+				continue
+			}
+			stubs, err := tx.Stubs(packet.Log{Chat: chat, Device: h.Device, Epoch: h.Epoch}, maxRefusals)
+			if err != nil {
+				return nil, err
+			}
+			refusals = append(refusals, stubs...)
+		}
+	}
+	return append(registerFrames(registers), refusalFrames(refusals)...), nil
+}
+
+func registerFrames(rs []packet.Register) []packet.Frame {
+	var frames []packet.Frame
+	var f *packet.Registers
+	size := 0
+	for _, r := range rs {
+		if f == nil || size > frameBytes {
+			f, size = &packet.Registers{}, 0
+			frames = append(frames, f)
+		}
+		f.Registers = append(f.Registers, r)
+		size += len(r.Raw) + 80
+	}
+	return frames
+}
+
+func refusalFrames(rs []packet.Refusal) []packet.Frame {
+	var frames []packet.Frame
+	for part := range slices.Chunk(rs, maxRefusals) {
+		frames = append(frames, &packet.Refusals{Refusals: part})
+	}
+	return frames
+}

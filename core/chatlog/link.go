@@ -1,0 +1,318 @@
+package chatlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/parley-chat/parley/core/bus"
+	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/protocol/packet"
+)
+
+// Bounds of what is kept for one link, whatever its peer sends.
+const (
+	maxEphemeral      = 64
+	maxEphemeralBytes = 1 << 20
+	maxRefusals       = 512 // waiting to be sent; the next exchange has the rest
+	maxServing        = 256 // logs whose entries the peer wants
+	maxStrangeLogs    = 64  // per chat and device: claimed logs of which nothing is here
+	maxStrangeDevices = 256 // claimed logs of devices that the book does not know
+)
+
+// link is one link and what is to be said on it. All fields but Link and wake
+// are guarded by Service.mu. What is to be said is kept as sets of names and not as frames,
+// so that it stays small and merges while the peer is slow.
+type link struct {
+	bus.Link
+	wake chan struct{}
+	stop context.CancelFunc // ends the pump
+
+	shared       map[packet.ChatID]*shared
+	exchange     []packet.ChatID // chats whose vectors are to be told
+	extras       []packet.ChatID // chats whose registers and refusals are to be told
+	complete     bool            // our first exchange was told
+	peerComplete bool            // and the peer's
+
+	ephemeral      []*packet.Packet
+	ephemeralBytes int
+	tell           map[packet.Log]struct{}       // logs whose vectors are to be told
+	wants          map[packet.Log][]packet.Range // to be sent
+	refusals       []packet.Refusal
+	registers      map[registerKey]packet.Register
+
+	fresh  map[packet.ChatID]struct{} // chats with new entries of one's own
+	push   map[packet.Log]*cursor
+	serve  map[packet.Log][]packet.Range // what the peer wants
+	tasks  []task                        // logs to send of, in turn
+	tasked map[task]struct{}
+
+	claims map[packet.Log]*claim
+	audits map[packet.Log]*audit
+}
+
+// shared is a chat that is exchanged on a link.
+type shared struct {
+	met        bool   // the peer's vector of it came
+	membership uint64 // which the peer last said it knows
+}
+
+// cursor is how far a log of one's own was pushed.
+type cursor struct {
+	next uint64         // the next number to look at
+	skip []packet.Range // what the peer has beyond
+	sent uint64         // the highest number given to the link
+	// opening: the peer does not know the chat, so that only what may open it is
+	// for it.
+	opening bool
+	held    bool // until the audit is over
+}
+
+// task is one log to send entries of.
+type task struct {
+	log   packet.Log
+	serve bool // of serve, else of push
+}
+
+type registerKey struct {
+	chat   packet.ChatID
+	author packet.UserID
+	name   packet.Type
+}
+
+func newLink(l bus.Link) *link {
+	return &link{
+		Link: l, wake: make(chan struct{}, 1), shared: map[packet.ChatID]*shared{},
+		tell: map[packet.Log]struct{}{}, wants: map[packet.Log][]packet.Range{}, registers: map[registerKey]packet.Register{},
+		fresh: map[packet.ChatID]struct{}{}, push: map[packet.Log]*cursor{}, serve: map[packet.Log][]packet.Range{},
+		tasked: map[task]struct{}{}, claims: map[packet.Log]*claim{}, audits: map[packet.Log]*audit{},
+	}
+}
+
+func (l *link) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *link) queue(t task) {
+	if _, ok := l.tasked[t]; !ok {
+		l.tasked[t] = struct{}{}
+		l.tasks = append(l.tasks, t)
+	}
+	l.signal()
+}
+
+// share puts a chat up for exchange.
+func (l *link) share(chat packet.ChatID) {
+	if l.shared[chat] == nil {
+		l.shared[chat] = &shared{}
+	}
+	l.retell(chat)
+}
+
+// retell tells a shared chat (once more).
+func (l *link) retell(chat packet.ChatID) {
+	if !slices.Contains(l.exchange, chat) {
+		l.exchange = append(l.exchange, chat)
+	}
+	l.signal()
+}
+
+// unshare forgets a chat.
+func (l *link) unshare(chat packet.ChatID) {
+	delete(l.shared, chat)
+	delete(l.fresh, chat)
+	is := func(id packet.ChatID) bool { return id == chat }
+	l.exchange = slices.DeleteFunc(l.exchange, is)
+	l.extras = slices.DeleteFunc(l.extras, is)
+	dropChat(l.tell, chat)
+	dropChat(l.wants, chat)
+	dropChat(l.push, chat)
+	dropChat(l.serve, chat)
+	dropChat(l.claims, chat)
+	dropChat(l.audits, chat)
+}
+
+func dropChat[T any](m map[packet.Log]T, chat packet.ChatID) {
+	for log := range m {
+		if log.Chat == chat {
+			delete(m, log)
+		}
+	}
+}
+
+// sharedWith says whether a chat is exchanged with user.
+func (s *Service) sharedWith(c *store.Chat, user packet.UserID) bool {
+	return c.ID.Kind() != packet.Net2019 && slices.Contains(c.Members, user) && slices.Contains(c.Members, s.self)
+}
+
+func (s *Service) linkUp(ctx context.Context, up bus.Link) error {
+	l := newLink(up)
+	err := s.cfg.Store.View(ctx, func(tx store.ReadTx) error {
+		chats, err := tx.Chats()
+		for i := range chats {
+			if s.sharedWith(&chats[i], up.User) {
+				l.exchange = append(l.exchange, chats[i].ID)
+				l.shared[chats[i].ID] = &shared{}
+			}
+		}
+		return err
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.links[up.ID] != nil {
+		return err
+	}
+	s.links[up.ID] = l
+	l.signal()
+	if s.spawn != nil {
+		s.spawn(l)
+	}
+	return err
+}
+
+func (s *Service) linkDown(id uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.links[id]
+	if l == nil {
+		return
+	}
+	if l.stop != nil {
+		l.stop()
+	}
+	delete(s.links, id)
+	for _, log := range sortedLogs(l.claims) {
+		s.plan(log)
+	}
+}
+
+// chatChanged takes note of a chat's members.
+func (s *Service) chatChanged(ctx context.Context, chat packet.ChatID) error {
+	if err := s.memberships(ctx, chat); err != nil {
+		return err
+	}
+	var c store.Chat
+	err := s.cfg.Store.View(ctx, func(tx store.ReadTx) (err error) {
+		c, err = tx.Chat(chat)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		s.forget(chat)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at chat %s: %w", chat, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.links {
+		switch member, known := s.sharedWith(&c, l.User), l.shared[chat] != nil; {
+		case member && !known:
+			l.share(chat)
+			if l.peerComplete {
+				s.pushOpening(l, chat)
+			}
+		case !member && known:
+			l.unshare(chat)
+		}
+	}
+	s.planChat(chat)
+	return nil
+}
+
+// forget drops what is in memory of a chat.
+func (s *Service) forget(chat packet.ChatID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.links {
+		l.unshare(chat)
+	}
+	dropChat(s.pulls, chat)
+	dropChat(s.rumours, chat)
+	dropChat(s.named, chat)
+}
+
+// catchUp does what a crash may have left undone.
+func (s *Service) catchUp(ctx context.Context) error {
+	var chats []store.Chat
+	err := s.cfg.Store.View(ctx, func(tx store.ReadTx) (err error) {
+		all, err := tx.Chats()
+		for i := range all {
+			if known, e := processedMembership(tx, all[i].ID); e == nil && known < all[i].Membership {
+				chats = append(chats, all[i])
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("look at chats: %w", err)
+	}
+	for i := range chats {
+		if err := s.chatChanged(ctx, chats[i].ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resync looks at everything anew after events were lost.
+func (s *Service) resync(ctx context.Context) {
+	s.log.Warn("events were lost: looking at links and chats anew")
+	if s.cfg.Links != nil {
+		up := map[uint64]bool{}
+		for _, l := range s.cfg.Links() {
+			up[l.ID] = true
+			if err := s.linkUp(ctx, l); err != nil {
+				s.log.Error("chat log", "peer", l.User, "error", err)
+			}
+		}
+		s.mu.Lock()
+		ids := sortedLinks(s.links)
+		s.mu.Unlock()
+		for _, id := range ids {
+			if !up[id] {
+				s.linkDown(id)
+			}
+		}
+	}
+	var chats []store.Chat
+	err := s.cfg.Store.View(ctx, func(tx store.ReadTx) (err error) {
+		chats, err = tx.Chats()
+		return err
+	})
+	for i := range chats {
+		err = errors.Join(err, s.chatChanged(ctx, chats[i].ID))
+	}
+	if err != nil && ctx.Err() == nil {
+		s.log.Error("chat log: looking at chats anew", "error", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.links {
+		for chat := range l.shared {
+			l.retell(chat)
+		}
+	}
+}
+
+func sortedLinks[T any](m map[uint64]T) []uint64 {
+	ids := make([]uint64, 0, len(m))
+	for id := range m {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func sortedLogs[T any](m map[packet.Log]T) []packet.Log {
+	logs := make([]packet.Log, 0, len(m))
+	for log := range m {
+		logs = append(logs, log)
+	}
+	slices.SortFunc(logs, compareLogs)
+	return logs
+}

@@ -1,0 +1,417 @@
+package chatlog
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/parley-chat/parley/core/bus"
+	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/protocol/packet"
+)
+
+// Bounds of what a pump takes in one turn.
+const (
+	turnEntries = 64
+	turnBytes   = 256 << 10
+	turnWants   = 64
+	// tellSent is how many entries a turn may have for front ends to hear that
+	// they were sent; of more at once they hear when they are delivered.
+	tellSent = 16
+)
+
+// pump says on a link what is to be said, until ctx ends or the link is gone.
+func (s *Service) pump(ctx context.Context, l *link) {
+	for {
+		frames, err := s.next(ctx, l)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			s.log.Error("chat log: reading what to send", "peer", l.User, "error", err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(retryAfter):
+			}
+			s.restart(l)
+			continue
+		case len(frames) == 0:
+			select {
+			case <-ctx.Done():
+				return
+			case <-l.wake:
+			}
+			continue
+		}
+		for _, f := range frames {
+			if err := s.cfg.Sender.Send(ctx, l.ID, f); err != nil {
+				return // LinkDown follows
+			}
+			s.sent(l, f)
+		}
+		s.publishSent(frames)
+	}
+}
+
+// sent notes that a frame was given to the link.
+func (s *Service) sent(l *link, f packet.Frame) {
+	p, ok := f.(*packet.Packet)
+	if !ok || p.Header.Device != s.device || p.Header.Delivery != packet.Reliable {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := l.push[p.Header.Key().Log]; c != nil {
+		c.sent = max(c.sent, p.Header.Number)
+	}
+}
+
+func (s *Service) publishSent(frames []packet.Frame) {
+	var refs []bus.MessageRef
+	for _, f := range frames {
+		if p, ok := f.(*packet.Packet); ok && p.Header.Device == s.device && p.Header.Delivery == packet.Reliable {
+			refs = append(refs, bus.MessageRef{Chat: p.Header.Chat, ID: p.Header.ID})
+		}
+	}
+	if len(refs) > tellSent {
+		return
+	}
+	for _, ref := range refs {
+		bus.Publish(s.cfg.Bus, bus.MessageChanged, ref)
+	}
+}
+
+// restart has everything said again after the store could not be read.
+func (s *Service) restart(l *link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for chat := range l.shared {
+		l.retell(chat)
+		l.fresh[chat] = struct{}{}
+	}
+	for log := range l.push {
+		l.queue(task{log: log})
+	}
+	for log := range l.serve {
+		l.queue(task{log: log, serve: true})
+	}
+	l.signal()
+}
+
+// appended wakes the links of a chat in which entries of one's own were
+// committed; of all chats when it is empty.
+func (s *Service) appended(chat packet.ChatID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.links {
+		s.freshen(l, chat)
+	}
+}
+
+func (s *Service) freshen(l *link, chat packet.ChatID) {
+	for id := range l.shared {
+		if chat == "" || id == chat {
+			l.fresh[id] = struct{}{}
+			l.signal()
+		}
+	}
+}
+
+// next gives the frames of one turn, nothing when there is nothing to say: what
+// is small first, then one batch of one log. It is called by one goroutine a
+// link.
+func (s *Service) next(ctx context.Context, l *link) ([]packet.Frame, error) {
+	turn := s.take(l)
+	frames := turn.frames
+	if !turn.reads() {
+		return frames, nil
+	}
+	err := s.cfg.Store.View(ctx, func(tx store.ReadTx) error {
+		frames = turn.frames
+		more, err := s.read(tx, l, turn)
+		frames = append(frames, more...)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read for %s: %w", l.User, err)
+	}
+	return frames, nil
+}
+
+// turn is what a pump took to say.
+type turn struct {
+	frames   []packet.Frame // ready
+	tell     []packet.Log
+	exchange []packet.ChatID
+	extras   []packet.ChatID
+	fresh    []packet.ChatID
+	task     *task
+}
+
+func (t *turn) reads() bool {
+	return len(t.tell)+len(t.exchange)+len(t.extras)+len(t.fresh) > 0 || t.task != nil
+}
+
+// exchangeChats is how many chats are looked at in one turn.
+const exchangeChats = 32
+
+func (s *Service) take(l *link) *turn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := &turn{}
+	for _, p := range l.ephemeral {
+		t.frames = append(t.frames, p)
+	}
+	l.ephemeral, l.ephemeralBytes = nil, 0
+	for _, log := range sortedLogs(l.wants) {
+		if len(t.frames) >= maxEphemeral+turnWants {
+			break
+		}
+		t.frames = append(t.frames, &packet.Want{Log: log, Ranges: l.wants[log]})
+		delete(l.wants, log)
+	}
+	t.frames = append(t.frames, refusalFrames(l.refusals)...)
+	l.refusals = nil
+	t.frames = append(t.frames, registerFrames(takeRegisters(l))...)
+	t.tell = sortedLogs(l.tell)
+	clear(l.tell)
+	n := min(len(l.exchange), exchangeChats)
+	t.exchange, l.exchange = l.exchange[:n:n], l.exchange[n:]
+	if n == 0 && l.complete {
+		n = min(len(l.extras), exchangeChats)
+		t.extras, l.extras = l.extras[:n:n], l.extras[n:]
+	}
+	if len(l.exchange) == 0 && !l.complete {
+		t.exchange = append(t.exchange, "") // even when there is no chat at all
+		l.complete = true
+	}
+	for chat := range l.fresh {
+		t.fresh = append(t.fresh, chat)
+	}
+	slices.Sort(t.fresh)
+	clear(l.fresh)
+	if len(l.tasks) > 0 {
+		next := l.tasks[0]
+		t.task, l.tasks = &next, l.tasks[1:]
+		delete(l.tasked, next)
+	}
+	return t
+}
+
+func takeRegisters(l *link) []packet.Register {
+	var rs []packet.Register
+	for _, r := range l.registers {
+		rs = append(rs, r)
+	}
+	clear(l.registers)
+	slices.SortFunc(rs, func(a, b packet.Register) int {
+		return cmp.Or(cmp.Compare(a.Chat, b.Chat), cmp.Compare(a.Author, b.Author), cmp.Compare(a.Name, b.Name))
+	})
+	return rs
+}
+
+func (s *Service) read(tx store.ReadTx, l *link, t *turn) ([]packet.Frame, error) {
+	frames, err := s.tellLogs(tx, l, t.tell)
+	if err != nil {
+		return nil, err
+	}
+	more, err := s.tellChats(tx, l, t.exchange)
+	if err != nil {
+		return nil, err
+	}
+	frames = append(frames, more...)
+	if more, err = s.tellExtras(tx, l, t.extras); err != nil {
+		return nil, err
+	}
+	frames = append(frames, more...)
+	for _, chat := range t.fresh {
+		if err := s.findFresh(tx, l, chat); err != nil {
+			return nil, err
+		}
+	}
+	if t.task == nil {
+		s.signalIfMore(l)
+		return frames, nil
+	}
+	if more, err = s.work(tx, l, *t.task); err != nil {
+		return nil, err
+	}
+	s.signalIfMore(l)
+	return append(frames, more...), nil
+}
+
+// signalIfMore keeps a pump going whose turn gave no frames though there is more
+// to look at.
+func (s *Service) signalIfMore(l *link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(l.tasks)+len(l.exchange)+len(l.extras)+len(l.wants) > 0 {
+		l.signal()
+	}
+}
+
+// findFresh puts the log that a chat's own entries now go to up for pushing. For a
+// peer that does not know the chat it is all logs: what opens it may be in any.
+func (s *Service) findFresh(tx store.ReadTx, l *link, chat packet.ChatID) error {
+	epoch, err := presentEpoch(tx, chat)
+	if err != nil {
+		return err
+	}
+	epochs := []uint64{epoch}
+	s.mu.Lock()
+	sh := l.shared[chat]
+	opening := sh != nil && !sh.met && l.opensTo(chat)
+	s.mu.Unlock()
+	if opening {
+		if epochs, err = s.ownEpochs(tx, chat); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sh = l.shared[chat]; sh == nil || !sh.met && !opening {
+		return nil // the peer's vector comes first
+	}
+	for _, epoch := range epochs {
+		if epoch == 0 {
+			continue
+		}
+		log := packet.Log{Chat: chat, Device: s.device, Epoch: epoch}
+		if l.push[log] == nil {
+			l.push[log] = &cursor{next: 1, opening: !sh.met}
+		}
+		l.queue(task{log: log})
+	}
+	return nil
+}
+
+// pushOpening pushes what may open a chat to a peer that does not know it. The
+// caller holds mu.
+func (s *Service) pushOpening(l *link, chat packet.ChatID) {
+	if l.opensTo(chat) {
+		l.fresh[chat] = struct{}{}
+		l.signal()
+	}
+}
+
+// opensTo says whether the peer told that it does not know a chat that packets
+// may open for it.
+func (l *link) opensTo(chat packet.ChatID) bool {
+	return l.peerComplete && chat.Kind() == packet.Group
+}
+
+func (s *Service) work(tx store.ReadTx, l *link, t task) ([]packet.Frame, error) {
+	c, err := tx.Chat(t.log.Chat)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !s.sharedWith(&c, l.User) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	last := uint64(1<<63 - 1)
+	if t.log.Device == s.device {
+		if last, err = forkLimit(tx, t.log); err != nil {
+			return nil, err
+		}
+	}
+	if t.serve {
+		return s.serveBatch(tx, l, t.log, last)
+	}
+	return s.pushBatch(tx, l, t.log, last)
+}
+
+// pushBatch gives the next entries of a log of one's own.
+func (s *Service) pushBatch(tx store.ReadTx, l *link, log packet.Log, last uint64) ([]packet.Frame, error) {
+	s.mu.Lock()
+	c := l.push[log]
+	if c == nil || c.held {
+		s.mu.Unlock()
+		return nil, nil
+	}
+	next, skip, opening := c.next, c.skip, c.opening
+	s.mu.Unlock()
+	for len(skip) > 0 && next >= skip[0].First {
+		next, skip = max(next, skip[0].Last+1), skip[1:]
+	}
+	entries, err := tx.Entries(log, next, last, turnEntries, turnBytes, false)
+	if err != nil {
+		return nil, err
+	}
+	var frames []packet.Frame
+	for i := range entries {
+		h := &entries[i].Packet.Header
+		next = h.Number + 1
+		if !contains(skip, h.Number) && (!opening || s.cfg.Type(h.Type).OpensChat) {
+			frames = append(frames, &entries[i].Packet)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// The peer's vector may have come meanwhile and have moved the cursor.
+	if c = l.push[log]; c == nil || c.held || c.opening != opening {
+		return nil, nil
+	}
+	c.next = max(c.next, next)
+	if len(entries) > 0 {
+		l.queue(task{log: log})
+	}
+	return frames, nil
+}
+
+// serveBatch gives the next entries of what the peer wants. Stubs go to the
+// log's author only, for whom they tell what is lost.
+func (s *Service) serveBatch(tx store.ReadTx, l *link, log packet.Log, last uint64) ([]packet.Frame, error) {
+	s.mu.Lock()
+	ranges := l.serve[log]
+	s.mu.Unlock()
+	asked := ranges
+	var frames []packet.Frame
+	for size := 0; len(ranges) > 0 && len(frames) < turnEntries && size < turnBytes; {
+		r := ranges[0]
+		entries, err := tx.Entries(log, r.First, min(r.Last, last), turnEntries-len(frames), turnBytes-size, log.Device == l.Device)
+		if err != nil {
+			return nil, err
+		}
+		if len(entries) == 0 {
+			ranges = ranges[1:]
+			continue
+		}
+		for i := range entries {
+			size += len(entries[i].Packet.Content)
+			frames = append(frames, &entries[i].Packet)
+		}
+		ranges = minus(ranges, []packet.Range{{First: 1, Last: entries[len(entries)-1].Packet.Header.Number}})
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Equal(l.serve[log], asked) {
+		l.queue(task{log: log, serve: true}) // asked anew meanwhile
+		return frames, nil
+	}
+	if len(ranges) == 0 {
+		delete(l.serve, log)
+		return frames, nil
+	}
+	l.serve[log] = ranges
+	l.queue(task{log: log, serve: true})
+	return frames, nil
+}
+
+// wanted notes what the peer asks for; a newer Want of a log replaces the older.
+func (s *Service) wanted(id uint64, w *packet.Want) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.links[id]
+	if l == nil || l.shared[w.Log.Chat] == nil || len(w.Ranges) == 0 {
+		return
+	}
+	if _, ok := l.serve[w.Log]; !ok && len(l.serve) >= maxServing {
+		return // it asks again when nothing comes
+	}
+	l.serve[w.Log] = w.Ranges
+	l.queue(task{log: w.Log, serve: true})
+}

@@ -206,7 +206,6 @@ func (s *step) take(p *packet.Packet, d *directorypb.Delivered) error {
 	case packet.TypeAccept:
 		if s.state() == store.ContactOutgoing {
 			err = s.openChat()
-			s.unsend(packet.TypeRequest)
 		}
 	case packet.TypeLeave:
 		err = s.takeLeave()
@@ -265,19 +264,6 @@ func (s *step) takeLeave() error {
 		return s.put(keyOutbox, nil)
 	}
 	return nil
-}
-
-// unsend takes a packet of type t out of the outbox, where it has become
-// pointless.
-func (s *step) unsend(t packet.Type) {
-	b, err := s.value(keyOutbox)
-	if err != nil || b == nil {
-		return
-	}
-	if p, err := packet.Unmarshal(b); err == nil && p.Header.Type == t {
-		// Sending it would do no harm either, so an error is none of this step.
-		_ = s.put(keyOutbox, nil)
-	}
 }
 
 // takeHeld takes the packet that was held back until its key was accepted.

@@ -146,6 +146,22 @@ func TestProfileOfContacts(t *testing.T) {
 	})
 }
 
+// A directory that names a picture it does not have is asked once.
+func TestPictureThatIsNot(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		alice, bob := w.join("alice"), w.join("bob")
+		w.friends(alice, bob)
+		hash := packet.HashOf(png)
+		w.hub.account("bob").profile = &directorypb.Profile{AvatarHash: hash[:]}
+		before := alice.dir.lookUps
+		bus.Publish(alice.bus, bus.PresenceChanged, bus.Presence{User: "bob", Online: true, AvatarHash: hash[:]})
+		synctest.Wait()
+		if n := alice.dir.lookUps - before; n != 1 {
+			t.Errorf("looked up %d times", n)
+		}
+	})
+}
+
 func TestSetProfile(t *testing.T) {
 	name := func(s string) *controlpb.SetProfileRequest {
 		return &controlpb.SetProfileRequest{SetDisplayName: true, DisplayName: s}
@@ -207,6 +223,26 @@ func TestProfileRefused(t *testing.T) {
 		}
 		if alice.value(keyUnsettled) != nil {
 			t.Error("it is tried for ever")
+		}
+	})
+}
+
+// Commits come to be shown in another order than they were made in.
+func TestLateStep(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		alice := w.join("alice")
+		at := func(version uint64, state store.ContactState) *step {
+			return &step{r: alice.roster, user: "bob", version: version, c: &store.Contact{User: "bob", State: state}}
+		}
+		alice.roster.apply(at(101, store.ContactBlocked))
+		alice.roster.apply(at(100, store.ContactAccepted))
+		if !alice.book.Person("bob").Blocked {
+			t.Error("an older change won")
+		}
+		alice.roster.apply(&step{r: alice.roster, user: "bob", version: 102})
+		alice.roster.apply(at(101, store.ContactAccepted))
+		if alice.book.Person("bob").Linkable {
+			t.Error("somebody who was removed came back")
 		}
 	})
 }

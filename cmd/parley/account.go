@@ -1,0 +1,275 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/parley-chat/parley/core/client"
+	"github.com/parley-chat/parley/protocol/controlpb"
+)
+
+func (a *app) loginCommand() *cobra.Command {
+	req := &controlpb.LogInRequest{}
+	var protect bool
+	cmd := &cobra.Command{
+		Use:   "login USER@DIRECTORY[:PORT]",
+		Short: "Log in to a directory, or make an account there (--register)",
+		Long: `Log in to a directory, or make an account there (--register).
+
+The password is asked for, or read from standard input when that is no
+terminal. The directory's fingerprint is remembered at the first log-in; compare
+it with the one its operator tells you, or give it with --pin.`,
+		Args: needArgs(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			user, directory, ok := strings.Cut(args[0], "@")
+			if !ok || user == "" || directory == "" {
+				return usagef("%q: say who and where, such as alice@directory.example.org", args[0])
+			}
+			req.User, req.Directory = user, directory
+			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error { return a.login(ctx, c, req, protect) })
+		},
+	}
+	cmd.Flags().BoolVar(&req.Register, "register", false, "make the account first")
+	cmd.Flags().StringVar(&req.DisplayName, "name", "", "name shown to others (with --register)")
+	cmd.Flags().StringVar(&req.Invite, "invite", "", "invitation, for directories that ask for one")
+	cmd.Flags().BoolVar(&req.Replace, "replace", false, "log out the device that is logged in now")
+	cmd.Flags().StringVar(&req.Pin, "pin", "", "fingerprint that the directory must have")
+	cmd.Flags().BoolVar(&protect, "passphrase", false, "protect what is stored here with a passphrase, asked for after the password")
+	return cmd
+}
+
+func (a *app) login(ctx context.Context, c *client.Client, req *controlpb.LogInRequest, protect bool) error {
+	var err error
+	if req.Password, err = a.secret("Password"); err != nil {
+		return err
+	}
+	if protect {
+		if req.Passphrase, err = a.secret("Passphrase"); err != nil {
+			return err
+		}
+	}
+	resp, err := c.LogIn(ctx, req)
+	if client.Reason(err) == "OTHER_DEVICE" && !req.GetReplace() &&
+		a.confirm("Another device is logged in as "+req.GetUser()+". Log it out and use this one?") {
+		req.Replace = true
+		resp, err = c.LogIn(ctx, req)
+	}
+	if err != nil {
+		if client.Reason(err) == "OTHER_DEVICE" {
+			return fmt.Errorf("%s; to log it out and use this one: parley login --replace %s@%s", client.Message(err), req.GetUser(), req.GetDirectory())
+		}
+		return err
+	}
+	if !a.json && resp.GetPinnedNow() {
+		a.printf("The directory's fingerprint is %s.\nIt is remembered from now on. Compare it with the one its operator tells you.\n", resp.GetFingerprint())
+	}
+	return a.done(map[string]any{"user": resp.GetUser(), "fingerprint": resp.GetFingerprint(), "pinned_now": resp.GetPinnedNow()},
+		"Logged in as %s.", resp.GetUser())
+}
+
+func (a *app) logoutCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "logout",
+		Short: "Log this device out; what is stored stays",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
+				if _, err := c.LogOut(ctx, &controlpb.LogOutRequest{}); err != nil {
+					return err
+				}
+				return a.done(map[string]any{"logged_out": true}, "Logged out. What is stored here stays; the same account finds it again.")
+			})
+		},
+	}
+}
+
+func (a *app) unlockCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "unlock",
+		Short: "Open what is stored here with its passphrase",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
+				passphrase, err := a.secret("Passphrase")
+				if err != nil {
+					return err
+				}
+				if _, err := c.Unlock(ctx, &controlpb.UnlockRequest{Passphrase: passphrase}); err != nil {
+					return err
+				}
+				return a.done(map[string]any{"unlocked": true}, "Unlocked.")
+			})
+		},
+	}
+}
+
+func (a *app) accountCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "account", Short: "Change one's own name, picture or password", Args: noArgs, RunE: showHelp}
+	cmd.AddCommand(
+		&cobra.Command{
+			Use: "name NAME", Short: "Set the name shown to others", Args: needArgs(1, 1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return a.setProfile(cmd, &controlpb.SetProfileRequest{SetDisplayName: true, DisplayName: args[0]})
+			},
+		},
+		&cobra.Command{
+			Use: "avatar FILE", Short: "Set the picture shown to others (PNG, JPEG or WebP, at most 64 KiB)", Args: needArgs(1, 1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				info, err := os.Stat(args[0])
+				if err != nil {
+					return err
+				}
+				if info.Size() > 64<<10 {
+					return fmt.Errorf("%s has %d bytes; a picture may have 65,536: make it smaller", args[0], info.Size())
+				}
+				b, err := os.ReadFile(args[0])
+				if err != nil {
+					return err
+				}
+				return a.setProfile(cmd, &controlpb.SetProfileRequest{SetAvatar: true, Avatar: b})
+			},
+		},
+		&cobra.Command{
+			Use: "password", Short: "Change the password at the directory", Args: noArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				return a.withCore(cmd, a.changePassword)
+			},
+		},
+	)
+	return cmd
+}
+
+func (a *app) setProfile(cmd *cobra.Command, req *controlpb.SetProfileRequest) error {
+	return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
+		if _, err := c.SetProfile(ctx, req); err != nil {
+			return err
+		}
+		return a.done(map[string]any{"saved": true}, "Saved. Contacts see it when they are online.")
+	})
+}
+
+func (a *app) changePassword(ctx context.Context, c *client.Client) error {
+	oldPassword, err := a.secret("Old password")
+	if err != nil {
+		return err
+	}
+	newPassword, err := a.secret("New password")
+	if err != nil {
+		return err
+	}
+	if _, err := c.ChangePassword(ctx, &controlpb.ChangePasswordRequest{OldPassword: oldPassword, NewPassword: newPassword}); err != nil {
+		return err
+	}
+	return a.done(map[string]any{"changed": true}, "Password changed.")
+}
+
+func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+
+func (a *app) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Show whether parley runs, for whom, and its links",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.connectRunning(cmd.Context())
+			if errors.Is(err, client.ErrNotRunning) && a.json {
+				return a.object(map[string]any{"running": false})
+			}
+			if err != nil {
+				return err
+			}
+			defer func() { _ = c.Close() }()
+			s, err := c.GetStatus(cmd.Context(), &controlpb.GetStatusRequest{})
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.object(statusJSON(s))
+			}
+			a.printStatus(s)
+			return nil
+		},
+	}
+}
+
+type jsonStatus struct {
+	Running     bool       `json:"running"`
+	Version     string     `json:"version"`
+	PID         int64      `json:"pid"`
+	Profile     string     `json:"profile"`
+	Account     string     `json:"account"`
+	User        string     `json:"user,omitempty"`
+	Device      string     `json:"device,omitempty"`
+	KeyPlace    string     `json:"key_place,omitempty"`
+	Directory   string     `json:"directory,omitempty"`
+	Connected   bool       `json:"connected"`
+	Fingerprint string     `json:"fingerprint,omitempty"`
+	Error       string     `json:"error,omitempty"`
+	Endpoints   []string   `json:"endpoints,omitempty"`
+	Links       []jsonLink `json:"links,omitempty"`
+}
+
+type jsonLink struct {
+	User      string  `json:"user"`
+	Path      string  `json:"path"`
+	Remote    string  `json:"remote"`
+	RoundTrip float64 `json:"round_trip_ms"`
+}
+
+func statusJSON(s *controlpb.Status) jsonStatus {
+	j := jsonStatus{
+		Running: true, Version: s.GetVersion(), PID: s.GetProcessId(), Profile: s.GetProfile(), Account: accountWord(s.GetState()),
+		User: s.GetUser(), Device: s.GetDevice(), KeyPlace: s.GetKeyPlace(), Directory: s.GetDirectory().GetAddress(),
+		Connected: s.GetDirectory().GetConnected(), Fingerprint: s.GetDirectory().GetFingerprint(), Error: s.GetDirectory().GetError(),
+		Endpoints: s.GetEndpoints(),
+	}
+	for _, l := range s.GetLinks() {
+		j.Links = append(j.Links, jsonLink{l.GetUser(), l.GetPath(), l.GetRemote(), float64(l.GetRoundTrip()) / 1000})
+	}
+	return j
+}
+
+func accountWord(s controlpb.AccountState) string {
+	switch s {
+	case controlpb.AccountState_ACCOUNT_STATE_OPEN:
+		return "open"
+	case controlpb.AccountState_ACCOUNT_STATE_LOCKED:
+		return "locked"
+	default:
+		return "none"
+	}
+}
+
+func (a *app) printStatus(s *controlpb.Status) {
+	a.printf("Parley %s runs (process %d, profile %s).\n", s.GetVersion(), s.GetProcessId(), s.GetProfile())
+	switch s.GetState() {
+	case controlpb.AccountState_ACCOUNT_STATE_LOCKED:
+		a.printf("Account %s is locked: %s\n", s.GetUser(), s.GetStateText())
+		return
+	case controlpb.AccountState_ACCOUNT_STATE_NONE, controlpb.AccountState_ACCOUNT_STATE_UNSPECIFIED:
+		a.println("Nobody is logged in. Log in with: parley login USER@DIRECTORY")
+		return
+	case controlpb.AccountState_ACCOUNT_STATE_OPEN:
+	}
+	a.printf("Logged in as %s (%s), device %s.\n", s.GetUser(), client.PrintableLine(s.GetDisplayName()), s.GetDevice())
+	d := s.GetDirectory()
+	if d.GetConnected() {
+		a.printf("Directory %s: connected, fingerprint %s.\n", d.GetAddress(), d.GetFingerprint())
+	} else {
+		a.printf("Directory %s: not connected: %s\n", d.GetAddress(), d.GetError())
+	}
+	a.printf("Listening on %s.\n", strings.Join(s.GetEndpoints(), ", "))
+	if len(s.GetLinks()) == 0 {
+		a.println("No links to contacts.")
+	}
+	for _, l := range s.GetLinks() {
+		a.printf("Linked with %s (%s, %s, round trip %.1f ms, since %s).\n", l.GetUser(), l.GetPath(), l.GetRemote(),
+			float64(l.GetRoundTrip())/1000, time.UnixMicro(l.GetSince()).Format(time.TimeOnly))
+	}
+}

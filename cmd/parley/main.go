@@ -1,0 +1,48 @@
+// Command parley is the command line of Parley and its headless core. It is a
+// client of the core like every other front end, but for `parley daemon`, which
+// is the core.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Exit statuses.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// run runs one command and gives its exit status.
+func run(ctx context.Context, args []string) int {
+	a := &app{in: os.Stdin, out: os.Stdout, errs: os.Stderr}
+	root := a.rootCommand()
+	root.SetArgs(args)
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.errs)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	if text := sentence(err); text != "" {
+		_, _ = fmt.Fprintln(a.errs, "parley: "+text)
+	}
+	var usage usageError
+	if errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitFailure
+}

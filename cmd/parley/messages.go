@@ -1,0 +1,309 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/parley-chat/parley/core/client"
+	"github.com/parley-chat/parley/protocol/controlpb"
+	"github.com/parley-chat/parley/protocol/pluginpb"
+)
+
+const maxText = 64 << 10
+
+func (a *app) sendCommand() *cobra.Command {
+	var wait time.Duration
+	var replyTo string
+	cmd := &cobra.Command{
+		Use:   "send WHO [TEXT...]",
+		Short: "Send a message; without TEXT it is read from standard input",
+		Args:  needArgs(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, err := a.messageBody(args[1:])
+			if err != nil {
+				return err
+			}
+			req := &pluginpb.InvokeRequest{Invocation: client.NewInvocation(), Action: "send", Text: text}
+			if replyTo != "" {
+				if req.Message, err = parseID(replyTo); err != nil {
+					return err
+				}
+			}
+			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
+				if req.Chat, err = resolveChat(ctx, c, args[0]); err != nil {
+					return err
+				}
+				return a.send(ctx, c, req, wait)
+			})
+		},
+	}
+	cmd.Flags().DurationVar(&wait, "wait", 0, "wait this long for it to be delivered, and fail when it was not")
+	cmd.Flags().StringVar(&replyTo, "reply-to", "", "id of the message it answers")
+	return cmd
+}
+
+func (a *app) messageBody(args []string) (string, error) {
+	if len(args) > 0 && (len(args) > 1 || args[0] != "-") {
+		return strings.Join(args, " "), nil
+	}
+	if f, ok := a.in.(*os.File); ok && len(args) == 0 && term.IsTerminal(int(f.Fd())) { //nolint:gosec // a file descriptor
+		return "", usagef("say what to send: parley send WHO TEXT, or pipe it in")
+	}
+	b, err := io.ReadAll(io.LimitReader(a.in, maxText+2))
+	if err != nil {
+		return "", fmt.Errorf("read message from standard input: %w", err)
+	}
+	return strings.TrimSuffix(string(b), "\n"), nil
+}
+
+// send sends and says how far the message came.
+func (a *app) send(ctx context.Context, c *client.Client, req *pluginpb.InvokeRequest, wait time.Duration) error {
+	waitCtx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	var events controlpb.Control_WatchClient
+	if wait > 0 {
+		var err error
+		if events, err = c.Watch(waitCtx, &controlpb.WatchRequest{}); err != nil {
+			return err
+		}
+		if _, err := events.Recv(); err != nil {
+			return err
+		}
+	}
+	if _, err := c.InvokeAction(ctx, "text", req, nil); err != nil {
+		return err
+	}
+	message, err := oneMessage(ctx, c, req.GetChat(), req.GetInvocation())
+	if err != nil {
+		return err
+	}
+	for wait > 0 && message.GetDelivery() < controlpb.Delivery_DELIVERY_DELIVERED {
+		e, err := events.Recv()
+		if err != nil {
+			if waitCtx.Err() == nil {
+				return err
+			}
+			_ = a.sent(message)
+			return fmt.Errorf("not delivered within %s; it is kept and goes out when %s can be reached", wait, peers(message))
+		}
+		if m := e.GetMessageChanged(); m != nil && string(m.GetId()) == string(req.GetInvocation()) {
+			message = m
+		} else if e.GetResync() != nil {
+			if message, err = oneMessage(ctx, c, req.GetChat(), req.GetInvocation()); err != nil {
+				return err
+			}
+		}
+	}
+	if err := a.sent(message); err != nil {
+		return err
+	}
+	if message.GetDelivery() == controlpb.Delivery_DELIVERY_FAILED {
+		return fmt.Errorf("the message was refused: %s", failure(message))
+	}
+	return nil
+}
+
+func (a *app) sent(m *controlpb.Message) error {
+	if m.GetDelivery() == controlpb.Delivery_DELIVERY_FAILED && !a.json {
+		return nil
+	}
+	return a.done(messageJSON(m), "%s", map[controlpb.Delivery]string{
+		controlpb.Delivery_DELIVERY_QUEUED:    "Queued.",
+		controlpb.Delivery_DELIVERY_SENT:      "Sent.",
+		controlpb.Delivery_DELIVERY_DELIVERED: "Delivered.",
+		controlpb.Delivery_DELIVERY_READ:      "Read.",
+	}[m.GetDelivery()])
+}
+
+func peers(m *controlpb.Message) string {
+	var names []string
+	for _, r := range m.GetRecipients() {
+		if r.GetDelivery() < controlpb.Delivery_DELIVERY_DELIVERED {
+			names = append(names, r.GetUser())
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+func oneMessage(ctx context.Context, c *client.Client, chat string, id []byte) (*controlpb.Message, error) {
+	resp, err := c.ListMessages(ctx, &controlpb.ListMessagesRequest{Chat: chat, Ids: [][]byte{id}})
+	if err != nil {
+		return nil, err
+	}
+	if len(resp.GetMessages()) != 1 {
+		return nil, errors.New("the message is not there any more")
+	}
+	return resp.GetMessages()[0], nil
+}
+
+func (a *app) chatsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "chats",
+		Short: "List chats, the latest first",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withCore(cmd, a.listChats)
+		},
+	}
+}
+
+func (a *app) listChats(ctx context.Context, c *client.Client) error {
+	resp, err := c.ListChats(ctx, &controlpb.ListChatsRequest{})
+	if err != nil {
+		return err
+	}
+	if len(resp.GetChats()) == 0 && !a.json {
+		a.println("No chats yet. Ask somebody: parley contacts add USER")
+		return nil
+	}
+	var rows [][]string
+	for _, chat := range resp.GetChats() {
+		if a.json {
+			j := map[string]any{
+				"id": chat.GetId(), "title": chat.GetTitle(), "kind": chat.GetKind(), "members": chat.GetMembers(), "unread": chat.GetUnread(),
+				"muted": chat.GetMuted(), "pinned": chat.GetPinned(),
+			}
+			if chat.GetLast() != nil {
+				j["last"] = messageJSON(chat.GetLast())
+			}
+			if err := a.object(j); err != nil {
+				return err
+			}
+			continue
+		}
+		unread, last, when := "", "", ""
+		if chat.GetUnread() > 0 {
+			unread = strconv.Itoa(int(chat.GetUnread())) + " new"
+		}
+		if m := chat.GetLast(); m != nil {
+			when = shortTime(time.UnixMicro(m.GetSentAt()), time.Now())
+			last = cut(m.GetAuthor()+": "+strings.Join(strings.Fields(messageText(m)), " "), 60)
+		}
+		rows = append(rows, []string{client.PrintableLine(chat.GetTitle()), when, unread, last})
+	}
+	a.table(rows)
+	return nil
+}
+
+func cut(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
+}
+
+func (a *app) historyCommand() *cobra.Command {
+	req := &controlpb.ListMessagesRequest{}
+	var before, after string
+	cmd := &cobra.Command{
+		Use:   "history WHO",
+		Short: "Print messages of a chat",
+		Args:  needArgs(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if before != "" {
+				if req.Before, err = parseID(before); err != nil {
+					return err
+				}
+			}
+			if after != "" {
+				if req.After, err = parseID(after); err != nil {
+					return err
+				}
+			}
+			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
+				if req.Chat, err = resolveChat(ctx, c, args[0]); err != nil {
+					return err
+				}
+				resp, err := c.ListMessages(ctx, req)
+				if err != nil {
+					return err
+				}
+				return a.printMessages(resp.GetMessages())
+			})
+		},
+	}
+	cmd.Flags().Uint32VarP(&req.Limit, "number", "n", 50, "how many, at most 500")
+	cmd.Flags().StringVar(&before, "before", "", "those before the message with this id")
+	cmd.Flags().StringVar(&after, "after", "", "those after the message with this id")
+	return cmd
+}
+
+func (a *app) searchCommand() *cobra.Command {
+	req := &controlpb.SearchRequest{}
+	var who string
+	cmd := &cobra.Command{
+		Use:   "search WORDS...",
+		Short: "Find messages that hold all the words, newest first",
+		Args:  needArgs(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req.Query = strings.Join(args, " ")
+			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
+				if who != "" {
+					var err error
+					if req.Chat, err = resolveChat(ctx, c, who); err != nil {
+						return err
+					}
+				}
+				resp, err := c.Search(ctx, req)
+				if err != nil {
+					return err
+				}
+				if len(resp.GetMessages()) == 0 && !a.json {
+					a.println("Nothing found.")
+				}
+				return a.printMessages(resp.GetMessages())
+			})
+		},
+	}
+	cmd.Flags().StringVar(&who, "chat", "", "only in the chat with this user")
+	cmd.Flags().Uint32VarP(&req.Limit, "number", "n", 50, "how many, at most 200")
+	return cmd
+}
+
+func (a *app) printMessages(messages []*controlpb.Message) error {
+	day := ""
+	for _, m := range messages {
+		if a.json {
+			if err := a.object(messageJSON(m)); err != nil {
+				return err
+			}
+			continue
+		}
+		at := time.UnixMicro(m.GetSentAt())
+		if d := at.Format("Monday, 2 January 2006"); d != day {
+			day = d
+			a.println("— " + d + " —")
+		}
+		a.println(messageLine(m))
+	}
+	return nil
+}
+
+// messageLine is a message as the terminal shows it.
+func messageLine(m *controlpb.Message) string {
+	line := time.UnixMicro(m.GetSentAt()).Format("15:04") + " " + m.GetAuthor() + ": "
+	if q := m.GetReplyTo(); q != nil {
+		line += "(re: " + cut(client.PrintableLine(q.GetBody()), 30) + ") "
+	}
+	line += strings.ReplaceAll(messageText(m), "\n", "\n      ")
+	if m.GetEdited() && !m.GetDeleted() {
+		line += " (edited)"
+	}
+	if m.GetOwn() {
+		line += "  [" + stateWord(m.GetDelivery()) + "]"
+		if why := failure(m); why != "" {
+			line += " " + why
+		}
+	}
+	return line
+}

@@ -1,0 +1,233 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/parley-chat/parley/core/bus"
+	"github.com/parley-chat/parley/core/chatlog"
+	"github.com/parley-chat/parley/core/conn"
+	"github.com/parley-chat/parley/core/control"
+	"github.com/parley-chat/parley/core/directory"
+	"github.com/parley-chat/parley/core/host"
+	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/protocol/controlpb"
+	"github.com/parley-chat/parley/protocol/directorypb"
+	"github.com/parley-chat/parley/protocol/packet"
+	"github.com/parley-chat/parley/protocol/pluginpb"
+)
+
+// The small interfaces by which the packages below know each other.
+
+// rosterDirectory is the directory's client as the roster sees it.
+type rosterDirectory struct{ *directory.Client }
+
+// Locate implements roster.Directory.
+func (d rosterDirectory) Locate(user packet.UserID) (bus.Presence, bool) { return d.Presence(user) }
+
+// rosterLinks is the connection manager as the roster sees it.
+type rosterLinks struct{ *conn.Manager }
+
+// Links implements roster.Links.
+func (l rosterLinks) Links() []bus.Link { return linksOf(l.Manager) }
+
+func linksOf(m *conn.Manager) []bus.Link {
+	var links []bus.Link
+	for _, l := range m.Links() {
+		links = append(links, l.Link)
+	}
+	return links
+}
+
+// outbox is the chat log as the plugin host sees it.
+type outbox struct{ *chatlog.Service }
+
+// Append implements host.Outbox.
+func (o outbox) Append(tx store.Tx, d host.Draft) (packet.Packet, error) {
+	return o.Service.Append(tx, chatlog.Draft(d))
+}
+
+// Emit implements host.Outbox.
+func (o outbox) Emit(ctx context.Context, d host.Draft, to []packet.UserID) error {
+	return o.Service.Emit(ctx, chatlog.Draft(d), to)
+}
+
+// hostPeople is the roster as the plugin host sees it.
+type hostPeople struct{ *session }
+
+// Online implements host.People.
+func (p hostPeople) Online(user packet.UserID) bool {
+	presence, ok := p.directory.Presence(user)
+	return ok && presence.Online
+}
+
+// DisplayName implements host.People.
+func (p hostPeople) DisplayName() string { return p.ownProfile().GetDisplayName() }
+
+// ownProfile is the account's own profile; a store that cannot be read shows
+// elsewhere.
+func (s *session) ownProfile() *directorypb.Profile {
+	profile, err := s.roster.Profile(context.Background())
+	if err != nil || profile.GetDisplayName() == "" {
+		return &directorypb.Profile{DisplayName: string(s.identity.User()), Avatar: profile.GetAvatar()}
+	}
+	return profile
+}
+
+// plugins is the plugin host as control sees it.
+type plugins struct{ host *host.Host }
+
+// List implements control.Plugins.
+func (p plugins) List(ctx context.Context) ([]*controlpb.Plugin, error) {
+	found, err := p.host.Plugins(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]*controlpb.Plugin, len(found))
+	for i := range found {
+		list[i] = pluginOf(&found[i])
+	}
+	return list, nil
+}
+
+// Plugin implements control.Plugins.
+func (p plugins) Plugin(ctx context.Context, name string) (*controlpb.Plugin, error) {
+	found, err := p.host.Plugin(ctx, name)
+	if errors.Is(err, host.ErrNoPlugin) {
+		return nil, fmt.Errorf("%w: %w", err, store.ErrNotFound)
+	}
+	return pluginOf(&found), err
+}
+
+func pluginOf(s *host.PluginStatus) *controlpb.Plugin {
+	return &controlpb.Plugin{
+		Name: s.Name, State: pluginStates[s.State], Path: s.Path, Bundled: s.Bundled, Confined: s.Confined, Sha256: s.SHA256,
+		Manifest: s.Manifest, ProcessId: int64(s.ProcessID), CpuTime: s.CPUTime.Microseconds(), Resident: s.Resident,
+		Crashes: s.Crashes, Error: s.Error, SetAside: s.SetAside,
+	}
+}
+
+var pluginStates = map[host.State]controlpb.PluginState{
+	host.StateNew:      controlpb.PluginState_PLUGIN_STATE_NEW,
+	host.StateDisabled: controlpb.PluginState_PLUGIN_STATE_DISABLED,
+	host.StateChanged:  controlpb.PluginState_PLUGIN_STATE_CHANGED,
+	host.StateIdle:     controlpb.PluginState_PLUGIN_STATE_IDLE,
+	host.StateRunning:  controlpb.PluginState_PLUGIN_STATE_RUNNING,
+	host.StateBackoff:  controlpb.PluginState_PLUGIN_STATE_BACKOFF,
+	host.StateBroken:   controlpb.PluginState_PLUGIN_STATE_BROKEN,
+}
+
+// SetEnabled implements control.Plugins.
+func (p plugins) SetEnabled(ctx context.Context, name string, enabled bool, sha256 string) error {
+	_, err := p.host.SetEnabled(ctx, name, enabled, sha256)
+	return err
+}
+
+// Restart implements control.Plugins.
+func (p plugins) Restart(ctx context.Context, name string) error {
+	_, err := p.host.Restart(ctx, name)
+	return err
+}
+
+// Invoke implements control.Plugins.
+func (p plugins) Invoke(ctx context.Context, plugin string, req *pluginpb.InvokeRequest, update func(*pluginpb.InvokeUpdate)) (*controlpb.InvokeResult, error) {
+	result, err := p.host.Invoke(ctx, plugin, req, update)
+	if err != nil {
+		return nil, err
+	}
+	pb := &controlpb.InvokeResult{Result: result.Result}
+	for _, id := range result.Sent {
+		pb.Sent = append(pb.Sent, id[:])
+	}
+	return pb, nil
+}
+
+// Settings implements control.Plugins.
+func (p plugins) Settings(ctx context.Context, name string) (*controlpb.Settings, error) {
+	schema, values, err := p.host.Settings(ctx, name)
+	return &controlpb.Settings{Schema: schema, Values: values}, err
+}
+
+// SetSetting implements control.Plugins.
+func (p plugins) SetSetting(ctx context.Context, plugin, name, value string) error {
+	return p.host.SetSetting(ctx, plugin, name, value)
+}
+
+// Presentation implements control.Plugins.
+func (p plugins) Presentation(kind string) pluginpb.Presentation {
+	presentation, _, ok := p.host.Kind(kind)
+	if !ok {
+		return pluginpb.Presentation_PRESENTATION_TEXT // its plugin is gone; the body is still there
+	}
+	return presentation
+}
+
+// receipts is the chat log's knowledge of messages as control sees it.
+type receipts struct{ log *chatlog.Service }
+
+// Of implements control.Receipts.
+func (r receipts) Of(tx store.ReadTx, chat packet.ChatID) (func(m *store.Message) ([]*controlpb.RecipientState, error), error) {
+	known, err := r.log.Receipts(tx, chat)
+	if err != nil {
+		return nil, err
+	}
+	return func(m *store.Message) ([]*controlpb.RecipientState, error) {
+		recipients, err := known.Of(m)
+		states := make([]*controlpb.RecipientState, len(recipients))
+		for i, r := range recipients {
+			states[i] = &controlpb.RecipientState{User: string(r.User), Delivery: deliveries[r.State], Reason: r.Text}
+		}
+		return states, err
+	}, nil
+}
+
+var deliveries = map[chatlog.State]controlpb.Delivery{
+	chatlog.Queued:    controlpb.Delivery_DELIVERY_QUEUED,
+	chatlog.Sent:      controlpb.Delivery_DELIVERY_SENT,
+	chatlog.Delivered: controlpb.Delivery_DELIVERY_DELIVERED,
+	chatlog.Read:      controlpb.Delivery_DELIVERY_READ,
+	chatlog.Failed:    controlpb.Delivery_DELIVERY_FAILED,
+}
+
+// Account implements control.Core.
+func (f facade) Account() (control.Account, error) {
+	s, err := f.current()
+	if err != nil {
+		return control.Account{}, err
+	}
+	return control.Account{
+		Self: s.identity.User(), Store: s.store, People: s.roster, Plugins: plugins{s.host}, Receipts: receipts{s.chatlog},
+		SetRead: s.setRead, SetProfile: s.roster.SetProfile, ChangePassword: s.changePassword,
+	}, nil
+}
+
+func (s *session) changePassword(ctx context.Context, oldPassword, newPassword string) error {
+	if oldPassword == newPassword {
+		return status.Error(codes.InvalidArgument, "the new password is the old one")
+	}
+	return s.directory.ChangePassword(ctx, oldPassword, newPassword)
+}
+
+// setRead moves the place up to which a chat is read, and tells the others
+// unless the user does not want that.
+func (s *session) setRead(ctx context.Context, chat packet.ChatID, place packet.OrderKey) error {
+	moved := false
+	err := s.store.Update(ctx, store.Lazy, func(tx store.Tx) error {
+		var err error
+		moved, err = tx.SetRead(chat, place)
+		return err
+	})
+	if err != nil || !moved {
+		return err
+	}
+	bus.Publish(s.core.bus, bus.ChatChanged, bus.ChatChange{Chat: chat})
+	tell, err := s.setting(ctx, settingReceipts)
+	if err != nil || tell != "true" {
+		return err
+	}
+	return s.chatlog.WriteRegister(ctx, chat, packet.RegisterRead, place[:])
+}

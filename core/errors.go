@@ -1,0 +1,114 @@
+package core
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/parley-chat/parley/core/chatlog"
+	"github.com/parley-chat/parley/core/directory"
+	"github.com/parley-chat/parley/core/host"
+	"github.com/parley-chat/parley/core/identity"
+	"github.com/parley-chat/parley/core/roster"
+	"github.com/parley-chat/parley/core/store"
+)
+
+// Errors of this package.
+var (
+	// ErrNoAccount: nobody is logged in on the profile.
+	ErrNoAccount = errors.New("nobody is logged in")
+	// ErrOtherAccount: somebody else is.
+	ErrOtherAccount = errors.New("another account is logged in")
+	// ErrInvalid: a request that cannot be meant so.
+	ErrInvalid = errors.New("not valid")
+)
+
+// LockedError says that an account is there and cannot be opened, and why.
+type LockedError struct{ Cause error }
+
+func (e *LockedError) Error() string { return "the account cannot be opened: " + e.Cause.Error() }
+
+// Unwrap gives the cause.
+func (e *LockedError) Unwrap() error { return e.Cause }
+
+// kinds says which gRPC code a front end gets for which kind of error; the
+// first that fits counts.
+var kinds = []struct {
+	is     error
+	code   codes.Code
+	reason string // for front ends, in an ErrorInfo
+}{
+	{ErrNoAccount, codes.FailedPrecondition, "NO_ACCOUNT"},
+	{ErrOtherAccount, codes.FailedPrecondition, "OTHER_ACCOUNT"},
+	{directory.ErrOtherDevice, codes.FailedPrecondition, "OTHER_DEVICE"},
+	{directory.ErrPin, codes.FailedPrecondition, "PIN_MISMATCH"},
+	{directory.ErrUnreachable, codes.Unavailable, "DIRECTORY"},
+	{directory.ErrNotParley, codes.Unavailable, "DIRECTORY"},
+	{identity.ErrLocked, codes.FailedPrecondition, "LOCKED"},
+	{identity.ErrWrongPassphrase, codes.Unauthenticated, "PASSPHRASE"},
+	{store.ErrFull, codes.ResourceExhausted, "DISK_FULL"},
+	{store.ErrCorrupt, codes.DataLoss, "DAMAGED"},
+	{store.ErrNotFound, codes.NotFound, ""},
+	{store.ErrExists, codes.AlreadyExists, ""},
+	{store.ErrReadOnly, codes.Internal, "READ_ONLY"},
+	{store.ErrBusy, codes.FailedPrecondition, "BUSY"},
+	{store.ErrClosed, codes.Unavailable, ""},
+	{roster.ErrInvalid, codes.InvalidArgument, ""},
+	{roster.ErrNoUser, codes.NotFound, ""},
+	{roster.ErrContact, codes.AlreadyExists, ""},
+	{roster.ErrBlocked, codes.FailedPrecondition, "BLOCKED"},
+	{roster.ErrKeys, codes.FailedPrecondition, "KEYS"},
+	{roster.ErrFull, codes.ResourceExhausted, ""},
+	{host.ErrNoPlugin, codes.NotFound, ""},
+	{host.ErrNoAction, codes.NotFound, ""},
+	{host.ErrNoSetting, codes.NotFound, ""},
+	{host.ErrInvalid, codes.InvalidArgument, ""},
+	{host.ErrUnavailable, codes.Unavailable, "PLUGIN"},
+	{host.ErrFileChanged, codes.Aborted, ""},
+	{host.ErrBusy, codes.ResourceExhausted, ""},
+	{chatlog.ErrNotMember, codes.FailedPrecondition, "NOT_MEMBER"},
+	{chatlog.ErrUnknownChat, codes.NotFound, ""},
+	{chatlog.ErrTooLarge, codes.InvalidArgument, ""},
+	{chatlog.ErrTaken, codes.AlreadyExists, ""},
+	{chatlog.ErrDraft, codes.InvalidArgument, ""},
+	{ErrSetting, codes.InvalidArgument, ""},
+	{ErrInvalid, codes.InvalidArgument, ""},
+	{context.Canceled, codes.Canceled, ""},
+	{context.DeadlineExceeded, codes.DeadlineExceeded, ""},
+}
+
+// statusOf turns an error of the core into what front ends get: a code, a
+// reason for programs, and the error's own sentence.
+func statusOf(err error) error {
+	var locked *LockedError
+	if errors.As(err, &locked) {
+		return withReason(codes.FailedPrecondition, "LOCKED", err.Error())
+	}
+	var plugin *host.PluginError
+	if errors.As(err, &plugin) {
+		return withReason(plugin.Code, "", plugin.Text)
+	}
+	for _, kind := range kinds {
+		if errors.Is(err, kind.is) {
+			return withReason(kind.code, kind.reason, err.Error())
+		}
+	}
+	if s, ok := status.FromError(err); ok && s.Code() != codes.Unknown {
+		return withReason(s.Code(), "", s.Message())
+	}
+	return withReason(codes.Internal, "", err.Error())
+}
+
+func withReason(code codes.Code, reason, text string) error {
+	s := status.New(code, text)
+	if reason != "" {
+		// Cannot fail: ErrorInfo is a message like any other.
+		if detailed, err := s.WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: "parley"}); err == nil {
+			s = detailed
+		}
+	}
+	return s.Err()
+}

@@ -1,0 +1,187 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/parley-chat/parley/core/directory"
+	"github.com/parley-chat/parley/core/identity"
+	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/protocol/controlpb"
+	"github.com/parley-chat/parley/protocol/directorypb"
+	"github.com/parley-chat/parley/protocol/packet"
+)
+
+// LogIn implements control.Core. What is stored here of an account is opened,
+// or made, first, because the directory is told the device's key; when the
+// directory then says no, what was made is removed again.
+func (f facade) LogIn(ctx context.Context, req *controlpb.LogInRequest) (*controlpb.LogInResponse, error) {
+	c := f.Core
+	c.gate.Lock()
+	defer c.gate.Unlock()
+	a, err := f.wantedAccount(req)
+	if err != nil {
+		return nil, err
+	}
+	_, err = os.Stat(a.folder(c.cfg.Folders))
+	fresh := errors.Is(err, os.ErrNotExist)
+
+	// What runs of this account stops: its store has one user at a time.
+	c.mu.Lock()
+	running := c.session
+	c.mu.Unlock()
+	if running != nil {
+		c.setSession(running.account, nil, errors.New("logging in again"))
+		if err := running.close(); err != nil {
+			c.cfg.Log.Warn("session did not end well", "error", err)
+		}
+	}
+	met, err := c.logIn(ctx, a, req)
+	if err != nil {
+		if fresh {
+			err = errors.Join(err, os.RemoveAll(a.folder(c.cfg.Folders)))
+		}
+		c.restore(running, req.GetPassphrase())
+		return nil, err
+	}
+	if met.PinnedNow {
+		a.Pin = met.Fingerprint
+	}
+	if err := writeAccount(c.cfg.Folders, a); err != nil {
+		return nil, err
+	}
+	c.openAccount(ctx, a, req.GetPassphrase())
+	s, err := c.current()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.adoptProfile(ctx, met.Profile, req.GetDisplayName()); err != nil {
+		return nil, err
+	}
+	return &controlpb.LogInResponse{User: string(a.User), Fingerprint: met.Fingerprint, PinnedNow: met.PinnedNow}, nil
+}
+
+// restore opens again what ran before a log-in that failed.
+func (c *Core) restore(running *session, passphrase string) {
+	if running == nil {
+		return
+	}
+	c.mu.Lock()
+	run := c.run
+	c.mu.Unlock()
+	if run != nil {
+		c.openAccount(run, running.account, passphrase)
+	}
+}
+
+// wantedAccount says which account a log-in is about.
+func (f facade) wantedAccount(req *controlpb.LogInRequest) (*account, error) {
+	user, err := packet.ParseUserID(req.GetUser())
+	if err != nil {
+		return nil, fmt.Errorf("%q cannot be a user id: 1 to 64 of a-z, 0-9, \".\" and \"_\", starting with a letter or digit: %w", req.GetUser(), ErrInvalid)
+	}
+	address, err := directory.ParseAddress(req.GetDirectory())
+	if err != nil {
+		return nil, err
+	}
+	a := &account{User: user, Directory: address, Pin: req.GetPin()}
+	stored, err := readAccount(f.cfg.Folders)
+	switch {
+	case errors.Is(err, errNoAccount):
+		return a, nil
+	case err != nil:
+		return nil, err
+	case stored.User != user || stored.Directory != address:
+		return nil, fmt.Errorf("profile %s is logged in as %s at %s: log out first, or use another profile (--profile NAME): %w",
+			f.cfg.Folders.Profile, stored.User, stored.Directory, ErrOtherAccount)
+	}
+	if a.Pin == "" {
+		a.Pin = stored.Pin
+	}
+	return a, nil
+}
+
+// logIn opens or makes a's store and binds its device key at the directory.
+func (c *Core) logIn(ctx context.Context, a *account, req *controlpb.LogInRequest) (met directory.Login, err error) {
+	st, _, err := c.openStore(ctx, a, req.GetPassphrase(), true)
+	if err != nil {
+		return directory.Login{}, err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	id, err := loadIdentity(ctx, st, a.User)
+	if errors.Is(err, store.ErrNotFound) {
+		if id, err = identity.Generate(a.User); err == nil {
+			err = saveIdentity(ctx, st, id)
+		}
+	}
+	if err != nil {
+		return directory.Login{}, err
+	}
+	target := directory.Target{Address: a.Directory, Pin: a.Pin, Identity: id, Agent: c.agent()}
+	if req.GetRegister() {
+		return directory.Register(ctx, target, directory.Registration{
+			Password: req.GetPassword(), DisplayName: req.GetDisplayName(), Invite: req.GetInvite(),
+		})
+	}
+	return directory.LogIn(ctx, target, directory.Credentials{Password: req.GetPassword(), Replace: req.GetReplace()})
+}
+
+// adoptProfile takes over what the directory knows of the account, or what was
+// given with the registration.
+func (s *session) adoptProfile(ctx context.Context, known *directorypb.Profile, name string) error {
+	if known != nil {
+		return s.roster.AdoptProfile(ctx, known)
+	}
+	if name == "" {
+		return nil
+	}
+	return s.roster.AdoptProfile(ctx, &directorypb.Profile{DisplayName: name})
+}
+
+// LogOut implements control.Core. The device is unbound at the directory if
+// that can be reached; here it is logged out in any case.
+func (f facade) LogOut(ctx context.Context) error {
+	c := f.Core
+	c.gate.Lock()
+	defer c.gate.Unlock()
+	c.mu.Lock()
+	s, a := c.session, c.account
+	c.mu.Unlock()
+	if a == nil {
+		return ErrNoAccount
+	}
+	if s != nil {
+		if err := s.directory.LogOut(ctx); err != nil {
+			c.cfg.Log.Warn("directory was not told of the log-out", "error", err)
+		}
+	}
+	if err := removeAccount(c.cfg.Folders); err != nil {
+		return err
+	}
+	c.setSession(nil, nil, nil)
+	if s != nil {
+		return s.close()
+	}
+	return nil
+}
+
+// Unlock implements control.Core.
+func (f facade) Unlock(_ context.Context, passphrase string) error {
+	c := f.Core
+	c.gate.Lock()
+	defer c.gate.Unlock()
+	c.mu.Lock()
+	a, open, run := c.account, c.session != nil, c.run
+	c.mu.Unlock()
+	switch {
+	case a == nil:
+		return ErrNoAccount
+	case open || run == nil:
+		return nil
+	}
+	c.openAccount(run, a, passphrase)
+	_, err := c.current()
+	return err
+}

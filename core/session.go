@@ -1,0 +1,272 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/thejerf/suture/v4"
+
+	"github.com/parley-chat/parley/core/bus"
+	"github.com/parley-chat/parley/core/chatlog"
+	"github.com/parley-chat/parley/core/conn"
+	"github.com/parley-chat/parley/core/directory"
+	"github.com/parley-chat/parley/core/host"
+	"github.com/parley-chat/parley/core/identity"
+	"github.com/parley-chat/parley/core/roster"
+	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/protocol/controlpb"
+	"github.com/parley-chat/parley/protocol/packet"
+)
+
+// session is an account that is open: its store and the services on it.
+type session struct {
+	core     *Core
+	account  *account
+	identity *identity.Identity
+	keyPlace identity.Place
+	store    store.Store
+	book     *identity.Book
+
+	directory *directory.Client
+	conn      *conn.Manager
+	roster    *roster.Roster
+	chatlog   *chatlog.Service
+	host      *host.Host
+
+	stop context.CancelFunc
+	done <-chan error
+
+	// deaf says why nobody can connect to this device; nil when they can.
+	deaf atomic.Pointer[error]
+
+	closing sync.Once
+}
+
+// Namespace and key of the device key in the store.
+const (
+	identitySpace = "identity"
+	identitySeed  = "seed"
+)
+
+// openSession opens a's database and makes its services, which do not run yet.
+func (c *Core) openSession(ctx context.Context, a *account, passphrase string) (*session, error) {
+	st, place, err := c.openStore(ctx, a, passphrase, false)
+	if err != nil {
+		return nil, err
+	}
+	id, err := loadIdentity(ctx, st, a.User)
+	if err == nil {
+		var s *session
+		if s, err = c.newSession(ctx, a, st, id, place); err == nil {
+			return s, nil
+		}
+	}
+	return nil, errors.Join(err, st.Close())
+}
+
+// vault is where the key of a's database is.
+func (c *Core) vault(a *account) *identity.Vault {
+	return identity.NewVault(identity.VaultConfig{
+		Folder: a.folder(c.cfg.Folders), Descriptor: c.cfg.KeyDescriptor, Credentials: os.Getenv("CREDENTIALS_DIRECTORY"),
+	})
+}
+
+// openStore opens a's database; with create it makes one where none is.
+func (c *Core) openStore(ctx context.Context, a *account, passphrase string, create bool) (store.Store, identity.Place, error) {
+	if create {
+		if err := os.MkdirAll(a.folder(c.cfg.Folders), 0o700); err != nil {
+			return nil, "", fmt.Errorf("make the account's folder: %w", err)
+		}
+	}
+	vault := c.vault(a)
+	key, err := vault.Open(ctx, passphrase)
+	if errors.Is(err, identity.ErrNoVault) && create {
+		key, err = vault.Create(ctx, identity.Place(c.cfg.KeyPlace), passphrase)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	place, err := vault.Place()
+	if err != nil {
+		return nil, "", err
+	}
+	st, err := store.Open(ctx, store.Config{Path: a.database(c.cfg.Folders), Key: key, Log: c.cfg.Log.With("part", "store")})
+	return st, place, err
+}
+
+// loadIdentity reads the device key, store.ErrNotFound when there is none.
+func loadIdentity(ctx context.Context, st store.Store, user packet.UserID) (*identity.Identity, error) {
+	var seed []byte
+	err := st.View(ctx, func(tx store.ReadTx) error {
+		var err error
+		seed, err = tx.Value(identitySpace, identitySeed)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read device key: %w", err)
+	}
+	return identity.New(user, seed)
+}
+
+// saveIdentity keeps the device key.
+func saveIdentity(ctx context.Context, st store.Store, id *identity.Identity) error {
+	err := st.Update(ctx, store.Synced, func(tx store.Tx) error {
+		return tx.PutValue(identitySpace, identitySeed, id.Seed())
+	})
+	if err != nil {
+		return fmt.Errorf("keep device key: %w", err)
+	}
+	return nil
+}
+
+// newSession wires the services of an account together.
+func (c *Core) newSession(ctx context.Context, a *account, st store.Store, id *identity.Identity, place identity.Place) (*session, error) {
+	log := c.cfg.Log
+	s := &session{core: c, account: a, identity: id, keyPlace: place, store: st, book: identity.NewBook()}
+	var err error
+	// The directory's client asks the roster and the connection manager, and
+	// they ask it: it comes first and asks through s.
+	s.directory = directory.New(directory.Config{
+		Address: a.Directory, Pin: a.Pin, Identity: id, Bus: c.bus, Log: log.With("part", "directory"), Agent: c.agent(),
+		Contacts:  func() (contacts, blocked []packet.UserID) { return s.roster.Lists() },
+		Endpoints: func() []bus.Endpoint { return s.conn.Endpoints() },
+	})
+	if s.conn, err = conn.New(conn.Config{
+		Identity: id, Book: s.book, Bus: c.bus, Log: log.With("part", "conn"), Listen: c.cfg.Listen, Agent: c.agent(),
+		Locate: s.directory.Presence, EndpointsChanged: func([]bus.Endpoint) { s.directory.Refresh() },
+	}); err != nil {
+		return nil, err
+	}
+	if s.roster, err = roster.New(ctx, roster.Config{
+		Identity: id, Book: s.book, Bus: c.bus, Store: st, Log: log.With("part", "roster"),
+		Directory: rosterDirectory{s.directory}, Links: rosterLinks{s.conn},
+	}); err != nil {
+		return nil, err
+	}
+	s.chatlog = chatlog.New(chatlog.Config{
+		Identity: id, Book: s.book, Bus: c.bus, Store: st, Log: log.With("part", "chatlog"), Sender: s.conn,
+		Type: s.packetType, Links: func() []bus.Link { return linksOf(s.conn) },
+	})
+	locale, err := s.setting(ctx, settingLanguage)
+	if err == nil {
+		s.host, err = host.New(host.Config{
+			Store: st, Bus: c.bus, Log: log.With("part", "host"), User: id.User(), Outbox: outbox{s.chatlog}, People: hostPeople{s},
+			Folders:    []host.Folder{{Path: c.cfg.BundledPlugins, Bundled: true}, {Path: c.cfg.Folders.Plugins}},
+			DataFolder: filepath.Join(a.folder(c.cfg.Folders), "plugins"), CacheFolder: filepath.Join(c.cfg.Folders.Cache, "plugins"),
+			RunFolder: c.cfg.Folders.Run, Locale: locale,
+		})
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.roster.Close())
+	}
+	return s, nil
+}
+
+func (c *Core) agent() string {
+	agent := "parley/" + c.cfg.Version
+	return agent[:min(len(agent), packet.MaxAgent)]
+}
+
+func (s *session) setting(ctx context.Context, name string) (string, error) {
+	var value string
+	err := s.store.View(ctx, func(tx store.ReadTx) error {
+		var err error
+		value, err = settingValue(tx, name)
+		return err
+	})
+	return value, err
+}
+
+// start runs the services.
+func (s *session) start(log *slog.Logger) {
+	tree := supervisor(log)
+	for name, serve := range map[string]func(context.Context) error{
+		"directory": s.directory.Serve, "conn": s.serveConn, "roster": s.roster.Serve, "chatlog": s.chatlog.Serve, "host": s.host.Serve,
+	} {
+		tree.Add(service{name, serve})
+	}
+	// Not the context of the call that opened it: the session outlives that.
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop, s.done = cancel, tree.ServeBackground(ctx)
+}
+
+// serveConn keeps why nobody can connect, when that is so.
+func (s *session) serveConn(ctx context.Context) error {
+	err := s.conn.Listen(ctx)
+	if err != nil {
+		s.deaf.Store(&err)
+		bus.Publish(s.core.bus, bus.Noticed, bus.Notice{Level: "error", Subject: "network", Text: err.Error()})
+		return err
+	}
+	s.deaf.Store(nil)
+	return s.conn.Serve(ctx)
+}
+
+// close ends the services and closes the store. Idempotent.
+func (s *session) close() error {
+	var err error
+	s.closing.Do(func() {
+		if s.stop != nil {
+			s.stop()
+			<-s.done
+		}
+		s.chatlog.Close()
+		err = errors.Join(s.conn.Close(), s.roster.Close(), s.store.Close())
+	})
+	return err
+}
+
+// service names a service for the supervisor's log.
+type service struct {
+	name  string
+	serve func(context.Context) error
+}
+
+// Serve implements suture.Service.
+func (s service) Serve(ctx context.Context) error { return s.serve(ctx) }
+
+func (s service) String() string { return s.name }
+
+var _ suture.Service = service{}
+
+// status fills in what a session knows.
+func (s *session) status(pb *controlpb.Status) {
+	pb.Device = s.identity.Device().String()
+	pb.KeyPlace = string(s.keyPlace)
+	profile := s.ownProfile()
+	pb.DisplayName, pb.Avatar = profile.GetDisplayName(), profile.GetAvatar()
+	state := s.directory.State()
+	pb.Directory.Connected = state.Connected
+	if state.Err != nil {
+		pb.Directory.Error = state.Err.Error()
+	}
+	if deaf := s.deaf.Load(); deaf != nil {
+		pb.StateText = "Nobody can connect to this device: " + (*deaf).Error()
+	}
+	for _, e := range s.conn.Endpoints() {
+		pb.Endpoints = append(pb.Endpoints, net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))))
+	}
+	for _, l := range s.conn.Links() {
+		pb.Links = append(pb.Links, &controlpb.Link{
+			User: string(l.User), Device: l.Device.String(), Path: l.Path, Remote: l.Remote,
+			Since: l.Since.UnixMicro(), RoundTrip: l.RoundTrip.Microseconds(),
+		})
+	}
+}
+
+// packetType says what the chat log may take of a type.
+func (s *session) packetType(t packet.Type) chatlog.Type {
+	most, opens, ok := s.host.MaxContent(t)
+	if !ok {
+		return chatlog.Type{} // its plugin may come later
+	}
+	return chatlog.Type{MaxContent: most, OpensChat: opens}
+}

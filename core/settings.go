@@ -1,0 +1,110 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/parley-chat/parley/core/bus"
+	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/protocol/controlpb"
+	"github.com/parley-chat/parley/protocol/pluginpb"
+)
+
+// settingsSpace is the store's namespace of the core's own settings.
+const settingsSpace = "settings"
+
+// Names of the core's settings.
+const (
+	settingReceipts = "privacy.receipts"
+	settingLanguage = "language"
+)
+
+var settings = []*pluginpb.Setting{
+	{
+		Name: settingReceipts, Type: pluginpb.SettingType_SETTING_TYPE_BOOL, DefaultValue: "true",
+		Label: "Read receipts", Description: "Tell others how far you have read.",
+	},
+	{
+		Name: settingLanguage, Type: pluginpb.SettingType_SETTING_TYPE_CHOICE, DefaultValue: "en", Choices: []string{"en", "zh-Hans"},
+		Label: "Language", Description: "Language of what Parley and its plugins say.",
+	},
+}
+
+// ErrSetting says that there is no such setting, or that it cannot have that
+// value.
+var ErrSetting = errors.New("setting cannot be set")
+
+// Settings implements control.Core.
+func (f facade) Settings(ctx context.Context) (*controlpb.Settings, error) {
+	s, err := f.current()
+	if err != nil {
+		return nil, err
+	}
+	result := &controlpb.Settings{Schema: settings, Values: map[string]string{}}
+	err = s.store.View(ctx, func(tx store.ReadTx) error {
+		for _, def := range settings {
+			if result.Values[def.GetName()], err = settingValue(tx, def.GetName()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return result, err
+}
+
+// SetSetting implements control.Core.
+func (f facade) SetSetting(ctx context.Context, name, value string) error {
+	s, err := f.current()
+	if err != nil {
+		return err
+	}
+	def := settingDefinition(name)
+	if def == nil {
+		return fmt.Errorf("%q: %w: parley settings lists those there are", name, ErrSetting)
+	}
+	if err := checkSetting(def, value); err != nil {
+		return err
+	}
+	err = s.store.Update(ctx, store.Synced, func(tx store.Tx) error {
+		if value == "" {
+			return tx.PutValue(settingsSpace, name, nil)
+		}
+		return tx.PutValue(settingsSpace, name, []byte(value))
+	})
+	if err != nil {
+		return err
+	}
+	bus.Publish(f.bus, bus.SettingsChanged, "")
+	return nil
+}
+
+func settingDefinition(name string) *pluginpb.Setting {
+	for _, def := range settings {
+		if def.GetName() == name {
+			return def
+		}
+	}
+	return nil
+}
+
+func checkSetting(def *pluginpb.Setting, value string) error {
+	choices := def.GetChoices()
+	if def.GetType() == pluginpb.SettingType_SETTING_TYPE_BOOL {
+		choices = []string{"true", "false"}
+	}
+	if value != "" && !slices.Contains(choices, value) {
+		return fmt.Errorf("%s is one of %q, not %q: %w", def.GetName(), choices, value, ErrSetting)
+	}
+	return nil
+}
+
+// settingValue gives a setting as it counts now.
+func settingValue(tx store.ReadTx, name string) (string, error) {
+	b, err := tx.Value(settingsSpace, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return settingDefinition(name).GetDefaultValue(), nil
+	}
+	return string(b), err
+}

@@ -42,14 +42,20 @@ func toUsers(users []string) []packet.UserID {
 	return out
 }
 
-func effectProtos(effects []Effect) []*pluginpb.Effect {
+// effectProtos gives effects as they are sent; nil ones are left out.
+func effectProtos(effects []Effect) ([]*pluginpb.Effect, error) {
 	var out []*pluginpb.Effect
 	for _, e := range effects {
-		if e != nil {
-			out = append(out, e.proto())
+		if e == nil {
+			continue
 		}
+		pb := e.proto()
+		if err := encodable(pb); err != nil {
+			return nil, err
+		}
+		out = append(out, pb)
 	}
-	return out
+	return out, nil
 }
 
 func packetFromProto(pb *pluginpb.Packet) (Packet, error) {

@@ -127,7 +127,11 @@ func (x *session) handleItem(ctx context.Context, chat string, item *pluginpb.It
 	if err != nil {
 		return nil, err
 	}
-	return &pluginpb.Outcome{Effects: effectProtos(effects)}, nil
+	pb, err := effectProtos(effects)
+	if err != nil {
+		return nil, err
+	}
+	return &pluginpb.Outcome{Effects: pb}, nil
 }
 
 func (x *session) handleEvent(ctx context.Context, chat string, pb *pluginpb.Event) ([]Effect, error) {

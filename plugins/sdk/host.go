@@ -124,7 +124,11 @@ func (h *host) Apply(ctx context.Context, effects ...Effect) error {
 	if err := mustBeCommitted(ctx); err != nil {
 		return err
 	}
-	_, err := h.ask(ctx, &pluginpb.HostRequest{Request: &pluginpb.HostRequest_Apply{Apply: &pluginpb.ApplyRequest{Effects: effectProtos(effects)}}})
+	pb, err := effectProtos(effects)
+	if err != nil {
+		return err
+	}
+	_, err = h.ask(ctx, &pluginpb.HostRequest{Request: &pluginpb.HostRequest_Apply{Apply: &pluginpb.ApplyRequest{Effects: pb}}})
 	return err
 }
 

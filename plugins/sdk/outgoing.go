@@ -56,11 +56,23 @@ func (o *outgoing) respond(r *pluginpb.HookResponse) error {
 	return o.put(o.ctx, part{response: r, size: size})
 }
 
+// encodable says whether m can be sent: strings that are not UTF-8 would end
+// the session.
+func encodable(m proto.Message) error {
+	if _, err := proto.Marshal(m); err != nil {
+		return Errorf(codes.Internal, "the plugin made %s with a string that is not UTF-8: %w", m.ProtoReflect().Descriptor().Name(), err)
+	}
+	return nil
+}
+
 // request hands over a request.
 func (o *outgoing) request(ctx context.Context, r *pluginpb.HostRequest) error {
 	size := sizeIn(r)
 	if size > maxPart {
 		return Errorf(codes.ResourceExhausted, "a request to the core has %d bytes, at most %d are allowed", size, maxPart)
+	}
+	if err := encodable(r); err != nil {
+		return err
 	}
 	return o.put(ctx, part{request: r, size: size})
 }

@@ -267,6 +267,10 @@ func (x *session) invoke(ctx context.Context, id uint64, pb *pluginpb.InvokeRequ
 		return
 	}
 	result, err := x.plugin.Invoke(ctx, call, updates{x, id})
+	var effects []*pluginpb.Effect
+	if err == nil {
+		effects, err = effectProtos(result.Effects)
+	}
 	switch {
 	case errors.Is(context.Cause(ctx), errCancelled):
 		x.fail(id, context.Canceled)
@@ -274,7 +278,7 @@ func (x *session) invoke(ctx context.Context, id uint64, pb *pluginpb.InvokeRequ
 		x.fail(id, err)
 	default:
 		x.answer(&pluginpb.HookResponse{Id: id, Answer: &pluginpb.HookResponse_Invoke{Invoke: &pluginpb.InvokeResponse{
-			Effects: effectProtos(result.Effects), Result: result.Value,
+			Effects: effects, Result: result.Value,
 		}}})
 	}
 }

@@ -1,0 +1,300 @@
+package plugintest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/parley-chat/parley/plugins/sdk"
+	"github.com/parley-chat/parley/protocol/packet"
+	"github.com/parley-chat/parley/protocol/pluginpb"
+)
+
+// outgoing is a sent packet and who gets it.
+type outgoing struct {
+	packet sdk.Packet
+	to     []packet.UserID
+}
+
+// applier applies the effects of one call, all or none. The caller holds the
+// host's mu.
+type applier struct {
+	h         *Host
+	origin    *sdk.Packet // the packet being handled, or nil
+	undo      []func()
+	sends     map[packet.PacketID]*pluginpb.SendPacket // with an id, RELIABLE
+	sent      map[packet.PacketID]sdk.Packet
+	out       []outgoing
+	published []sdk.PublishEvent
+}
+
+// apply checks and applies effects. With a result they are an Invoke's, which is
+// remembered with them.
+func (h *Host) apply(effects []*pluginpb.Effect, origin *sdk.Packet, result *Result) ([]packet.PacketID, error) {
+	h.sending.Lock()
+	defer h.sending.Unlock()
+	h.mu.Lock()
+	if err := checkEffects(h.manifest, h.cfg.Bundled, effects); err != nil {
+		h.mu.Unlock()
+		return nil, err
+	}
+	a := &applier{h: h, origin: origin, sends: map[packet.PacketID]*pluginpb.SendPacket{}, sent: map[packet.PacketID]sdk.Packet{}}
+	if err := a.all(effects); err != nil {
+		for _, undo := range slices.Backward(a.undo) {
+			undo()
+		}
+		h.mu.Unlock()
+		return nil, err
+	}
+	var ids []packet.PacketID
+	for _, o := range a.out {
+		h.state.sent = append(h.state.sent, o.packet)
+		if !o.packet.Ephemeral {
+			ids = append(ids, o.packet.ID)
+		}
+	}
+	h.state.published = append(h.state.published, a.published...)
+	if result != nil {
+		result.Sent = ids
+		h.state.invocations[result.ID] = *result
+	}
+	h.mu.Unlock()
+	h.net.carry(h, a.out)
+	return ids, nil
+}
+
+func (a *applier) all(effects []*pluginpb.Effect) error {
+	for _, e := range effects {
+		if s := e.GetSendPacket(); s != nil && !s.GetEphemeral() && len(s.GetId()) > 0 {
+			a.sends[packet.PacketID(s.GetId())] = s
+		}
+	}
+	for i, e := range effects {
+		if err := a.one(e); err != nil {
+			return fmt.Errorf("effects[%d]: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (a *applier) one(e *pluginpb.Effect) error {
+	s := a.h.state
+	switch e := e.GetEffect().(type) {
+	case *pluginpb.Effect_AddMessage:
+		return a.addMessage(e.AddMessage)
+	case *pluginpb.Effect_ChangeMessage:
+		return a.changeMessage(e.ChangeMessage)
+	case *pluginpb.Effect_DeleteMessage:
+		return a.deleteMessage(e.DeleteMessage)
+	case *pluginpb.Effect_Annotate:
+		return a.annotate(e.Annotate)
+	case *pluginpb.Effect_RemoveAnnotation:
+		return a.removeAnnotation(e.RemoveAnnotation)
+	case *pluginpb.Effect_SendPacket:
+		return a.sendPacket(e.SendPacket)
+	case *pluginpb.Effect_SetMembers:
+		return a.setMembers(e.SetMembers)
+	case *pluginpb.Effect_PutValue:
+		if len(e.PutValue.GetValue()) == 0 {
+			remove(&a.undo, s.values, e.PutValue.GetKey())
+		} else {
+			put(&a.undo, s.values, e.PutValue.GetKey(), e.PutValue.GetValue())
+		}
+	case *pluginpb.Effect_PublishEvent:
+		p := e.PublishEvent
+		a.published = append(a.published, sdk.PublishEvent{
+			Name: p.GetName(), Chat: packet.ChatID(p.GetChat()), User: packet.UserID(p.GetUser()), Data: p.GetData(),
+		})
+	}
+	return nil
+}
+
+func (a *applier) chatThere(chat string) error {
+	if _, ok := a.h.state.chats[packet.ChatID(chat)]; !ok {
+		return fmt.Errorf("chat %s: not found", chat)
+	}
+	return nil
+}
+
+func (a *applier) addMessage(e *pluginpb.AddMessage) error {
+	id := packet.PacketID(e.GetId())
+	m := &Message{Plugin: a.h.manifest.GetName(), Card: e.GetCard(), Local: e.GetLocal(), Message: sdk.Message{
+		ID: id, Chat: packet.ChatID(e.GetChat()), Kind: e.GetKind(), Body: e.GetBody(), Data: e.GetData(),
+	}}
+	copy(m.ReplyTo[:], e.GetReplyTo())
+	if err := a.chatThere(e.GetChat()); err != nil {
+		return err
+	}
+	switch of, err := a.packetOf(id); {
+	case err != nil:
+		return err
+	case of != nil && of.Chat != m.Chat:
+		return fmt.Errorf("add_message.chat is %s, but its packet is in %s", m.Chat, of.Chat)
+	case of != nil:
+		m.Author, m.SentAt = of.Author, of.SentAt
+	case !e.GetLocal():
+		return errors.New("add_message.id is neither the packet being handled nor one sent by this call, and local is not set")
+	default:
+		m.Author, m.SentAt = a.h.cfg.User, time.Now()
+	}
+	m.Own = m.Author == a.h.cfg.User
+	if _, there := a.h.state.messages[id]; !there {
+		put(&a.undo, a.h.state.places, id, len(a.h.state.places))
+		put(&a.undo, a.h.state.messages, id, m)
+	}
+	return nil
+}
+
+// packetOf gives the packet a message may be of, sending it first if it is one
+// of this call; nil when there is none.
+func (a *applier) packetOf(id packet.PacketID) (*sdk.Packet, error) {
+	if a.origin != nil && a.origin.ID == id {
+		if a.origin.Ephemeral {
+			return nil, errors.New("add_message: an ephemeral packet has no place in the chat: use a new id and set local")
+		}
+		return a.origin, nil
+	}
+	if send := a.sends[id]; send != nil {
+		if err := a.sendPacket(send); err != nil {
+			return nil, err
+		}
+	}
+	if p, ok := a.sent[id]; ok {
+		return &p, nil
+	}
+	return nil, nil
+}
+
+// ownMessage gives a message the plugin made that is not deleted; nil when there
+// is nothing to do.
+func (a *applier) ownMessage(what string, b []byte, anyone bool) (*Message, error) {
+	m, ok := a.h.state.messages[packet.PacketID(b)]
+	switch {
+	case !ok:
+		return nil, nil
+	case m.Plugin != a.h.manifest.GetName():
+		return nil, fmt.Errorf("%s.id: message %s was made by the plugin %s", what, m.ID, m.Plugin)
+	case a.origin != nil && !anyone && m.Author != a.origin.Author:
+		return nil, fmt.Errorf("%s.id: message %s is by %s, the packet by %s", what, m.ID, m.Author, a.origin.Author)
+	case a.origin != nil && m.Chat != a.origin.Chat:
+		return nil, fmt.Errorf("%s.id: message %s is in the chat %s, the packet in %s", what, m.ID, m.Chat, a.origin.Chat)
+	case m.Deleted:
+		return nil, nil
+	}
+	c := *m
+	return &c, nil
+}
+
+func (a *applier) changeMessage(e *pluginpb.ChangeMessage) error {
+	m, err := a.ownMessage("change_message", e.GetId(), false)
+	if err != nil || m == nil {
+		return err
+	}
+	m.Body, m.Data, m.Card, m.Edited = e.GetBody(), e.GetData(), e.GetCard(), e.GetEdited()
+	put(&a.undo, a.h.state.messages, m.ID, m)
+	return nil
+}
+
+func (a *applier) deleteMessage(e *pluginpb.DeleteMessage) error {
+	m, err := a.ownMessage("delete_message", e.GetId(), e.GetLocal())
+	if err != nil || m == nil {
+		return err
+	}
+	m.Body, m.Data, m.Card, m.Edited, m.Deleted = "", nil, nil, false, true
+	put(&a.undo, a.h.state.messages, m.ID, m)
+	for key := range a.h.state.annotations {
+		if key.message == m.ID {
+			remove(&a.undo, a.h.state.annotations, key)
+		}
+	}
+	return nil
+}
+
+// annotated checks that this call may annotate a message; gone says that it is
+// deleted.
+func (a *applier) annotated(what, chat string, b []byte, kind string) (key annotationKey, gone bool, err error) {
+	key = annotationKey{message: packet.PacketID(b), kind: kind, author: a.h.cfg.User}
+	if a.origin != nil {
+		key.author = a.origin.Author
+		if string(a.origin.Chat) != chat {
+			return key, false, fmt.Errorf("%s.chat is %s, the packet is in %s", what, chat, a.origin.Chat)
+		}
+	}
+	if err := a.chatThere(chat); err != nil {
+		return key, false, err
+	}
+	m, ok := a.h.state.messages[key.message]
+	if ok && string(m.Chat) != chat {
+		return key, false, fmt.Errorf("%s.chat is %s, the message is in %s", what, chat, m.Chat)
+	}
+	if old := a.h.state.annotations[key]; old != nil && old.plugin != a.h.manifest.GetName() {
+		return key, false, fmt.Errorf("%s.kind: %q belongs to the plugin %s", what, kind, old.plugin)
+	}
+	return key, ok && m.Deleted, nil
+}
+
+func (a *applier) annotate(e *pluginpb.Annotate) error {
+	key, gone, err := a.annotated("annotate", e.GetChat(), e.GetMessage(), e.GetKind())
+	if err != nil || gone {
+		return err
+	}
+	put(&a.undo, a.h.state.annotations, key, &annotation{plugin: a.h.manifest.GetName(), search: e.GetSearchText(), Annotation: sdk.Annotation{
+		Chat: packet.ChatID(e.GetChat()), Message: key.message, Kind: key.kind, Author: key.author, Value: e.GetValue(),
+	}})
+	return nil
+}
+
+func (a *applier) removeAnnotation(e *pluginpb.RemoveAnnotation) error {
+	key, _, err := a.annotated("remove_annotation", e.GetChat(), e.GetMessage(), e.GetKind())
+	if err == nil {
+		remove(&a.undo, a.h.state.annotations, key)
+	}
+	return err
+}
+
+func (a *applier) sendPacket(e *pluginpb.SendPacket) error {
+	if err := a.chatThere(e.GetChat()); err != nil {
+		return fmt.Errorf("send_packet: %w", err)
+	}
+	p := sdk.Packet{
+		ID: packet.NewPacketID(), Chat: packet.ChatID(e.GetChat()), Type: packet.Type(e.GetType()), Author: a.h.cfg.User,
+		SentAt: time.Now(), Ephemeral: e.GetEphemeral(), Content: e.GetContent(), Own: true,
+	}
+	if len(e.GetId()) > 0 {
+		p.ID = packet.PacketID(e.GetId())
+	}
+	to := a.h.state.chats[p.Chat].Members
+	if len(e.GetTo()) > 0 {
+		to = nil
+		for _, user := range e.GetTo() {
+			to = append(to, packet.UserID(user))
+		}
+	}
+	if !p.Ephemeral {
+		if _, done := a.sent[p.ID]; done {
+			return nil // its add_message came first
+		}
+		if a.h.state.entries[p.ID] {
+			return fmt.Errorf("send_packet.id: %s was sent before", p.ID)
+		}
+		put(&a.undo, a.h.state.entries, p.ID, true)
+		a.sent[p.ID] = p
+		delete(a.sends, p.ID)
+	}
+	a.out = append(a.out, outgoing{p, to})
+	return nil
+}
+
+func (a *applier) setMembers(e *pluginpb.SetMembers) error {
+	chat := a.h.state.chats[packet.ChatID(e.GetChat())]
+	if e.GetVersion() <= chat.Membership {
+		return fmt.Errorf("set_members.version is %d, the chat has %d", e.GetVersion(), chat.Membership)
+	}
+	next := sdk.Chat{ID: packet.ChatID(e.GetChat()), Title: e.GetTitle(), Membership: e.GetVersion()}
+	for _, user := range e.GetMembers() {
+		next.Members = append(next.Members, packet.UserID(user))
+	}
+	put(&a.undo, a.h.state.chats, next.ID, next)
+	return nil
+}

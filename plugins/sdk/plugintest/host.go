@@ -1,0 +1,411 @@
+package plugintest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/parley-chat/parley/plugins/sdk"
+	"github.com/parley-chat/parley/protocol/packet"
+	"github.com/parley-chat/parley/protocol/pluginpb"
+)
+
+const (
+	maxItems    = 256
+	maxAttempts = 3
+)
+
+// Host is the core of one account, with one plugin.
+type Host struct {
+	t           testing.TB
+	net         *Network
+	cfg         Config
+	data, cache string
+	workers     sync.WaitGroup
+	wake        chan struct{} // has room for one; filled when queue grew
+	quit        chan struct{} // closed by close
+	closing     sync.Once
+
+	running sync.Mutex // held while a batch is handled, and by Restart
+	sending sync.Mutex // held while effects are applied and what they send is carried, so that its order stays; taken before mu
+
+	mu       sync.Mutex // guards all below; taken before Network.mu, never while the plugin is asked
+	conn     *conn
+	manifest *pluginpb.Manifest
+	settings map[string]string // those that were set
+	online   bool
+	queue    []*item
+	waiting  []*item // RELIABLE ones that came while offline
+	state    *state
+}
+
+// item waits to be handled.
+type item struct {
+	packet  *sdk.Packet
+	event   *pluginpb.Event
+	chat    packet.ChatID // of an event
+	carried bool          // by the network: a failure fails the test
+	tries   int
+	outcome Outcome // read when the network is settled
+}
+
+func (i *item) of() packet.ChatID {
+	if i.packet != nil {
+		return i.packet.Chat
+	}
+	return i.chat
+}
+
+// User is the account's.
+func (h *Host) User() packet.UserID { return h.cfg.User }
+
+// Manifest is the plugin's.
+func (h *Host) Manifest() *pluginpb.Manifest {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.manifest
+}
+
+// start starts a plugin: describe, check, start.
+func (h *Host) start() {
+	h.t.Helper()
+	c := dial(h, h.cfg.New())
+	answer, err := c.call(context.Background(), &pluginpb.HookRequest{Hook: &pluginpb.HookRequest_Describe{
+		Describe: &pluginpb.DescribeRequest{ApiVersion: sdk.APIVersion},
+	}}, 5*time.Second)
+	if err != nil {
+		c.kill()
+		h.t.Fatalf("plugintest: describe: %v", err)
+	}
+	manifest := answer.GetDescribe().GetManifest()
+	if err := checkManifest(manifest, h.cfg.Bundled); err != nil {
+		c.kill()
+		h.t.Fatalf("plugintest: %v", err)
+	}
+	h.mu.Lock()
+	h.manifest, h.conn = manifest, c
+	for name, value := range h.cfg.Settings {
+		h.settings[name] = value
+	}
+	h.cfg.Settings = nil
+	settings := h.allSettings()
+	h.mu.Unlock()
+	_, err = c.call(context.Background(), &pluginpb.HookRequest{Hook: &pluginpb.HookRequest_Start{Start: &pluginpb.StartRequest{
+		User: string(h.cfg.User), DisplayName: string(h.cfg.User), DataFolder: h.data, CacheFolder: h.cache, Settings: settings, Locale: "en",
+	}}}, 10*time.Second)
+	if err != nil {
+		c.kill()
+		h.t.Fatalf("plugintest: %v", err)
+	}
+}
+
+// allSettings gives set values over defaults; the caller holds mu.
+func (h *Host) allSettings() map[string]string {
+	all := map[string]string{}
+	for _, s := range h.manifest.GetSettings() {
+		all[s.GetName()] = s.GetDefaultValue()
+	}
+	for name, value := range h.settings {
+		if _, ok := all[name]; !ok {
+			h.t.Errorf("plugintest: setting %q is not declared in the manifest", name)
+		}
+		all[name] = value
+	}
+	return all
+}
+
+// Restart kills the plugin as a crash would, and starts it again. What was not
+// handled is handed in again.
+func (h *Host) Restart() {
+	h.t.Helper()
+	h.current().kill()
+	h.running.Lock() // the batch that was under way has failed now
+	defer h.running.Unlock()
+	h.start()
+	h.nudge()
+}
+
+func (h *Host) close() {
+	h.closing.Do(func() {
+		close(h.quit)
+		c := h.current()
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_, err := c.call(ctx, &pluginpb.HookRequest{Hook: &pluginpb.HookRequest_Stop{Stop: &pluginpb.StopRequest{}}}, 5*time.Second)
+		if err != nil && !errors.Is(err, errDead) {
+			h.t.Errorf("plugintest: plugin of %s did not stop: %v", h.cfg.User, err)
+		}
+		c.kill()
+		h.workers.Wait()
+	})
+}
+
+func (h *Host) current() *conn {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.conn
+}
+
+// Chat makes a chat with other people, who have no host: a direct chat with one.
+func (h *Host) Chat(with ...packet.UserID) packet.ChatID {
+	h.t.Helper()
+	users := append(slices.Clone(with), h.cfg.User)
+	slices.Sort(users)
+	id := packet.NewGroupChat()
+	if len(users) == 2 {
+		id = packet.DirectChat(users[0], users[1])
+	}
+	h.addChat(id, users)
+	return id
+}
+
+func (h *Host) addChat(id packet.ChatID, users []packet.UserID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, ok := h.state.chats[id]; !ok {
+		h.state.chats[id] = sdk.Chat{ID: id, Membership: 1, Members: slices.Clone(users)}
+	}
+}
+
+func (h *Host) chat(id packet.ChatID) (sdk.Chat, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c, ok := h.state.chats[id]
+	return c, ok
+}
+
+// Set sets a setting and waits until the plugin knows; an empty value goes back
+// to the default.
+func (h *Host) Set(name, value string) {
+	h.t.Helper()
+	h.mu.Lock()
+	h.settings[name] = value
+	if value == "" {
+		delete(h.settings, name)
+	}
+	all := h.allSettings()
+	h.mu.Unlock()
+	h.Event(sdk.Event{Settings: all})
+}
+
+// SetOnline takes the host off the network: RELIABLE packets wait for it, others
+// are lost.
+func (h *Host) SetOnline(online bool) {
+	h.mu.Lock()
+	h.online = online
+	var back []*item
+	if online {
+		back, h.waiting = h.waiting, nil
+	}
+	h.mu.Unlock()
+	h.enqueue(back, false)
+	h.net.Settle()
+}
+
+func (h *Host) enqueue(items []*item, carried bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, i := range items {
+		i.carried = i.carried || carried
+		switch {
+		case !carried || h.online:
+			h.queue = append(h.queue, i)
+			h.net.count(1)
+		case !i.packet.Ephemeral:
+			h.waiting = append(h.waiting, i)
+		}
+	}
+	h.nudge()
+}
+
+func (h *Host) nudge() {
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// work handles what is queued, the items of one chat together.
+func (h *Host) work() {
+	for {
+		select {
+		case <-h.wake:
+		case <-h.quit:
+			return
+		}
+		for h.workOnce() {
+		}
+	}
+}
+
+func (h *Host) workOnce() (more bool) {
+	h.running.Lock()
+	defer h.running.Unlock()
+	h.mu.Lock()
+	c := h.conn
+	if len(h.queue) == 0 || c.isDead() {
+		h.mu.Unlock()
+		return false
+	}
+	var batch, rest []*item
+	for _, i := range h.queue {
+		if i.of() == h.queue[0].of() && len(batch) < maxItems && !h.refuseLarge(i) {
+			batch = append(batch, i)
+		} else if i.outcome == (Outcome{}) {
+			rest = append(rest, i)
+		} else {
+			h.net.count(-1)
+		}
+	}
+	h.queue = rest
+	h.mu.Unlock()
+	if len(batch) == 0 {
+		return true
+	}
+	done, err := h.handle(c, batch)
+	if err == nil {
+		h.finish(batch[:done])
+		h.requeue(batch[done:])
+		return true
+	}
+	if c.isDead() {
+		h.requeue(batch)
+		return false
+	}
+	batch[0].tries++
+	if batch[0].tries < maxAttempts && (batch[0].packet != nil && !batch[0].packet.Ephemeral) {
+		h.requeue(batch)
+		return true
+	}
+	batch[0].outcome.Err = err
+	h.finish(batch[:1])
+	h.requeue(batch[1:])
+	return true
+}
+
+// refuseLarge refuses a packet that is larger than its type allows; the caller
+// holds mu.
+func (h *Host) refuseLarge(i *item) bool {
+	if i.packet == nil {
+		return false
+	}
+	limit := packet.MaxContent
+	for _, t := range h.manifest.GetPacketTypes() {
+		if t.GetName() == string(i.packet.Type) && t.GetMaxContent() > 0 {
+			limit = int(t.GetMaxContent())
+		}
+	}
+	if len(i.packet.Content) <= limit {
+		return false
+	}
+	i.outcome.Refused = fmt.Sprintf("%d bytes, at most %d are taken", len(i.packet.Content), limit)
+	return true
+}
+
+// requeue puts items back in front.
+func (h *Host) requeue(items []*item) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.queue = append(slices.Clone(items), h.queue...)
+}
+
+func (h *Host) finish(items []*item) {
+	for _, i := range items {
+		if i.carried && i.outcome.Err != nil {
+			h.t.Errorf("plugintest: %s could not handle a packet of type %s by %s: %v", h.cfg.User, i.packet.Type, i.packet.Author, i.outcome.Err)
+		}
+	}
+	h.net.count(-len(items))
+}
+
+// handle hands in a batch and commits what comes back, one item after the other.
+func (h *Host) handle(c *conn, batch []*item) (done int, err error) {
+	request := &pluginpb.HandleRequest{Chat: string(batch[0].of())}
+	for _, i := range batch {
+		if i.packet != nil {
+			request.Items = append(request.Items, &pluginpb.Item{Item: &pluginpb.Item_Packet{Packet: packetProto(i.packet)}})
+		} else {
+			request.Items = append(request.Items, &pluginpb.Item{Item: &pluginpb.Item_Event{Event: i.event}})
+		}
+	}
+	answer, err := c.call(context.Background(), &pluginpb.HookRequest{Hook: &pluginpb.HookRequest_Handle{Handle: request}}, 30*time.Second)
+	if err != nil {
+		return 0, err
+	}
+	outcomes := answer.GetHandle().GetOutcomes()
+	if len(outcomes) == 0 || len(outcomes) > len(batch) {
+		return 0, fmt.Errorf("plugintest: handle: %d outcomes for %d items", len(outcomes), len(batch))
+	}
+	for n, o := range outcomes {
+		h.commit(batch[n], o)
+	}
+	return len(outcomes), nil
+}
+
+// commit commits one outcome.
+func (h *Host) commit(i *item, o *pluginpb.Outcome) {
+	switch {
+	case len(o.GetRefuse()) > packet.MaxReason:
+		i.outcome.Err = fmt.Errorf("outcome.refuse: %d bytes, at most %d are allowed", len(o.GetRefuse()), packet.MaxReason)
+	case o.GetRefuse() != "" && len(o.GetEffects()) > 0:
+		i.outcome.Err = errors.New("outcome has both effects and a refusal")
+	case o.GetRefuse() != "" && i.packet == nil:
+		i.outcome.Err = errors.New("an event cannot be refused")
+	case o.GetRefuse() != "":
+		i.outcome.Refused = o.GetRefuse()
+	default:
+		_, i.outcome.Err = h.apply(o.GetEffects(), i.packet, nil)
+	}
+}
+
+// InvokeContext is Invoke that does not wait for what follows; when ctx ends,
+// the action is cancelled.
+func (h *Host) InvokeContext(ctx context.Context, call Call) (Result, error) {
+	h.t.Helper()
+	if call.ID.IsZero() {
+		call.ID = packet.NewPacketID()
+	}
+	h.mu.Lock()
+	first, again := h.state.invocations[call.ID]
+	known := actionOf(h.manifest, call.Action) != nil
+	c := h.conn
+	h.mu.Unlock()
+	if again {
+		return first, nil
+	}
+	if !known {
+		return Result{}, fmt.Errorf("plugintest: action %q is not declared in the manifest", call.Action)
+	}
+	result := Result{ID: call.ID}
+	request := &pluginpb.InvokeRequest{
+		Invocation: call.ID[:], Action: call.Action, Chat: string(call.Chat), Text: call.Text, Args: call.Args, Paths: call.Paths,
+	}
+	if !call.Message.IsZero() {
+		request.Message = call.Message[:]
+	}
+	answer, err := c.invoke(ctx, request, func(u *pluginpb.InvokeUpdate) {
+		result.Updates = append(result.Updates, u)
+		if call.Update != nil {
+			call.Update(u)
+		}
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	if len(answer.GetResult()) > maxResult {
+		return Result{}, fmt.Errorf("plugintest: invoke.result: %d bytes, at most %d are allowed", len(answer.GetResult()), maxResult)
+	}
+	result.Value = answer.GetResult()
+	sent, err := h.apply(answer.GetEffects(), nil, &result)
+	if err != nil {
+		return Result{}, sdk.Errorf(codes.Internal, "its answer cannot be used: %w", err)
+	}
+	result.Sent = sent
+	return result, nil
+}

@@ -1,0 +1,170 @@
+package plugintest
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/parley-chat/parley/plugins/sdk"
+	"github.com/parley-chat/parley/protocol/packet"
+	"github.com/parley-chat/parley/protocol/pluginpb"
+)
+
+// state is what the core stores. Messages and the like are replaced, never
+// changed in place.
+type state struct {
+	chats       map[packet.ChatID]sdk.Chat
+	contacts    []sdk.Contact
+	messages    map[packet.PacketID]*Message
+	places      map[packet.PacketID]int // of messages: their order
+	annotations map[annotationKey]*annotation
+	values      map[string][]byte
+	invocations map[packet.PacketID]Result
+	sent        []sdk.Packet
+	entries     map[packet.PacketID]bool // RELIABLE packets of one's own
+	published   []sdk.PublishEvent
+	log         []string
+}
+
+type annotationKey struct {
+	message packet.PacketID
+	kind    string
+	author  packet.UserID
+}
+
+type annotation struct {
+	sdk.Annotation
+	plugin string
+	search string
+}
+
+func newState() *state {
+	return &state{
+		chats: map[packet.ChatID]sdk.Chat{}, messages: map[packet.PacketID]*Message{}, places: map[packet.PacketID]int{},
+		annotations: map[annotationKey]*annotation{}, values: map[string][]byte{}, invocations: map[packet.PacketID]Result{},
+		entries: map[packet.PacketID]bool{},
+	}
+}
+
+// put sets m[k], and remembers how to undo it.
+func put[K comparable, V any](undo *[]func(), m map[K]V, k K, v V) {
+	old, had := m[k]
+	*undo = append(*undo, func() {
+		if had {
+			m[k] = old
+		} else {
+			delete(m, k)
+		}
+	})
+	m[k] = v
+}
+
+// remove deletes m[k], and remembers how to undo it.
+func remove[K comparable, V any](undo *[]func(), m map[K]V, k K) {
+	if old, had := m[k]; had {
+		*undo = append(*undo, func() { m[k] = old })
+		delete(m, k)
+	}
+}
+
+// Messages gives the messages of a chat, oldest first.
+func (h *Host) Messages(chat packet.ChatID) []Message {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var list []Message
+	for _, m := range h.state.messages {
+		if m.Chat == chat {
+			list = append(list, *m)
+		}
+	}
+	slices.SortFunc(list, func(a, b Message) int { return h.state.places[a.ID] - h.state.places[b.ID] })
+	return list
+}
+
+// Message gives one message.
+func (h *Host) Message(id packet.PacketID) (Message, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m, ok := h.state.messages[id]
+	if !ok {
+		return Message{}, false
+	}
+	return *m, true
+}
+
+// Put adds a message as if of another plugin, or of an earlier time.
+func (h *Host) Put(m Message) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m.Own = m.Author == h.cfg.User
+	h.state.places[m.ID] = len(h.state.places)
+	h.state.messages[m.ID] = &m
+}
+
+// Annotations gives those of a message, by kind and author.
+func (h *Host) Annotations(message packet.PacketID) []sdk.Annotation {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var list []sdk.Annotation
+	for _, a := range h.state.sortedAnnotations() {
+		if a.Message == message {
+			list = append(list, a.Annotation)
+		}
+	}
+	return list
+}
+
+func (s *state) sortedAnnotations() []*annotation {
+	return slices.SortedFunc(maps.Values(s.annotations), func(a, b *annotation) int {
+		return slices.Compare(
+			[]string{string(a.Message[:]), a.Kind, string(a.Author)},
+			[]string{string(b.Message[:]), b.Kind, string(b.Author)})
+	})
+}
+
+// Sent gives the packets the plugin sent, ephemeral ones included, in order.
+func (h *Host) Sent() []sdk.Packet {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.state.sent)
+}
+
+// Published gives the events the plugin published, in order.
+func (h *Host) Published() []sdk.PublishEvent {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.state.published)
+}
+
+// Values gives the plugin's private values.
+func (h *Host) Values() map[string][]byte {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.state.values)
+}
+
+// Log gives what the plugin logged, as "LEVEL text".
+func (h *Host) Log() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.state.log)
+}
+
+// AddContact adds a contact, or changes one.
+func (h *Host) AddContact(c sdk.Contact) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.state.contacts = slices.DeleteFunc(h.state.contacts, func(o sdk.Contact) bool { return o.User == c.User })
+	h.state.contacts = append(h.state.contacts, c)
+}
+
+func (h *Host) logged(r *pluginpb.LogRequest) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(r.GetText()) > maxLogText {
+		h.t.Errorf("plugintest: log.text: %d bytes, at most %d are allowed", len(r.GetText()), maxLogText)
+	}
+	level := map[pluginpb.Level]string{
+		pluginpb.Level_LEVEL_DEBUG: "DEBUG", pluginpb.Level_LEVEL_INFO: "INFO", pluginpb.Level_LEVEL_WARN: "WARN", pluginpb.Level_LEVEL_ERROR: "ERROR",
+	}[r.GetLevel()]
+	h.state.log = append(h.state.log, level+" "+r.GetText())
+}

@@ -58,3 +58,15 @@ func unreachable(err error) bool {
 		return false
 	}
 }
+
+// final says whether the directory's answer will not change by trying again.
+// Everything else may: a log-in that lapsed, a certificate that is looked into,
+// a limit that was reached.
+func final(err error) bool {
+	switch status.Code(err) {
+	case codes.InvalidArgument, codes.NotFound, codes.PermissionDenied:
+		return true
+	default:
+		return errors.Is(err, ErrNoUser)
+	}
+}

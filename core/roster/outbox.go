@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/parley-chat/parley/core/bus"
@@ -196,7 +195,7 @@ func (r *Roster) deliver(ctx context.Context, user packet.UserID, b []byte) erro
 	callCtx, cancel := call(ctx)
 	defer cancel()
 	err = r.cfg.Directory.Deliver(callCtx, user, b)
-	if err != nil && (unreachable(err) || retryLater(err)) {
+	if err != nil && !final(err) {
 		return err
 	}
 	refused := err
@@ -237,7 +236,7 @@ func (r *Roster) prepare(ctx context.Context, user packet.UserID) (ready bool, e
 		return true, nil
 	}
 	found, err := r.lookUp(ctx, user)
-	if err != nil && (unreachable(err) || retryLater(err)) {
+	if err != nil && !final(err) {
 		return false, err
 	}
 	refused := err
@@ -253,8 +252,6 @@ func (r *Roster) prepare(ctx context.Context, user packet.UserID) (ready bool, e
 	})
 	return refused == nil && !r.withheld(user), err
 }
-
-func retryLater(err error) bool { return status.Code(err) == codes.ResourceExhausted }
 
 // askedDelay is how long the directory asked to wait, 0 when it did not.
 func askedDelay(err error) time.Duration {

@@ -122,6 +122,7 @@ func TestRetries(t *testing.T) {
 	}{
 		{"hiccup", status.Error(codes.Unavailable, "hiccup"), 900 * time.Millisecond, time.Second},
 		{"any error", errors.New("broken pipe"), 900 * time.Millisecond, time.Second},
+		{"logged out meanwhile", status.Error(codes.Unauthenticated, "log in again"), 900 * time.Millisecond, time.Second},
 		{"asked to wait", slow.Err(), 59 * time.Second, time.Minute},
 	}
 	for _, tt := range tests {

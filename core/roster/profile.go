@@ -234,7 +234,7 @@ func (r *Roster) publishProfile(ctx context.Context) error {
 	callCtx, cancel := call(ctx)
 	defer cancel()
 	if err := r.cfg.Directory.SetProfile(callCtx, p); err != nil {
-		if unreachable(err) || retryLater(err) {
+		if !final(err) {
 			return err
 		}
 		bus.Publish(r.cfg.Bus, bus.Noticed, bus.Notice{Level: "error", Subject: "profile", Text: "The directory refused your name or picture: " + sentence(err)})

@@ -51,6 +51,15 @@ func (n *fakeNet) transport(host string, id *identity.Identity) *fakeTransport {
 	return &fakeTransport{net: n, host: netip.MustParseAddr(host), id: id}
 }
 
+// hang has connecting to some addresses hang from now on.
+func (n *fakeNet) hang(addresses ...netip.AddrPort) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, a := range addresses {
+		n.holes[a] = true
+	}
+}
+
 // open lists the connections that are not closed.
 func (n *fakeNet) open() []*fakeConn {
 	n.mu.Lock()

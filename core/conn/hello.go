@@ -23,12 +23,16 @@ func refuse(reason packet.ByeReason, cause error, format string, args ...any) er
 	return &refusal{packet.Bye{Reason: reason, Text: fmt.Sprintf(format, args...)}, cause}
 }
 
+// helloOf is what this device says of itself.
+func helloOf(c *Config, port uint16) *packet.Hello {
+	return &packet.Hello{
+		Version: packet.Version, User: c.Identity.User(), Device: c.Identity.Device(), Port: port, Agent: c.Agent,
+	}
+}
+
 // sendHello says who this device is.
 func (m *Manager) sendHello(s *session) error {
-	encoded, err := packet.AppendFrame(nil, &packet.Hello{
-		Version: packet.Version, User: m.config.Identity.User(), Device: m.config.Identity.Device(),
-		Port: m.port(), Agent: m.config.Agent,
-	})
+	encoded, err := packet.AppendFrame(nil, helloOf(&m.config, m.port()))
 	if err != nil {
 		return fmt.Errorf("send hello: %w", err)
 	}

@@ -75,9 +75,9 @@ func (g *gate) enter(a netip.Addr) (leave func(), err error) {
 	}), nil
 }
 
-// makeRoom drops visitors who need not be remembered: those who could come in
-// at full burst again, and when there is none some who are not in a handshake.
-// There is always such a one, as those in a handshake are few.
+// makeRoom drops visitors when there are many: those who could come in at full
+// burst again anyhow, then any who are not in a handshake, until there is room
+// for so many more that the search costs little on each.
 func (g *gate) makeRoom() {
 	if len(g.visitors) < maxVisitors {
 		return
@@ -89,7 +89,7 @@ func (g *gate) makeRoom() {
 		}
 	}
 	for place, v := range g.visitors {
-		if len(g.visitors) < maxVisitors {
+		if len(g.visitors) <= maxVisitors*3/4 {
 			return
 		}
 		if v.active == 0 {

@@ -120,6 +120,7 @@ func (l *link) serve() {
 	writer.Go(l.write)
 	if !l.closing() {
 		l.up.Store(true)
+		l.m.log.Info("link is up", "user", l.info.User, "link", l.info.ID, "path", l.info.Path, "remote", l.info.Remote, "dialed", l.dialed)
 		bus.Publish(l.m.config.Bus, bus.LinkUp, l.info)
 		l.end(l.read())
 		l.m.forget(l) // so that nobody finds it after LinkDown

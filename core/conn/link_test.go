@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -59,7 +60,7 @@ func TestDeadPeerIsNoticed(t *testing.T) {
 			inBubble(t, func(t *testing.T, p *pair) {
 				time.Sleep(quiet)
 				oneConn(t, p.a).freeze()
-				p.net.holes[p.a.m.listener.Addr()], p.net.holes[p.b.m.listener.Addr()] = true, true
+				p.net.hang(p.a.m.listener.Addr(), p.b.m.listener.Addr())
 				time.Sleep(30 * time.Second)
 				if n := len(p.a.m.Links()) + len(p.b.m.Links()); n != 0 {
 					t.Errorf("%d links are up 30 s after the other host died", n)
@@ -178,7 +179,7 @@ func TestDeadEndpointsDoNotDelay(t *testing.T) {
 		dead := []bus.Endpoint{{Host: "10.0.0.8", Port: 1}, {Host: "fd00::8", Port: 1}, {Host: "2001:db8::8", Port: 1}}
 		for _, e := range dead {
 			a, _ := addrPort(e)
-			p.net.holes[a] = true
+			p.net.hang(a)
 		}
 		p.a.seesAt(p.b, append(dead, p.b.m.Endpoints()...)...)
 		time.Sleep(defaultTiming().headStart + time.Millisecond)
@@ -496,4 +497,78 @@ func TestLaggedEventsAreMadeUp(t *testing.T) {
 		time.Sleep(time.Second)
 		p.same(t)
 	})
+}
+
+func TestEndpointsFollowTheNetwork(t *testing.T) {
+	id, err := identity.Generate("anna")
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		fake := newFakeNet()
+		host := newFakeHost("127.0.0.1/8", "192.168.1.5/24")
+		n := newNodeOf(t, id, withFake(fake, "::"), withNetwork(host))
+		n.start()
+		defer n.close()
+		synctest.Wait()
+		port := n.m.port()
+		told := func() []string {
+			return with(n, func() (all []string) {
+				for _, e := range n.moved {
+					all = append(all, fmt.Sprint(e))
+				}
+				return all
+			})
+		}
+		at := func(hosts ...string) string {
+			var all []bus.Endpoint
+			for _, h := range hosts {
+				all = append(all, bus.Endpoint{Host: h, Port: port})
+			}
+			return fmt.Sprint(all)
+		}
+		host.set("127.0.0.1/8", "10.7.7.7/8", "2001:db8::5/64")
+		for range 50 { // one change is many events
+			host.change <- struct{}{}
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		host.change <- struct{}{} // nothing new
+		time.Sleep(time.Second)
+		bus.Publish(n.bus, bus.DirectoryChanged, bus.DirectoryState{Connected: true, Observed: "203.0.113.5:999"})
+		time.Sleep(time.Second)
+		bus.Publish(n.bus, bus.DirectoryChanged, bus.DirectoryState{}) // lost: what was seen still holds
+		time.Sleep(time.Second)
+		want := []string{at("192.168.1.5"), at("10.7.7.7", "2001:db8::5"), at("203.0.113.5", "10.7.7.7", "2001:db8::5")}
+		if got := told(); !slices.Equal(got, want) {
+			t.Errorf("told %v, want %v", got, want)
+		}
+		if got := fmt.Sprint(n.m.Endpoints()); got != want[2] {
+			t.Errorf("Endpoints gives %s, want %s", got, want[2])
+		}
+	})
+}
+
+// TestFreePortIsKept: a restarted Serve listens where it did, and elsewhere when
+// that port was taken meanwhile.
+func TestFreePortIsKept(t *testing.T) {
+	n := newNode(t, "anna").start()
+	first := n.m.Endpoints()[0]
+	n.stop()
+	<-n.ended
+	n.start()
+	if again := n.m.Endpoints()[0]; again != first {
+		t.Errorf("listens at %v, before at %v", again, first)
+	}
+	n.stop()
+	<-n.ended
+	taken, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first.Port))
+	if err != nil {
+		t.Skipf("somebody else was quicker: %v", err)
+	}
+	defer func() { _ = taken.Close() }()
+	n.start()
+	if again := n.m.Endpoints()[0]; again == first {
+		t.Errorf("listens at %v, which another program has", again)
+	}
 }

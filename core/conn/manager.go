@@ -73,6 +73,9 @@ func New(config Config) (*Manager, error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
+	if _, err := packet.AppendFrame(nil, helloOf(&config, 0)); err != nil {
+		return nil, fmt.Errorf("connection manager: this device's Hello: %w", err)
+	}
 	return &Manager{
 		config: config, timing: defaultTiming(), log: config.Log,
 		gate: newGate(config.Limits), dials: semaphore.NewWeighted(int64(config.Limits.Dials)),

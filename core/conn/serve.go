@@ -26,6 +26,10 @@ func (m *Manager) Listen(ctx context.Context) error {
 		return nil
 	}
 	l, err := m.config.Transport.Listen(ctx, address)
+	if errors.Is(err, ErrPortInUse) && address != m.config.Listen {
+		// Any free port was wanted, and the one found before is somebody else's now.
+		l, err = m.config.Transport.Listen(ctx, m.config.Listen)
+	}
 	if err != nil {
 		return err
 	}
@@ -35,7 +39,7 @@ func (m *Manager) Listen(ctx context.Context) error {
 		return l.Close()
 	}
 	m.listener = l
-	m.address = withPort(address, l.Addr().Port())
+	m.address = withPort(m.config.Listen, l.Addr().Port())
 	m.mu.Unlock()
 	m.log.Info("listening for peers", "address", l.Addr())
 	m.learnAddresses()
@@ -214,6 +218,7 @@ func (m *Manager) observe(address string) {
 	}
 }
 
+// networkChanged has watchNetwork look.
 func (m *Manager) networkChanged() {
 	select {
 	case m.network <- struct{}{}:

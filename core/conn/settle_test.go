@@ -121,11 +121,11 @@ func TestBothDialAtOnce(t *testing.T) {
 		steady bool          // exactly one link each, ever
 	}{
 		{"no delay", 20, 1, 1, true},
-		{"LAN", 200, 3 * time.Millisecond, 5 * time.Millisecond, true},
-		{"world", 200, 300 * time.Millisecond, 500 * time.Millisecond, true},
+		{"LAN", 300, 3 * time.Millisecond, 5 * time.Millisecond, true},
+		{"world", 300, 300 * time.Millisecond, 500 * time.Millisecond, true},
 		// Longer than what settle.go waits for: links may replace each other, but
 		// it ends well.
-		{"very slow", 100, 4 * time.Second, 8 * time.Second, false},
+		{"very slow", 200, 4 * time.Second, 8 * time.Second, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for round := range c.rounds {

@@ -50,7 +50,7 @@ func (e *evil) frames(frames ...packet.Frame) *evil {
 func (e *evil) bytes(b []byte) *evil {
 	e.t.Helper()
 	if _, err := e.s.Write(b); err != nil {
-		e.t.Fatal(err)
+		e.t.Logf("cut off: %v", err) // what the other side did is checked elsewhere
 	}
 	return e
 }

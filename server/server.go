@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -100,7 +99,12 @@ func New(cfg Config) (*Server, error) {
 }
 
 func (s *Server) open(cfg Config) error {
-	if err := checkData(cfg.Data); err != nil {
+	if cfg.Data == "" {
+		return errors.New("no data folder is given")
+	}
+	// First of all: it keeps a second server away from the folder.
+	var err error
+	if s.state, err = state.Open(cfg.Data, cfg.Log); err != nil {
 		return err
 	}
 	cert, err := certificate(cfg)
@@ -117,9 +121,6 @@ func (s *Server) open(cfg Config) error {
 	if err != nil {
 		return err
 	}
-	if s.state, err = state.Open(cfg.Data, cfg.Log); err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
 	if s.dir, err = directory.Open(ctx, directory.Config{Conn: s.state.Conn(), Log: cfg.Log}); err != nil {
@@ -129,16 +130,6 @@ func (s *Server) open(cfg Config) error {
 		Directory: s.dir, Hasher: hasher, TLS: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13},
 		Limits: *cfg.Limits, Lease: cfg.Lease, Log: cfg.Log,
 	})
-	return nil
-}
-
-func checkData(folder string) error {
-	if folder == "" {
-		return errors.New("no data folder is given")
-	}
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return fmt.Errorf("make the data folder: %w", err)
-	}
 	return nil
 }
 

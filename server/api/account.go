@@ -48,7 +48,7 @@ func (s *Service) Register(ctx context.Context, req *directorypb.RegisterRequest
 	if err := s.dir.CreateAccount(ctx, a); err != nil {
 		return nil, statusOf(s.log, err)
 	}
-	s.log.Info("account made", "user", user)
+	s.log.Debug("account made", "user", user)
 	return &directorypb.RegisterResponse{}, nil
 }
 
@@ -88,7 +88,7 @@ func (s *Service) LogIn(ctx context.Context, req *directorypb.LogInRequest) (*di
 	if err != nil {
 		return nil, statusOf(s.log, err)
 	}
-	s.log.Info("logged in", "user", user)
+	s.log.Debug("logged in", "user", user)
 	return &directorypb.LogInResponse{Profile: profile}, nil
 }
 
@@ -135,7 +135,7 @@ func (s *Service) LogOut(ctx context.Context, _ *directorypb.LogOutRequest) (*di
 	}); err != nil {
 		return nil, statusOf(s.log, err)
 	}
-	s.log.Info("logged out", "user", a.User)
+	s.log.Debug("logged out", "user", a.User)
 	return &directorypb.LogOutResponse{}, nil
 }
 
@@ -172,7 +172,7 @@ func (s *Service) ChangePassword(ctx context.Context, req *directorypb.ChangePas
 	}); err != nil {
 		return nil, statusOf(s.log, err)
 	}
-	s.log.Info("password changed", "user", a.User)
+	s.log.Debug("password changed", "user", a.User)
 	return &directorypb.ChangePasswordResponse{}, nil
 }
 

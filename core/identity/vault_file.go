@@ -88,7 +88,7 @@ func readPrivate(path string, limit int64) ([]byte, error) {
 // openRegular opens a file that is neither a link, which could lead anywhere,
 // nor something that blocks.
 func openRegular(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0) //nolint:gosec // the account's own folder
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.ELOOP) {
 		return nil, fail(ErrDamaged, "%s is a symbolic link: put the file itself there", path)
 	}
@@ -151,7 +151,7 @@ func writePrivate(path string, b []byte) (err error) {
 		_ = os.Remove(f.Name())
 		return err
 	}
-	dir, err := os.Open(folder) //nolint:gosec // the account's own folder
+	dir, err := os.Open(folder)
 	if err != nil {
 		return err
 	}

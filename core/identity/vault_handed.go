@@ -11,8 +11,8 @@ import (
 	"sync"
 )
 
-// credentialName is what the unit's LoadCredential calls the key.
-const credentialName = "parley.key"
+// unitKey is what the unit's LoadCredential calls the key.
+const unitKey = "parley.key"
 
 // Descriptor is an open file from which whoever started the core hands the key
 // in. It is read once, at the first need, and remembered, because a pipe cannot
@@ -25,9 +25,10 @@ type Descriptor struct {
 	err  error
 }
 
-// NewDescriptor takes over file descriptor fd.
+// NewDescriptor takes over file descriptor fd. A negative one, or one that is not
+// open, shows when the key is needed.
 func NewDescriptor(fd int) *Descriptor {
-	return &Descriptor{file: os.NewFile(uintptr(fd), fmt.Sprintf("descriptor %d", fd)), done: make(chan struct{})} //nolint:gosec // negative ones give a nil file
+	return &Descriptor{file: os.NewFile(uintptr(fd), fmt.Sprintf("descriptor %d", fd)), done: make(chan struct{})}
 }
 
 // read waits for the key until ctx ends.
@@ -77,7 +78,7 @@ func (v *Vault) hasCredential() bool {
 	if v.cfg.Credentials == "" {
 		return false
 	}
-	_, err := os.Stat(filepath.Join(v.cfg.Credentials, credentialName))
+	_, err := os.Stat(filepath.Join(v.cfg.Credentials, unitKey))
 	return err == nil
 }
 
@@ -85,11 +86,11 @@ func (v *Vault) hasCredential() bool {
 // may do so by an access list, which looks like a file others can read.
 func (v *Vault) credential() ([]byte, error) {
 	if v.cfg.Credentials == "" {
-		return nil, fail(ErrLocked, "the key of the account is the systemd credential %q, and there are no credentials: start the core from its unit", credentialName)
+		return nil, fail(ErrLocked, "the key of the account is the systemd credential %q, and there are no credentials: start the core from its unit", unitKey)
 	}
-	f, err := openRegular(filepath.Join(v.cfg.Credentials, credentialName))
+	f, err := openRegular(filepath.Join(v.cfg.Credentials, unitKey))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fail(ErrKeyMissing, "the systemd credential %q is missing: add LoadCredentialEncrypted=%s to the unit", credentialName, credentialName)
+		return nil, fail(ErrKeyMissing, "the systemd credential %q is missing: add LoadCredentialEncrypted=%s to the unit", unitKey, unitKey)
 	}
 	if err != nil {
 		return nil, err
@@ -101,7 +102,7 @@ func (v *Vault) credential() ([]byte, error) {
 	}
 	key, err := parseKey(b)
 	if err != nil {
-		return nil, fail(ErrDamaged, "the systemd credential %q is not a key (%v): put the right one there", credentialName, err)
+		return nil, fail(ErrDamaged, "the systemd credential %q is not a key (%v): put the right one there", unitKey, err)
 	}
 	return key, nil
 }

@@ -36,16 +36,20 @@ func (desktopService) Reachable() bool {
 	if folder == "" {
 		return false
 	}
-	_, err := os.Stat(filepath.Join(folder, "bus"))
+	_, err := os.Stat(filepath.Join(folder, "bus")) //nolint:gosec // the user's own environment
 	return err == nil
 }
 
+// Set implements secretService.
 func (desktopService) Set(service, user, secret string) error {
 	return keyring.Set(service, user, secret)
 }
 
+// Get implements secretService.
 func (desktopService) Get(service, user string) (string, error) { return keyring.Get(service, user) }
-func (desktopService) Delete(service, user string) error        { return keyring.Delete(service, user) }
+
+// Delete implements secretService.
+func (desktopService) Delete(service, user string) error { return keyring.Delete(service, user) }
 
 var errNoService = errors.New("there is no desktop session")
 

@@ -638,7 +638,7 @@ func TestDescriptorHangs(t *testing.T) {
 
 func TestVaultCredential(t *testing.T) {
 	cfg := VaultConfig{Folder: testFolder(t), Credentials: t.TempDir()}
-	path := filepath.Join(cfg.Credentials, credentialName)
+	path := filepath.Join(cfg.Credentials, unitKey)
 	write(t, path, []byte(someKey))
 	if err := os.Chmod(path, 0o440); err != nil { // as systemd's access lists look
 		t.Fatal(err)

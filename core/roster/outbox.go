@@ -167,9 +167,12 @@ func (r *Roster) try(ctx context.Context, user packet.UserID, b []byte) (wait ti
 	} else if !r.withheld(user) {
 		err = r.deliver(ctx, user, b)
 	}
-	if err == nil || ctx.Err() != nil {
+	if err == nil {
 		delete(r.outbox, user)
 		return 0, nil
+	}
+	if ctx.Err() != nil {
+		return 0, ctx.Err()
 	}
 	delay := min(max(2*before.delay, retryFirst, askedDelay(err)), retryMost)
 	r.outbox[user] = retry{r.clock().Add(delay), delay}

@@ -292,5 +292,5 @@ func decodeTime(b []byte) int64 {
 	if len(b) != 8 {
 		return 0
 	}
-	return int64(binary.BigEndian.Uint64(b)) //nolint:gosec // encodeTime wrote it
+	return int64(binary.BigEndian.Uint64(b))
 }

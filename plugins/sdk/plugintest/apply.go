@@ -1,6 +1,7 @@
 package plugintest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -275,12 +276,16 @@ func (a *applier) sendPacket(e *pluginpb.SendPacket) error {
 		if _, done := a.sent[p.ID]; done {
 			return nil // its add_message came first
 		}
-		if a.h.state.entries[p.ID] {
-			return fmt.Errorf("send_packet.id: %s was sent before", p.ID)
-		}
-		put(&a.undo, a.h.state.entries, p.ID, true)
-		a.sent[p.ID] = p
 		delete(a.sends, p.ID)
+		if old, there := a.h.state.entries[p.ID]; there {
+			if old.Chat != p.Chat || old.Type != p.Type || !bytes.Equal(old.Content, p.Content) {
+				return fmt.Errorf("send_packet.id: %s is another packet", p.ID)
+			}
+			a.sent[p.ID] = old
+			return nil
+		}
+		put(&a.undo, a.h.state.entries, p.ID, p)
+		a.sent[p.ID] = p
 	}
 	a.out = append(a.out, outgoing{p, to})
 	return nil

@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-chat/parley/plugins/sdk"
 	"github.com/parley-chat/parley/protocol/pluginpb"
@@ -20,14 +17,26 @@ const maxMessage = 4 << 20
 
 var errDead = errors.New("the plugin's session is over")
 
-// conn is a session with a plugin that runs in this process.
+// link carries the messages of a session, to a plugin in this process or in one
+// of its own.
+type link interface {
+	// send hands a message over; an error says that the session is over.
+	send(m *pluginpb.CoreMessage) error
+	// recv gives the next message; an error says that the session is over, and
+	// is nil never.
+	recv() (*pluginpb.PluginMessage, error)
+	// kill ends the session without ceremony and waits until the plugin is gone.
+	// Idempotent.
+	kill()
+}
+
+// conn is a session with a plugin.
 type conn struct {
-	host   *Host
-	stream *stream
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
-	asked  chan *pluginpb.HostRequest
-	dead   chan struct{} // closed when the plugin's side has returned
+	host  *Host
+	link  link
+	wg    sync.WaitGroup
+	asked chan *pluginpb.HostRequest
+	dead  chan struct{} // closed when the session is over
 
 	mu    sync.Mutex // guards all below
 	last  uint64
@@ -40,53 +49,59 @@ type pending struct {
 	update func(*pluginpb.InvokeUpdate)
 }
 
-func dial(h *Host, p sdk.Plugin) *conn {
-	ctx, cancel := context.WithCancel(context.Background())
-	c := &conn{
-		host: h, cancel: cancel, asked: make(chan *pluginpb.HostRequest, 64), dead: make(chan struct{}), calls: map[uint64]*pending{},
-		stream: &stream{ctx: ctx, toPlugin: make(chan *pluginpb.CoreMessage), toCore: make(chan *pluginpb.PluginMessage)},
-	}
-	service := sdk.Service(p)
-	c.wg.Go(func() {
-		defer close(c.dead)
-		defer cancel()
-		if err := service.Session(c.stream); err != nil && !errors.Is(err, context.Canceled) {
-			h.t.Errorf("plugintest: session of %s: %v", h.cfg.User, err)
+// dial starts the plugin.
+func dial(h *Host) (*conn, error) {
+	var l link
+	if h.cfg.Path != "" {
+		p, err := startProcess(h)
+		if err != nil {
+			return nil, err
 		}
-	})
+		l = p
+	} else {
+		l = startStream(h)
+	}
+	c := &conn{host: h, link: l, asked: make(chan *pluginpb.HostRequest, 64), dead: make(chan struct{}), calls: map[uint64]*pending{}}
 	c.wg.Go(c.read)
 	c.wg.Go(c.serve)
-	return c
+	return c, nil
 }
 
 // kill ends the session and waits until the plugin has returned.
 func (c *conn) kill() {
-	c.cancel()
+	c.link.kill()
 	c.wg.Wait()
 }
 
-func (c *conn) isDead() bool { return c.stream.ctx.Err() != nil }
+func (c *conn) isDead() bool {
+	select {
+	case <-c.dead:
+		return true
+	default:
+		return false
+	}
+}
 
 func (c *conn) read() {
+	defer close(c.dead)
 	for {
-		select {
-		case m := <-c.stream.toCore:
-			for _, r := range m.GetResponses() {
-				c.answered(r)
-			}
-			for _, r := range m.GetRequests() {
-				if log := r.GetLog(); log != nil {
-					c.host.logged(log)
-					continue
-				}
-				select {
-				case c.asked <- r:
-				default:
-					c.host.t.Errorf("plugintest: more than %d requests of the plugin are open", cap(c.asked))
-				}
-			}
-		case <-c.stream.ctx.Done():
+		m, err := c.link.recv()
+		if err != nil {
 			return
+		}
+		for _, r := range m.GetResponses() {
+			c.answered(r)
+		}
+		for _, r := range m.GetRequests() {
+			if log := r.GetLog(); log != nil {
+				c.host.logged(log)
+				continue
+			}
+			select {
+			case c.asked <- r:
+			default:
+				c.host.t.Errorf("plugintest: more than %d requests of the plugin are open", cap(c.asked))
+			}
 		}
 	}
 }
@@ -117,8 +132,8 @@ func (c *conn) serve() {
 		case r := <-c.asked:
 			response := c.host.serve(r)
 			response.Id = r.GetId()
-			_ = c.stream.toThePlugin(&pluginpb.CoreMessage{Responses: []*pluginpb.HostResponse{response}}) // fails when it is over
-		case <-c.stream.ctx.Done():
+			_ = c.link.send(&pluginpb.CoreMessage{Responses: []*pluginpb.HostResponse{response}}) // fails when it is over
+		case <-c.dead:
 			return
 		}
 	}
@@ -131,7 +146,7 @@ func (c *conn) ask(r *pluginpb.HookRequest, update func(*pluginpb.InvokeUpdate))
 	r.Id = c.last
 	c.calls[r.GetId()] = p
 	c.mu.Unlock()
-	return p, c.stream.toThePlugin(&pluginpb.CoreMessage{Requests: []*pluginpb.HookRequest{r}})
+	return p, c.link.send(&pluginpb.CoreMessage{Requests: []*pluginpb.HookRequest{r}})
 }
 
 func (c *conn) call(ctx context.Context, r *pluginpb.HookRequest, within time.Duration) (*pluginpb.HookResponse, error) {
@@ -170,7 +185,7 @@ func (c *conn) invoke(ctx context.Context, request *pluginpb.InvokeRequest, upda
 			c.last++
 			id := c.last
 			c.mu.Unlock()
-			err := c.stream.toThePlugin(&pluginpb.CoreMessage{Requests: []*pluginpb.HookRequest{{
+			err := c.link.send(&pluginpb.CoreMessage{Requests: []*pluginpb.HookRequest{{
 				Id: id, Hook: &pluginpb.HookRequest_Cancel{Cancel: &pluginpb.CancelRequest{Id: r.GetId()}},
 			}}})
 			if err != nil {
@@ -185,48 +200,4 @@ func answerError(r *pluginpb.HookResponse) error {
 		return &sdk.Error{Code: codes.Code(e.GetCode()), Text: e.GetMessage()} //nolint:gosec // only shown
 	}
 	return nil
-}
-
-// stream is the plugin's end of a session. What passes is copied and bounded, as
-// on a real one.
-type stream struct {
-	grpc.ServerStream
-	ctx      context.Context
-	toPlugin chan *pluginpb.CoreMessage
-	toCore   chan *pluginpb.PluginMessage
-}
-
-func (s *stream) Context() context.Context { return s.ctx }
-
-func (s *stream) Recv() (*pluginpb.CoreMessage, error) {
-	select {
-	case m := <-s.toPlugin:
-		return m, nil
-	case <-s.ctx.Done():
-		return nil, io.EOF
-	}
-}
-
-func (s *stream) Send(m *pluginpb.PluginMessage) error {
-	if size := proto.Size(m); size > maxMessage {
-		return fmt.Errorf("message of %d bytes, at most %d are allowed", size, maxMessage)
-	}
-	select {
-	case s.toCore <- proto.CloneOf(m):
-		return nil
-	case <-s.ctx.Done():
-		return io.EOF
-	}
-}
-
-func (s *stream) toThePlugin(m *pluginpb.CoreMessage) error {
-	if size := proto.Size(m); size > maxMessage {
-		return fmt.Errorf("message to the plugin of %d bytes, at most %d are allowed", size, maxMessage)
-	}
-	select {
-	case s.toPlugin <- proto.CloneOf(m):
-		return nil
-	case <-s.ctx.Done():
-		return errDead
-	}
 }

@@ -35,14 +35,15 @@ type Host struct {
 	running sync.Mutex // held while a batch is handled, and by Restart
 	sending sync.Mutex // held while effects are applied and what they send is carried, so that its order stays; taken before mu
 
-	mu       sync.Mutex // guards all below; taken before Network.mu, never while the plugin is asked
-	conn     *conn
-	manifest *pluginpb.Manifest
-	settings map[string]string // those that were set
-	online   bool
-	queue    []*item
-	waiting  []*item // RELIABLE ones that came while offline
-	state    *state
+	mu         sync.Mutex // guards all below; taken before Network.mu, never while the plugin is asked
+	conn       *conn
+	manifest   *pluginpb.Manifest
+	settings   map[string]string // those that were set
+	restarting bool
+	online     bool
+	queue      []*item
+	waiting    []*item // RELIABLE ones that came while offline
+	state      *state
 }
 
 // item waits to be handled.
@@ -73,36 +74,37 @@ func (h *Host) Manifest() *pluginpb.Manifest {
 }
 
 // start starts a plugin: describe, check, start.
-func (h *Host) start() {
-	h.t.Helper()
-	c := dial(h, h.cfg.New())
+func (h *Host) start() error {
+	c, err := dial(h)
+	if err != nil {
+		return err
+	}
+	if err := h.introduce(c); err != nil {
+		c.kill()
+		return err
+	}
+	return nil
+}
+
+func (h *Host) introduce(c *conn) error {
 	answer, err := c.call(context.Background(), &pluginpb.HookRequest{Hook: &pluginpb.HookRequest_Describe{
 		Describe: &pluginpb.DescribeRequest{ApiVersion: sdk.APIVersion},
 	}}, 5*time.Second)
 	if err != nil {
-		c.kill()
-		h.t.Fatalf("plugintest: describe: %v", err)
+		return fmt.Errorf("describe: %w", err)
 	}
 	manifest := answer.GetDescribe().GetManifest()
 	if err := checkManifest(manifest, h.cfg.Bundled); err != nil {
-		c.kill()
-		h.t.Fatalf("plugintest: %v", err)
+		return err
 	}
 	h.mu.Lock()
 	h.manifest, h.conn = manifest, c
-	for name, value := range h.cfg.Settings {
-		h.settings[name] = value
-	}
-	h.cfg.Settings = nil
 	settings := h.allSettings()
 	h.mu.Unlock()
 	_, err = c.call(context.Background(), &pluginpb.HookRequest{Hook: &pluginpb.HookRequest_Start{Start: &pluginpb.StartRequest{
 		User: string(h.cfg.User), DisplayName: string(h.cfg.User), DataFolder: h.data, CacheFolder: h.cache, Settings: settings, Locale: "en",
 	}}}, 10*time.Second)
-	if err != nil {
-		c.kill()
-		h.t.Fatalf("plugintest: %v", err)
-	}
+	return err
 }
 
 // allSettings gives set values over defaults; the caller holds mu.
@@ -124,10 +126,20 @@ func (h *Host) allSettings() map[string]string {
 // handled is handed in again.
 func (h *Host) Restart() {
 	h.t.Helper()
-	h.current().kill()
+	h.mu.Lock()
+	h.restarting = true
+	c := h.conn
+	h.mu.Unlock()
+	c.kill()
 	h.running.Lock() // the batch that was under way has failed now
-	defer h.running.Unlock()
-	h.start()
+	err := h.start()
+	h.mu.Lock()
+	h.restarting = false
+	h.mu.Unlock()
+	h.running.Unlock()
+	if err != nil {
+		h.t.Fatalf("plugintest: restart: %v", err)
+	}
 	h.nudge()
 }
 
@@ -249,7 +261,11 @@ func (h *Host) workOnce() (more bool) {
 	defer h.running.Unlock()
 	h.mu.Lock()
 	c := h.conn
-	if len(h.queue) == 0 || c.isDead() {
+	switch {
+	case c.isDead() && h.cfg.Path != "" && !h.restarting:
+		h.mu.Unlock()
+		return h.revive(c)
+	case len(h.queue) == 0 || c.isDead():
 		h.mu.Unlock()
 		return false
 	}
@@ -274,8 +290,8 @@ func (h *Host) workOnce() (more bool) {
 		h.requeue(batch[done:])
 		return true
 	}
-	if c.isDead() {
-		h.requeue(batch)
+	if c.isDead() && h.cfg.Path == "" {
+		h.requeue(batch) // killed by Restart
 		return false
 	}
 	batch[0].tries++
@@ -286,6 +302,21 @@ func (h *Host) workOnce() (more bool) {
 	batch[0].outcome.Err = err
 	h.finish(batch[:1])
 	h.requeue(batch[1:])
+	return true
+}
+
+// revive starts a process that died again.
+func (h *Host) revive(c *conn) bool {
+	select {
+	case <-h.quit:
+		return false
+	default:
+	}
+	c.kill()
+	if err := h.start(); err != nil {
+		h.t.Errorf("plugintest: restart of %s: %v", h.cfg.Path, err)
+		return false
+	}
 	return true
 }
 

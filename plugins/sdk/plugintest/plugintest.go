@@ -1,8 +1,8 @@
 // Package plugintest is a core in memory, for the tests of a plugin: it feeds it
 // packets, events and actions, keeps the messages, annotations and values it
 // makes, and holds it to the limits and rules of plugin.proto as the real core
-// does. Everything runs in the test's process, over the same session code as in
-// a plugin process, and works under testing/synctest.
+// does. The plugin runs in the test's process, over the same session code as in
+// a process of its own, and works under testing/synctest.
 //
 //	h := plugintest.New(t, plugintest.Config{New: func() sdk.Plugin { return poll.New() }})
 //	chat := h.Chat("bob")
@@ -12,6 +12,7 @@
 //
 // A [Network] joins hosts of several people, so that what one plugin sends the
 // others handle.
+// With Config.Path the plugin is a real process.
 //
 // Differences from the real core: packets of one host are handled one chat after
 // the other; nothing is on disk; there are no other plugins, but Put makes
@@ -20,6 +21,7 @@ package plugintest
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -32,8 +34,11 @@ import (
 
 // Config says whose host it is and of which plugin.
 type Config struct {
-	// New makes the plugin; Restart calls it again. Required.
+	// New makes the plugin; Restart calls it again.
 	New func() sdk.Plugin
+	// Path runs an executable instead, in a process of its own, as the core
+	// does. One that dies is started again.
+	Path string
 	// User is the account's; by default "alice".
 	User packet.UserID
 	// Bundled: the plugin comes with Parley, so its types need no reverse-DNS
@@ -70,15 +75,20 @@ func New(t testing.TB, cfg Config) *Host {
 // breaks a rule or Start an error. Two hosts of one user are two devices.
 func (n *Network) Host(cfg Config) *Host {
 	n.t.Helper()
+	if cfg.Settings == nil {
+		cfg.Settings = map[string]string{}
+	}
 	if cfg.User == "" {
 		cfg.User = "alice"
 	}
 	h := &Host{
 		t: n.t, net: n, cfg: cfg, online: true, wake: make(chan struct{}, 1), quit: make(chan struct{}),
 		data: n.t.TempDir(), cache: n.t.TempDir(),
-		state: newState(), settings: map[string]string{},
+		state: newState(), settings: maps.Clone(cfg.Settings),
 	}
-	h.start()
+	if err := h.start(); err != nil {
+		n.t.Fatalf("plugintest: %v", err)
+	}
 	n.mu.Lock()
 	n.hosts = append(n.hosts, h)
 	n.mu.Unlock()

@@ -20,7 +20,7 @@ type state struct {
 	values      map[string][]byte
 	invocations map[packet.PacketID]Result
 	sent        []sdk.Packet
-	entries     map[packet.PacketID]bool // RELIABLE packets of one's own
+	entries     map[packet.PacketID]sdk.Packet // RELIABLE ones of this device
 	published   []sdk.PublishEvent
 	log         []string
 }
@@ -41,7 +41,7 @@ func newState() *state {
 	return &state{
 		chats: map[packet.ChatID]sdk.Chat{}, messages: map[packet.PacketID]*Message{}, places: map[packet.PacketID]int{},
 		annotations: map[annotationKey]*annotation{}, values: map[string][]byte{}, invocations: map[packet.PacketID]Result{},
-		entries: map[packet.PacketID]bool{},
+		entries: map[packet.PacketID]sdk.Packet{},
 	}
 }
 

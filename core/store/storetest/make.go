@@ -47,3 +47,10 @@ func hash(s string) uint64 {
 	h := packet.HashOf([]byte(s))
 	return binary.BigEndian.Uint64(h[:])
 }
+
+// Annotation makes an annotation of a message.
+func Annotation(m store.Message, kind string, author packet.UserID, search string) store.Annotation {
+	return store.Annotation{
+		Chat: m.Chat, Message: m.ID, Kind: kind, Author: author, Plugin: "emoji", Value: []byte("value of " + search), Search: search,
+	}
+}

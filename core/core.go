@@ -63,7 +63,11 @@ type Core struct {
 	// gate makes log-in, log-out and unlock happen one after the other. Taken
 	// before mu.
 	gate sync.Mutex
-	mu   sync.Mutex // guards all below
+	// vaults has the vault of each account's folder; guarded by gate. One is kept
+	// because a Secret Service that answers late answers the vault that asked.
+	vaults map[string]*identity.Vault
+
+	mu sync.Mutex // guards all below
 	// run is the context of the services; nil before Run and after it.
 	run     context.Context //nolint:containedctx // the life of Run
 	account *account        // nil: nobody is logged in
@@ -81,7 +85,7 @@ func New(cfg Config) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Core{cfg: cfg, bus: bus.New(), lock: lock, started: time.Now(), quit: func() {}}
+	c := &Core{cfg: cfg, bus: bus.New(), lock: lock, started: time.Now(), quit: func() {}, vaults: map[string]*identity.Vault{}}
 	c.control, err = control.Listen(control.Config{
 		Core: facade{c}, Bus: c.bus, Socket: cfg.Folders.Socket(), Log: cfg.Log.With("part", "control"), Status: statusOf,
 	})

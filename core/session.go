@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -72,23 +73,34 @@ func (c *Core) openSession(ctx context.Context, a *account, passphrase string) (
 	return nil, errors.Join(err, st.Close())
 }
 
-// vault is where the key of a's database is.
+// vault is where the key of a's database is. The caller holds gate.
 func (c *Core) vault(a *account) *identity.Vault {
-	return identity.NewVault(identity.VaultConfig{
-		Folder: a.folder(c.cfg.Folders), Descriptor: c.cfg.KeyDescriptor, Credentials: os.Getenv("CREDENTIALS_DIRECTORY"),
-	})
+	folder := a.folder(c.cfg.Folders)
+	if c.vaults[folder] == nil {
+		c.vaults[folder] = identity.NewVault(identity.VaultConfig{
+			Folder: folder, Descriptor: c.cfg.KeyDescriptor, Credentials: os.Getenv("CREDENTIALS_DIRECTORY"),
+		})
+	}
+	return c.vaults[folder]
 }
 
-// openStore opens a's database; with create it makes one where none is.
+// openStore opens a's database; with create it makes one where none is. The
+// caller holds gate.
 func (c *Core) openStore(ctx context.Context, a *account, passphrase string, create bool) (store.Store, identity.Place, error) {
 	if create {
 		if err := os.MkdirAll(a.folder(c.cfg.Folders), 0o700); err != nil {
 			return nil, "", fmt.Errorf("make the account's folder: %w", err)
 		}
 	}
+	database := a.database(c.cfg.Folders)
 	vault := c.vault(a)
 	key, err := vault.Open(ctx, passphrase)
 	if errors.Is(err, identity.ErrNoVault) && create {
+		// A database without its key must not get another one: the right one may
+		// be put back.
+		if _, statErr := os.Lstat(database); !errors.Is(statErr, fs.ErrNotExist) {
+			return nil, "", fmt.Errorf("%s is there, but not the key.json that says where its key is: put that back from a backup, or move the database away to begin anew: %w", database, err)
+		}
 		key, err = vault.Create(ctx, identity.Place(c.cfg.KeyPlace), passphrase)
 	}
 	if err != nil {
@@ -98,7 +110,7 @@ func (c *Core) openStore(ctx context.Context, a *account, passphrase string, cre
 	if err != nil {
 		return nil, "", err
 	}
-	st, err := store.Open(ctx, store.Config{Path: a.database(c.cfg.Folders), Key: key, Log: c.cfg.Log.With("part", "store")})
+	st, err := store.Open(ctx, store.Config{Path: database, Key: key, Log: c.cfg.Log.With("part", "store")})
 	return st, place, err
 }
 

@@ -28,8 +28,8 @@ type Config struct {
 	Key []byte
 	Log *slog.Logger // nil means none
 
-	// VFS names the encrypting SQLite VFS, "" for "adiantum". A test of power
-	// loss registers its own: adiantum.Wrap around a recording one.
+	// VFS names the SQLite VFS that keeps what was encrypted, "" for the operating
+	// system's. A test of power loss registers one that records.
 	VFS string
 	// CacheKiB is the page cache of each of a few connections, 0 for 4 MiB.
 	CacheKiB int
@@ -67,8 +67,8 @@ func open(ctx context.Context, cfg Config) (_ *db, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	if cfg.VFS == "" {
-		cfg.VFS = "adiantum"
+	if cfg.VFS, err = encrypting(cfg.VFS); err != nil {
+		return nil, err
 	}
 	if cfg.CacheKiB <= 0 {
 		cfg.CacheKiB = 4 << 10
@@ -100,7 +100,7 @@ func openWriter(ctx context.Context, cfg *Config) (_ *conn, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := private(cfg.Path); err != nil {
+	if err := settleFiles(cfg); err != nil {
 		return nil, err
 	}
 	c, err := connect(ctx, cfg, cfg.Path, false)
@@ -179,15 +179,38 @@ func fillNew(ctx context.Context, cfg *Config, path string) (err error) {
 	return nil
 }
 
-// private makes the database's files readable by their owner only, those too
-// that SQLite would make with the umask's mode.
-func private(path string) error {
+// settleFiles prepares the files for SQLite: it checks the key and the lengths,
+// and makes the files readable by their owner only, those too that SQLite would
+// make with the umask's mode.
+func settleFiles(cfg *Config) error {
+	path := cfg.Path
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.Size() < pageSize {
+		return fmt.Errorf("the file has %d bytes: %w", info.Size(), ErrCorrupt)
+	}
+	if err := verifyKey(path, cfg.Key); err != nil {
+		return err
+	}
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		if err := touch(path + suffix); err != nil {
 			return err
 		}
 	}
-	return nil
+	// The write-ahead log is encrypted in blocks of a page. A last one that is not
+	// whole, as a power loss may leave it, cannot be decrypted, was never synced,
+	// and would keep SQLite from reading those before it.
+	if info, err = os.Stat(path + "-wal"); err != nil {
+		return err
+	}
+	if rest := info.Size() % pageSize; rest != 0 {
+		if err := os.Truncate(path+"-wal", info.Size()-rest); err != nil {
+			return err
+		}
+	}
+	return syncFolder(path)
 }
 
 // touch makes sure that a file is there, can be written, and has mode 0600.
@@ -208,7 +231,6 @@ func syncFolder(path string) error {
 }
 
 // identify checks that this is a database of ours and not of a newer version.
-// The first read is also what finds a wrong key.
 func identify(c *conn, known int) error {
 	id, _, err := c.number("PRAGMA application_id")
 	if err != nil {

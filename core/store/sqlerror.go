@@ -42,7 +42,7 @@ func mapError(err error) error {
 	_ = errors.As(err, &extended)
 	kind := error(nil)
 	switch {
-	case code == sqlite3.FULL, errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case code == sqlite3.FULL, extended == sqlite3.IOERR_SHMSIZE, errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		kind = ErrFull
 	case code == sqlite3.NOTADB, extended == sqlite3.IOERR_BADKEY:
 		kind = ErrKey

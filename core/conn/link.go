@@ -304,11 +304,12 @@ func (p *pace) beforeWrite() {
 	_ = p.conn.SetWriteDeadline(deadline)
 }
 
-// probe gives the peer so long for a sign of life.
+// probe gives the peer so long for a sign of life. A second probe does not
+// lengthen the first.
 func (p *pace) probe(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.stopped || p.dead == 0 {
+	if p.stopped || p.dead == 0 || !p.probed.IsZero() {
 		return
 	}
 	p.probing, p.probed = d, time.Now().Add(d)

@@ -3,7 +3,9 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/parley-chat/parley/core/store"
@@ -14,8 +16,8 @@ import (
 const benchChat = packet.ChatID("alice-bob")
 
 // filled gives a store of n messages in 50 chats.
-func filled(b *testing.B, n int) store.Store {
-	s := open(b, filepath.Join(b.TempDir(), "db"))
+func filled(b *testing.B, path string, n int) store.Store {
+	s := open(b, path)
 	const batch = 5000
 	for from := 0; from < n; from += batch {
 		err := s.Update(context.Background(), store.Lazy, func(tx store.Tx) error {
@@ -68,7 +70,7 @@ func add(b *testing.B, s store.Store, d store.Durability, i, many int) {
 func BenchmarkCommit(b *testing.B) {
 	for name, d := range map[string]store.Durability{"synced": store.Synced, "lazy": store.Lazy} {
 		b.Run(name, func(b *testing.B) {
-			s := filled(b, 50)
+			s := filled(b, filepath.Join(b.TempDir(), "db"), 50)
 			i := 0
 			for b.Loop() {
 				add(b, s, d, i, 1)
@@ -79,7 +81,7 @@ func BenchmarkCommit(b *testing.B) {
 }
 
 func BenchmarkBatch100(b *testing.B) {
-	s := filled(b, 50)
+	s := filled(b, filepath.Join(b.TempDir(), "db"), 50)
 	i := 0
 	for b.Loop() {
 		add(b, s, store.Synced, i, 100)
@@ -89,9 +91,28 @@ func BenchmarkBatch100(b *testing.B) {
 }
 
 func BenchmarkRead(b *testing.B) {
-	const n = 20_000
-	s := filled(b, n)
-	middle := storetest.Message(benchChat, n/2, "").Order
+	n := 20_000
+	if many, err := strconv.Atoi(os.Getenv("STORE_MESSAGES")); err == nil {
+		n = many // a million is what the store is made for
+	}
+	path := filepath.Join(b.TempDir(), "db")
+	s := filled(b, path, n)
+	b.Cleanup(func() { _ = s.Close() })
+	middle := storetest.Message(benchChat, uint64(n/2), "").Order
+	b.Run("open", func(b *testing.B) {
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			if err := s.Close(); err != nil {
+				b.Fatal(err)
+			}
+			var err error
+			if s, err = store.Open(context.Background(), store.Config{Path: path, Key: testKey}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	for name, read := range map[string]func(tx store.ReadTx) (int, error){
 		"page": func(tx store.ReadTx) (int, error) {
 			m, _, err := tx.Messages(benchChat, store.Page{Before: &middle, Limit: 50})

@@ -149,7 +149,6 @@ func TestManySessionsOfOneUserLeaveOne(t *testing.T) {
 		}})
 		all = append(all, s)
 	}
-	alive := make(chan *session, len(all))
 	over := make(chan struct{}, len(all))
 	for _, s := range all {
 		go func() {
@@ -165,7 +164,6 @@ func TestManySessionsOfOneUserLeaveOne(t *testing.T) {
 			t.Fatal("more than one session is left")
 		}
 	}
-	close(alive)
 	a.awaitPresence("bob", true)
 	select {
 	case <-over:

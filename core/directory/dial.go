@@ -45,7 +45,11 @@ type Target struct {
 	// Roots are the authorities that may vouch for a certificate; nil means the
 	// system's.
 	Roots *x509.CertPool
+
+	dialer dialer // nil: TCP
 }
+
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 var hostPattern = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?$`)
 
@@ -98,7 +102,11 @@ func dial(ctx context.Context, t Target, firstUse bool) (*link, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	connect := t.dialer
+	if connect == nil {
+		connect = (&net.Dialer{}).DialContext
+	}
+	raw, err := connect(ctx, "tcp", address)
 	if err != nil {
 		return nil, dialError(ctx, address, err)
 	}

@@ -49,10 +49,12 @@ type Config struct {
 	Endpoints func() []bus.Endpoint
 	// Roots are the authorities that may vouch; nil means the system's.
 	Roots *x509.CertPool
+
+	dialer dialer // nil: TCP
 }
 
 func (c *Config) target() Target {
-	return Target{Address: c.Address, Pin: c.Pin, Identity: c.Identity, Agent: c.Agent, Roots: c.Roots}
+	return Target{Address: c.Address, Pin: c.Pin, Identity: c.Identity, Agent: c.Agent, Roots: c.Roots, dialer: c.dialer}
 }
 
 // Client is a device's side of the directory. It is safe for concurrent use.

@@ -133,13 +133,13 @@ func dialError(ctx context.Context, address string, err error) error {
 func tlsError(ctx context.Context, address string, err error) error {
 	var own *Error
 	var record tls.RecordHeaderError
-	var alert tls.AlertError
+	var alert *net.OpError
 	switch {
 	case errors.As(err, &own):
 		return own
 	case ctx.Err() != nil:
 		return timedOut(ctx, address)
-	case errors.As(err, &record), errors.As(err, &alert), strings.HasPrefix(err.Error(), "tls: "):
+	case errors.As(err, &record), errors.As(err, &alert) && alert.Op == "remote error", strings.HasPrefix(err.Error(), "tls: "):
 		return notParley(address, err)
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		return &Error{Kind: ErrUnreachable, cause: err,

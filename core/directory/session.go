@@ -30,7 +30,9 @@ const (
 // goAwayError ends a session because the directory asked for it.
 type goAwayError struct{ spread time.Duration }
 
-func (*goAwayError) Error() string { return "The directory is restarting; connecting again in a moment." }
+func (*goAwayError) Error() string {
+	return "The directory is restarting; connecting again in a moment."
+}
 
 func (*goAwayError) Unwrap() error { return ErrUnreachable }
 
@@ -260,13 +262,13 @@ func (s *session) receive() error {
 		if err != nil {
 			return err
 		}
+		s.watchdog.Reset(silence) // first, so that a probe's shorter time comes after it
 		if b := m.GetBegun(); (b != nil) == begun {
 			return &Error{Kind: ErrProtocol, Text: "The directory did not begin the session as it should."}
 		} else if b != nil {
 			begun = true
 			s.start(b)
 		}
-		s.watchdog.Reset(silence)
 		if err := s.handle(m); err != nil {
 			return err
 		}

@@ -22,7 +22,7 @@ func (m *Manager) acceptAll(ctx context.Context, l Listener) error {
 			m.admit(ctx, in)
 			continue
 		case ctx.Err() != nil:
-			return nil
+			return context.Cause(ctx)
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("listen for peers: %w", err)
 		}
@@ -31,7 +31,7 @@ func (m *Manager) acceptAll(ctx context.Context, l Listener) error {
 		m.loud.Do(func() { m.log.Warn("cannot accept connections", "err", err) })
 		select {
 		case <-ctx.Done():
-			return nil
+			return context.Cause(ctx)
 		case <-time.After(delay):
 		}
 	}

@@ -178,6 +178,33 @@ func TestUnreachablePeerIsTriedLessAndLess(t *testing.T) {
 	})
 }
 
+// TestFlickeringEndpoints: a contact cannot have this device dial about by
+// naming other endpoints all the time.
+func TestFlickeringEndpoints(t *testing.T) {
+	smaller, larger := identities(t)
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, smaller, larger, nil)
+		defer p.close()
+		for i := range 1000 {
+			e := bus.Endpoint{Host: fmt.Sprintf("10.0.9.%d", i%200+1), Port: uint16(i + 1)}
+			a, _ := addrPort(e)
+			p.net.hang(a)
+			p.a.seesAt(p.b, e)
+			time.Sleep(10 * time.Millisecond)
+		}
+		p.net.mu.Lock()
+		n := len(p.net.dialed)
+		p.net.mu.Unlock()
+		if n > 20 {
+			t.Errorf("%d dials in 10 s", n)
+		}
+		time.Sleep(15 * time.Second)
+		p.a.sees(p.b) // the truth in the end
+		time.Sleep(time.Second)
+		p.same(t)
+	})
+}
+
 func TestDeadEndpointsDoNotDelay(t *testing.T) {
 	smaller, larger := identities(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -355,8 +382,7 @@ func TestShutdownSaysGoodBye(t *testing.T) {
 func TestServeAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *pair) {
 		before := p.a.m.Endpoints()
-		p.a.stop()
-		<-p.a.ended
+		p.a.halt()
 		p.a.start()
 		if after := p.a.m.Endpoints(); !slices.Equal(before, after) {
 			t.Errorf("listens at %v after a restart, before at %v", after, before)
@@ -561,14 +587,12 @@ func TestEndpointsFollowTheNetwork(t *testing.T) {
 func TestFreePortIsKept(t *testing.T) {
 	n := newNode(t, "anna").start()
 	first := n.m.Endpoints()[0]
-	n.stop()
-	<-n.ended
+	n.halt()
 	n.start()
 	if again := n.m.Endpoints()[0]; again != first {
 		t.Errorf("listens at %v, before at %v", again, first)
 	}
-	n.stop()
-	<-n.ended
+	n.halt()
 	taken, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first.Port))
 	if err != nil {
 		t.Skipf("somebody else was quicker: %v", err)

@@ -47,10 +47,10 @@ func (n hostNetwork) subscribe(ctx context.Context, changed func()) error {
 	defer func() {
 		// The channels are closed by their senders, once they have seen done.
 		close(done)
-		for range addresses { //nolint:revive // wait for the close
+		for range addresses { // wait for the close
 		}
 		if routesErr == nil {
-			for range routes { //nolint:revive // wait for the close
+			for range routes { // wait for the close
 			}
 		}
 	}()

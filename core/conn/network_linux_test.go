@@ -79,8 +79,7 @@ func changeNetwork(t *testing.T, changes chan struct{}) {
 		_ = netlink.AddrAdd(lo, &netlink.Addr{IPNet: probe})
 		_ = netlink.AddrDel(lo, &netlink.Addr{IPNet: probe})
 	}
-	for came(changes, 200*time.Millisecond) > 0 { //nolint:revive // what is left of that
-	}
+	quiet(changes, 200*time.Millisecond)
 	for _, a := range []struct {
 		name  string
 		act   func() error
@@ -103,8 +102,7 @@ func changeNetwork(t *testing.T, changes chan struct{}) {
 		if n := came(changes, wait); (n > 0) != a.tells {
 			t.Errorf("%s: told of %d changes, want some: %v", a.name, n, a.tells)
 		}
-		for came(changes, 50*time.Millisecond) > 0 { //nolint:revive // the rest of it
-		}
+		quiet(changes, 50*time.Millisecond)
 	}
 }
 
@@ -115,6 +113,13 @@ func came(changes chan struct{}, wait time.Duration) int {
 		return 1
 	case <-time.After(wait):
 		return 0
+	}
+}
+
+// quiet waits until no change comes for so long.
+func quiet(changes chan struct{}, wait time.Duration) {
+	for left := came(changes, wait); left > 0; {
+		left = came(changes, wait)
 	}
 }
 

@@ -51,7 +51,6 @@ type node struct {
 type nodeOption func(*Config)
 
 func withListen(address string) nodeOption { return func(c *Config) { c.Listen = address } }
-func withLimits(l Limits) nodeOption       { return func(c *Config) { c.Limits = l } }
 func withNetwork(n Network) nodeOption     { return func(c *Config) { c.Network = n } }
 func withFake(n *fakeNet, host string) nodeOption {
 	return func(c *Config) {
@@ -177,15 +176,21 @@ func (n *node) start() *node {
 
 // close ends Serve and waits. Idempotent.
 func (n *node) close() {
-	if n.stop != nil {
-		n.stop()
-		if err := <-n.ended; !errors.Is(err, context.Canceled) {
-			n.t.Errorf("Serve of %s ended with %v", n.user, err)
-		}
-		n.stop = nil
-	}
+	n.halt()
 	n.events.Close()
 	n.reader.Wait()
+}
+
+// halt ends Serve and waits; start may come again. Idempotent.
+func (n *node) halt() {
+	if n.stop == nil {
+		return
+	}
+	n.stop()
+	if err := <-n.ended; !errors.Is(err, context.Canceled) {
+		n.t.Errorf("Serve of %s ended with %v", n.user, err)
+	}
+	n.stop = nil
 }
 
 // knows puts others into n's book.

@@ -34,6 +34,8 @@ type peer struct {
 	next     time.Time // not to dial before
 	restart  bool      // dials under way are worth nothing
 	fresh    *rate.Limiter
+
+	moves *rate.Limiter // rounds given up for other endpoints
 }
 
 func newPeer(m *Manager, user packet.UserID, stop context.CancelFunc) *peer {
@@ -41,6 +43,8 @@ func newPeer(m *Manager, user packet.UserID, stop context.CancelFunc) *peer {
 		m: m, user: user, stop: stop, kick: make(chan struct{}, 1), owners: map[bus.Endpoint]packet.DeviceID{},
 		// A contact whose presence flickers does not get around the backoff.
 		fresh: rate.NewLimiter(rate.Every(3*time.Second), 5),
+		// And one whose endpoints do gets no more dials by it.
+		moves: rate.NewLimiter(rate.Every(2*time.Second), 5),
 	}
 }
 
@@ -131,9 +135,10 @@ func (p *peer) round(ctx context.Context, endpoints []bus.Endpoint) {
 			p.finished(err)
 			return
 		case <-p.kick:
-			if now := p.plan(); now.restart || !slices.Equal(now.endpoints, endpoints) {
+			if now := p.plan(); now.restart || len(now.endpoints) == 0 || !slices.Equal(now.endpoints, endpoints) && p.moves.Allow() {
 				cancel(errOutdated)
-				<-done
+				err := <-done
+				p.m.log.Debug("dials given up", "user", p.user, "cause", context.Cause(ctx), "err", err)
 				return
 			}
 		}

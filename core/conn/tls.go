@@ -94,9 +94,14 @@ type tlsConn struct {
 	path     string
 }
 
+// PeerKey implements Conn.
 func (c *tlsConn) PeerKey() ed25519.PublicKey { return c.key }
-func (c *tlsConn) Protocol() string           { return c.protocol }
-func (c *tlsConn) Path() string               { return c.path }
+
+// Protocol implements Conn.
+func (c *tlsConn) Protocol() string { return c.protocol }
+
+// Path implements Conn.
+func (c *tlsConn) Path() string { return c.path }
 
 // CloseWrite implements Conn: TLS says good-bye, then TCP.
 func (c *tlsConn) CloseWrite() error {

@@ -23,7 +23,7 @@ func (l *link) enqueue(ctx context.Context, frame packet.Frame) error {
 	if !l.send.tryTake(size) {
 		either, cancel := context.WithCancel(ctx)
 		defer cancel()
-		defer context.AfterFunc(l.ctx, cancel)()
+		defer context.AfterFunc(l.ctx, cancel)() //nolint:contextcheck // it ends with the caller's context or with the link
 		err = l.send.take(either, size)
 	}
 	switch {

@@ -118,17 +118,25 @@ func (s *Service) Renew(ctx context.Context) error {
 }
 
 func (s *Service) renew(tx store.Tx) error {
-	floor := uint64(max(s.cfg.Now().UnixMicro(), 1))
+	last, err := lastEpoch(tx)
+	if err != nil {
+		return err
+	}
+	return putNumber(tx, keyFloor, max(uint64(max(s.cfg.Now().UnixMicro(), 1)), last+1))
+}
+
+// lastEpoch is the latest epoch that own entries of any chat go to.
+func lastEpoch(tx store.ReadTx) (last uint64, err error) {
 	epochs, err := tx.Values(namespace, "epoch/", 0)
 	if err != nil {
-		return fmt.Errorf("read epochs: %w", err)
+		return 0, fmt.Errorf("read epochs: %w", err)
 	}
 	for _, v := range epochs {
 		if len(v.Bytes) == 8 {
-			floor = max(floor, binary.BigEndian.Uint64(v.Bytes)+1)
+			last = max(last, binary.BigEndian.Uint64(v.Bytes))
 		}
 	}
-	return putNumber(tx, keyFloor, floor)
+	return last, nil
 }
 
 // forkLimit gives the highest number of an own log that still counts.
@@ -164,6 +172,7 @@ func (r *run) ownEntry(l bus.Link, p *packet.Packet) error {
 		if err := r.fork(key, limit); err != nil {
 			return err
 		}
+		r.tellRestored(key.Chat)
 		r.then(func(s *Service) {
 			if l := s.links[l.ID]; l != nil {
 				s.widenAudit(l, key.Log, key.Number)
@@ -201,6 +210,17 @@ func (r *run) restoreEntry(l bus.Link, c *chatState, p *packet.Packet, head *pac
 	if err := r.lost(key.Log); err != nil {
 		return err
 	}
+	r.tellRestored(key.Chat)
+	if key.Number > head.Upto+1 && e.State == store.EntryNew {
+		// What is missing before it may be lost for good, and nobody would ever
+		// handle what stands behind that gap.
+		e.State = store.EntryHandled
+		if _, err := r.s.rewrite(r.tx, p, store.EntryNew); err != nil {
+			return err
+		}
+		r.stored(p.Header.Type, p.Header.Chat)
+		r.appended(p.Header.Chat)
+	}
 	return r.put(l, c, e, head)
 }
 
@@ -218,14 +238,25 @@ func (r *run) lost(log packet.Log) error {
 	if err := putNumber(r.tx, keyEpoch(log.Chat), log.Epoch); err != nil {
 		return err
 	}
+	return r.s.renew(r.tx)
+}
+
+// tellRestored has the user told, once.
+func (r *run) tellRestored(chat packet.ChatID) {
 	r.publish(func(s *Service) {
-		s.log.Warn("this store is an older copy of itself: entries come back from others, new epochs begin", "chat", log.Chat)
+		s.mu.Lock()
+		known := s.restored
+		s.restored = true
+		s.mu.Unlock()
+		if known {
+			return
+		}
+		s.log.Warn("this store is an older copy of itself: entries come back from others, new epochs begin", "chat", chat)
 		bus.Publish(s.cfg.Bus, bus.Noticed, bus.Notice{
 			Level: "warning", Subject: "store",
 			Text: "Your messages were restored from an older copy. What is missing is fetched from the people you wrote to.",
 		})
 	})
-	return r.s.renew(r.tx)
 }
 
 // fork declares a log dead from key on and copies what this device wrote there

@@ -54,6 +54,7 @@ type link struct {
 
 // shared is a chat that is exchanged on a link.
 type shared struct {
+	told       bool   // our vector of it was told
 	met        bool   // the peer's vector of it came
 	membership uint64 // which the peer last said it knows
 }
@@ -239,6 +240,7 @@ func (s *Service) forget(chat packet.ChatID) {
 // catchUp does what a crash may have left undone.
 func (s *Service) catchUp(ctx context.Context) error {
 	var chats []store.Chat
+	started := s.started
 	err := s.cfg.Store.View(ctx, func(tx store.ReadTx) (err error) {
 		all, err := tx.Chats()
 		for i := range all {
@@ -246,11 +248,18 @@ func (s *Service) catchUp(ctx context.Context) error {
 				chats = append(chats, all[i])
 			}
 		}
+		if err != nil {
+			return err
+		}
+		// Clocks go back too: no epoch from before may look like a new one.
+		last, err := lastEpoch(tx)
+		started = max(started, last+1)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("look at chats: %w", err)
 	}
+	s.started = started
 	for i := range chats {
 		if err := s.chatChanged(ctx, chats[i].ID); err != nil {
 			return err

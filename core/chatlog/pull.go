@@ -258,6 +258,10 @@ type audit struct {
 	tries    int
 }
 
+// auditTries is how often an audit asks, waiting twice as long each time, before
+// it goes without an answer: more than two minutes.
+const auditTries = 5
+
 // auditWhole is how long an audit asks for everything; of a longer one it asks
 // for the ends, until something is found to differ.
 const auditWhole = 128
@@ -267,6 +271,7 @@ type settling struct {
 	link   uint64
 	log    packet.Log
 	report packet.LogVector
+	doubt  []packet.Range // what did not come back
 }
 
 func (s *Service) startAudit(l *link, log packet.Log, want []packet.Range, report packet.LogVector) {
@@ -302,7 +307,7 @@ func (s *Service) widenAudit(l *link, log packet.Log, number uint64) {
 }
 
 func (s *Service) endAudit(l *link, log packet.Log) {
-	s.settled = append(s.settled, settling{l.ID, log, l.audits[log].report})
+	s.settled = append(s.settled, settling{l.ID, log, l.audits[log].report, l.audits[log].want})
 	delete(l.audits, log)
 	delete(l.wants, log)
 	if c := l.push[log]; c != nil {
@@ -311,8 +316,7 @@ func (s *Service) endAudit(l *link, log packet.Log) {
 	}
 }
 
-// tickAudits asks once more, then takes the peer's word: it may have pruned what
-// it is asked for. The caller holds mu.
+// tickAudits asks again those who do not answer. The caller holds mu.
 func (s *Service) tickAudits(now time.Time) {
 	for _, id := range sortedLinks(s.links) {
 		l := s.links[id]
@@ -321,11 +325,11 @@ func (s *Service) tickAudits(now time.Time) {
 			if now.Before(a.deadline) {
 				continue
 			}
-			if a.tries++; a.tries > 1 {
+			if a.tries++; a.tries >= auditTries {
 				s.endAudit(l, log)
 				continue
 			}
-			a.deadline = now.Add(stallAfter)
+			a.deadline = now.Add(stallAfter << a.tries)
 			l.wants[log] = a.want[:min(len(a.want), packet.MaxRanges)]
 			l.signal()
 		}

@@ -177,10 +177,20 @@ func (s *Service) take(l *link) *turn {
 	t.frames = append(t.frames, refusalFrames(l.refusals)...)
 	l.refusals = nil
 	t.frames = append(t.frames, registerFrames(takeRegisters(l))...)
-	t.tell = sortedLogs(l.tell)
+	for _, log := range sortedLogs(l.tell) {
+		// The first vector of a chat must have all its logs.
+		if sh := l.shared[log.Chat]; sh != nil && sh.told {
+			t.tell = append(t.tell, log)
+		}
+	}
 	clear(l.tell)
 	n := min(len(l.exchange), exchangeChats)
 	t.exchange, l.exchange = l.exchange[:n:n], l.exchange[n:]
+	for _, chat := range t.exchange {
+		if sh := l.shared[chat]; sh != nil {
+			sh.told = true
+		}
+	}
 	if n == 0 && l.complete {
 		n = min(len(l.extras), exchangeChats)
 		t.extras, l.extras = l.extras[:n:n], l.extras[n:]

@@ -392,8 +392,7 @@ func (r *run) judge(l bus.Link, p *packet.Packet, st standing) (e store.Entry, o
 	case err == nil && (first.Packet.Header.Device != h.Device || first.Packet.Header.Chat != h.Chat):
 		return stub(packet.ReasonUnreadable, textTaken)
 	case err == nil:
-		e.State, e.Dropped = store.EntryHandled, dropped // its author began a new epoch
-		return e, true, nil
+		return r.again(e, &first, dropped, st)
 	case !errors.Is(err, store.ErrNotFound):
 		return e, false, err
 	}
@@ -404,6 +403,21 @@ func (r *run) judge(l bus.Link, p *packet.Packet, st standing) (e store.Entry, o
 		e.State = store.EntryWaiting
 	}
 	return e, true, nil
+}
+
+// again judges an entry whose packet is here already in another log: its author
+// began a new epoch. Only one of them is to be handled; when the first has not
+// been, it is the new one, because the first may stand behind a gap for ever.
+func (r *run) again(e store.Entry, first *store.Entry, dropped bool, st standing) (store.Entry, bool, error) {
+	if dropped || first.Dropped || first.State != store.EntryNew && first.State != store.EntryWaiting {
+		e.State, e.Dropped = store.EntryHandled, dropped
+		return e, true, nil
+	}
+	if st == waiting {
+		e.State = store.EntryWaiting
+	}
+	err := r.tx.SetEntryState(first.Packet.Header.Key(), store.EntryHandled, 0, "")
+	return e, true, err
 }
 
 // What authors are told of their refused entries.

@@ -62,7 +62,7 @@ type Service struct {
 	log     *slog.Logger
 	self    packet.UserID
 	device  packet.DeviceID
-	started uint64 // when this service was made, Unix microseconds
+	started uint64 // no log that was begun before has such an epoch; set before the loop runs
 
 	events  *bus.Queue[event]
 	appends *bus.Queue[packet.ChatID]
@@ -76,6 +76,7 @@ type Service struct {
 	rumoursAt time.Time
 	settled   []settling              // audits that are over, to be noted in the store
 	named     map[packet.Log]struct{} // equivocators' logs that were noticed
+	restored  bool                    // the user was told that the store is an older copy
 	// spawn starts a link's pump; nil while Serve does not run.
 	spawn func(*link)
 }

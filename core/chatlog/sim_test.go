@@ -385,7 +385,11 @@ func (n *network) same(chat packet.ChatID, nodes ...*node) []string {
 	want := nodes[0].lines(chat)
 	for _, d := range nodes[1:] {
 		if got := d.lines(chat); !slices.Equal(got, want) {
-			n.t.Errorf("%s shows\n  %s\nand %s\n  %s", nodes[0].user, strings.Join(want, "\n  "), d.user, strings.Join(got, "\n  "))
+			only := func(a, b []string) []string {
+				return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return slices.Contains(b, s) })
+			}
+			n.t.Errorf("%s and %s do not show the same (of %d and %d); just %s has %q, just %s has %q",
+				nodes[0].user, d.user, len(want), len(got), nodes[0].user, only(want, got), d.user, only(got, want))
 		}
 	}
 	return want

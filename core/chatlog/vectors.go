@@ -309,6 +309,9 @@ func (s *Service) settle(ctx context.Context) {
 				return err
 			}
 			if head := c.heads[a.log]; head != nil {
+				if err := r.unanswered(a, *head); err != nil {
+					return err
+				}
 				if err := r.delivered(l.Link, a.log, min(a.report.Upto, head.Upto), true); err != nil {
 					return err
 				}
@@ -323,6 +326,24 @@ func (s *Service) settle(ctx context.Context) {
 		return // the next link tells it again
 	}
 	s.conclude(r)
+}
+
+// maxDoubt is how many entries are copied because an audit got no answer.
+const maxDoubt = 1024
+
+// unanswered takes no risk when a peer does not give back what it says it has: it
+// may have deleted it, or have something else under these numbers. What this
+// device has there goes into a new epoch.
+func (r *run) unanswered(a settling, have packet.LogVector) error {
+	doubt := minus(a.doubt, minus(a.doubt, all(have)))
+	if len(doubt) == 0 || highest(have)-doubt[0].First >= maxDoubt {
+		return nil
+	}
+	limit, err := forkLimit(r.tx, a.log)
+	if err != nil {
+		return err
+	}
+	return r.fork(packet.EntryKey{Log: a.log, Number: doubt[0].First}, limit)
 }
 
 // refusals takes a peer's refusals of own entries.

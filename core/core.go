@@ -81,7 +81,7 @@ func New(cfg Config) (*Core, error) {
 	if err := os.MkdirAll(cfg.Folders.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("make the profile's folder: %w", err)
 	}
-	lock, err := lockProfile(cfg.Folders)
+	lock, err := takeProfile(cfg.Folders)
 	if err != nil {
 		return nil, err
 	}

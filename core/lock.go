@@ -1,11 +1,13 @@
 package core
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -14,6 +16,35 @@ import (
 
 // ErrRunning says that another core runs on the profile.
 var ErrRunning = errors.New("parley runs already")
+
+// lockPatience is how long a core that has stopped answering may take to end.
+const lockPatience = 15 * time.Second
+
+// takeProfile takes the profile's lock. One held by a core that answers no more
+// is about to be free: it is waited for.
+func takeProfile(f client.Folders) (*os.File, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		file, err := lockProfile(f)
+		if !errors.Is(err, ErrRunning) {
+			return file, err
+		}
+		if c, connectErr := client.Connect(ctx, f); !errors.Is(connectErr, client.ErrNotRunning) {
+			if connectErr == nil {
+				_ = c.Close()
+			}
+			return nil, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
 
 // lockProfile takes the lock that at most one core of a profile holds. The
 // system drops it when the process ends, however it ends.

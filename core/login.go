@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
+	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/directory"
 	"github.com/parley-chat/parley/core/identity"
 	"github.com/parley-chat/parley/core/store"
@@ -60,6 +62,7 @@ func (f facade) LogIn(ctx context.Context, req *controlpb.LogInRequest) (*contro
 	if err := s.adoptProfile(ctx, met.Profile, req.GetDisplayName()); err != nil {
 		return nil, err
 	}
+	s.awaitDirectory(ctx)
 	return &controlpb.LogInResponse{User: string(a.User), Fingerprint: met.Fingerprint, PinnedNow: met.PinnedNow}, nil
 }
 
@@ -138,6 +141,23 @@ func (s *session) adoptProfile(ctx context.Context, known *directorypb.Profile, 
 		return nil
 	}
 	return s.roster.AdoptProfile(ctx, &directorypb.Profile{DisplayName: name})
+}
+
+// sessionPatience is how long a log-in waits for the session to be there, so
+// that what is asked next finds it.
+const sessionPatience = 5 * time.Second
+
+// awaitDirectory waits a moment for the session with the directory.
+func (s *session) awaitDirectory(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, sessionPatience)
+	defer cancel()
+	states := bus.Subscribe(s.core.bus, bus.DirectoryChanged, 16)
+	defer states.Close()
+	for !s.directory.State().Connected {
+		if _, err := states.Next(ctx); err != nil && !errors.Is(err, bus.ErrLagged) {
+			return
+		}
+	}
 }
 
 // LogOut implements control.Core. The device is unbound at the directory if

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/thejerf/suture/v4"
 
@@ -41,6 +42,8 @@ type session struct {
 	roster    *roster.Roster
 	chatlog   *chatlog.Service
 	host      *host.Host
+
+	run string // folder of the plugins' sockets
 
 	stop context.CancelFunc
 	done <-chan error
@@ -169,17 +172,41 @@ func (c *Core) newSession(ctx context.Context, a *account, st store.Store, id *i
 	})
 	locale, err := s.setting(ctx, settingLanguage)
 	if err == nil {
+		s.run, err = runFolder(c.cfg.Folders.Run)
+	}
+	if err == nil {
 		s.host, err = host.New(host.Config{
 			Store: st, Bus: c.bus, Log: log.With("part", "host"), User: id.User(), Outbox: outbox{s.chatlog}, People: hostPeople{s},
 			Folders:    []host.Folder{{Path: c.cfg.BundledPlugins, Bundled: true}, {Path: c.cfg.Folders.Plugins}},
 			DataFolder: filepath.Join(a.folder(c.cfg.Folders), "plugins"), CacheFolder: filepath.Join(c.cfg.Folders.Cache, "plugins"),
-			RunFolder: c.cfg.Folders.Run, Locale: locale,
+			RunFolder: s.run, Locale: locale,
 		})
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.roster.Close())
 	}
 	return s, nil
+}
+
+// maxRun is how long the path of a folder may be for the plugins' sockets to
+// have paths that the system takes.
+const maxRun = 48
+
+// runFolder is where the plugins' sockets lie: the profile's run folder, or,
+// when its path is too long for them, a private one with a short path.
+func runFolder(run string) (string, error) {
+	if len(run) <= maxRun {
+		return run, nil
+	}
+	parent := os.TempDir()
+	if len(parent)+len("/parley-0123456789") > maxRun {
+		parent = "/tmp"
+	}
+	short, err := os.MkdirTemp(parent, "parley-")
+	if err != nil {
+		return "", fmt.Errorf("make a folder for the plugins' sockets: %w", err)
+	}
+	return short, nil
 }
 
 func (c *Core) agent() string {
@@ -197,7 +224,10 @@ func (s *session) setting(ctx context.Context, name string) (string, error) {
 	return value, err
 }
 
-// start runs the services.
+// startPatience is how long start waits for plugins to be at work.
+const startPatience = 10 * time.Second
+
+// start runs the services, and returns when what front ends ask can be done.
 func (s *session) start(log *slog.Logger) {
 	tree := supervisor(log)
 	for name, serve := range map[string]func(context.Context) error{
@@ -208,6 +238,12 @@ func (s *session) start(log *slog.Logger) {
 	// Not the context of the call that opened it: the session outlives that.
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop, s.done = cancel, tree.ServeBackground(ctx)
+	patience := time.NewTimer(startPatience)
+	defer patience.Stop()
+	select {
+	case <-s.host.Ready():
+	case <-patience.C:
+	}
 }
 
 // serveConn keeps why nobody can connect, when that is so.
@@ -231,6 +267,9 @@ func (s *session) close() error {
 			<-s.done
 		}
 		s.chatlog.Close()
+		if s.run != s.core.cfg.Folders.Run {
+			_ = os.RemoveAll(s.run)
+		}
 		err = errors.Join(s.conn.Close(), s.roster.Close(), s.store.Close())
 	})
 	return err

@@ -211,6 +211,7 @@ type jsonStatus struct {
 	Connected   bool       `json:"connected"`
 	Fingerprint string     `json:"fingerprint,omitempty"`
 	Error       string     `json:"error,omitempty"`
+	Note        string     `json:"note,omitempty"`
 	Endpoints   []string   `json:"endpoints,omitempty"`
 	Links       []jsonLink `json:"links,omitempty"`
 }
@@ -227,7 +228,7 @@ func statusJSON(s *controlpb.Status) jsonStatus {
 		Running: true, Version: s.GetVersion(), PID: s.GetProcessId(), Profile: s.GetProfile(), Account: accountWord(s.GetState()),
 		User: s.GetUser(), Device: s.GetDevice(), KeyPlace: s.GetKeyPlace(), Directory: s.GetDirectory().GetAddress(),
 		Connected: s.GetDirectory().GetConnected(), Fingerprint: s.GetDirectory().GetFingerprint(), Error: s.GetDirectory().GetError(),
-		Endpoints: s.GetEndpoints(),
+		Endpoints: s.GetEndpoints(), Note: s.GetStateText(),
 	}
 	for _, l := range s.GetLinks() {
 		j.Links = append(j.Links, jsonLink{l.GetUser(), l.GetPath(), l.GetRemote(), float64(l.GetRoundTrip()) / 1000})
@@ -264,7 +265,11 @@ func (a *app) printStatus(s *controlpb.Status) {
 	} else {
 		a.printf("Directory %s: not connected: %s\n", d.GetAddress(), d.GetError())
 	}
-	a.printf("Listening on %s.\n", strings.Join(s.GetEndpoints(), ", "))
+	if s.GetStateText() != "" {
+		a.println(s.GetStateText())
+	} else {
+		a.printf("Listening on %s.\n", strings.Join(s.GetEndpoints(), ", "))
+	}
 	if len(s.GetLinks()) == 0 {
 		a.println("No links to contacts.")
 	}

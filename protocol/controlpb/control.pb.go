@@ -323,7 +323,7 @@ type Status struct {
 	ProcessId int64                  `protobuf:"varint,2,opt,name=process_id,json=processId,proto3" json:"process_id,omitempty"`
 	Profile   string                 `protobuf:"bytes,3,opt,name=profile,proto3" json:"profile,omitempty"`
 	State     AccountState           `protobuf:"varint,4,opt,name=state,proto3,enum=parley.control.v1.AccountState" json:"state,omitempty"`
-	// Why it is locked and what to do.
+	// Why it is locked, or open and yet not well, and what to do.
 	StateText   string           `protobuf:"bytes,5,opt,name=state_text,json=stateText,proto3" json:"state_text,omitempty"`
 	User        string           `protobuf:"bytes,6,opt,name=user,proto3" json:"user,omitempty"`
 	DisplayName string           `protobuf:"bytes,7,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`

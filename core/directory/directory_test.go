@@ -129,6 +129,10 @@ func TestDeliver(t *testing.T) {
 	if err := bob.Took(t.Context(), d.GetDelivery()); err != nil {
 		t.Fatal(err)
 	}
+	// Bob's session is handled in order: once this is answered the packet is taken.
+	if err := bob.Deliver(t.Context(), "bob", nil); !errors.Is(err, directory.ErrInvalid) {
+		t.Errorf("to oneself: %v", err)
+	}
 	if err := alice.Deliver(t.Context(), "bob", bob.request("alice", "hello")); !errors.Is(err, directory.ErrInvalid) {
 		t.Errorf("another's packet: %v", err)
 	}

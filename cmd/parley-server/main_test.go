@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/parley-chat/parley/core/directory"
+	"github.com/parley-chat/parley/core/identity"
+	"github.com/parley-chat/parley/protocol/packet"
+)
+
+const patience = 30 * time.Second
+
+// TestMain lets the test's own binary be parley-server, so that none has to be
+// built: it is the same code, in a process that can be killed.
+func TestMain(m *testing.M) {
+	if os.Getenv("PARLEY_SERVER_TEST") == "1" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+type process struct {
+	cmd         *exec.Cmd
+	addr        string
+	fingerprint string
+	stderr      strings.Builder
+}
+
+func command(args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), "PARLEY_SERVER_TEST=1")
+	return cmd
+}
+
+func startProcess(t *testing.T, data string) *process {
+	t.Helper()
+	p := &process{cmd: command("serve", "--data", data, "--listen", "127.0.0.1:0")}
+	p.cmd.Stderr = &p.stderr
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		_ = p.cmd.Wait()
+	})
+	stop := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
+	defer stop.Stop()
+	lines := bufio.NewScanner(out)
+	for p.fingerprint == "" && lines.Scan() {
+		if addr, ok := strings.CutPrefix(lines.Text(), "listening on "); ok {
+			p.addr = addr
+		}
+		if f, ok := strings.CutPrefix(lines.Text(), "fingerprint "); ok {
+			p.fingerprint = f
+		}
+	}
+	if p.addr == "" || len(p.fingerprint) != 64 {
+		_ = p.cmd.Wait()
+		t.Fatalf("the server did not say where it is: %s", p.stderr.String())
+	}
+	return p
+}
+
+func (p *process) target(id *identity.Identity) directory.Target {
+	return directory.Target{Address: p.addr, Pin: p.fingerprint, Identity: id, Agent: "test/1"}
+}
+
+const goodPassword = "correct horse"
+
+// Each registration that was acknowledged before a kill -9 is there after it,
+// and the name of each is taken.
+func TestKillLosesNoAcknowledgedRegistration(t *testing.T) {
+	data := t.TempDir()
+	p := startProcess(t, data)
+	const people = 4
+	var mu sync.Mutex
+	var acknowledged []*identity.Identity
+	enough := make(chan struct{})
+	var all sync.WaitGroup
+	for i := range people {
+		all.Go(func() {
+			for n := 0; ; n++ {
+				id, err := identity.Generate(packet.UserID(fmt.Sprintf("user%d.%d", i, n)))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				// Until the server is killed, or its limit is reached.
+				if _, err := directory.Register(context.Background(), p.target(id), directory.Registration{Password: goodPassword}); err != nil {
+					return
+				}
+				mu.Lock()
+				acknowledged = append(acknowledged, id)
+				if len(acknowledged) == 10 {
+					close(enough)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	select {
+	case <-enough:
+	case <-time.After(patience):
+		t.Error("ten people could not register")
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.cmd.Wait()
+	all.Wait()
+
+	after := startProcess(t, data)
+	if after.fingerprint != p.fingerprint {
+		t.Error("the fingerprint changed")
+	}
+	for _, id := range acknowledged {
+		if _, err := directory.LogIn(t.Context(), after.target(id), directory.Credentials{Password: goodPassword}); err != nil {
+			t.Errorf("%s was lost: %v", id.User(), err)
+		}
+	}
+	other, err := identity.Generate(acknowledged[0].User())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = directory.Register(t.Context(), after.target(other), directory.Registration{Password: goodPassword})
+	if !errors.Is(err, directory.ErrTaken) {
+		t.Errorf("a name that is taken: %v", err)
+	}
+	if err := after.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := after.cmd.Wait(); err != nil {
+		t.Errorf("after SIGTERM: %v\n%s", err, after.stderr.String())
+	}
+	if log := p.stderr.String() + after.stderr.String(); strings.Contains(log, goodPassword) || strings.Contains(log, "user0") {
+		t.Errorf("log tells too much:\n%s", log)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	data := t.TempDir()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	file := filepath.Join(data, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name string
+		args []string
+		says string
+	}{
+		{"port in use", []string{"serve", "--data", data, "--listen", l.Addr().String()}, "in use by another program"},
+		{"folder is a file", []string{"serve", "--data", file, "--listen", "127.0.0.1:0"}, "data folder"},
+		{"unknown flag", []string{"serve", "--fast"}, "--fast"},
+		{"unknown level", []string{"serve", "--log-level", "loud"}, "loud"},
+		{"unknown command", []string{"sing"}, "sing"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			out, err := command(tt.args...).CombinedOutput()
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.ExitCode() == 0 || !strings.Contains(string(out), tt.says) {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
+	}
+	if out, err := command("version").Output(); err != nil || !strings.HasPrefix(string(out), "parley-server ") {
+		t.Errorf("version: %q, %v", out, err)
+	}
+}

@@ -29,10 +29,14 @@ var errNoAccount = errors.New("no account")
 // maxAccountFile bounds account.json.
 const maxAccountFile = 16 << 10
 
-func accountFile(f client.Folders) string { return filepath.Join(f.Data, "account.json") }
+const accountName = "account.json"
 
-func readAccount(f client.Folders) (*account, error) {
-	path := accountFile(f)
+func accountFile(f client.Folders) string { return filepath.Join(f.Data, accountName) }
+
+// readAccount reads the account that is logged in; errNoAccount when none is.
+func readAccount(f client.Folders) (*account, error) { return readAccountFile(accountFile(f)) }
+
+func readAccountFile(path string) (*account, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errNoAccount
@@ -46,7 +50,7 @@ func readAccount(f client.Folders) (*account, error) {
 	if info.Size() > maxAccountFile {
 		return nil, damaged(fmt.Sprintf("%d bytes", info.Size()))
 	}
-	b, err := os.ReadFile(path) //nolint:gosec // the profile's own folder
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read account: %w", err)
 	}
@@ -60,12 +64,18 @@ func readAccount(f client.Folders) (*account, error) {
 	return &a, nil
 }
 
+// writeAccount makes a the account that is logged in. A copy in the account's
+// own folder keeps the pin for the next log-in.
 func writeAccount(f client.Folders, a *account) error {
 	b, err := json.MarshalIndent(a, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode account: %w", err)
 	}
-	return writeFile(accountFile(f), append(b, '\n'))
+	b = append(b, '\n')
+	if err := writeFile(filepath.Join(a.folder(f), accountName), b); err != nil {
+		return err
+	}
+	return writeFile(accountFile(f), b)
 }
 
 // writeFile replaces a small private file; after a crash it is the old or the

@@ -66,12 +66,14 @@ func (p hostPeople) Online(user packet.UserID) bool {
 }
 
 // DisplayName implements host.People.
-func (p hostPeople) DisplayName() string { return p.ownProfile().GetDisplayName() }
+func (p hostPeople) DisplayName() string {
+	return p.ownProfile(context.Background()).GetDisplayName()
+}
 
 // ownProfile is the account's own profile; a store that cannot be read shows
 // elsewhere.
-func (s *session) ownProfile() *directorypb.Profile {
-	profile, err := s.roster.Profile(context.Background())
+func (s *session) ownProfile(ctx context.Context) *directorypb.Profile {
+	profile, err := s.roster.Profile(ctx)
 	if err != nil || profile.GetDisplayName() == "" {
 		return &directorypb.Profile{DisplayName: string(s.identity.User()), Avatar: profile.GetAvatar()}
 	}

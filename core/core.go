@@ -67,21 +67,20 @@ type Core struct {
 	// because a Secret Service that answers late answers the vault that asked.
 	vaults map[string]*identity.Vault
 
-	mu sync.Mutex // guards all below
-	// run is the context of the services; nil before Run and after it.
-	run     context.Context //nolint:containedctx // the life of Run
-	account *account        // nil: nobody is logged in
-	session *session        // nil: not open
-	locked  error           // why an account is there and no session
+	mu      sync.Mutex // guards all below
+	running bool       // inside Run
+	account *account   // nil: nobody is logged in
+	session *session   // nil: not open
+	locked  error      // why an account is there and no session
 }
 
 // New takes the profile's lock, so that a second core on it fails at once, and
 // makes the control socket.
-func New(cfg Config) (*Core, error) {
+func New(ctx context.Context, cfg Config) (*Core, error) {
 	if err := os.MkdirAll(cfg.Folders.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("make the profile's folder: %w", err)
 	}
-	lock, err := takeProfile(cfg.Folders)
+	lock, err := takeProfile(ctx, cfg.Folders)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +102,7 @@ func (c *Core) Run(ctx context.Context) error {
 	defer cancel()
 	defer func() { _ = c.lock.Close() }()
 	c.mu.Lock()
-	c.run, c.quit = ctx, cancel
+	c.running, c.quit = true, cancel
 	c.mu.Unlock()
 
 	// Front ends may connect already; they are answered once it is known whose
@@ -116,7 +115,7 @@ func (c *Core) Run(ctx context.Context) error {
 	defer c.gate.Unlock()
 	c.mu.Lock()
 	s := c.session
-	c.session, c.run = nil, nil
+	c.session, c.running = nil, false
 	c.mu.Unlock()
 	if s != nil {
 		err = errors.Join(err, s.close())
@@ -155,7 +154,7 @@ func (c *Core) openStored(ctx context.Context) {
 func (c *Core) openAccount(ctx context.Context, a *account, passphrase string) {
 	s, err := c.openSession(ctx, a, passphrase)
 	if err == nil {
-		s.start(c.cfg.Log)
+		s.start(context.WithoutCancel(ctx), c.cfg.Log)
 	} else {
 		c.cfg.Log.Error("account cannot be opened", "user", a.User, "error", err)
 	}
@@ -199,7 +198,7 @@ func supervisor(log *slog.Logger) *suture.Supervisor {
 }
 
 // Status implements control.Core.
-func (f facade) Status(context.Context) *controlpb.Status {
+func (f facade) Status(ctx context.Context) *controlpb.Status {
 	c := f.Core
 	s := &controlpb.Status{
 		Version: c.cfg.Version, ProcessId: int64(os.Getpid()), Profile: c.cfg.Folders.Profile,
@@ -215,7 +214,7 @@ func (f facade) Status(context.Context) *controlpb.Status {
 	switch {
 	case session != nil:
 		s.State = controlpb.AccountState_ACCOUNT_STATE_OPEN
-		session.status(s)
+		session.status(ctx, s)
 	case locked != nil:
 		s.State = controlpb.AccountState_ACCOUNT_STATE_LOCKED
 		s.StateText = locked.Error()

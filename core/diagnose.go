@@ -17,25 +17,24 @@ const diagnoseTimeout = 5 * time.Second
 
 // Diagnose implements control.Core.
 func (f facade) Diagnose(ctx context.Context, user packet.UserID, found func(*controlpb.Finding) error) error {
-	d := &diagnosis{ctx: ctx, found: found}
+	d := &diagnosis{found: found}
 	s, err := f.current()
 	if err != nil {
 		d.failed("account", "%v", err)
 		return d.err
 	}
 	d.ok("account", "logged in as %s, this device is %s; its key is kept in: %s", s.identity.User(), s.identity.Device(), s.keyPlace)
-	s.diagnoseDirectory(d)
-	s.diagnosePort(d)
-	s.diagnosePlugins(d)
+	s.diagnoseDirectory(ctx, d)
+	s.diagnosePort(ctx, d)
+	s.diagnosePlugins(ctx, d)
 	if user != "" {
-		s.diagnoseContact(d, user)
+		s.diagnoseContact(ctx, d, user)
 	}
 	return d.err
 }
 
 // diagnosis reports findings until the front end has gone.
 type diagnosis struct {
-	ctx   context.Context //nolint:containedctx // the life of one call
 	found func(*controlpb.Finding) error
 	err   error
 }
@@ -57,8 +56,8 @@ func (d *diagnosis) failed(check, format string, args ...any) {
 }
 
 // reach says whether a TCP connection to an address comes up, and how fast.
-func (d *diagnosis) reach(address string) (time.Duration, error) {
-	ctx, cancel := context.WithTimeout(d.ctx, diagnoseTimeout)
+func reach(ctx context.Context, address string) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, diagnoseTimeout)
 	defer cancel()
 	start := time.Now()
 	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
@@ -68,21 +67,21 @@ func (d *diagnosis) reach(address string) (time.Duration, error) {
 	return time.Since(start), c.Close()
 }
 
-func (s *session) diagnoseDirectory(d *diagnosis) {
+func (s *session) diagnoseDirectory(ctx context.Context, d *diagnosis) {
 	host, _, err := net.SplitHostPort(s.account.Directory)
 	if err != nil {
 		d.failed("directory", "its address %q is not HOST:PORT: log out and in again", s.account.Directory)
 		return
 	}
-	ctx, cancel := context.WithTimeout(d.ctx, diagnoseTimeout)
+	lookUpCtx, cancel := context.WithTimeout(ctx, diagnoseTimeout)
 	defer cancel()
-	addresses, err := net.DefaultResolver.LookupHost(ctx, host)
+	addresses, err := net.DefaultResolver.LookupHost(lookUpCtx, host)
 	if err != nil {
 		d.failed("name", "%s does not resolve (%v): check the name and this machine's DNS", host, err)
 		return
 	}
 	d.ok("name", "%s is %v", host, addresses)
-	took, err := d.reach(s.account.Directory)
+	took, err := reach(ctx, s.account.Directory)
 	if err != nil {
 		d.failed("reachable", "no connection to %s (%v): is parley-server running there, and does a firewall let its port through?", s.account.Directory, err)
 		return
@@ -118,7 +117,7 @@ func (s *session) diagnoseClock(d *diagnosis, state bus.DirectoryState) {
 	d.ok("clock", "agrees with the directory's (%s apart)", off.Abs().Round(time.Millisecond))
 }
 
-func (s *session) diagnosePort(d *diagnosis) {
+func (s *session) diagnosePort(ctx context.Context, d *diagnosis) {
 	if deaf := s.deaf.Load(); deaf != nil {
 		d.failed("port", "nobody can connect to this device: %v", *deaf)
 		return
@@ -130,7 +129,7 @@ func (s *session) diagnosePort(d *diagnosis) {
 	}
 	for _, e := range endpoints {
 		address := net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))
-		if _, err := d.reach(address); err != nil {
+		if _, err := reach(ctx, address); err != nil {
 			d.failed("port", "own address %s does not answer (%v): a firewall on this machine?", address, err)
 		} else {
 			d.ok("port", "listening on %s", address)
@@ -138,8 +137,8 @@ func (s *session) diagnosePort(d *diagnosis) {
 	}
 }
 
-func (s *session) diagnosePlugins(d *diagnosis) {
-	list, err := s.host.Plugins(d.ctx)
+func (s *session) diagnosePlugins(ctx context.Context, d *diagnosis) {
+	list, err := s.host.Plugins(ctx)
 	if err != nil {
 		d.failed("plugins", "%v", err)
 		return
@@ -159,8 +158,8 @@ func (s *session) diagnosePlugins(d *diagnosis) {
 }
 
 // diagnoseContact follows the path to one contact.
-func (s *session) diagnoseContact(d *diagnosis, user packet.UserID) {
-	contact, err := s.roster.Contact(d.ctx, user)
+func (s *session) diagnoseContact(ctx context.Context, d *diagnosis, user packet.UserID) {
+	contact, err := s.roster.Contact(ctx, user)
 	if err != nil {
 		d.failed("contact", "%s is not a contact: parley contacts add %s", user, user)
 		return
@@ -190,7 +189,7 @@ func (s *session) diagnoseContact(d *diagnosis, user packet.UserID) {
 	}
 	for _, e := range presence.Endpoints {
 		address := net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))
-		if _, err := d.reach(address); err != nil {
+		if _, err := reach(ctx, address); err != nil {
 			d.failed("path", "%s at %s does not answer (%v): a firewall or NAT on the way", user, address, err)
 		} else {
 			d.ok("path", "%s answers at %s; the link should come up within seconds", user, address)

@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -100,7 +101,8 @@ func statusOf(err error) error {
 	}
 	for _, kind := range kinds {
 		if errors.Is(err, kind.is) {
-			return withReason(kind.code, kind.reason, err.Error())
+			// The kind at the end of a sentence is for programs.
+			return withReason(kind.code, kind.reason, strings.TrimSuffix(err.Error(), ": "+kind.is.Error()))
 		}
 	}
 	if s, ok := status.FromError(err); ok && s.Code() != codes.Unknown {

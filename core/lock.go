@@ -22,8 +22,8 @@ const lockPatience = 15 * time.Second
 
 // takeProfile takes the profile's lock. One held by a core that answers no more
 // is about to be free: it is waited for.
-func takeProfile(f client.Folders) (*os.File, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
+func takeProfile(ctx context.Context, f client.Folders) (*os.File, error) {
+	ctx, cancel := context.WithTimeout(ctx, lockPatience)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -50,11 +50,11 @@ func takeProfile(f client.Folders) (*os.File, error) {
 // system drops it when the process ends, however it ends.
 func lockProfile(f client.Folders) (*os.File, error) {
 	path := filepath.Join(f.Data, "lock")
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the profile's own folder
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the profile's lock: %w", err)
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { //nolint:gosec // a file descriptor
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		defer func() { _ = file.Close() }()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			b := make([]byte, 20)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/parley-chat/parley/core/bus"
@@ -45,7 +46,7 @@ func (f facade) LogIn(ctx context.Context, req *controlpb.LogInRequest) (*contro
 		if fresh {
 			err = errors.Join(err, os.RemoveAll(a.folder(c.cfg.Folders)))
 		}
-		c.restore(running, req.GetPassphrase())
+		c.restore(ctx, running, req.GetPassphrase())
 		return nil, err
 	}
 	if met.PinnedNow {
@@ -67,15 +68,15 @@ func (f facade) LogIn(ctx context.Context, req *controlpb.LogInRequest) (*contro
 }
 
 // restore opens again what ran before a log-in that failed.
-func (c *Core) restore(running *session, passphrase string) {
+func (c *Core) restore(ctx context.Context, running *session, passphrase string) {
 	if running == nil {
 		return
 	}
 	c.mu.Lock()
-	run := c.run
+	alive := c.running
 	c.mu.Unlock()
-	if run != nil {
-		c.openAccount(run, running.account, passphrase)
+	if alive {
+		c.openAccount(context.WithoutCancel(ctx), running.account, passphrase)
 	}
 }
 
@@ -93,7 +94,14 @@ func (f facade) wantedAccount(req *controlpb.LogInRequest) (*account, error) {
 	stored, err := readAccount(f.cfg.Folders)
 	switch {
 	case errors.Is(err, errNoAccount):
-		return a, nil
+		// It may have been logged in here before.
+		stored, err = readAccountFile(filepath.Join(a.folder(f.cfg.Folders), accountName))
+		if errors.Is(err, errNoAccount) {
+			return a, nil
+		}
+		if err != nil {
+			return nil, err
+		}
 	case err != nil:
 		return nil, err
 	case stored.User != user || stored.Directory != address:
@@ -188,20 +196,20 @@ func (f facade) LogOut(ctx context.Context) error {
 }
 
 // Unlock implements control.Core.
-func (f facade) Unlock(_ context.Context, passphrase string) error {
+func (f facade) Unlock(ctx context.Context, passphrase string) error {
 	c := f.Core
 	c.gate.Lock()
 	defer c.gate.Unlock()
 	c.mu.Lock()
-	a, open, run := c.account, c.session != nil, c.run
+	a, open, running := c.account, c.session != nil, c.running
 	c.mu.Unlock()
 	switch {
 	case a == nil:
 		return ErrNoAccount
-	case open || run == nil:
+	case open || !running:
 		return nil
 	}
-	c.openAccount(run, a, passphrase)
+	c.openAccount(ctx, a, passphrase)
 	_, err := c.current()
 	return err
 }

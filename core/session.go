@@ -228,15 +228,14 @@ func (s *session) setting(ctx context.Context, name string) (string, error) {
 const startPatience = 10 * time.Second
 
 // start runs the services, and returns when what front ends ask can be done.
-func (s *session) start(log *slog.Logger) {
+func (s *session) start(ctx context.Context, log *slog.Logger) {
 	tree := supervisor(log)
 	for name, serve := range map[string]func(context.Context) error{
 		"directory": s.directory.Serve, "conn": s.serveConn, "roster": s.roster.Serve, "chatlog": s.chatlog.Serve, "host": s.host.Serve,
 	} {
 		tree.Add(service{name, serve})
 	}
-	// Not the context of the call that opened it: the session outlives that.
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(ctx)
 	s.stop, s.done = cancel, tree.ServeBackground(ctx)
 	patience := time.NewTimer(startPatience)
 	defer patience.Stop()
@@ -264,7 +263,7 @@ func (s *session) close() error {
 	s.closing.Do(func() {
 		if s.stop != nil {
 			s.stop()
-			<-s.done
+			_ = <-s.done // it was told to end
 		}
 		s.chatlog.Close()
 		if s.run != s.core.cfg.Folders.Run {
@@ -289,10 +288,10 @@ func (s service) String() string { return s.name }
 var _ suture.Service = service{}
 
 // status fills in what a session knows.
-func (s *session) status(pb *controlpb.Status) {
+func (s *session) status(ctx context.Context, pb *controlpb.Status) {
 	pb.Device = s.identity.Device().String()
 	pb.KeyPlace = string(s.keyPlace)
-	profile := s.ownProfile()
+	profile := s.ownProfile(ctx)
 	pb.DisplayName, pb.Avatar = profile.GetDisplayName(), profile.GetAvatar()
 	state := s.directory.State()
 	pb.Directory.Connected = state.Connected

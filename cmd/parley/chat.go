@@ -90,8 +90,8 @@ func (v *conversation) run(ctx context.Context) error {
 // openScreen makes a line editor on a terminal, plain lines elsewhere.
 func (v *conversation) openScreen() (restore func(), err error) {
 	in, isFile := v.app.in.(*os.File)
-	if isFile && term.IsTerminal(int(in.Fd())) && !v.app.json { //nolint:gosec // a file descriptor
-		state, err := term.MakeRaw(int(in.Fd())) //nolint:gosec // a file descriptor
+	if isFile && term.IsTerminal(int(in.Fd())) && !v.app.json {
+		state, err := term.MakeRaw(int(in.Fd()))
 		if err != nil {
 			return nil, fmt.Errorf("set up the terminal: %w", err)
 		}
@@ -100,7 +100,7 @@ func (v *conversation) openScreen() (restore func(), err error) {
 			io.Writer
 		}{in, v.app.out}, "> ")
 		v.screen, v.readLine = t, t.ReadLine
-		return func() { _ = term.Restore(int(in.Fd()), state) }, nil //nolint:gosec // a file descriptor
+		return func() { _ = term.Restore(int(in.Fd()), state) }, nil
 	}
 	scanner := bufio.NewScanner(v.app.in)
 	scanner.Buffer(nil, maxText+1)

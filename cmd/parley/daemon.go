@@ -49,7 +49,7 @@ parley.log in the profile's folder. Here the log goes to standard error.`,
 					return err
 				}
 			}
-			c, err := core.New(cfg)
+			c, err := core.New(cmd.Context(), cfg)
 			if err != nil {
 				return err
 			}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -55,12 +56,15 @@ func (a *app) messageBody(args []string) (string, error) {
 	if len(args) > 0 && (len(args) > 1 || args[0] != "-") {
 		return strings.Join(args, " "), nil
 	}
-	if f, ok := a.in.(*os.File); ok && len(args) == 0 && term.IsTerminal(int(f.Fd())) { //nolint:gosec // a file descriptor
+	if f, ok := a.in.(*os.File); ok && len(args) == 0 && term.IsTerminal(int(f.Fd())) {
 		return "", usagef("say what to send: parley send WHO TEXT, or pipe it in")
 	}
 	b, err := io.ReadAll(io.LimitReader(a.in, maxText+2))
 	if err != nil {
 		return "", fmt.Errorf("read message from standard input: %w", err)
+	}
+	if !utf8.Valid(b) {
+		return "", errors.New("what came on standard input is not text in UTF-8: only text can be sent")
 	}
 	return strings.TrimSuffix(string(b), "\n"), nil
 }
@@ -227,6 +231,9 @@ func (a *app) historyCommand() *cobra.Command {
 				resp, err := c.ListMessages(ctx, req)
 				if err != nil {
 					return err
+				}
+				if len(resp.GetMessages()) == 0 && !a.json {
+					a.println("No messages yet.")
 				}
 				return a.printMessages(resp.GetMessages())
 			})

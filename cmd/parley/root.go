@@ -73,9 +73,6 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// errQuiet fails without another word: all was said.
-var errQuiet = errors.New("")
-
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 func noArgs(cmd *cobra.Command, args []string) error {
@@ -175,9 +172,9 @@ func resolveChat(ctx context.Context, c *client.Client, who string) (string, err
 // secret reads a password: from a terminal without showing it, else one line
 // of input.
 func (a *app) secret(prompt string) (string, error) {
-	if f, ok := a.in.(*os.File); ok && term.IsTerminal(int(f.Fd())) { //nolint:gosec // a file descriptor
+	if f, ok := a.in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		_, _ = fmt.Fprint(a.errs, prompt+": ")
-		b, err := term.ReadPassword(int(f.Fd())) //nolint:gosec // a file descriptor
+		b, err := term.ReadPassword(int(f.Fd()))
 		_, _ = fmt.Fprintln(a.errs)
 		if err != nil {
 			return "", fmt.Errorf("read %s: %w", strings.ToLower(prompt), err)
@@ -194,7 +191,7 @@ func (a *app) secret(prompt string) (string, error) {
 // confirm asks a yes-or-no question on a terminal; elsewhere the answer is no.
 func (a *app) confirm(question string) bool {
 	f, ok := a.in.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) { //nolint:gosec // a file descriptor
+	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return false
 	}
 	_, _ = fmt.Fprint(a.errs, question+" [y/N] ")

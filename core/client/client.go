@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
@@ -60,7 +61,7 @@ func Connect(ctx context.Context, f Folders) (*Client, error) {
 
 // Close ends the connection. Idempotent.
 func (c *Client) Close() error {
-	if err := c.conn.Close(); err != nil && !errors.Is(err, grpc.ErrClientConnClosing) {
+	if err := c.conn.Close(); err != nil && status.Code(err) != codes.Canceled { // it was closed before
 		return fmt.Errorf("close connection to parley: %w", err)
 	}
 	return nil

@@ -11,12 +11,12 @@ import (
 // that reorder what follows them (bidirectional embeddings, overrides and
 // isolates) become U+FFFD. What is stored stays as it was written.
 func Printable(s string) string {
-	if !strings.ContainsFunc(s, func(r rune) bool { return unsafe(r) }) && utf8.ValidString(s) {
+	if !strings.ContainsFunc(s, harmful) && utf8.ValidString(s) {
 		return s
 	}
 	return strings.Map(func(r rune) rune {
 		switch {
-		case !unsafe(r):
+		case !harmful(r):
 			return r
 		case r < 0x20:
 			return '\u2400' + r
@@ -33,7 +33,7 @@ func PrintableLine(s string) string {
 	return strings.Join(strings.Fields(Printable(s)), " ")
 }
 
-func unsafe(r rune) bool {
+func harmful(r rune) bool {
 	switch {
 	case r == '\n' || r == '\t':
 		return false

@@ -38,13 +38,16 @@ func Start(ctx context.Context, f Folders, program string) (*Client, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start parley: %w", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // what it wrote says more
+		close(ended)
+	}()
 	return await(ctx, f, ended, offset)
 }
 
 // await waits until the core answers, or says why it ended.
-func await(ctx context.Context, f Folders, ended <-chan error, offset int64) (*Client, error) {
+func await(ctx context.Context, f Folders, ended <-chan struct{}, offset int64) (*Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -70,7 +73,7 @@ func await(ctx context.Context, f Folders, ended <-chan error, offset int64) (*C
 
 // lastWords gives what a core that ended at once wrote, at most its last 2 KiB.
 func lastWords(path string, offset int64) string {
-	b, err := os.ReadFile(path) //nolint:gosec // the profile's own log
+	b, err := os.ReadFile(path)
 	if err != nil || int64(len(b)) <= offset {
 		return "it ended at once, see " + path
 	}

@@ -58,7 +58,7 @@ func selectChats(tx store.ReadTx, id string) ([]store.Chat, error) {
 // chat is a chat as front ends see it.
 func (a Account) chat(tx store.ReadTx, c store.Chat) (*controlpb.Chat, error) {
 	pb := &controlpb.Chat{
-		Id: string(c.ID), Title: c.Title, Kind: string(c.ID.Kind()), Unread: uint32(max(c.Unread, 0)), //nolint:gosec // a count
+		Id: string(c.ID), Title: c.Title, Kind: string(c.ID.Kind()), Unread: uint32(max(c.Unread, 0)),
 		Muted: c.Muted, Pinned: c.Pinned, Draft: c.Draft,
 	}
 	for _, m := range c.Members {
@@ -206,7 +206,7 @@ func pageLimit(asked uint32, most int) (int, error) {
 	if asked == 0 {
 		return defaultPage, nil
 	}
-	if asked > uint32(most) { //nolint:gosec // a small constant
+	if asked > uint32(most) {
 		return 0, invalid("a page of %d, at most %d at once", asked, most)
 	}
 	return int(asked), nil

@@ -25,6 +25,7 @@ export GOTOOLCHAIN ?= auto
 SHELL := /bin/sh
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help run build test lint fmt generate bench soak clean setup-run setup-test setup-lint
 
 help: ## list the targets

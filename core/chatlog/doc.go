@@ -21,7 +21,8 @@
 //     travel on where author and reader have no link.
 //
 // To anyone but its author a vector offers a log without stubs, because a stub
-// cannot be passed on; to its author it counts them.
+// cannot be passed on (but for those the member lists forbid: all judge them the
+// same by their headers); to its author it counts them.
 //
 // # Chats that are told later
 //

@@ -151,6 +151,9 @@ func (s *Service) offered(tx store.ReadTx, log packet.Log, v packet.LogVector) (
 	}
 	numbers := all(v)
 	for _, stub := range stubs {
+		if stub.Reason == packet.ReasonForbidden {
+			continue // its header is all that others need of it
+		}
 		numbers = without(numbers, stub.Key.Number)
 	}
 	return vectorOf(v.Device, v.Epoch, numbers), nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
@@ -64,10 +65,37 @@ type cursor struct {
 	next uint64         // the next number to look at
 	skip []packet.Range // what the peer has beyond
 	sent uint64         // the highest number given to the link
+	// report is what the peer last said it has. When entries were given and no
+	// more comes back until retry, they are given again: the peer had no room.
+	report packet.LogVector
+	retry  time.Time
+	tries  int
 	// opening: the peer does not know the chat, so that only what may open it is
 	// for it.
 	opening bool
 	held    bool // until the audit is over
+}
+
+// cursorAt makes a cursor that starts where the peer's vector ends.
+func cursorAt(report packet.LogVector) *cursor {
+	return &cursor{next: report.Upto + 1, skip: report.Beyond, report: report}
+}
+
+// reported moves a cursor by a receipt.
+func (c *cursor) reported(report packet.LogVector, now time.Time) {
+	if report.Upto < c.report.Upto {
+		return
+	}
+	if report.Upto > c.report.Upto && !c.retry.IsZero() {
+		c.tries, c.retry = 0, now.Add(pushAgainAfter)
+	}
+	c.report = report
+	if report.Upto >= c.sent {
+		c.retry = time.Time{}
+	}
+	if report.Upto >= c.next {
+		c.next, c.skip = report.Upto+1, report.Beyond
+	}
 }
 
 // task is one log to send entries of.

@@ -67,6 +67,27 @@ func (s *Service) sent(l *link, f packet.Frame) {
 	defer s.mu.Unlock()
 	if c := l.push[p.Header.Key().Log]; c != nil {
 		c.sent = max(c.sent, p.Header.Number)
+		if c.retry.IsZero() && !c.opening && p.Header.Number > c.report.Upto {
+			c.retry = s.cfg.Now().Add(pushAgainAfter << c.tries)
+		}
+	}
+}
+
+// tickPushes gives again what nothing came back for. The caller holds mu.
+func (s *Service) tickPushes(now time.Time) {
+	for _, id := range sortedLinks(s.links) {
+		l := s.links[id]
+		for _, log := range sortedLogs(l.push) {
+			c := l.push[log]
+			if c.retry.IsZero() || now.Before(c.retry) {
+				continue
+			}
+			c.retry = time.Time{}
+			if c.tries++; c.tries <= pushTries {
+				c.next, c.skip = c.report.Upto+1, c.report.Beyond
+				l.queue(task{log: log})
+			}
+		}
 	}
 }
 
@@ -372,8 +393,9 @@ func (s *Service) pushBatch(tx store.ReadTx, l *link, log packet.Log, last uint6
 	return frames, nil
 }
 
-// serveBatch gives the next entries of what the peer wants. Stubs go to the
-// log's author only, for whom they tell what is lost.
+// serveBatch gives the next entries of what the peer wants. A stub goes to the
+// log's author, for whom it tells what is lost, and to others when the member
+// lists made it one, because they judge it the same; see offered.
 func (s *Service) serveBatch(tx store.ReadTx, l *link, log packet.Log, last uint64) ([]packet.Frame, error) {
 	s.mu.Lock()
 	ranges := l.serve[log]
@@ -382,7 +404,7 @@ func (s *Service) serveBatch(tx store.ReadTx, l *link, log packet.Log, last uint
 	var frames []packet.Frame
 	for size := 0; len(ranges) > 0 && len(frames) < turnEntries && size < turnBytes; {
 		r := ranges[0]
-		entries, err := tx.Entries(log, r.First, min(r.Last, last), turnEntries-len(frames), turnBytes-size, log.Device == l.Device)
+		entries, err := tx.Entries(log, r.First, min(r.Last, last), turnEntries-len(frames), turnBytes-size, true)
 		if err != nil {
 			return nil, err
 		}
@@ -391,6 +413,9 @@ func (s *Service) serveBatch(tx store.ReadTx, l *link, log packet.Log, last uint
 			continue
 		}
 		for i := range entries {
+			if log.Device != l.Device && !passable(&entries[i]) {
+				continue
+			}
 			size += len(entries[i].Packet.Content)
 			frames = append(frames, &entries[i].Packet)
 		}
@@ -409,6 +434,10 @@ func (s *Service) serveBatch(tx store.ReadTx, l *link, log packet.Log, last uint
 	l.serve[log] = ranges
 	l.queue(task{log: log, serve: true})
 	return frames, nil
+}
+
+func passable(e *store.Entry) bool {
+	return e.State != store.EntryStub || e.Reason == packet.ReasonForbidden
 }
 
 // wanted notes what the peer asks for; a newer Want of a log replaces the older.

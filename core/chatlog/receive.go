@@ -101,27 +101,35 @@ func (s *Service) receive(ctx context.Context, events []event) {
 		return
 	}
 	for _, e := range events {
-		for {
-			err := s.commit(ctx, []event{e})
-			if ctx.Err() != nil {
-				return
-			}
-			if err == nil {
-				break
-			}
+		s.commitAlone(ctx, e)
+	}
+}
+
+// commitAlone commits one event, waiting for room if need be. Another failure is
+// the event's own: what it brought is asked for again.
+func (s *Service) commitAlone(ctx context.Context, e event) {
+	for told := false; ; told = true {
+		err := s.commit(ctx, []event{e})
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		room := !errors.Is(err, store.ErrFull) && !errors.Is(err, store.ErrReadOnly) && !errors.Is(err, store.ErrBusy)
+		if !told {
 			s.log.Error("chat log: an event could not be stored", "peer", e.link.User, "error", err)
-			if !errors.Is(err, store.ErrFull) && !errors.Is(err, store.ErrReadOnly) && !errors.Is(err, store.ErrBusy) {
-				break // it alone is at fault; what it brought is asked for again
-			}
+		}
+		if room {
+			return
+		}
+		if !told {
 			bus.Publish(s.cfg.Bus, bus.Noticed, bus.Notice{
 				Level: "error", Subject: "disk",
 				Text: fmt.Sprintf("Messages cannot be stored: %v. They are kept by their senders until there is room.", err),
 			})
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(10 * retryAfter):
-			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(10 * retryAfter):
 		}
 	}
 }

@@ -52,7 +52,11 @@ const (
 	stallAfter  = 5 * time.Second // of a peer that was asked
 	stallMax    = 2 * time.Minute
 	rumourAfter = 2 * time.Second
-	retryAfter  = time.Second // of a store that cannot commit
+	// pushAgainAfter is for a peer that does not answer what it is given; twice as
+	// long each time, pushTries times.
+	pushAgainAfter = 30 * time.Second
+	pushTries      = 6
+	retryAfter     = time.Second // of a store that cannot commit
 )
 
 // Service is the chat log of an account. Make it with New; its methods may be
@@ -220,13 +224,21 @@ func (s *Service) nextEvent(ctx context.Context) (event, error) {
 	if e, ok := s.events.TryNext(); ok {
 		return e, nil
 	}
-	at, ok := s.deadline()
-	if !ok {
+	wait := time.Duration(pushAgainAfter) // pumps make things due meanwhile
+	if at, ok := s.deadline(); ok {
+		wait = max(min(at.Sub(s.cfg.Now()), wait), 0)
+	} else if !s.linked() {
 		return s.events.Next(ctx)
 	}
-	ctx, cancel := context.WithTimeout(ctx, max(at.Sub(s.cfg.Now()), 0))
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	return s.events.Next(ctx)
+}
+
+func (s *Service) linked() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.links) > 0
 }
 
 // batch gives e and what else is there already: one commit is for all of it.
@@ -289,6 +301,7 @@ func (s *Service) tick(ctx context.Context) {
 	s.tickRumours(now)
 	s.tickPulls(now)
 	s.tickAudits(now)
+	s.tickPushes(now)
 	s.mu.Unlock()
 	s.settle(ctx)
 }
@@ -309,6 +322,9 @@ func (s *Service) deadline() (at time.Time, ok bool) {
 	for _, l := range s.links {
 		for _, a := range l.audits {
 			sooner(a.deadline)
+		}
+		for _, c := range l.push {
+			sooner(c.retry)
 		}
 	}
 	return at, ok

@@ -173,7 +173,8 @@ func (r *run) report(l bus.Link, log packet.Log, have, report packet.LogVector, 
 				if l == nil || l.shared[log.Chat] == nil {
 					return
 				}
-				l.push[log] = &cursor{next: report.Upto + 1, skip: report.Beyond, held: true}
+				l.push[log] = cursorAt(report)
+				l.push[log].held = true
 				s.startAudit(l, log, ask, report)
 			})
 			return nil
@@ -187,15 +188,11 @@ func (r *run) report(l bus.Link, log packet.Log, have, report packet.LogVector, 
 		if a := l.audits[log]; a != nil {
 			a.report = report
 		}
-		c := l.push[log]
-		switch {
-		case c == nil || c.opening || first:
-			l.push[log] = &cursor{next: report.Upto + 1, skip: report.Beyond}
-		case report.Upto >= c.next:
-			c.next, c.skip = report.Upto+1, report.Beyond
-		default:
-			return // what every receipt comes to
+		if c := l.push[log]; c != nil && !c.opening && !first {
+			c.reported(report, s.cfg.Now())
+			return
 		}
+		l.push[log] = cursorAt(report)
 		l.queue(task{log: log})
 	})
 	if r.audited(l.ID, log) {

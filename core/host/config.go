@@ -3,7 +3,10 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/parley-chat/parley/core/bus"
@@ -27,7 +30,8 @@ type Config struct {
 	Outbox Outbox
 	People People
 
-	// Folders are looked through in order, bundled ones first.
+	// Folders are looked through in order, bundled ones first; absolute paths.
+	// One without a path is left out.
 	Folders []Folder
 	// DataFolder and CacheFolder hold a private folder for each plugin.
 	DataFolder  string
@@ -118,6 +122,22 @@ func (c Config) checked() (Config, error) {
 	case c.DataFolder == "", c.CacheFolder == "", c.RunFolder == "":
 		return c, errors.New("host: Config lacks DataFolder, CacheFolder or RunFolder")
 	}
+	for _, f := range c.Folders {
+		if f.Path != "" && !filepath.IsAbs(f.Path) {
+			return c, fmt.Errorf("host: plugin folder %s is not an absolute path", f.Path)
+		}
+	}
+	c.Folders = slices.DeleteFunc(slices.Clone(c.Folders), func(f Folder) bool { return f.Path == "" })
+	// Bundled ones first, else as given.
+	slices.SortStableFunc(c.Folders, func(a, b Folder) int {
+		switch {
+		case a.Bundled == b.Bundled:
+			return 0
+		case a.Bundled:
+			return -1
+		}
+		return 1
+	})
 	if c.Locale == "" {
 		c.Locale = "en"
 	}

@@ -98,6 +98,9 @@ func (d *desk) offer(chat packet.ChatID) {
 // take waits for a chat with work. Until done, nobody else gets it.
 func (d *desk) take(ctx context.Context) (chat packet.ChatID, dirty bool, items []liveItem, err error) {
 	for {
+		if err := ctx.Err(); err != nil {
+			return "", false, nil, err
+		}
 		d.mu.Lock()
 		if len(d.ready) > 0 {
 			chat = d.ready[0]

@@ -55,6 +55,7 @@ func (e *answerError) Unwrap() error { return e.err }
 var (
 	errHalted    = errors.New("plugin is being stopped")
 	errDead      = errors.New("plugin died")
+	errNotAsked  = fmt.Errorf("%w before it was asked", errDead)
 	errNoAnswer  = errors.New("plugin did not answer in time")
 	errProtocol  = errors.New("plugin broke the protocol")
 	errNotServed = errors.New("plugin host is not running")

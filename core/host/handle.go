@@ -34,6 +34,9 @@ func (p *plugin) work(run, ctx context.Context, sess *session) error {
 		}
 		again, err := p.handleChat(run, ctx, sess, chat, dirty, items)
 		p.desk.done(chat, again)
+		if sess.isDead() {
+			return errDead
+		}
 		if err != nil && ctx.Err() == nil {
 			// The store's trouble: the packets stay where they are.
 			p.log.Error("handling packets failed", "chat", chat, "error", err)
@@ -86,7 +89,7 @@ func (p *plugin) handleChat(run, ctx context.Context, sess *session, chat packet
 		return true, p.commit(ctx, answers)
 	case errors.As(err, &refused):
 		return true, p.failed(ctx, batch[0], refused)
-	case sess.isDead() && run.Err() == nil:
+	case errors.Is(err, errDead) && !errors.Is(err, errNotAsked) && run.Err() == nil:
 		return true, p.blame(run, batch, width == maxChats)
 	}
 	return true, nil
@@ -209,11 +212,42 @@ func (p *plugin) commit(ctx context.Context, list []settled) error {
 		switch {
 		case err == nil:
 			n.tell(ctx, p)
+			p.host.passOn(ctx, p, list[0].entry.Packet.Header.Chat)
 			return nil
 		case failed < 0 || storeFailed(err) || list[failed].failure != nil:
 			return fmt.Errorf("commit what plugin %s made of packets: %w", p.name, err)
 		}
 		list[failed].failure = err
+	}
+}
+
+// passOn wakes the other plugins of which packets in a chat had to wait for
+// those of p that came before them in their log.
+func (h *Host) passOn(ctx context.Context, p *plugin, chat packet.ChatID) {
+	var next []*plugin
+	err := h.cfg.Store.View(ctx, func(tx store.ReadTx) error {
+		next = nil
+		for _, other := range h.all() {
+			types := other.types()
+			if other == p || len(types) == 0 {
+				continue
+			}
+			entries, err := tx.Unhandled(types, chat, 1, 1)
+			if err != nil {
+				return err
+			}
+			if len(entries) > 0 {
+				next = append(next, other)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		h.cfg.Log.Error("looking for packets of other plugins failed", "chat", chat, "error", err)
+	}
+	for _, other := range next {
+		other.desk.mark(chat)
+		other.need()
 	}
 }
 

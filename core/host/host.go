@@ -43,6 +43,9 @@ type Host struct {
 	hashes   hashes
 	again    chan struct{} // has room for one: a scan is wanted
 
+	ready     chan struct{} // closed by readyOnce when Serve runs
+	readyOnce sync.Once
+
 	mu          sync.Mutex // guards all below
 	plugins     map[string]*plugin
 	service     *service // while Serve runs
@@ -63,19 +66,9 @@ func New(cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.Folders = slices.Clone(cfg.Folders)
-	slices.SortStableFunc(cfg.Folders, func(a, b Folder) int {
-		switch {
-		case a.Bundled == b.Bundled:
-			return 0
-		case a.Bundled:
-			return -1
-		}
-		return 1
-	})
 	h := &Host{
 		cfg: cfg, scanning: make(chan struct{}, 1), hashes: hashes{}, again: make(chan struct{}, 1),
-		plugins: map[string]*plugin{}, invocations: map[packet.PacketID]*invocation{}, noticed: map[string]bool{},
+		ready: make(chan struct{}), plugins: map[string]*plugin{}, invocations: map[packet.PacketID]*invocation{}, noticed: map[string]bool{},
 	}
 	owners, _ := settle(nil)
 	h.owners.Store(owners)
@@ -121,6 +114,9 @@ func (h *Host) Serve(ctx context.Context) error {
 	}
 }
 
+// Ready is closed once Serve runs for the first time: from then on Invoke works.
+func (h *Host) Ready() <-chan struct{} { return h.ready }
+
 func (h *Host) begin(svc *service) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -128,6 +124,7 @@ func (h *Host) begin(svc *service) error {
 		return errors.New("host: Serve is running already")
 	}
 	h.service = svc
+	h.readyOnce.Do(func() { close(h.ready) })
 	for _, p := range h.plugins {
 		h.launchPlugin(p)
 	}

@@ -347,6 +347,9 @@ func (i *invocation) run(ctx context.Context) (*Result, error) {
 		switch {
 		case err == nil:
 			return i.commit(ctx, w, answer)
+		case errors.Is(err, errNotAsked):
+			try-- // it died before it heard of this
+			continue
 		case !errors.Is(err, errDead):
 			return nil, i.orSpoiled(err)
 		case try == 2:

@@ -209,6 +209,10 @@ func (s *session) served() {
 func (s *session) ask(ctx context.Context, kind string, request *pluginpb.HookRequest, update func(*pluginpb.InvokeUpdate) error) (uint64, *call, error) {
 	c := &call{kind: kind, answer: make(chan *pluginpb.HookResponse, 1), update: update}
 	s.mu.Lock()
+	if s.err != nil {
+		s.mu.Unlock()
+		return 0, nil, errNotAsked
+	}
 	if len(s.calls) >= maxOpenCalls {
 		s.mu.Unlock()
 		s.fail(fmt.Errorf("plugin left %d requests unanswered: %w", maxOpenCalls, errProtocol))
@@ -237,7 +241,8 @@ func (s *session) orDead(err error) error {
 }
 
 // call makes a request and waits for its answer. When none comes in time the
-// session is over. Errors: errDead, ctx's, or a *pluginpb.Error as *PluginError.
+// session is over. Errors: errDead, of which errNotAsked is the case that the
+// session was over before, ctx's, or a *pluginpb.Error as *PluginError.
 func (s *session) call(ctx context.Context, kind string, request *pluginpb.HookRequest, within time.Duration) (*pluginpb.HookResponse, error) {
 	timer := time.NewTimer(within)
 	defer timer.Stop()

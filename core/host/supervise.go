@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -127,25 +126,12 @@ func (p *plugin) live(ctx context.Context, sess *session, s spec) error {
 	if !wanted || fresh && s.confine && len(manifest.GetCapabilities()) > 0 {
 		return nil
 	}
-	settings, err := p.host.settingsOf(ctx, p.name, manifest)
-	if err != nil {
-		return err
-	}
-	if _, err := sess.call(ctx, "Start", &pluginpb.HookRequest{Hook: &pluginpb.HookRequest_Start{Start: &pluginpb.StartRequest{
-		User: string(p.host.cfg.User), DisplayName: p.host.cfg.People.DisplayName(), DataFolder: s.data, CacheFolder: s.cache,
-		Settings: maps.Clone(settings), Locale: p.host.cfg.Locale,
-	}}}, t.start); err != nil {
-		return err
-	}
-	return p.serve(ctx, sess)
+	return p.serve(ctx, sess, s, manifest)
 }
 
-// serve does all that goes on while the plugin runs.
-func (p *plugin) serve(ctx context.Context, sess *session) error {
+// serve starts the plugin and does all that goes on while it runs.
+func (p *plugin) serve(ctx context.Context, sess *session, s spec, m *pluginpb.Manifest) error {
 	group, gctx := errgroup.WithContext(ctx)
-	p.change(func() { p.session = sess })
-	p.log.Info("plugin runs", "process", sess.run.process.ID())
-	defer p.change(func() { p.session = nil })
 	group.Go(func() error {
 		select {
 		case <-sess.dead:
@@ -154,12 +140,33 @@ func (p *plugin) serve(ctx context.Context, sess *session) error {
 			return nil
 		}
 	})
-	group.Go(func() error { return p.watch(gctx, sess) })
+	// It may need the host in order to start.
 	group.Go(func() error { return p.serveRequests(gctx, sess) })
-	for range maxChats {
-		group.Go(func() error { return p.work(ctx, gctx, sess) })
-	}
+	group.Go(func() error {
+		if err := p.start(gctx, sess, s, m); err != nil {
+			return err
+		}
+		p.change(func() { p.session = sess })
+		p.log.Info("plugin runs", "process", sess.run.process.ID())
+		for range maxChats {
+			group.Go(func() error { return p.work(ctx, gctx, sess) })
+		}
+		return p.watch(gctx, sess)
+	})
+	defer p.change(func() { p.session = nil })
 	return group.Wait()
+}
+
+func (p *plugin) start(ctx context.Context, sess *session, s spec, m *pluginpb.Manifest) error {
+	settings, err := p.host.settingsOf(ctx, p.name, m)
+	if err != nil {
+		return err
+	}
+	_, err = sess.call(ctx, "Start", &pluginpb.HookRequest{Hook: &pluginpb.HookRequest_Start{Start: &pluginpb.StartRequest{
+		User: string(p.host.cfg.User), DisplayName: p.host.cfg.People.DisplayName(), DataFolder: s.data, CacheFolder: s.cache,
+		Settings: settings, Locale: p.host.cfg.Locale,
+	}}}, p.host.cfg.timing.start)
+	return err
 }
 
 // watch pings.

@@ -1,0 +1,399 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/parley-chat/parley/core/bus"
+	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/protocol/packet"
+	"github.com/parley-chat/parley/protocol/pluginpb"
+)
+
+func TestPacketsBecomeMessages(t *testing.T) {
+	r := newRig(t)
+	r.install(r.bundled, "text", plan{})
+	r.serve()
+	before := r.put("text", "early") // stored before the manifest was known
+	r.wantBodies("early")
+	r.put("text", "one", "two", "three")
+	r.wantBodies("early", "one", "two", "three")
+	e := r.entry(before[0])
+	if e.State != store.EntryHandled {
+		t.Errorf("entry is in state %d, not handled", e.State)
+	}
+	r.view(func(tx store.ReadTx) error {
+		m, err := tx.Message(e.Packet.Header.ID)
+		if err != nil {
+			return err
+		}
+		h := &e.Packet.Header
+		if m.Author != "bob" || m.SentAt != h.SentAt || m.Order != h.Order() || m.Entry != h.Key() || m.Own || m.Plugin != "text" || !m.Notifies {
+			t.Errorf("message is not of its packet: %+v", m)
+		}
+		c, err := tx.Chat(r.chat)
+		if c.Unread != 4 {
+			t.Errorf("%d messages are unread, not 4", c.Unread)
+		}
+		return err
+	})
+	r.eventually("MessageAdded for each", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return len(r.added) == 4 })
+	s := r.wantState("text", StateRunning)
+	if s.ProcessID == 0 || s.Resident == 0 || s.Crashes != 0 {
+		t.Errorf("status of the running plugin: %+v", s)
+	}
+	if p, plugin, ok := r.host.Kind("text"); !ok || plugin != "text" || p != pluginpb.Presentation_PRESENTATION_TEXT {
+		t.Errorf("kind text: %v %q %v", p, plugin, ok)
+	}
+}
+
+func TestPacketsOfMissingPluginWait(t *testing.T) {
+	r := newRig(t)
+	r.serve()
+	keys := r.put("text", "one", "two")
+	r.list()
+	if e := r.entry(keys[0]); e.State != store.EntryNew {
+		t.Fatalf("entry without a plugin is in state %d", e.State)
+	}
+	r.install(r.bundled, "text", plan{})
+	r.list() // finds it
+	r.wantBodies("one", "two")
+	if _, err := r.host.SetEnabled(t.Context(), "text", false, ""); err != nil {
+		t.Fatal(err)
+	}
+	r.wantState("text", StateDisabled)
+	keys = r.put("text", "three")
+	if _, _, ok := r.host.MaxContent("text"); ok {
+		t.Error("a disabled plugin owns its type")
+	}
+	if e := r.entry(keys[0]); e.State != store.EntryNew {
+		t.Fatalf("entry of a disabled plugin is in state %d", e.State)
+	}
+	_, err := r.host.SetEnabled(t.Context(), "text", true, "")
+	must(t, err)
+	r.wantBodies("one", "two", "three")
+}
+
+func TestPoisonIsSetAside(t *testing.T) {
+	r := newRig(t)
+	r.install(r.bundled, "text", plan{})
+	r.serve()
+	keys := r.put("text", "one", "crash:a", "two", "crash:b", "three", "crash:c", "four")
+	r.wantBodies("one", "two", "three", "four")
+	for _, i := range []int{1, 3, 5} {
+		e := r.entry(keys[i])
+		if e.State != store.EntrySetAside || e.Attempts != 3 || !strings.Contains(e.Text, "crashed the plugin text 3 times") {
+			t.Errorf("poison is in state %d after %d attempts: %q", e.State, e.Attempts, e.Text)
+		}
+	}
+	r.wantNotice("plugin:text", "bob", "set aside", "crashed")
+	r.put("text", "five")
+	r.wantBodies("one", "two", "three", "four", "five")
+	s := r.wantState("text", StateRunning)
+	// The first death counts for all three.
+	if s.SetAside != 3 || s.Crashes != 7 {
+		t.Errorf("%d set aside, %d crashes", s.SetAside, s.Crashes)
+	}
+	r.restart()
+	r.eventually("count kept", func() bool { return r.list()[0].SetAside == 3 })
+}
+
+func TestHangIsACrash(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.timing.handle = 1500 * time.Millisecond })
+	r.install(r.bundled, "text", plan{})
+	r.serve()
+	keys := r.put("text", "hang:", "after")
+	r.wantBodies("after")
+	if e := r.entry(keys[0]); e.State != store.EntrySetAside {
+		t.Errorf("packet that hangs its plugin is in state %d", e.State)
+	}
+}
+
+func TestKilledInTheMiddle(t *testing.T) {
+	r := newRig(t)
+	r.install(r.bundled, "text", plan{})
+	r.serve()
+	var want []string
+	for i := range 400 {
+		content := "n" + strconv.Itoa(i)
+		if i%40 == 20 {
+			content = "slow:" + strconv.Itoa(20+i/40) // each in one batch
+		}
+		want = append(want, content)
+	}
+	r.put("text", want...)
+	for kills := range 3 {
+		r.eventually("the middle of a batch", func() bool { return len(r.lines("text", "slow")) > 2*kills })
+		if s := r.status("text"); s.ProcessID != 0 {
+			_ = syscall.Kill(s.ProcessID, syscall.SIGKILL)
+		}
+		time.Sleep(30 * time.Millisecond) // so that kills come at different places
+	}
+	r.wantBodies(want...)
+}
+
+func TestHostKilledInTheMiddle(t *testing.T) {
+	r := newRig(t)
+	r.install(r.bundled, "text", plan{})
+	r.serve()
+	want := []string{"a", "slow:200", "b", "c"}
+	r.put("text", want...)
+	for range 5 { // more often than a poisonous packet may
+		r.eventually("handling", func() bool { return len(r.lines("text", "slow")) > 0 })
+		if len(r.bodies(r.chat)) == 0 {
+			r.restart()
+		}
+	}
+	r.wantBodies(want...)
+}
+
+func TestAnswersThatCannotBeUsed(t *testing.T) {
+	for _, c := range []struct{ name, content, why string }{
+		{"undeclared type", "undeclared:", "outcome.effects[0].send_packet.type"},
+		{"forged id", "forged:x", "neither the packet being handled"},
+		{"other chat", "elsewhere:alice-carol", "not found"},
+		{"malformed chat", "elsewhere:A", "add_message.chat"},
+		{"too long", "long:", "add_message.body"},
+		{"reports an error", "error:", "cannot make sense of it"},
+		{"more than a message", "huge:", "crashed the plugin"},
+		{"unknown request", "unknown-id:", "crashed the plugin"},
+		{"no outcome", "none:", "crashed the plugin"},
+		{"members", `raw:{"effects":[{"setMembers":{"chat":"abcdefghijklmnopqrstuvwxyz","version":"1"}}]}`, "CAPABILITY_MEMBERS"},
+		{"foreign annotation kind", `raw:{"effects":[{"annotate":{"chat":"alice-bob","message":"PACKET","kind":"org.example/x"}}]}`, "annotate.kind"},
+		{"empty effect", `raw:{"effects":[{}]}`, "none that API 1 knows"},
+		{"effects and refusal", `raw:{"refuse":"no","effects":[{"putValue":{"key":"k"}}]}`, "both effects and a refusal"},
+		{"event of another", `raw:{"effects":[{"publishEvent":{"name":"video.ring"}}]}`, "publish_event.name"},
+		{"image", `raw:{"effects":[{"addMessage":{"id":"PACKET","chat":"alice-bob","kind":"text","card":{"image":"AAAA"}}}]}`, "card.image"},
+		{"second effect", `raw:{"effects":[{"putValue":{"key":"written","value":"AAAA"}},{"addMessage":{"id":"PACKET","chat":"alice-bob","kind":"video"}}]}`, "effects[1].add_message.kind"},
+		{"half applied", `raw:{"effects":[{"putValue":{"key":"written","value":"AAAA"}},{"annotate":{"chat":"alice-carol","message":"PACKET","kind":"x"}}]}`, "effects[1]"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.install(r.bundled, "text", plan{})
+			r.serve()
+			keys := r.put("text", "before", c.content, "after")
+			r.wantBodies("before", "after")
+			e := r.entry(keys[1])
+			if e.State != store.EntrySetAside || !strings.Contains(e.Text, c.why) {
+				t.Errorf("state %d, %q does not say %q", e.State, e.Text, c.why)
+			}
+			r.wantNotice("plugin:text", "set aside", "plugin text")
+			r.view(func(tx store.ReadTx) error {
+				if v, err := tx.Values("plugin:text", "", 0); err != nil || len(v) > 0 {
+					t.Errorf("part of it was applied: %v, %v", v, err)
+				}
+				return nil
+			})
+		})
+	}
+}
+
+func TestRefusal(t *testing.T) {
+	r := newRig(t)
+	r.install(r.bundled, "text", plan{manifest: manifestOf("text", func(m *pluginpb.Manifest) { m.PacketTypes[0].MaxContent = 100 })})
+	r.serve()
+	keys := r.put("text", "one", "refuse:not a text", strings.Repeat("x", 101), "two")
+	r.wantBodies("one", "two")
+	if e := r.entry(keys[1]); e.State != store.EntryStub || e.Reason != packet.ReasonUnreadable || e.Text != "not a text" || len(e.Packet.Content) > 0 {
+		t.Errorf("refused entry: %+v", e)
+	}
+	if e := r.entry(keys[2]); e.State != store.EntryStub || e.Reason != packet.ReasonTooLarge {
+		t.Errorf("entry that is too large: %+v", e)
+	}
+	want := []string{
+		fmt.Sprintf("2 %d not a text", packet.ReasonUnreadable), fmt.Sprintf("3 %d 101 bytes, at most 100 are taken", packet.ReasonTooLarge),
+	}
+	r.eventually("refusals told", func() bool { return slices.Equal(r.outbox.refusals(), want) })
+	// One's own entry, come from another device, must not lose its content.
+	own := r.putQuietly(r.me, r.chat, "text", "refuse:mine")
+	bus.Publish(r.bus, bus.PacketStored("text"), bus.Stored{Chat: r.chat})
+	r.eventually("own entry settled", func() bool { return r.entry(own[0]).State == store.EntrySetAside })
+	if e := r.entry(own[0]); string(e.Packet.Content) != "refuse:mine" {
+		t.Errorf("own entry lost its content: %q", e.Packet.Content)
+	}
+}
+
+func TestPartialAnswers(t *testing.T) {
+	r := newRig(t)
+	r.install(r.bundled, "text", plan{})
+	r.serve()
+	want := []string{"a", "partial:b", "partial:c", "d", "partial:e"}
+	r.put("text", want...)
+	r.wantBodies(want...)
+	if got := r.lines("text", "batches"); !slices.Equal(got, []string{"1 of 5", "1 of 4", "2 of 3", "1 of 1"}) {
+		t.Errorf("batches were %q", got)
+	}
+	// Nothing of that counts as an attempt.
+	r.view(func(tx store.ReadTx) error {
+		e, err := tx.Entry(packet.EntryKey{Log: packet.Log{Chat: r.chat, Device: r.peer.Device(), Epoch: 1}, Number: 5})
+		if e.Attempts != 0 {
+			t.Errorf("%d attempts", e.Attempts)
+		}
+		return err
+	})
+}
+
+func TestPacketsSentByHandling(t *testing.T) {
+	r := newRig(t)
+	r.install(r.bundled, "text", plan{})
+	r.serve()
+	r.put("text", "reply:pong", "after")
+	r.wantBodies("after")
+	r.eventually("EntryAppended", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return slices.Equal(r.entries, []packet.ChatID{r.chat}) })
+	r.view(func(tx store.ReadTx) error {
+		e, err := tx.Entry(packet.EntryKey{Log: packet.Log{Chat: r.chat, Device: r.me.Device(), Epoch: 7}, Number: 1})
+		if string(e.Packet.Content) != "pong" || e.State != store.EntryHandled {
+			t.Errorf("sent entry: %q in state %d", e.Packet.Content, e.State)
+		}
+		return err
+	})
+}
+
+func TestChatsInParallel(t *testing.T) {
+	r := newRig(t)
+	r.install(r.bundled, "text", plan{})
+	var chats []packet.ChatID
+	for i := range 20 {
+		chat := packet.DirectChat("alice", packet.UserID(fmt.Sprintf("friend%02d", i)))
+		r.addChat(chat, "alice", packet.UserID(fmt.Sprintf("friend%02d", i)))
+		chats = append(chats, chat)
+		r.putQuietly(r.me, chat, "text", "a", "b", "crash-once:x"+strconv.Itoa(i%3), "c")
+	}
+	r.serve()
+	for _, chat := range chats {
+		r.eventually("all of "+string(chat), func() bool { return len(r.bodies(chat)) == 4 })
+		if got := r.bodies(chat); got[0] != "a" || got[1] != "b" || got[3] != "c" {
+			t.Errorf("%s: %q", chat, got)
+		}
+	}
+	if s := r.status("text"); s.SetAside != 0 {
+		t.Errorf("%d were set aside though each crashed its plugin once at most", s.SetAside)
+	}
+}
+
+func TestTwoPluginsOfOneLog(t *testing.T) {
+	r := newRig(t)
+	r.install(r.bundled, "text", plan{})
+	r.install(r.bundled, "file", plan{})
+	r.putQuietly(r.peer, r.chat, "text", "t1")
+	r.putQuietly(r.peer, r.chat, "file", "f1")
+	r.putQuietly(r.peer, r.chat, "text", "t2")
+	r.putQuietly(r.peer, r.chat, "file", "f2")
+	r.serve()
+	r.wantBodies("t1", "f1", "t2", "f2")
+}
+
+func TestStoreThatCannotBeWritten(t *testing.T) {
+	r := newRig(t)
+	r.install(r.bundled, "text", plan{})
+	r.serve()
+	r.put("text", "one")
+	r.wantBodies("one")
+	r.store.Fail(store.ErrFull)
+	// Straight into the log is not possible now either; so it comes first.
+	r.store.Fail(nil)
+	r.putQuietly(r.peer, r.chat, "text", "two")
+	r.store.Fail(store.ErrFull)
+	bus.Publish(r.bus, bus.PacketStored("text"), bus.Stored{Chat: r.chat})
+	r.wantNotice("plugin:text", "no space left")
+	if got := r.bodies(r.chat); len(got) != 1 {
+		t.Fatalf("messages on a full disk: %q", got)
+	}
+	r.store.Fail(nil)
+	r.wantBodies("one", "two")
+	if s := r.status("text"); s.SetAside != 0 || s.Crashes != 0 {
+		t.Errorf("a full disk was held against packet or plugin: %+v", s)
+	}
+}
+
+func TestEphemeral(t *testing.T) {
+	r := newRig(t)
+	r.install(r.bundled, "text", plan{})
+	r.serve()
+	r.put("text", "start")
+	r.wantBodies("start")
+	send := func(content string) {
+		p, err := packet.Seal(packet.Header{
+			ID: packet.NewPacketID(), Chat: r.chat, Type: "text", Author: "bob", Device: r.peer.Device(), SentAt: 1, Delivery: packet.Ephemeral,
+		}, []byte(content), nil)
+		must(t, err)
+		bus.Publish(r.bus, bus.PacketStored("text"), bus.Stored{Chat: r.chat, Ephemeral: &p})
+	}
+	send("x")
+	r.eventually("typing", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return len(r.events) == 1 })
+	r.mu.Lock()
+	if e := r.events[0]; e.Plugin != "text" || e.Name != "typing" || e.User != "bob" || e.Chat != r.chat {
+		t.Errorf("event %+v", e)
+	}
+	r.mu.Unlock()
+	// One that kills is not tried again; nothing is left of it.
+	send("crash:live")
+	r.eventually("crash", func() bool { return r.status("text").Crashes == 1 })
+	send("raw:" + `{"effects":[{"addMessage":{"id":"PACKET","chat":"alice-bob","kind":"text","body":"no place"}}]}`)
+	send("y")
+	r.eventually("typing again", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return len(r.events) == 2 })
+	r.wantBodies("start")
+	if s := r.status("text"); s.Crashes != 1 || s.SetAside != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestEvents(t *testing.T) {
+	r := newRig(t)
+	r.install(r.bundled, "text", plan{})
+	r.install(r.bundled, "watch", plan{manifest: manifestOf("watch", func(m *pluginpb.Manifest) {
+		m.Topics = []string{"presence", "link", "message"}
+		m.Capabilities = []pluginpb.Capability{pluginpb.Capability_CAPABILITY_HISTORY}
+	})})
+	r.install(r.bundled, "nosy", plan{manifest: manifestOf("nosy", func(m *pluginpb.Manifest) { m.Topics = []string{"message"} })})
+	r.serve()
+	r.put("text", "hello")
+	r.eventually("the message event", func() bool { return slices.Equal(r.lines("watch", "events"), []string{"message hello"}) })
+	bus.Publish(r.bus, bus.PresenceChanged, bus.Presence{User: "bob", Online: true})
+	bus.Publish(r.bus, bus.LinkUp, bus.Link{User: "bob"})
+	bus.Publish(r.bus, bus.LinkDown, bus.Link{User: "bob"})
+	r.eventually("all events, in order", func() bool {
+		return slices.Equal(r.lines("watch", "events"), []string{"message hello", "presence bob true", "link bob true", "link bob false"})
+	})
+	if got := r.lines("nosy", "events"); got != nil {
+		t.Errorf("a plugin without HISTORY was told of another's message: %q", got)
+	}
+}
+
+func TestGracefulStop(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.timing.stop = 300 * time.Millisecond })
+	r.install(r.bundled, "text", plan{})
+	r.install(r.bundled, "deaf", plan{mode: "deaf"})
+	r.serve()
+	var pids []int
+	for _, name := range []string{"text", "deaf"} {
+		_, err := r.invoke(name, "slow", "")
+		must(t, err)
+		pids = append(pids, r.status(name).ProcessID)
+	}
+	r.stop()
+	for _, pid := range pids {
+		if syscall.Kill(pid, 0) == nil {
+			t.Errorf("process %d outlived the host", pid)
+		}
+	}
+	if left, _ := os.ReadDir(r.cfg.RunFolder); len(left) > 0 {
+		t.Errorf("%v were left in the run folder", left)
+	}
+	if _, err := r.host.Invoke(context.Background(), "text", invokeRequest("slow"), nil); err == nil {
+		t.Error("a stopped host runs actions")
+	}
+}
+
+func invokeRequest(action string) *pluginpb.InvokeRequest {
+	id := packet.NewPacketID()
+	return &pluginpb.InvokeRequest{Invocation: id[:], Action: action}
+}

@@ -95,6 +95,11 @@ var rules = []rule{
 		cgo:    true,
 	},
 	{
+		of:     []string{"examples"},
+		may:    []string{"plugins/sdk", "protocol/packet", "protocol/pluginpb"},
+		advice: "an example shows what people outside this repository can do, with what they can import",
+	},
+	{
 		of:  []string{"test", "bench"},
 		may: []string{"core", "plugins", "protocol", "server", "ui-gtk", "test", "bench"},
 	},

@@ -61,7 +61,7 @@ test: setup-test build ## vet, then all tests with the race detector
 lint: setup-lint ## golangci-lint, buf lint, shellcheck
 	$(TOOL) golangci-lint run ./...
 	$(TOOL) buf lint
-	git ls-files -z --cached --others --exclude-standard .ci scripts packaging | xargs -0 grep -lZE '^#!.*\b(ba)?sh\b' | xargs -0 shellcheck
+	git ls-files -z --cached --others --exclude-standard .ci scripts packaging examples | xargs -0 grep -lZE '^#!.*\b(ba)?sh\b' | xargs -0 shellcheck
 
 fmt: ## format Go and protobuf sources
 	$(GO) fmt ./...

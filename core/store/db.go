@@ -81,7 +81,9 @@ func (d *db) View(ctx context.Context, fn func(ReadTx) error) error {
 		return mapError(fmt.Errorf("begin to read: %w", err))
 	}
 	c.SetInterrupt(ctx)
-	err = fn(&readTx{c: c})
+	t := &readTx{c: c}
+	err = fn(t)
+	t.c = nil // the connection is somebody else's soon
 	c.SetInterrupt(context.Background())
 	clean = true
 	return ctxError(ctx, err)

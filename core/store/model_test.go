@@ -123,7 +123,7 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		runs++
 		folder := filepath.Join(base, fmt.Sprint(runs))
-		defer os.RemoveAll(folder)
+		defer func() { _ = os.RemoveAll(folder) }() // the test's folder goes anyway
 		path := filepath.Join(folder, "db")
 		real, err := store.Open(context.Background(), store.Config{Path: path, Key: testKey})
 		if err != nil {

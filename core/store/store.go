@@ -31,13 +31,16 @@ const (
 
 // Store is an account's state. All methods may be called concurrently. Errors:
 // those of errors.go, or ctx's. What a transaction returns is a copy and stays
-// valid afterwards; byte slices handed in are not kept.
+// valid afterwards; byte slices handed in are not kept. The transaction itself is
+// not to be used after fn has returned.
 type Store interface {
 	// Update runs fn in a read-write transaction and commits it, or, when fn
 	// gives an error or panics, undoes everything fn did and gives that error.
 	// Transactions run one after the other; fn sees all earlier ones. Several
-	// callers may be committed together, but each stands or falls alone. fn
-	// must be quick, do no I/O, and not call the store again.
+	// callers may be committed together, but each stands or falls alone; only when
+	// the commit itself fails, as on a full disk, all of them get its error, and
+	// nothing of them is kept. fn must be quick, do no I/O, and not call the store
+	// again.
 	Update(ctx context.Context, d Durability, fn func(Tx) error) error
 	// View runs fn on a consistent snapshot, beside writers. fn must not call
 	// Update.
@@ -47,7 +50,8 @@ type Store interface {
 }
 
 // ReadTx reads. A missing thing is ErrNotFound where a method gives one thing,
-// and an empty slice where it gives many.
+// and an empty slice where it gives many; so is what belongs to a chat that is not
+// there. Limits of 0 or less give nothing, unless said otherwise.
 type ReadTx interface {
 	// Value gives a small value of a namespace, such as "settings" or
 	// "plugin:text".
@@ -72,18 +76,19 @@ type ReadTx interface {
 	EntryByID(id packet.PacketID) (Entry, error)
 	// Entries gives entries of a log with numbers in [first, last] in ascending
 	// order, at most limit of them and, past the first one, at most maxBytes of
-	// content. Stubs that never had content are left out unless stubs is set.
+	// content. Entries in state EntryStub are left out unless stubs is set.
 	Entries(log packet.Log, first, last uint64, limit, maxBytes int, stubs bool) ([]Entry, error)
 	// Heads says what the store has of each log of a chat (stubs count), in the
 	// order of (device, epoch).
 	Heads(chat packet.ChatID) ([]Head, error)
-	// Depth is the highest depth among a chat's entries, 0 when there is none.
+	// Depth is the highest depth a chat's entries ever had, 0 when there was none.
 	Depth(chat packet.ChatID) (uint64, error)
 	// Unhandled gives entries whose State is EntryNew and of one of the types,
 	// of chat or (empty) of all chats, that are reachable without a gap from the
 	// start of their log and have no earlier unhandled entry outside the answer
-	// in their log. Per chat they come in the order in which the store got
-	// them. At most limit entries and, past the first, maxBytes of content.
+	// in their log: one of another type, or an EntryWaiting, holds up those behind
+	// it. Per chat they come in the order in which the store got them, those of a
+	// log by number. At most limit entries and, past the first, maxBytes of content.
 	Unhandled(types []packet.Type, chat packet.ChatID, limit, maxBytes int) ([]Entry, error)
 	// UnhandledChats gives the chats that have such entries.
 	UnhandledChats(types []packet.Type) ([]packet.ChatID, error)
@@ -109,16 +114,18 @@ type ReadTx interface {
 	// Messages gives a page of a chat in ascending order. With Before or After
 	// set, the page ends or begins next to that place (or on it, Inclusive);
 	// with neither it is the newest page. more says that the chat goes on in
-	// that direction.
+	// that direction. Messages at one place are ordered by id; a page may end
+	// between them.
 	Messages(chat packet.ChatID, page Page) (messages []Message, more bool, err error)
-	// OwnMessagesUpto gives messages by author in chat whose entries' numbers in
-	// log lie in (after, upto], ascending, at most limit: those whose delivery
-	// state a vector moved.
-	OwnMessages(log packet.Log, after, upto uint64, limit int) ([]Message, error)
+	// OwnMessages gives messages whose entries' numbers in log lie in
+	// (above, upto], ascending, at most limit: those whose delivery state a vector
+	// moved.
+	OwnMessages(log packet.Log, above, upto uint64, limit int) ([]Message, error)
 	// Search gives messages that hold every word of the query, in their body or
 	// in an annotation's search text, newest (by SentAt) first. Words match from
-	// their beginning, whatever case; Chinese, Japanese and Korean need no
-	// spaces. An empty chat means all.
+	// their beginning, whatever case and diacritics; Chinese, Japanese and Korean
+	// need no spaces. Only the first 4 KiB of the query count; one without words
+	// finds nothing. An empty chat means all.
 	Search(q Query) (messages []Message, more bool, err error)
 	// Annotations gives those of some messages, in the order of (message, kind,
 	// author).
@@ -128,7 +135,8 @@ type ReadTx interface {
 	Invocation(id packet.PacketID) (Invocation, error)
 }
 
-// Tx reads and writes.
+// Tx reads and writes. Writing to a chat that is not there is ErrNotFound;
+// deleting what is not there is no error, unless said otherwise.
 type Tx interface {
 	ReadTx
 
@@ -142,16 +150,19 @@ type Tx interface {
 	// CreatedAt. The other fields are the store's own.
 	PutChat(c Chat) error
 	// DeleteChat removes a chat with its messages, entries, registers,
-	// memberships and annotations. What was known of its own logs' heads stays
-	// as the returned chat's next number, so a chat made again goes on counting.
+	// memberships and annotations. Its depth and the heads of its logs stay, so
+	// that a chat made again goes on counting, and entries that were there once are
+	// not taken again.
 	DeleteChat(id packet.ChatID) error
 	// PutMembership adds a version of a member list; the highest is the chat's
-	// present one. ErrExists when the version is there with other members.
+	// present one. ErrExists when the version is there with other members or
+	// cutoffs; the same again changes nothing.
 	PutMembership(chat packet.ChatID, m Membership) error
 
 	// NextNumber gives the number that a new entry of a log gets.
 	NextNumber(log packet.Log) (uint64, error)
-	// PutEntry adds an entry. added is false when that entry is there already,
+	// PutEntry adds an entry, which CheckEntry must find well-formed. added is
+	// false when that entry is there already,
 	// with any content; then nothing changes. ErrConflict when an entry with
 	// that key and another header is there: two entries were signed with one
 	// number.
@@ -177,17 +188,21 @@ type Tx interface {
 	SetRead(chat packet.ChatID, place packet.OrderKey) (moved bool, err error)
 
 	// AddMessage adds a message, counts it as unread if it is beyond the read
-	// place, Notifies and not Own, and indexes it. added is false when the id is there already.
+	// place, Notifies and not Own, and indexes it. added is false when the id is
+	// there already. Annotations that came before it are its own, if they were of
+	// the same chat. CheckMessage says what it must have.
 	AddMessage(m Message) (added bool, err error)
 	// ChangeMessage replaces Body, Search, Data, Card and Edited of a message
-	// that is not deleted.
+	// that is there and not deleted, else ErrNotFound.
 	ChangeMessage(m Message) error
 	// DeleteMessage empties a message, marks it deleted and removes its
-	// annotations. Idempotent.
+	// annotations; it no longer counts as unread. Idempotent; ErrNotFound when it
+	// was never there.
 	DeleteMessage(id packet.PacketID) error
 
 	// PutAnnotation sets the annotation of (message, kind, author), also of a
-	// message that is not there yet; never of a deleted one (ErrNotFound).
+	// message that is not there yet; never of a deleted one or one of another chat
+	// (ErrNotFound).
 	PutAnnotation(a Annotation) error
 	DeleteAnnotation(message packet.PacketID, kind string, author packet.UserID) error
 
@@ -343,15 +358,15 @@ type Page struct {
 	Before    *packet.OrderKey
 	After     *packet.OrderKey
 	Inclusive bool
-	Limit     int // 1 to 500
+	Limit     int // 1 to MaxPage
 }
 
 // Query selects messages by words.
 type Query struct {
 	Text   string
 	Chat   packet.ChatID
-	Before packet.PacketID // go on after this result of an earlier page
-	Limit  int             // 1 to 200
+	Before packet.PacketID // go on after this result of an earlier page; ErrNotFound when it is gone
+	Limit  int             // 1 to MaxResults
 }
 
 // Annotation is something said of a message.

@@ -89,7 +89,8 @@ func (t *readTx) Unhandled(types []packet.Type, chat packet.ChatID, limit, maxBy
 	var out []Entry
 	size := int64(0)
 	for begin, end := 0, 0; begin < len(logs); begin = end {
-		for end = begin; end < len(logs) && chats[end] == chats[begin]; end++ {
+		for end < len(logs) && chats[end] == chats[begin] {
+			end++
 		}
 		for {
 			l, e, err := t.earliest(logs[begin:end], set)

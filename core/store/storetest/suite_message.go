@@ -274,7 +274,7 @@ var searchTests = []subtest{
 		}
 		t.found(store.Query{Text: `QUOTED* "and" (or)`}, `a "quoted" AND text OR near NOT * ^`)
 		var long []byte
-		for i := range 3000 {
+		for i := range 300 {
 			long = fmt.Appendf(long, "word%d ", i)
 		}
 		t.found(store.Query{Text: string(long)})

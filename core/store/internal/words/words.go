@@ -99,11 +99,16 @@ type Query struct {
 	terms []Segment
 }
 
+// MaxQuery is how many bytes of a query are read.
+const MaxQuery = 4 << 10
+
 // Parse reads a query. Whatever is not a word in it is ignored.
 func Parse(text string) Query {
 	var q Query
-	for _, s := range Segments(text) {
-		if !slices.Contains(q.terms, s) {
+	seen := map[Segment]struct{}{}
+	for _, s := range Segments(text[:min(len(text), MaxQuery)]) {
+		if _, ok := seen[s]; !ok {
+			seen[s] = struct{}{}
 			q.terms = append(q.terms, s)
 		}
 	}
@@ -145,26 +150,32 @@ func (q Query) Lookups(limit int) (prefixes, grams []string, exact bool) {
 
 // Match says whether texts together hold every term.
 func (q Query) Match(texts ...string) bool {
-	var all []Segment
+	var words, runs []string
 	for _, text := range texts {
-		all = append(all, Segments(text)...)
+		for _, s := range Segments(text) {
+			if s.Run {
+				runs = append(runs, s.Text)
+			} else {
+				words = append(words, s.Text)
+			}
+		}
 	}
+	slices.Sort(words)
+	all := strings.Join(runs, " ") // a term has no space
 	for _, t := range q.terms {
-		if !slices.ContainsFunc(all, func(s Segment) bool { return s.matches(t) }) {
+		if t.Run {
+			if !strings.Contains(all, t.Text) {
+				return false
+			}
+			continue
+		}
+		// What begins with a term stands right behind where the term would.
+		i, _ := slices.BinarySearch(words, t.Text)
+		if i == len(words) || !strings.HasPrefix(words[i], t.Text) {
 			return false
 		}
 	}
 	return len(q.terms) > 0
-}
-
-func (s Segment) matches(term Segment) bool {
-	if s.Run != term.Run {
-		return false
-	}
-	if s.Run {
-		return strings.Contains(s.Text, term.Text)
-	}
-	return strings.HasPrefix(s.Text, term.Text)
 }
 
 func cut(word string, runes int) string {

@@ -33,8 +33,8 @@ var ErrLagged = errors.New("events were lost: queue was full")
 // ErrClosed says that the queue was closed.
 var ErrClosed = errors.New("queue is closed")
 
-// Dropper is implemented by events that must be let go when nobody will read
-// them. Dropped runs inside Publish or Drain: it must be quick, must not use the
+// Dropper is implemented by a queue's events (what convert gives) that must be
+// let go when nobody will read them. Dropped runs inside Publish or Drain: it must be quick, must not use the
 // bus, and may come once for each queue that lost the event.
 type Dropper interface{ Dropped() }
 

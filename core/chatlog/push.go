@@ -134,11 +134,16 @@ func (s *Service) appended(chat packet.ChatID) {
 }
 
 func (s *Service) freshen(l *link, chat packet.ChatID) {
+	if chat != "" && l.shared[chat] != nil {
+		l.fresh[chat] = struct{}{}
+		l.signal()
+	}
+	if chat != "" {
+		return
+	}
 	for id := range l.shared {
-		if chat == "" || id == chat {
-			l.fresh[id] = struct{}{}
-			l.signal()
-		}
+		l.fresh[id] = struct{}{}
+		l.signal()
 	}
 }
 
@@ -391,66 +396,4 @@ func (s *Service) pushBatch(tx store.ReadTx, l *link, log packet.Log, last uint6
 		l.queue(task{log: log})
 	}
 	return frames, nil
-}
-
-// serveBatch gives the next entries of what the peer wants. A stub goes to the
-// log's author, for whom it tells what is lost, and to others when the member
-// lists made it one, because they judge it the same; see offered.
-func (s *Service) serveBatch(tx store.ReadTx, l *link, log packet.Log, last uint64) ([]packet.Frame, error) {
-	s.mu.Lock()
-	ranges := l.serve[log]
-	s.mu.Unlock()
-	asked := ranges
-	var frames []packet.Frame
-	for size := 0; len(ranges) > 0 && len(frames) < turnEntries && size < turnBytes; {
-		r := ranges[0]
-		entries, err := tx.Entries(log, r.First, min(r.Last, last), turnEntries-len(frames), turnBytes-size, true)
-		if err != nil {
-			return nil, err
-		}
-		if len(entries) == 0 {
-			ranges = ranges[1:]
-			continue
-		}
-		for i := range entries {
-			if log.Device != l.Device && !passable(&entries[i]) {
-				continue
-			}
-			size += len(entries[i].Packet.Content)
-			frames = append(frames, &entries[i].Packet)
-		}
-		ranges = minus(ranges, []packet.Range{{First: 1, Last: entries[len(entries)-1].Packet.Header.Number}})
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !slices.Equal(l.serve[log], asked) {
-		l.queue(task{log: log, serve: true}) // asked anew meanwhile
-		return frames, nil
-	}
-	if len(ranges) == 0 {
-		delete(l.serve, log)
-		return frames, nil
-	}
-	l.serve[log] = ranges
-	l.queue(task{log: log, serve: true})
-	return frames, nil
-}
-
-func passable(e *store.Entry) bool {
-	return e.State != store.EntryStub || e.Reason == packet.ReasonForbidden
-}
-
-// wanted notes what the peer asks for; a newer Want of a log replaces the older.
-func (s *Service) wanted(id uint64, w *packet.Want) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l := s.links[id]
-	if l == nil || l.shared[w.Log.Chat] == nil || len(w.Ranges) == 0 {
-		return
-	}
-	if _, ok := l.serve[w.Log]; !ok && len(l.serve) >= maxServing {
-		return // it asks again when nothing comes
-	}
-	l.serve[w.Log] = w.Ranges
-	l.queue(task{log: w.Log, serve: true})
 }

@@ -1,0 +1,206 @@
+package chatlog
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/parley-chat/parley/core/bus"
+	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/protocol/packet"
+)
+
+// entry takes an authentic entry of another's log.
+func (r *run) entry(l bus.Link, c *chatState, p *packet.Packet) error {
+	h := &p.Header
+	log := h.Key().Log
+	head, err := r.head(c, log, h.Author)
+	if err != nil {
+		return err
+	}
+	if head == nil {
+		return nil // too many logs
+	}
+	if head.Has(h.Number) {
+		return r.put(l, c, store.Entry{Packet: *p, State: store.EntryNew}, head)
+	}
+	standing, err := r.standing(c, h)
+	if err != nil {
+		return err
+	}
+	if standing == excluded {
+		if l.Device == h.Device {
+			r.refuse(h.Key(), packet.ReasonForbidden, textForbidden)
+		}
+		return nil
+	}
+	if !roomFor(head, h.Number) {
+		if l.Device == h.Device {
+			have := *head
+			r.then(func(s *Service) {
+				if l := s.links[l.ID]; l != nil {
+					s.reached(l, log, h.Number, have, noLimit)
+				}
+			})
+		}
+		return nil
+	}
+	e, ok, err := r.judge(l, p, standing)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		r.then(func(s *Service) {
+			if l := s.links[l.ID]; l != nil && l.claims[log] != nil {
+				s.failed(l, log, s.cfg.Now())
+				if p := s.pulls[log]; p != nil && p.link == l.ID {
+					p.link = 0
+				}
+				s.plan(log)
+			}
+		})
+		return nil
+	}
+	return r.put(l, c, e, head)
+}
+
+// roomFor says whether number can be taken now: not absurdly far ahead, and not
+// making more gaps than a vector can tell.
+func roomFor(head *packet.LogVector, number uint64) bool {
+	if number > head.Upto+maxAhead {
+		return false
+	}
+	return len(head.Beyond) < packet.MaxRanges || len(add(*head, number).Beyond) <= packet.MaxRanges
+}
+
+// judge says what becomes of an entry; not ok means that this copy of it is
+// spoilt and another must be asked for.
+func (r *run) judge(l bus.Link, p *packet.Packet, st standing) (e store.Entry, ok bool, err error) {
+	h := &p.Header
+	e = store.Entry{Packet: *p, State: store.EntryNew}
+	stub := func(reason packet.Reason, text string) (store.Entry, bool, error) {
+		e.State, e.Reason, e.Text, e.Packet.Content = store.EntryStub, reason, text, nil
+		return e, true, nil
+	}
+	if st == forbidden {
+		return stub(packet.ReasonForbidden, textForbidden)
+	}
+	if r.s.cfg.Book.Person(h.Author).Blocked {
+		return stub(packet.ReasonBlocked, textBlocked)
+	}
+	dropped := false
+	if p.CheckContent() != nil {
+		switch {
+		case len(p.Content) == 0:
+			dropped = true
+		case l.Device == h.Device:
+			return stub(packet.ReasonUnreadable, textUnreadable)
+		default:
+			return e, false, nil
+		}
+	}
+	if limit := r.s.maxContent(h.Type); len(p.Content) > limit {
+		return stub(packet.ReasonTooLarge, fmt.Sprintf("It has %d bytes; at most %d are taken.", len(p.Content), limit))
+	}
+	first, err := r.tx.EntryByID(h.ID)
+	switch {
+	case err == nil && (first.Packet.Header.Device != h.Device || first.Packet.Header.Chat != h.Chat):
+		return stub(packet.ReasonUnreadable, textTaken)
+	case err == nil:
+		return r.again(e, &first, dropped, st)
+	case !errors.Is(err, store.ErrNotFound):
+		return e, false, err
+	}
+	switch {
+	case dropped:
+		e.State, e.Dropped = store.EntryHandled, true
+	case st == waiting:
+		e.State = store.EntryWaiting
+	}
+	return e, true, nil
+}
+
+// again judges an entry whose packet is here already in another log: its author
+// began a new epoch. Only one of them is to be handled; when the first has not
+// been, it is the new one, because the first may stand behind a gap for ever.
+func (r *run) again(e store.Entry, first *store.Entry, dropped bool, st standing) (store.Entry, bool, error) {
+	if dropped || first.Dropped || first.State != store.EntryNew && first.State != store.EntryWaiting {
+		e.State, e.Dropped = store.EntryHandled, dropped
+		return e, true, nil
+	}
+	if st == waiting {
+		e.State = store.EntryWaiting
+	}
+	err := r.tx.SetEntryState(first.Packet.Header.Key(), store.EntryHandled, 0, "")
+	return e, true, err
+}
+
+// What authors are told of their refused entries.
+const (
+	textForbidden  = "You are not a member of this chat."
+	textBlocked    = "This person does not take messages from you."
+	textUnreadable = "It came damaged."
+	textTaken      = "Another message has its id."
+)
+
+// put adds an entry and notes what follows from it.
+func (r *run) put(l bus.Link, c *chatState, e store.Entry, head *packet.LogVector) error {
+	h := &e.Packet.Header
+	added, err := r.tx.PutEntry(e)
+	if errors.Is(err, store.ErrConflict) {
+		r.equivocates(h)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("put entry %s: %w", h.Key(), err)
+	}
+	t := r.touch(h.Key().Log, head)
+	t.from[l.ID] = struct{}{}
+	if !added {
+		return nil
+	}
+	*head = add(*head, h.Number)
+	switch e.State {
+	case store.EntryNew:
+		r.stored(h.Type, h.Chat)
+	case store.EntryStub:
+		r.refuse(h.Key(), e.Reason, e.Text)
+	}
+	return nil
+}
+
+func (r *run) touch(log packet.Log, head *packet.LogVector) *touch {
+	t := r.touched[log]
+	if t == nil {
+		t = &touch{before: *head, after: head, from: map[uint64]struct{}{}}
+		r.touched[log] = t
+		r.order = append(r.order, log)
+	}
+	return t
+}
+
+// equivocates names an author who signed two entries with one number.
+func (r *run) equivocates(h *packet.Header) {
+	key := h.Key()
+	author := h.Author
+	r.publish(func(s *Service) {
+		s.mu.Lock()
+		_, known := s.named[key.Log]
+		if !known && len(s.named) < 1024 {
+			s.named[key.Log] = struct{}{}
+		}
+		s.mu.Unlock()
+		s.log.Warn("two entries are signed with one number", "author", author, "entry", key.String())
+		if !known {
+			bus.Publish(s.cfg.Bus, bus.Noticed, bus.Notice{
+				Level: "warning", Subject: "contact:" + string(author),
+				Text: fmt.Sprintf("%s sent two different messages as one; the first is kept. Others may see the second. "+
+					"A device that was restored from a backup can do that, and so can one that lies.", author),
+			})
+		}
+	})
+}
+
+// refuse has the author of a stub told, if there is a link.
+func (r *run) refuse(key packet.EntryKey, reason packet.Reason, text string) {
+	r.publish(func(s *Service) { s.Refused(key, reason, text) })
+}

@@ -217,7 +217,9 @@ func TestLimits(t *testing.T) {
 		free codes.Code
 	}{
 		{"registrations from an address", func(l *api.Limits) { l.Register = api.Limit{Burst: 3, Every: time.Hour} },
-			func(_ *device, r *running, i int) error { return r.device().register(fmt.Sprint("user", i), goodPassword) }, codes.OK},
+			func(_ *device, r *running, i int) error {
+				return r.device().register(fmt.Sprint("user", i), goodPassword)
+			}, codes.OK},
 		{"wrong passwords from an address", func(l *api.Limits) { l.LogInAddress = once },
 			func(_ *device, r *running, i int) error {
 				return r.device().logIn(fmt.Sprint("user", i), "wrong password", false)
@@ -227,7 +229,10 @@ func TestLimits(t *testing.T) {
 		{"wrong passwords to no account", func(l *api.Limits) { l.LogInAccount = once },
 			func(_ *device, r *running, _ int) error { return r.device().logIn("nobody", "wrong password", false) }, codes.Unauthenticated},
 		{"look-ups", func(l *api.Limits) { l.LookUp = once },
-			func(alice *device, _ *running, i int) error { _, err := alice.lookUp(fmt.Sprint("user", i)); return err }, codes.NotFound},
+			func(alice *device, _ *running, i int) error {
+				_, err := alice.lookUp(fmt.Sprint("user", i))
+				return err
+			}, codes.NotFound},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

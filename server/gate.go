@@ -21,6 +21,7 @@ func newGate(l net.Listener, most, mostEach int) *gate {
 	return &gate{Listener: l, max: most, maxEach: mostEach, each: map[netip.Addr]int{}}
 }
 
+// Accept implements net.Listener.
 func (g *gate) Accept() (net.Conn, error) {
 	for {
 		conn, err := g.Listener.Accept()
@@ -75,6 +76,7 @@ type gated struct {
 	leave func()
 }
 
+// Close implements net.Conn.
 func (c *gated) Close() error {
 	c.leave()
 	return c.Conn.Close()

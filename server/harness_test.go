@@ -230,7 +230,9 @@ func (s *session) setContacts(l lists) {
 func (s *session) deliver(id uint64, to string, b []byte) *directorypb.Receipt {
 	s.t.Helper()
 	s.send(&directorypb.SessionRequest{Request: &directorypb.SessionRequest_Deliver{Deliver: &directorypb.Deliver{Id: id, To: to, Packet: b}}})
-	m := s.await("receipt", func(m *directorypb.SessionResponse) bool { return m.GetReceipt().GetId() == id && m.GetReceipt() != nil })
+	m := s.await("receipt", func(m *directorypb.SessionResponse) bool {
+		return m.GetReceipt().GetId() == id && m.GetReceipt() != nil
+	})
 	return m.GetReceipt()
 }
 

@@ -67,11 +67,11 @@ func TestPresenceIsHidden(t *testing.T) {
 		{"blocked by bob", lists{contacts: []string{"bob"}}, lists{contacts: []string{"alice"}, blocked: []string{"alice"}}},
 		{"blocked by alice", lists{contacts: []string{"bob"}, blocked: []string{"bob"}}, lists{contacts: []string{"alice"}}},
 	}
-	r := start(t, nil)
-	alice, bob := r.registered("alice"), r.registered("bob")
 	for _, tt := range tests {
 		for _, order := range []string{"alice first", "bob first"} {
 			t.Run(tt.name+", "+order, func(t *testing.T) {
+				r := start(t, nil)
+				alice, bob := r.registered("alice"), r.registered("bob")
 				var a, b *session
 				if order == "alice first" {
 					a = alice.begin(tt.alice)
@@ -80,8 +80,6 @@ func TestPresenceIsHidden(t *testing.T) {
 					b = bob.begin(tt.bob, endpoint("192.0.2.2", 1))
 					a = alice.begin(tt.alice)
 				}
-				defer a.cancel()
-				defer b.cancel()
 				hidden := func(m *directorypb.SessionResponse) bool { return m.GetPresence().GetOnline() }
 				a.quiet("alice sees bob", hidden)
 				b.quiet("bob sees alice", hidden)
@@ -497,4 +495,3 @@ func TestConnectionsPerAddress(t *testing.T) {
 	_, err := second.lookUp("alice")
 	wantCode(t, err, codes.OK)
 }
-

@@ -20,22 +20,23 @@ import (
 // sent.
 const flushTimeout = time.Second
 
-// stream is one Session call. Its goroutines: the handler waits for the end; a
-// second one receives, and owns the directory's session; a third one sends, and
-// is there only while there is something to send, because most sessions are
-// idle most of the time and a goroutine is a good part of what they cost.
+// stream is one Session call. Its handler only waits for the end, because gRPC
+// has nothing but the handler's return to end a Recv or Send from outside with
+// a status of one's own. A second goroutine receives, and owns the directory's
+// session. A third one sends, and is there only while there is something to
+// send: most sessions are idle most of the time, and a goroutine is a good part
+// of what they cost.
 type stream struct {
 	service *Service
 	grpc    directorypb.Directory_SessionServer
 	caller  caller
 	user    packet.UserID
 	lease   *time.Timer
-	pace    bucket // owned by the receiver
-	begun   chan *directory.Session
+	pace    bucket        // owned by the receiver
 	done    chan struct{} // closed by end
 	session atomic.Pointer[directory.Session]
 
-	mu       sync.Mutex // guards all below
+	mu       sync.Mutex // guards all below; taken under a session's own
 	err      error      // why it ended
 	ended    bool
 	flushing bool
@@ -52,42 +53,20 @@ func (s *Service) Session(grpc directorypb.Directory_SessionServer) error {
 	if wait := s.limits.session.take(string(a.User)); wait > 0 {
 		return exhausted("This device connects too often.", wait)
 	}
-	st := &stream{
-		service: s, grpc: grpc, caller: c, user: a.User,
-		begun: make(chan *directory.Session, 1), done: make(chan struct{}),
-	}
+	st := &stream{service: s, grpc: grpc, caller: c, user: a.User, done: make(chan struct{})}
 	st.lease = time.AfterFunc(s.lease, func() { st.end(errLease) })
 	defer st.lease.Stop()
 	s.receivers.Add(1)
-	// It outlives the handler by the time it takes to remove the presence: only
-	// the handler's return ends a Recv.
+	// It outlives the handler by the time it takes to remove the presence.
 	go func() {
 		defer s.receivers.Done()
 		st.receive()
 	}()
-	return st.wait()
-}
-
-// wait returns when the session has ended, with why.
-func (st *stream) wait() error {
-	var session *directory.Session
-	var over <-chan struct{}
-	for {
-		select {
-		case session = <-st.begun:
-			over = session.Done()
-		case <-over:
-			over = nil
-			st.end(statusOf(st.service.log, session.Err()))
-		case <-st.grpc.Context().Done():
-			st.end(st.grpc.Context().Err())
-		case <-st.done:
-			st.awaitFlush()
-			st.mu.Lock()
-			defer st.mu.Unlock()
-			return st.err
-		}
-	}
+	<-st.done
+	st.awaitFlush()
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.err
 }
 
 // end ends the session; the first error stays.
@@ -217,12 +196,12 @@ func (st *stream) begin(ctx context.Context, begin *directorypb.Begin) error {
 	}
 	session, err := st.service.dir.Begin(ctx, directory.Start{
 		Key: st.caller.key, Endpoints: endpoints, Lists: lists, Observed: observed, Wake: st.wake,
+		Over: func(cause error) { st.end(statusOf(st.service.log, cause)) },
 	})
 	if err != nil {
 		return err
 	}
 	st.session.Store(session)
-	st.begun <- session
 	st.wake()
 	return nil
 }

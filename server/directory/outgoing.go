@@ -148,8 +148,9 @@ func (s *Session) delivered(ctx context.Context, revision uint64) *directorypb.D
 		return nil
 	}
 	if err != nil {
-		// It stays kept and comes with the next session.
-		d.log.Warn("a kept request was not read", "error", err)
+		if !errors.Is(err, context.Canceled) {
+			d.log.Warn("a kept request was not read; it comes with the next session", "error", err)
+		}
 		return nil
 	}
 	sender, blocked := d.sender(s.user, key.from)

@@ -36,9 +36,11 @@ type Start struct {
 	Endpoints []netip.AddrPort
 	Lists     Lists
 	Observed  string // the client's address
-	// Wake is called when Next has something to give. It must be quick and must
-	// not call the session.
+	// Wake is called when Next has something to give, and Over once when the
+	// session has ended, with why; possibly before Begin returns. Both must be
+	// quick and must not call the session.
 	Wake func()
+	Over func(cause error)
 }
 
 // Session is a device's presence. Begin, Publish, SetLists, Took, Relay and
@@ -49,7 +51,7 @@ type Session struct {
 	user packet.UserID
 	key  ed25519.PublicKey
 	wake func()
-	done chan struct{}
+	over func(error)
 
 	// Owned by the goroutine that calls Begin and the others.
 	record   presence
@@ -72,7 +74,7 @@ type Session struct {
 // older ones. Errors: ErrNotBound, ErrClosed, ErrState, and those of a session
 // that was ended meanwhile.
 func (d *Directory) Begin(ctx context.Context, start Start) (*Session, error) {
-	s := &Session{dir: d, id: rand.Uint64(), key: start.Key, wake: start.Wake, done: make(chan struct{})}
+	s := &Session{dir: d, id: rand.Uint64(), key: start.Key, wake: start.Wake, over: start.Over}
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
@@ -183,16 +185,6 @@ func (s *Session) setLists(lists Lists) {
 // User whose session it is.
 func (s *Session) User() packet.UserID { return s.user }
 
-// Done is closed when the session has ended; Err then says why.
-func (s *Session) Done() <-chan struct{} { return s.done }
-
-// Err is nil while the session lives.
-func (s *Session) Err() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.cause
-}
-
 // Publish replaces the endpoints.
 func (s *Session) Publish(ctx context.Context, endpoints []netip.AddrPort) error {
 	s.record.Endpoints = endpoints
@@ -297,6 +289,6 @@ func (s *Session) end(cause error) {
 func (s *Session) endLocked(cause error) {
 	if s.cause == nil {
 		s.cause = cause
-		close(s.done)
+		s.over(cause)
 	}
 }

@@ -127,9 +127,20 @@ func (s *State) Close() {
 // operator, who does not know that there is a NATS.
 type logger struct{ log *slog.Logger }
 
+// Noticef implements NATS's Logger.
 func (l logger) Noticef(format string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(format, v...)) }
-func (l logger) Warnf(format string, v ...any)   { l.log.Warn("nats: " + fmt.Sprintf(format, v...)) }
-func (l logger) Fatalf(format string, v ...any)  { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
-func (l logger) Errorf(format string, v ...any)  { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
-func (l logger) Debugf(format string, v ...any)  {}
-func (l logger) Tracef(format string, v ...any)  {}
+
+// Warnf implements NATS's Logger.
+func (l logger) Warnf(format string, v ...any) { l.log.Warn("nats: " + fmt.Sprintf(format, v...)) }
+
+// Fatalf implements NATS's Logger.
+func (l logger) Fatalf(format string, v ...any) { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
+
+// Errorf implements NATS's Logger.
+func (l logger) Errorf(format string, v ...any) { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
+
+// Debugf implements NATS's Logger. What it would say is never asked for.
+func (l logger) Debugf(string, ...any) {}
+
+// Tracef implements NATS's Logger. What it would say is never asked for.
+func (l logger) Tracef(string, ...any) {}

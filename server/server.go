@@ -134,7 +134,7 @@ func (s *Server) open(cfg Config) error {
 }
 
 func listen(cfg Config) (net.Listener, error) {
-	l, err := net.Listen("tcp", cfg.Listen)
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", cfg.Listen)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%s is in use by another program; stop it, or listen on another port: %w", cfg.Listen, err)
 	}

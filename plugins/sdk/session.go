@@ -117,7 +117,7 @@ func (x *session) run(quit <-chan struct{}) error {
 	case <-x.stopped:
 		// The core ends the stream now; one that does not gets its end.
 		select {
-		case <-failed:
+		case err = <-failed:
 		case <-time.After(leaveTimeout):
 		}
 	}

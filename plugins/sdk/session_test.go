@@ -355,7 +355,9 @@ func TestEndOfSessionEndsEverything(t *testing.T) {
 	<-began
 	w.cancel()
 	for range 2 {
-		<-ended
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("ended with %v", err)
+		}
 	}
 	if err := <-w.over; err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("session: %v", err)

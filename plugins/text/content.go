@@ -121,10 +121,6 @@ func DecodeEdit(b []byte) (Edit, error) {
 	if err := proto.Unmarshal(b, pb); err != nil {
 		return Edit{}, fmt.Errorf("edit: %w", ErrMalformed)
 	}
-	return editFromProto(pb)
-}
-
-func editFromProto(pb *textpb.Edit) (Edit, error) {
 	id, err := messageID(pb.GetMessage())
 	if err != nil {
 		return Edit{}, fmt.Errorf("edit: %w", err)

@@ -55,10 +55,7 @@ func (p *Plugin) keepEarly(ctx context.Context, k sdk.Packet, message packet.Pac
 	}
 	count, ofAuthor, size := 0, 0, len(value)
 	for _, v := range values {
-		old := &textpb.Early{}
-		if proto.Unmarshal(v.Value, old) != nil {
-			old = &textpb.Early{}
-		}
+		old, _ := readEarly(v.Value)
 		if v.Key == key {
 			if old.GetAuthor() == early.GetAuthor() && !supersedes(early, old) {
 				return nil, nil
@@ -114,17 +111,24 @@ func (p *Plugin) applyEarly(ctx context.Context, k sdk.Packet) ([]sdk.Effect, er
 		return nil, nil
 	}
 	effects := []sdk.Effect{sdk.PutValue{Key: key}}
-	early := &textpb.Early{}
-	if proto.Unmarshal(values[0].Value, early) != nil || early.GetAuthor() != string(k.Author) {
-		return effects, nil // somebody else's: it never counts
+	early, ok := readEarly(values[0].Value)
+	if !ok || early.GetAuthor() != string(k.Author) {
+		return effects, nil // damaged, or somebody else's, which never counts
 	}
 	if early.GetDelete() != nil {
 		return append(effects, sdk.DeleteMessage{ID: k.ID}), nil
 	}
-	e, err := editFromProto(early.GetEdit())
-	if err != nil {
-		return effects, nil //nolint:nilerr // it was checked when it came; a damaged one is dropped
-	}
-	change, err := changeTo(e, packet.PacketID(early.GetId()))
+	edit := early.GetEdit()
+	change, err := changeTo(Edit{Message: k.ID, Body: string(edit.GetBody()), Revision: edit.GetRevision()}, packet.PacketID(early.GetId()))
 	return append(effects, change), err
+}
+
+// readEarly reads a stored value.
+func readEarly(value []byte) (*textpb.Early, bool) {
+	early := &textpb.Early{}
+	err := proto.Unmarshal(value, early)
+	if err != nil || len(early.GetId()) != len(packet.PacketID{}) || early.GetWhat() == nil {
+		return &textpb.Early{}, false
+	}
+	return early, true
 }

@@ -25,7 +25,7 @@ type process struct {
 
 // startProcess does go-plugin's handshake as the core does.
 func startProcess(h *Host) (*process, error) {
-	p := &process{cmd: exec.Command(h.cfg.Path)} //nolint:gosec // the test's own plugin
+	p := &process{cmd: exec.CommandContext(context.Background(), h.cfg.Path)} //nolint:gosec // the test's own plugin; kill ends it
 	p.client = goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig: sdk.Handshake, Plugins: goplugin.PluginSet{sdk.PluginName: &dispenser{}}, Cmd: p.cmd,
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC}, StartTimeout: 20 * time.Second,

@@ -41,13 +41,18 @@ type running struct {
 	stop func() // and wait; idempotent
 }
 
-// start starts a server; change may alter its configuration.
-func start(t *testing.T, change func(*server.Config)) *running {
+func testConfig(t *testing.T) server.Config {
 	t.Helper()
-	cfg := server.Config{
+	return server.Config{
 		Listen: "127.0.0.1:0", Data: t.TempDir(), Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Limits: &api.Limits{}, PasswordCost: password.Cost{MemoryKiB: 64, Passes: 1, Lanes: 1},
 	}
+}
+
+// start starts a server; change may alter its configuration.
+func start(t *testing.T, change func(*server.Config)) *running {
+	t.Helper()
+	cfg := testConfig(t)
 	if change != nil {
 		change(&cfg)
 	}

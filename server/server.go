@@ -24,7 +24,7 @@ const DefaultPort = 7410
 
 const (
 	openTimeout = 5 * time.Minute // reading all records at start
-	healthEvery = 5 * time.Second
+	healthEvery = 2 * time.Second
 	// maxHashesWaiting bounds the log-ins that wait for their password's hash.
 	maxHashesWaiting = 64
 )
@@ -74,7 +74,7 @@ func (c Config) withDefaults() Config {
 }
 
 // ErrState says that the embedded state store stopped working.
-var ErrState = errors.New("the records can no longer be written; look at the log above and at the disk's free space")
+var ErrState = errors.New("the records could not be written, most likely because the disk was full; start the server again")
 
 // Server is a directory server. Make it with New.
 type Server struct {
@@ -184,12 +184,27 @@ func (s *Server) watchHealth(ctx context.Context, cancel context.CancelCauseFunc
 			cancel(ErrState)
 			return
 		case <-tick.C:
-			if !s.state.Healthy() {
+			if !s.state.Healthy() || s.recovered(ctx) {
 				cancel(ErrState)
 				return
 			}
 		}
 	}
+}
+
+// recovered says that records could not be written, and could be if the server
+// was started again. As long as the disk is full the server stays: presence
+// needs no disk.
+func (s *Server) recovered(ctx context.Context) bool {
+	err := s.dir.Check(ctx)
+	if err == nil || ctx.Err() != nil {
+		return false
+	}
+	if room := s.state.Room(); room != nil {
+		s.log.Error("records cannot be written; make room on the disk", "error", room)
+		return false
+	}
+	return true
 }
 
 // Close frees what New took, at once. Idempotent; Serve calls it.

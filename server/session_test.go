@@ -175,6 +175,7 @@ func TestManySessionsOfOneUserLeaveOne(t *testing.T) {
 }
 
 func TestLeaseRunsOut(t *testing.T) {
+	t.Parallel()
 	r := start(t, func(c *server.Config) { c.Lease = 300 * time.Millisecond })
 	alice, bob := r.registered("alice"), r.registered("bob")
 	b := bob.begin(lists{contacts: []string{"alice"}})
@@ -335,6 +336,7 @@ func TestBadDelivers(t *testing.T) {
 }
 
 func TestAtMostHundredRequestsAreKept(t *testing.T) {
+	t.Parallel()
 	r := start(t, nil)
 	r.registered("bob")
 	deliver := func(i int) *directorypb.Receipt {
@@ -391,6 +393,7 @@ func TestRelay(t *testing.T) {
 }
 
 func TestHostileSessions(t *testing.T) {
+	t.Parallel()
 	begin := func(b *directorypb.Begin) *directorypb.SessionRequest {
 		return &directorypb.SessionRequest{Request: &directorypb.SessionRequest_Begin{Begin: b}}
 	}
@@ -449,6 +452,7 @@ func TestHostileSessions(t *testing.T) {
 // A client that sends and never reads must not make the server keep without
 // bound, nor stay online when it is cut off.
 func TestClientThatDoesNotRead(t *testing.T) {
+	t.Parallel()
 	r := start(t, nil)
 	alice, bob := r.registered("alice"), r.registered("bob")
 	a := alice.begin(lists{contacts: []string{"bob"}})

@@ -21,14 +21,15 @@ import (
 
 func TestParseAddress(t *testing.T) {
 	good := map[string]string{
-		"directory.example.org":      "directory.example.org:7410",
-		" Directory.Example.org:99 ": "directory.example.org:99",
-		"localhost":                  "localhost:7410",
-		"192.0.2.1":                  "192.0.2.1:7410",
-		"192.0.2.1:80":               "192.0.2.1:80",
-		"2001:db8::1":                "[2001:db8::1]:7410",
-		"[2001:db8::1]":              "[2001:db8::1]:7410",
-		"[2001:db8::1]:80":           "[2001:db8::1]:80",
+		"directory.example.org":    "directory.example.org:7410",
+		"Directory.Example.org:99": "directory.example.org:99",
+		"localhost":                "localhost:7410",
+		"\tlocalhost\n":            "localhost:7410",
+		"192.0.2.1":                "192.0.2.1:7410",
+		"192.0.2.1:80":             "192.0.2.1:80",
+		"2001:db8::1":              "[2001:db8::1]:7410",
+		"[2001:db8::1]":            "[2001:db8::1]:7410",
+		"[2001:db8::1]:80":         "[2001:db8::1]:80",
 	}
 	for in, want := range good {
 		if got, err := directory.ParseAddress(in); err != nil || got != want {
@@ -155,7 +156,7 @@ func TestNotADirectory(t *testing.T) {
 	web2.StartTLS()
 	defer web2.Close()
 	old := httptest.NewUnstartedServer(http.NotFoundHandler())
-	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS12} //nolint:gosec // an old server
+	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS12}
 	old.StartTLS()
 	defer old.Close()
 	free, err := net.Listen("tcp", "127.0.0.1:0")

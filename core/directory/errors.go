@@ -72,7 +72,7 @@ func (e *Error) Unwrap() []error {
 func (e *Error) GRPCStatus() *status.Status {
 	code := codes.Internal
 	for _, k := range kindCodes {
-		if k.kind == e.Kind {
+		if errors.Is(e.Kind, k.kind) {
 			code = k.code
 			break
 		}

@@ -61,15 +61,16 @@ func statusOf(log *slog.Logger, err error) error {
 	if errors.Is(err, password.ErrBusy) {
 		return exhausted("Too many people are logging in at this moment.", busyRetry)
 	}
+	if errors.Is(err, directory.ErrState) {
+		log.Error("a call failed", "error", err)
+		return status.Error(codes.Unavailable, "The directory cannot use its records at this moment; try again later, and tell its operator if it lasts.")
+	}
 	for _, k := range kinds {
 		if errors.Is(err, k.err) {
 			return status.Error(k.code, k.text)
 		}
 	}
 	log.Error("a call failed", "error", err)
-	if errors.Is(err, directory.ErrState) {
-		return status.Error(codes.Unavailable, "The directory cannot use its records at this moment; try again later.")
-	}
 	return status.Error(codes.Internal, "The directory failed; its log says why.")
 }
 

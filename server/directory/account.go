@@ -87,16 +87,13 @@ func (d *Directory) CreateAccount(ctx context.Context, a Account) error {
 	if err != nil {
 		return fmt.Errorf("encode account of %s: %w", a.User, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
-	defer cancel()
-	revision, err := d.accounts.Create(ctx, keyOf(a.User), value)
+	_, err = d.accounts.write(ctx, func(ctx context.Context) (uint64, error) {
+		return d.accounts.Create(ctx, keyOf(a.User), value)
+	})
 	if errors.Is(err, jetstream.ErrKeyExists) {
 		return fmt.Errorf("%s: %w", a.User, ErrExists)
 	}
-	if err != nil {
-		return stateError(ctx, "create account of "+string(a.User), err)
-	}
-	return d.accounts.seen.wait(ctx, revision)
+	return err
 }
 
 // maxConflicts bounds how often a change is tried anew because another one came
@@ -107,8 +104,6 @@ const maxConflicts = 16
 // it returns nil the change is on disk. An error of change is returned and
 // nothing is stored. Errors besides: ErrNoUser, ErrKeyTaken, ErrState.
 func (d *Directory) ChangeAccount(ctx context.Context, user packet.UserID, change func(*Account) error) (*Account, error) {
-	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
-	defer cancel()
 	for range maxConflicts {
 		old, err := d.Account(user)
 		if err != nil {
@@ -135,17 +130,16 @@ func (d *Directory) ChangeAccount(ctx context.Context, user packet.UserID, chang
 
 // catchUp waits until the view has a user's record as it is stored.
 func (d *Directory) catchUp(ctx context.Context, user packet.UserID) error {
-	entry, err := d.accounts.Get(ctx, keyOf(user))
+	entry, err := d.accounts.get(ctx, keyOf(user))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return fmt.Errorf("%s: %w", user, ErrNoUser)
 	}
-	if err == nil {
-		err = d.accounts.seen.wait(ctx, entry.Revision())
-	}
 	if err != nil {
-		return stateError(ctx, "read account of "+string(user), err)
+		return err
 	}
-	return nil
+	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
+	defer cancel()
+	return d.accounts.seen.wait(ctx, entry.Revision())
 }
 
 func (d *Directory) updateAccount(ctx context.Context, old, changed *Account) error {
@@ -158,18 +152,11 @@ func (d *Directory) updateAccount(ctx context.Context, old, changed *Account) er
 	if err != nil {
 		return fmt.Errorf("encode account of %s: %w", old.User, err)
 	}
-	revision, err := d.accounts.Update(ctx, keyOf(old.User), value, old.revision)
-	switch {
-	case errors.Is(err, jetstream.ErrKeyRevisionMismatch):
-		return err
-	case err != nil:
-		return stateError(ctx, "store account of "+string(old.User), err)
-	}
 	// The key stays claimed until the view knows whose it is.
-	if err := d.accounts.seen.wait(ctx, revision); err != nil {
-		return stateError(ctx, "store account of "+string(old.User), err)
-	}
-	return nil
+	_, err = d.accounts.write(ctx, func(ctx context.Context) (uint64, error) {
+		return d.accounts.Update(ctx, keyOf(old.User), value, old.revision)
+	})
+	return err
 }
 
 // SetProfile sets a user's public name and picture; an empty avatar removes it.
@@ -178,11 +165,9 @@ func (d *Directory) SetProfile(ctx context.Context, user packet.UserID, name str
 	if len(avatar) > 0 {
 		sum := packet.HashOf(avatar)
 		hash = sum[:]
-		ctx, cancel := context.WithTimeout(ctx, stateTimeout)
-		defer cancel()
 		// Stored before it is named, so that no record names what is not there.
-		if _, err := d.avatars.Put(ctx, avatarKey(user, hash), avatar); err != nil {
-			return stateError(ctx, "store picture of "+string(user), err)
+		if err := d.putAvatar(ctx, avatarKey(user, hash), avatar); err != nil {
+			return err
 		}
 	}
 	var before []byte
@@ -195,13 +180,19 @@ func (d *Directory) SetProfile(ctx context.Context, user packet.UserID, name str
 		return err
 	}
 	if len(before) > 0 && !bytes.Equal(before, hash) {
-		ctx, cancel := context.WithTimeout(ctx, stateTimeout)
-		defer cancel()
-		if err := d.avatars.Purge(ctx, avatarKey(user, before)); err != nil {
+		if err := d.avatars.remove(ctx, avatarKey(user, before)); err != nil {
 			d.log.Warn("old picture was not removed", "error", err)
 		}
 	}
 	return nil
+}
+
+func (d *Directory) putAvatar(ctx context.Context, key string, avatar []byte) error {
+	_, err := d.avatars.write(ctx, func(ctx context.Context) (uint64, error) {
+		_, err := d.avatars.Put(ctx, key, avatar)
+		return 0, err // no view follows pictures
+	})
+	return err
 }
 
 // Avatar gives the account's picture, or nothing when it has none or has got
@@ -210,14 +201,12 @@ func (d *Directory) Avatar(ctx context.Context, a *Account) ([]byte, error) {
 	if len(a.AvatarHash) == 0 {
 		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
-	defer cancel()
-	entry, err := d.avatars.Get(ctx, avatarKey(a.User, a.AvatarHash))
+	entry, err := d.avatars.get(ctx, avatarKey(a.User, a.AvatarHash))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, stateError(ctx, "read picture of "+string(a.User), err)
+		return nil, err
 	}
 	return entry.Value(), nil
 }

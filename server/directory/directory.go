@@ -24,7 +24,6 @@ package directory
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -50,9 +49,6 @@ const (
 	// KeepRequests is how long a request is kept.
 	KeepRequests = 30 * 24 * time.Hour
 )
-
-// stateTimeout bounds one read or write of a record.
-const stateTimeout = 10 * time.Second
 
 // Config of a Directory.
 type Config struct {
@@ -80,12 +76,6 @@ type Directory struct {
 	fail    sync.Once
 	closing chan struct{} // closed once sessions must end
 	close   sync.Once
-}
-
-// bucket is a key-value bucket and how far the view has followed it.
-type bucket struct {
-	jetstream.KeyValue
-	seen progress
 }
 
 // Open makes the buckets that are missing and reads the view.
@@ -174,7 +164,9 @@ func (d *Directory) watch(ctx, run context.Context, b *bucket, apply func(jetstr
 					d.fail.Do(func() { close(d.failed) })
 					return
 				case entry != nil:
-					apply(entry)
+					if entry.Key() != probeKey {
+						apply(entry)
+					}
 					b.seen.reach(entry.Revision())
 				case initial:
 					initial = false
@@ -249,15 +241,6 @@ func (d *Directory) Close() {
 	}
 	d.cancel()
 	d.workers.Wait()
-}
-
-// stateError says what failed for the log, and keeps ErrState and a caller's
-// own end apart.
-func stateError(ctx context.Context, what string, err error) error {
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	return fmt.Errorf("%s: %w: %w", what, ErrState, err)
 }
 
 func keyOf(user packet.UserID) string { return strings.ReplaceAll(string(user), ".", "=") }

@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -141,9 +142,7 @@ func (s *Session) delivered(ctx context.Context, revision uint64) *directorypb.D
 	if !ok {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
-	defer cancel()
-	entry, err := d.requests.Get(ctx, requestKey(s.user, key))
+	entry, err := d.requests.get(ctx, requestKey(s.user, key))
 	if errors.Is(err, jetstream.ErrKeyNotFound) || err == nil && entry.Revision() != revision {
 		return nil
 	}
@@ -194,7 +193,7 @@ func (s *Session) Relay(to packet.UserID, payload []byte) error {
 		return nil
 	}
 	if err := s.dir.conn.Publish(relaySubject(keyOf(to), keyOf(s.user)), payload); err != nil {
-		return stateError(context.Background(), "relay", err)
+		return fmt.Errorf("relay: %w: %w", ErrState, err)
 	}
 	return nil
 }

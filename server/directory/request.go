@@ -54,16 +54,10 @@ func (d *Directory) Keep(ctx context.Context, to packet.UserID, from packet.User
 		return err
 	}
 	defer release()
-	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
-	defer cancel()
-	revision, err := d.requests.Put(ctx, requestKey(to, key), encoded)
-	if err == nil {
-		err = d.requests.seen.wait(ctx, revision)
-	}
-	if err != nil {
-		return stateError(ctx, "keep a request", err)
-	}
-	return nil
+	_, err = d.requests.write(ctx, func(ctx context.Context) (uint64, error) {
+		return d.requests.Put(ctx, requestKey(to, key), encoded)
+	})
+	return err
 }
 
 // reserve holds a place for one more request.
@@ -155,11 +149,9 @@ func (d *Directory) forget(ctx context.Context, user packet.UserID, revision uin
 	if !ok {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
-	defer cancel()
-	err := d.requests.Delete(ctx, requestKey(user, key), jetstream.LastRevision(revision))
-	if err != nil && !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
-		return stateError(ctx, "remove a request", err)
+	err := d.requests.remove(ctx, requestKey(user, key), jetstream.LastRevision(revision))
+	if errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
+		return nil
 	}
-	return nil
+	return err
 }

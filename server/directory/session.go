@@ -140,26 +140,23 @@ func (s *Session) store(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("encode presence: %w", err)
 	}
-	// Not cut short when the client goes: what is written is then known.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stateTimeout)
-	defer cancel()
-	var revision uint64
 	s.unsure = true
-	if s.revision == 0 {
-		revision, err = s.dir.presence.Put(ctx, keyOf(s.user), value)
-	} else {
-		revision, err = s.dir.presence.Update(ctx, keyOf(s.user), value, s.revision)
-	}
+	// Not cut short when the client goes: what is written is then known.
+	revision, err := s.dir.presence.write(context.WithoutCancel(ctx), func(ctx context.Context) (uint64, error) {
+		if s.revision == 0 {
+			return s.dir.presence.Put(ctx, keyOf(s.user), value)
+		}
+		return s.dir.presence.Update(ctx, keyOf(s.user), value, s.revision)
+	})
 	if errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
 		s.unsure = false
 		return ErrReplaced
 	}
-	if err != nil {
-		return stateError(ctx, "store presence", err)
+	if revision != 0 {
+		s.revision, s.unsure = revision, false
 	}
-	s.revision, s.unsure = revision, false
-	if err := s.dir.presence.seen.wait(ctx, revision); err != nil {
-		return stateError(ctx, "store presence", err)
+	if err != nil {
+		return err
 	}
 	s.share()
 	return nil
@@ -255,10 +252,10 @@ const removeTries = 3
 
 // remove takes the session's record out of the bucket, if it is still there.
 func (s *Session) remove() error {
-	ctx, cancel := context.WithTimeout(context.Background(), stateTimeout)
-	defer cancel()
+	// Not the context of the stream, which is over.
+	ctx := context.Background()
 	if s.unsure {
-		entry, err := s.dir.presence.Get(ctx, keyOf(s.user))
+		entry, err := s.dir.presence.get(ctx, keyOf(s.user))
 		if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
 			return err
 		}
@@ -271,7 +268,7 @@ func (s *Session) remove() error {
 	if s.revision == 0 {
 		return nil
 	}
-	err := s.dir.presence.Delete(ctx, keyOf(s.user), jetstream.LastRevision(s.revision))
+	err := s.dir.presence.remove(ctx, keyOf(s.user), jetstream.LastRevision(s.revision))
 	if err != nil && !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
 		return err
 	}

@@ -33,6 +33,7 @@ const (
 
 // State is a running embedded server.
 type State struct {
+	folder string
 	lock   *os.File
 	server *server.Server
 	conn   *nats.Conn
@@ -49,7 +50,7 @@ func Open(folder string, log *slog.Logger) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &State{lock: lock}
+	s := &State{folder: folder, lock: lock}
 	if err := s.start(folder, log); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("open the state in %s: %w", folder, err)
@@ -108,6 +109,19 @@ func (s *State) Conn() *nats.Conn { return s.conn }
 // Healthy says whether the server still keeps records; it stops doing so when
 // its disk is full or broken.
 func (s *State) Healthy() bool { return s.server.JetStreamEnabled() }
+
+// room is how much there must be for the server to be worth starting again.
+const room = 4 << 20
+
+// Room says why the data folder cannot be written, or nil if it can.
+func (s *State) Room() error {
+	f, err := os.CreateTemp(s.folder, "room.*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, room))
+	return errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
+}
 
 // Close stops the server and waits for it. Idempotent.
 func (s *State) Close() {

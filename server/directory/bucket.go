@@ -1,0 +1,101 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// stateTimeout bounds one read or write of a record.
+const stateTimeout = 5 * time.Second
+
+// probeTimeout bounds a try whether a bucket can be written.
+const probeTimeout = 2 * time.Second
+
+// probeKey is written to learn whether a bucket can be. It is no user id.
+const probeKey = "_"
+
+// bucket is a key-value bucket and how far the view has followed it.
+type bucket struct {
+	jetstream.KeyValue
+	seen progress
+	// broken is set when a write got no answer, as happens when the disk is full:
+	// JetStream then never writes to the bucket again, and until it is opened
+	// anew nobody has to wait for what will not come.
+	broken atomic.Bool
+}
+
+// write does one write and waits until the view has it. Errors: jetstream's
+// ErrKeyExists and ErrKeyRevisionMismatch, ErrState, ctx's.
+func (b *bucket) write(ctx context.Context, f func(context.Context) (uint64, error)) (uint64, error) {
+	if b.broken.Load() {
+		return 0, fmt.Errorf("write to bucket %s: it is broken: %w", b.Bucket(), ErrState)
+	}
+	inner, cancel := context.WithTimeout(ctx, stateTimeout)
+	defer cancel()
+	revision, err := f(inner)
+	switch {
+	case errors.Is(err, jetstream.ErrKeyExists), errors.Is(err, jetstream.ErrKeyRevisionMismatch):
+		return 0, err
+	case err != nil && ctx.Err() != nil:
+		return 0, fmt.Errorf("write to bucket %s: %w", b.Bucket(), ctx.Err())
+	case err != nil:
+		if inner.Err() != nil {
+			b.broken.Store(true)
+		}
+		return 0, fmt.Errorf("write to bucket %s: %w: %w", b.Bucket(), ErrState, err)
+	}
+	if revision == 0 { // a removal, which tells no revision
+		return 0, nil
+	}
+	if err := b.seen.wait(inner, revision); err != nil {
+		return revision, fmt.Errorf("follow bucket %s: %w: %w", b.Bucket(), ErrState, err)
+	}
+	return revision, nil
+}
+
+// remove is write for a removal.
+func (b *bucket) remove(ctx context.Context, key string, opts ...jetstream.KVDeleteOpt) error {
+	_, err := b.write(ctx, func(ctx context.Context) (uint64, error) { return 0, b.Delete(ctx, key, opts...) })
+	return err
+}
+
+// get reads a record. Errors: jetstream.ErrKeyNotFound, ErrState, ctx's.
+func (b *bucket) get(ctx context.Context, key string) (jetstream.KeyValueEntry, error) {
+	inner, cancel := context.WithTimeout(ctx, stateTimeout)
+	defer cancel()
+	entry, err := b.Get(inner, key)
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound):
+		return nil, err
+	case err != nil && ctx.Err() != nil:
+		return nil, fmt.Errorf("read from bucket %s: %w", b.Bucket(), ctx.Err())
+	case err != nil:
+		return nil, fmt.Errorf("read from bucket %s: %w: %w", b.Bucket(), ErrState, err)
+	}
+	return entry, nil
+}
+
+// check tries whether a broken bucket can be written after all.
+func (b *bucket) check(ctx context.Context) error {
+	if !b.broken.Load() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	if _, err := b.Put(ctx, probeKey, nil); err != nil {
+		return fmt.Errorf("write to bucket %s: %w: %w", b.Bucket(), ErrState, err)
+	}
+	b.broken.Store(false) // the disk was only slow
+	return nil
+}
+
+// Check says whether records can be written: nil, or ErrState, which stays
+// until the state is opened anew.
+func (d *Directory) Check(ctx context.Context) error {
+	return errors.Join(d.accounts.check(ctx), d.avatars.check(ctx), d.requests.check(ctx), d.presence.check(ctx))
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -81,7 +82,10 @@ func (s *session) ownProfile(ctx context.Context) *directorypb.Profile {
 }
 
 // plugins is the plugin host as control sees it.
-type plugins struct{ host *host.Host }
+type plugins struct {
+	host *host.Host
+	bus  *bus.Bus
+}
 
 // List implements control.Plugins.
 func (p plugins) List(ctx context.Context) ([]*controlpb.Plugin, error) {
@@ -123,10 +127,28 @@ var pluginStates = map[host.State]controlpb.PluginState{
 	host.StateBroken:   controlpb.PluginState_PLUGIN_STATE_BROKEN,
 }
 
-// SetEnabled implements control.Plugins.
+// describePatience is how long enabling a plugin waits for it to say what it is.
+const describePatience = 15 * time.Second
+
+// SetEnabled implements control.Plugins. A plugin that was enabled is asked at
+// once what it is, so that its actions are there, or it is known not to work.
 func (p plugins) SetEnabled(ctx context.Context, name string, enabled bool, sha256 string) error {
-	_, err := p.host.SetEnabled(ctx, name, enabled, sha256)
-	return err
+	changes := bus.Subscribe(p.bus, bus.PluginChanged, 64)
+	defer changes.Close()
+	if _, err := p.host.SetEnabled(ctx, name, enabled, sha256); err != nil || !enabled {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, describePatience)
+	defer cancel()
+	for {
+		found, err := p.host.Plugin(ctx, name)
+		if err != nil || found.Manifest != nil || found.State == host.StateBroken {
+			return err
+		}
+		if _, err := changes.Next(ctx); err != nil && !errors.Is(err, bus.ErrLagged) {
+			return nil //nolint:nilerr // it is enabled all the same
+		}
+	}
 }
 
 // Restart implements control.Plugins.
@@ -202,7 +224,7 @@ func (f facade) Account() (control.Account, error) {
 		return control.Account{}, err
 	}
 	return control.Account{
-		Self: s.identity.User(), Store: s.store, People: s.roster, Plugins: plugins{s.host}, Receipts: receipts{s.chatlog},
+		Self: s.identity.User(), Store: s.store, People: s.roster, Plugins: plugins{s.host, s.core.bus}, Receipts: receipts{s.chatlog},
 		SetRead: s.setRead, SetProfile: s.roster.SetProfile, ChangePassword: s.changePassword,
 	}, nil
 }

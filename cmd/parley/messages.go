@@ -71,8 +71,11 @@ func (a *app) messageBody(args []string) (string, error) {
 
 // send sends and says how far the message came.
 func (a *app) send(ctx context.Context, c *client.Client, req *pluginpb.InvokeRequest, wait time.Duration) error {
-	waitCtx, cancel := context.WithTimeout(ctx, wait)
+	// Not a deadline, which the core would see as well and end the stream for.
+	waitCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	timer := time.AfterFunc(wait, cancel)
+	defer timer.Stop()
 	var events controlpb.Control_WatchClient
 	if wait > 0 {
 		var err error
@@ -93,7 +96,7 @@ func (a *app) send(ctx context.Context, c *client.Client, req *pluginpb.InvokeRe
 	for wait > 0 && message.GetDelivery() < controlpb.Delivery_DELIVERY_DELIVERED {
 		e, err := events.Recv()
 		if err != nil {
-			if waitCtx.Err() == nil {
+			if waitCtx.Err() == nil || ctx.Err() != nil {
 				return err
 			}
 			_ = a.sent(message)

@@ -54,7 +54,7 @@ func (a *app) sendCommand() *cobra.Command {
 
 func (a *app) messageBody(args []string) (string, error) {
 	if len(args) > 0 && (len(args) > 1 || args[0] != "-") {
-		return strings.Join(args, " "), nil
+		return checkText(strings.Join(args, " "))
 	}
 	if f, ok := a.in.(*os.File); ok && len(args) == 0 && term.IsTerminal(int(f.Fd())) {
 		return "", usagef("say what to send: parley send WHO TEXT, or pipe it in")
@@ -63,10 +63,14 @@ func (a *app) messageBody(args []string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read message from standard input: %w", err)
 	}
-	if !utf8.Valid(b) {
-		return "", errors.New("what came on standard input is not text in UTF-8: only text can be sent")
+	return checkText(strings.TrimSuffix(string(b), "\n"))
+}
+
+func checkText(s string) (string, error) {
+	if !utf8.ValidString(s) {
+		return "", errors.New("the message is not text in UTF-8: only text can be sent")
 	}
-	return strings.TrimSuffix(string(b), "\n"), nil
+	return s, nil
 }
 
 // send sends and says how far the message came.

@@ -154,7 +154,7 @@ func (c *Core) openStored(ctx context.Context) {
 func (c *Core) openAccount(ctx context.Context, a *account, passphrase string) {
 	s, err := c.openSession(ctx, a, passphrase)
 	if err == nil {
-		s.start(context.WithoutCancel(ctx), c.cfg.Log)
+		s.start(ctx, c.cfg.Log)
 	} else {
 		c.cfg.Log.Error("account cannot be opened", "user", a.User, "error", err)
 	}

@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -20,7 +21,11 @@ func (f facade) Diagnose(ctx context.Context, user packet.UserID, found func(*co
 	d := &diagnosis{found: found}
 	s, err := f.current()
 	if err != nil {
-		d.failed("account", "%v", err)
+		text := err.Error()
+		if errors.Is(err, ErrNoAccount) {
+			text += ": parley login USER@DIRECTORY"
+		}
+		d.failed("account", "%s", text)
 		return d.err
 	}
 	d.ok("account", "logged in as %s, this device is %s; its key is kept in: %s", s.identity.User(), s.identity.Device(), s.keyPlace)
@@ -89,6 +94,10 @@ func (s *session) diagnoseDirectory(ctx context.Context, d *diagnosis) {
 	d.ok("reachable", "%s answers in %s", s.account.Directory, took.Round(10*time.Microsecond))
 	state := s.directory.State()
 	if !state.Connected {
+		if state.Err == nil {
+			d.warning("session", "connecting just now: ask again in a moment")
+			return
+		}
 		d.failed("session", "not connected: %v", state.Err)
 		return
 	}
@@ -157,6 +166,14 @@ func (s *session) diagnosePlugins(ctx context.Context, d *diagnosis) {
 	d.ok("plugins", "%d found", len(list))
 }
 
+// noContact says why nothing goes to and fro with somebody on the list.
+var noContact = map[controlpb.ContactState]string{
+	controlpb.ContactState_CONTACT_STATE_OUTGOING: "%[1]s has not answered your request yet",
+	controlpb.ContactState_CONTACT_STATE_INCOMING: "%[1]s waits for your answer: parley contacts accept %[1]s",
+	controlpb.ContactState_CONTACT_STATE_BLOCKED:  "you blocked %[1]s: parley contacts unblock %[1]s",
+	controlpb.ContactState_CONTACT_STATE_LEFT:     "%[1]s has removed you: ask again with parley contacts add %[1]s",
+}
+
 // diagnoseContact follows the path to one contact.
 func (s *session) diagnoseContact(ctx context.Context, d *diagnosis, user packet.UserID) {
 	contact, err := s.roster.Contact(ctx, user)
@@ -164,8 +181,8 @@ func (s *session) diagnoseContact(ctx context.Context, d *diagnosis, user packet
 		d.failed("contact", "%s is not a contact: parley contacts add %s", user, user)
 		return
 	}
-	if contact.GetState() != controlpb.ContactState_CONTACT_STATE_CONTACT {
-		d.failed("contact", "%s is no contact yet, or no more (%s)", user, contact.GetState())
+	if why, ok := noContact[contact.GetState()]; ok {
+		d.failed("contact", why, user)
 		return
 	}
 	if contact.GetKeyChanged() {

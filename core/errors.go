@@ -23,9 +23,17 @@ var (
 	ErrNoAccount = errors.New("nobody is logged in")
 	// ErrOtherAccount: somebody else is.
 	ErrOtherAccount = errors.New("another account is logged in")
+	// ErrStopping: the core is about to end.
+	ErrStopping = errors.New("parley is stopping: ask again, and it is started again")
+	// ErrPassphraseNeeded: the account is protected by a passphrase and none was
+	// given.
+	ErrPassphraseNeeded = errors.New("the account is protected by a passphrase")
 	// ErrInvalid: a request that cannot be meant so.
 	ErrInvalid = errors.New("not valid")
 )
+
+// errLoggingIn: the account is closed for the moment.
+var errLoggingIn = errors.New("a log-in is under way: ask again in a moment")
 
 // LockedError says that an account is there and cannot be opened, and why.
 type LockedError struct{ Cause error }
@@ -44,6 +52,8 @@ var kinds = []struct {
 }{
 	{ErrNoAccount, codes.FailedPrecondition, "NO_ACCOUNT"},
 	{ErrOtherAccount, codes.FailedPrecondition, "OTHER_ACCOUNT"},
+	{ErrStopping, codes.Unavailable, "STOPPING"},
+	{ErrPassphraseNeeded, codes.Unauthenticated, "PASSPHRASE"},
 	{directory.ErrOtherDevice, codes.FailedPrecondition, "OTHER_DEVICE"},
 	{directory.ErrPin, codes.FailedPrecondition, "PIN_MISMATCH"},
 	{directory.ErrUnreachable, codes.Unavailable, "DIRECTORY"},
@@ -92,6 +102,9 @@ var kinds = []struct {
 // reason for programs, and the error's own sentence.
 func statusOf(err error) error {
 	var locked *LockedError
+	if errors.Is(err, errLoggingIn) {
+		return withReason(codes.Unavailable, "BUSY", errLoggingIn.Error())
+	}
 	if errors.As(err, &locked) {
 		return withReason(codes.FailedPrecondition, "LOCKED", err.Error())
 	}
@@ -101,8 +114,12 @@ func statusOf(err error) error {
 	}
 	for _, kind := range kinds {
 		if errors.Is(err, kind.is) {
-			// The kind at the end of a sentence is for programs.
-			return withReason(kind.code, kind.reason, strings.TrimSuffix(err.Error(), ": "+kind.is.Error()))
+			text := err.Error()
+			if kind.code == codes.InvalidArgument || kind.is == ErrOtherAccount {
+				// The sentence says it all; its end is for programs.
+				text = strings.TrimSuffix(text, ": "+kind.is.Error())
+			}
+			return withReason(kind.code, kind.reason, text)
 		}
 	}
 	if s, ok := status.FromError(err); ok && s.Code() != codes.Unknown {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"github.com/parley-chat/parley/core/bus"
@@ -24,6 +25,9 @@ func (f facade) LogIn(ctx context.Context, req *controlpb.LogInRequest) (*contro
 	c := f.Core
 	c.gate.Lock()
 	defer c.gate.Unlock()
+	if err := c.alive(); err != nil {
+		return nil, err
+	}
 	a, err := f.wantedAccount(req)
 	if err != nil {
 		return nil, err
@@ -36,7 +40,7 @@ func (f facade) LogIn(ctx context.Context, req *controlpb.LogInRequest) (*contro
 	running := c.session
 	c.mu.Unlock()
 	if running != nil {
-		c.setSession(running.account, nil, errors.New("logging in again"))
+		c.setSession(running.account, nil, errLoggingIn)
 		if err := running.close(); err != nil {
 			c.cfg.Log.Warn("session did not end well", "error", err)
 		}
@@ -49,10 +53,14 @@ func (f facade) LogIn(ctx context.Context, req *controlpb.LogInRequest) (*contro
 		c.restore(ctx, running, req.GetPassphrase())
 		return nil, err
 	}
-	if met.PinnedNow {
-		a.Pin = met.Fingerprint
+	// The directory has bound this device: a front end that goes away now does not
+	// stop what has to follow.
+	ctx = context.WithoutCancel(ctx)
+	if a.Pin != "" || met.PinnedNow {
+		a.Pin = met.Fingerprint // as it is written everywhere
 	}
 	if err := writeAccount(c.cfg.Folders, a); err != nil {
+		c.restore(ctx, running, req.GetPassphrase())
 		return nil, err
 	}
 	c.openAccount(ctx, a, req.GetPassphrase())
@@ -69,15 +77,20 @@ func (f facade) LogIn(ctx context.Context, req *controlpb.LogInRequest) (*contro
 
 // restore opens again what ran before a log-in that failed.
 func (c *Core) restore(ctx context.Context, running *session, passphrase string) {
-	if running == nil {
-		return
-	}
-	c.mu.Lock()
-	alive := c.running
-	c.mu.Unlock()
-	if alive {
+	if running != nil && c.alive() == nil {
 		c.openAccount(context.WithoutCancel(ctx), running.account, passphrase)
 	}
+}
+
+// alive says that Run has not ended. Whoever opens an account asks while it
+// holds gate, which Run takes to close the last one.
+func (c *Core) alive() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.running {
+		return ErrStopping
+	}
+	return nil
 }
 
 // wantedAccount says which account a log-in is about.
@@ -88,6 +101,9 @@ func (f facade) wantedAccount(req *controlpb.LogInRequest) (*account, error) {
 	}
 	address, err := directory.ParseAddress(req.GetDirectory())
 	if err != nil {
+		return nil, err
+	}
+	if err := checkPin(req.GetPin()); err != nil {
 		return nil, err
 	}
 	a := &account{User: user, Directory: address, Pin: req.GetPin()}
@@ -112,6 +128,15 @@ func (f facade) wantedAccount(req *controlpb.LogInRequest) (*account, error) {
 		a.Pin = stored.Pin
 	}
 	return a, nil
+}
+
+var pinPattern = regexp.MustCompile(`^([0-9A-Fa-f]{2}[: ]?){31}[0-9A-Fa-f]{2}$`)
+
+func checkPin(pin string) error {
+	if pin != "" && !pinPattern.MatchString(pin) {
+		return fmt.Errorf("%.100q cannot be a fingerprint: it has 64 hexadecimal digits, as parley-server prints them when it starts: %w", pin, ErrInvalid)
+	}
+	return nil
 }
 
 // logIn opens or makes a's store and binds its device key at the directory.
@@ -180,6 +205,9 @@ func (f facade) LogOut(ctx context.Context) error {
 	if a == nil {
 		return ErrNoAccount
 	}
+	if err := ctx.Err(); err != nil {
+		return err // whoever asked has gone while another call was under way
+	}
 	if s != nil {
 		if err := s.directory.LogOut(ctx); err != nil {
 			c.cfg.Log.Warn("directory was not told of the log-out", "error", err)
@@ -201,15 +229,31 @@ func (f facade) Unlock(ctx context.Context, passphrase string) error {
 	c.gate.Lock()
 	defer c.gate.Unlock()
 	c.mu.Lock()
-	a, open, running := c.account, c.session != nil, c.running
+	a, open, locked := c.account, c.session != nil, c.locked
 	c.mu.Unlock()
 	switch {
+	case open:
+		return nil
+	case a == nil && locked != nil:
+		return &LockedError{Cause: locked} // account.json is damaged: that says what to do
 	case a == nil:
 		return ErrNoAccount
-	case open || !running:
-		return nil
 	}
-	c.openAccount(ctx, a, passphrase)
-	_, err := c.current()
-	return err
+	if err := c.alive(); err != nil {
+		return err
+	}
+	s, err := c.openSession(ctx, a, passphrase)
+	switch {
+	case err == nil:
+		s.start(ctx, c.cfg.Log)
+		c.setSession(a, s, nil)
+		return nil
+	case errors.Is(err, identity.ErrWrongPassphrase), ctx.Err() != nil:
+		return err // says nothing new of why it is locked
+	}
+	c.setSession(a, nil, err)
+	if place, placeErr := c.vault(a).Place(); placeErr == nil && place == identity.PlacePassphrase && passphrase == "" {
+		return ErrPassphraseNeeded
+	}
+	return &LockedError{Cause: err}
 }

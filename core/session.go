@@ -183,6 +183,10 @@ func (c *Core) newSession(ctx context.Context, a *account, st store.Store, id *i
 		})
 	}
 	if err != nil {
+		s.chatlog.Close()
+		if s.run != "" && s.run != c.cfg.Folders.Run {
+			_ = os.RemoveAll(s.run)
+		}
 		return nil, errors.Join(err, s.roster.Close())
 	}
 	return s, nil
@@ -227,7 +231,8 @@ func (s *session) setting(ctx context.Context, name string) (string, error) {
 // startPatience is how long start waits for plugins to be at work.
 const startPatience = 10 * time.Second
 
-// start runs the services, and returns when what front ends ask can be done.
+// start runs the services until close, and returns when what front ends ask can
+// be done, or when ctx ends.
 func (s *session) start(ctx context.Context, log *slog.Logger) {
 	tree := supervisor(log)
 	for name, serve := range map[string]func(context.Context) error{
@@ -235,13 +240,14 @@ func (s *session) start(ctx context.Context, log *slog.Logger) {
 	} {
 		tree.Add(service{name, serve})
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	s.stop, s.done = cancel, tree.ServeBackground(ctx)
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop, s.done = cancel, tree.ServeBackground(life)
 	patience := time.NewTimer(startPatience)
 	defer patience.Stop()
 	select {
 	case <-s.host.Ready():
 	case <-patience.C:
+	case <-ctx.Done():
 	}
 }
 
@@ -249,8 +255,9 @@ func (s *session) start(ctx context.Context, log *slog.Logger) {
 func (s *session) serveConn(ctx context.Context) error {
 	err := s.conn.Listen(ctx)
 	if err != nil {
-		s.deaf.Store(&err)
-		bus.Publish(s.core.bus, bus.Noticed, bus.Notice{Level: "error", Subject: "network", Text: err.Error()})
+		if before := s.deaf.Swap(&err); before == nil && ctx.Err() == nil { // said once, tried again and again
+			bus.Publish(s.core.bus, bus.Noticed, bus.Notice{Level: "error", Subject: "network", Text: err.Error()})
+		}
 		return err
 	}
 	s.deaf.Store(nil)

@@ -62,7 +62,7 @@ func (f facade) SetSetting(ctx context.Context, name, value string) error {
 	}
 	def := settingDefinition(name)
 	if def == nil {
-		return fmt.Errorf("%q: %w: parley settings lists those there are", name, ErrSetting)
+		return fmt.Errorf("there is no setting %.70q; those there are: parley settings: %w", name, ErrSetting)
 	}
 	if err := checkSetting(def, value); err != nil {
 		return err
@@ -95,7 +95,7 @@ func checkSetting(def *pluginpb.Setting, value string) error {
 		choices = []string{"true", "false"}
 	}
 	if value != "" && !slices.Contains(choices, value) {
-		return fmt.Errorf("%s is one of %q, not %q: %w", def.GetName(), choices, value, ErrSetting)
+		return fmt.Errorf("%s is one of %q, not %.70q: %w", def.GetName(), choices, value, ErrSetting)
 	}
 	return nil
 }

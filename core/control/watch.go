@@ -54,6 +54,9 @@ func (s *Server) Watch(_ *controlpb.WatchRequest, stream controlpb.Control_Watch
 		}
 		for _, c := range batch(q, first) {
 			e, err := s.event(ctx, c)
+			if errors.Is(err, store.ErrClosed) {
+				continue // logged out since: a Resync follows
+			}
 			if err != nil {
 				return err
 			}

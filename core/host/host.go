@@ -146,41 +146,35 @@ func (h *Host) launchPlugin(p *plugin) {
 	if h.service == nil {
 		return
 	}
+	l := h.service.launcher
 	ctx, cancel := context.WithCancel(h.service.ctx)
 	p.mu.Lock()
 	p.cancel = cancel
 	p.mu.Unlock()
 	h.service.wg.Go(func() {
 		defer cancel()
-		p.supervise(ctx)
+		p.supervise(ctx, l)
 	})
 }
 
-// goServe runs fn as one of the service's goroutines; false when it does not run.
-func (h *Host) goServe(fn func(context.Context)) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	svc := h.service
-	if svc == nil {
-		return false
-	}
-	svc.wg.Go(func() { fn(svc.ctx) })
-	return true
-}
-
-func (h *Host) launcher() *launcher {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.service == nil {
+// awaitService waits for Serve to begin: who asks for something while the core
+// starts shall not get an error.
+func (h *Host) awaitService(ctx context.Context) error {
+	select {
+	case <-h.ready:
 		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(h.cfg.timing.ready):
+		return fmt.Errorf("%w: %w", errNotServed, ErrUnavailable)
 	}
-	return h.service.launcher
 }
 
 // sandboxed says whether plugins that are not bundled are confined.
 func (h *Host) sandboxed() bool {
-	l := h.launcher()
-	return l != nil && l.works()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.service != nil && h.service.launcher.works()
 }
 
 // rescan has the folders looked through soon.

@@ -45,7 +45,16 @@ func (h *Host) Invoke(ctx context.Context, plugin string, req *pluginpb.InvokeRe
 		return nil, err
 	}
 	if plugin == "" {
+		if err := h.awaitService(ctx); err != nil {
+			return nil, err
+		}
 		plugin = h.owners.Load().commands[req.GetAction()]
+		if plugin == "" {
+			if err := h.scan(ctx); err != nil {
+				return nil, err
+			}
+			plugin = h.owners.Load().commands[req.GetAction()]
+		}
 		if plugin == "" {
 			return nil, fmt.Errorf("/%s: %w", clean(req.GetAction()), ErrNoAction)
 		}
@@ -53,6 +62,9 @@ func (h *Host) Invoke(ctx context.Context, plugin string, req *pluginpb.InvokeRe
 	id := packet.PacketID(req.GetInvocation())
 	if r, err := h.first(ctx, id, plugin, req.GetAction()); r != nil || err != nil {
 		return r, err
+	}
+	if err := h.awaitService(ctx); err != nil {
+		return nil, err
 	}
 	p, err := h.find(ctx, plugin)
 	if err != nil {

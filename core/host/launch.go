@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -84,7 +85,12 @@ func (l *launcher) launch(ctx context.Context, s spec, out *lines) (*running, er
 		return nil, errors.Join(err, os.RemoveAll(run))
 	}
 	conns := &connKeeper{}
-	var proc *process
+	var started atomic.Pointer[process]
+	kill := func() {
+		if proc := started.Load(); proc != nil {
+			_ = proc.Kill(context.Background())
+		}
+	}
 	client := goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig:  handshake,
 		Plugins:          goplugin.PluginSet{pluginKey: grpcPlugin{}},
@@ -106,20 +112,20 @@ func (l *launcher) launch(ctx context.Context, s spec, out *lines) (*running, er
 				return nil, err
 			}
 			cmd.Env = append(environment(s.file.bundled, s.data), template.Env...)
-			if proc, err = newProcess(l.forker, cmd, socket); err != nil {
+			proc, err := newProcess(l.forker, cmd, socket)
+			if err != nil {
 				return nil, err
 			}
+			started.Store(proc)
 			return proc, nil
 		},
 	})
 	var once sync.Once
 	closeRun := func() {
 		once.Do(func() {
-			if proc != nil {
-				_ = proc.Kill(context.Background())
-				if proc.cmd.Process != nil {
-					<-proc.done
-				}
+			kill()
+			if proc := started.Load(); proc != nil {
+				<-proc.done
 			}
 			client.Kill()
 			conns.close()
@@ -127,16 +133,12 @@ func (l *launcher) launch(ctx context.Context, s spec, out *lines) (*running, er
 			_ = os.RemoveAll(run)
 		})
 	}
-	conn, err := connect(ctx, client, func() {
-		if proc != nil {
-			_ = proc.Kill(context.Background())
-		}
-	})
+	conn, err := connect(ctx, client, kill)
 	if err != nil {
 		closeRun()
 		return nil, err
 	}
-	return &running{process: proc, conn: conn, lines: out, close: closeRun}, nil
+	return &running{process: started.Load(), conn: conn, lines: out, close: closeRun}, nil
 }
 
 // connect does go-plugin's handshake. go-plugin knows no contexts, so the

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"strings"
 	"sync"
@@ -75,7 +76,7 @@ func (l *lines) say(level slog.Level, line string) {
 		l.log.Warn("plugin logs too much", "lines_dropped", l.dropped)
 		l.dropped = 0
 	}
-	l.log.Log(nil, level, line) //nolint:staticcheck // slog takes a nil context
+	l.log.Log(context.Background(), level, line)
 }
 
 // request logs a line the plugin asked to be logged.

@@ -2,14 +2,13 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -28,9 +27,9 @@ type process struct {
 	stdout, stderr *os.File
 	theirs         []*os.File
 
-	done  chan struct{} // closed when the process has ended
-	state string        // how it ended; read after done
-	once  sync.Once
+	running atomic.Bool   // set once it was started
+	done    chan struct{} // closed when the process has ended
+	state   string        // how it ended; read after done
 }
 
 var _ runner.Runner = (*process)(nil)
@@ -89,6 +88,7 @@ func (p *process) Start(ctx context.Context) error {
 		close(p.done)
 		return fmt.Errorf("start %s: %w", p.cmd.Path, err)
 	}
+	p.running.Store(true)
 	closeAll(p.theirs...)
 	go p.wait()
 	return nil
@@ -119,19 +119,16 @@ func (p *process) Wait(context.Context) error {
 
 // Kill ends the process and all of its group. Idempotent.
 func (p *process) Kill(context.Context) error {
-	p.once.Do(func() {
-		select {
-		case <-p.done:
-			return
-		default:
-		}
-		if p.cmd.Process != nil {
-			_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
-			if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-				p.state = err.Error()
-			}
-		}
-	})
+	if !p.running.Load() {
+		return nil
+	}
+	select {
+	case <-p.done:
+	default:
+		// The process is not waited for before done, so the id is still its.
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+		_ = syscall.Kill(p.cmd.Process.Pid, syscall.SIGKILL)
+	}
 	return nil
 }
 
@@ -146,7 +143,7 @@ func (p *process) Name() string { return p.cmd.Path }
 
 // ID is the process id.
 func (p *process) ID() string {
-	if p.cmd.Process == nil {
+	if !p.running.Load() {
 		return ""
 	}
 	return strconv.Itoa(p.cmd.Process.Pid)

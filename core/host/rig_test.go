@@ -336,7 +336,7 @@ func (r *rig) bodies(chat packet.ChatID) []string {
 // eventually waits for a condition; the limit only ends a test that fails.
 func (r *rig) eventually(what string, ok func() bool) {
 	r.t.Helper()
-	for end := time.Now().Add(60 * time.Second); !ok(); time.Sleep(3 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(3 * time.Millisecond) {
 		if time.Now().After(end) {
 			r.t.Fatalf("%s did not come about\nmessages: %q\nnotices: %v\nplugins: %+v", what, r.bodies(r.chat), r.noticed(), r.list())
 		}
@@ -362,10 +362,7 @@ func (r *rig) status(name string) PluginStatus {
 
 func (r *rig) wantBodies(want ...string) {
 	r.t.Helper()
-	r.eventually(fmt.Sprintf("messages %q", want), func() bool { return len(r.bodies(r.chat)) >= len(want) })
-	if got := r.bodies(r.chat); !slices.Equal(got, want) {
-		r.t.Fatalf("messages are %q, not %q", got, want)
-	}
+	r.eventually(fmt.Sprintf("messages %q", want), func() bool { return slices.Equal(r.bodies(r.chat), want) })
 }
 
 func (r *rig) wantState(name string, want State) PluginStatus {

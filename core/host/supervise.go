@@ -13,9 +13,9 @@ import (
 )
 
 // supervise runs the plugin whenever it is wanted, until ctx ends.
-func (p *plugin) supervise(ctx context.Context) {
+func (p *plugin) supervise(ctx context.Context, l *launcher) {
 	for p.awaitWork(ctx) {
-		err := p.runOnce(ctx)
+		err := p.runOnce(ctx, l)
 		if ctx.Err() != nil {
 			return
 		}
@@ -58,7 +58,7 @@ func (p *plugin) awaitWork(ctx context.Context) bool {
 
 // runOnce starts the plugin and serves it until it dies (an error) or is told
 // to end (nil).
-func (p *plugin) runOnce(ctx context.Context) error {
+func (p *plugin) runOnce(ctx context.Context, l *launcher) error {
 	ctx, halt := context.WithCancel(ctx)
 	defer halt()
 	out := newLines(p.log)
@@ -69,7 +69,7 @@ func (p *plugin) runOnce(ctx context.Context) error {
 	if p.checked {
 		s.capabilities = p.manifest.GetCapabilities()
 	}
-	s.confine = !p.file.bundled && p.host.sandboxed()
+	s.confine = !p.file.bundled && l.works()
 	p.confined = s.confine
 	stillWanted := p.runnable()
 	p.mu.Unlock()
@@ -79,7 +79,7 @@ func (p *plugin) runOnce(ctx context.Context) error {
 	}
 	s.data, s.cache = p.host.cfg.dataFolders(p.name)
 
-	run, err := p.host.launcher().launch(ctx, s, out)
+	run, err := l.launch(ctx, s, out)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil

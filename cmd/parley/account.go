@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -46,17 +47,21 @@ it with the one its operator tells you, or give it with --pin.`,
 
 func (a *app) login(ctx context.Context, c *client.Client, req *controlpb.LogInRequest, protect bool) error {
 	var err error
-	if req.Password, err = a.secret("Password"); err != nil {
+	read := a.secret
+	if req.GetRegister() {
+		read = a.newSecret
+	}
+	if req.Password, err = read(ctx, "Password"); err != nil {
 		return err
 	}
 	if protect {
-		if req.Passphrase, err = a.secret("Passphrase"); err != nil {
+		if req.Passphrase, err = read(ctx, "Passphrase"); err != nil {
 			return err
 		}
 	}
 	resp, err := c.LogIn(ctx, req)
 	if client.Reason(err) == "OTHER_DEVICE" && !req.GetReplace() &&
-		a.confirm("Another device is logged in as "+req.GetUser()+". Log it out and use this one?") {
+		a.confirm(ctx, "Another device is logged in as "+req.GetUser()+". Log it out and use this one?") {
 		req.Replace = true
 		resp, err = c.LogIn(ctx, req)
 	}
@@ -96,11 +101,16 @@ func (a *app) unlockCommand() *cobra.Command {
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
-				passphrase, err := a.secret("Passphrase")
-				if err != nil {
-					return err
+				// The key may be had by now without one, and nothing may be locked.
+				_, err := c.Unlock(ctx, &controlpb.UnlockRequest{})
+				if client.Reason(err) == "PASSPHRASE" {
+					var passphrase string
+					if passphrase, err = a.secret(ctx, "Passphrase"); err != nil {
+						return err
+					}
+					_, err = c.Unlock(ctx, &controlpb.UnlockRequest{Passphrase: passphrase})
 				}
-				if _, err := c.Unlock(ctx, &controlpb.UnlockRequest{Passphrase: passphrase}); err != nil {
+				if err != nil {
 					return err
 				}
 				return a.done(map[string]any{"unlocked": true}, "Unlocked.")
@@ -121,14 +131,7 @@ func (a *app) accountCommand() *cobra.Command {
 		&cobra.Command{
 			Use: "avatar FILE", Short: "Set the picture shown to others (PNG, JPEG or WebP, at most 64 KiB)", Args: needArgs(1, 1),
 			RunE: func(cmd *cobra.Command, args []string) error {
-				info, err := os.Stat(args[0])
-				if err != nil {
-					return err
-				}
-				if info.Size() > 64<<10 {
-					return fmt.Errorf("%s has %d bytes; a picture may have 65,536: make it smaller", args[0], info.Size())
-				}
-				b, err := os.ReadFile(args[0])
+				b, err := readPicture(args[0])
 				if err != nil {
 					return err
 				}
@@ -145,6 +148,25 @@ func (a *app) accountCommand() *cobra.Command {
 	return cmd
 }
 
+// maxPicture is the size of a picture that others can be shown.
+const maxPicture = 64 << 10
+
+func readPicture(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	b, err := io.ReadAll(io.LimitReader(f, maxPicture+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxPicture {
+		return nil, fmt.Errorf("%s has more than 64 KiB, too much for a picture: make it smaller", path)
+	}
+	return b, nil
+}
+
 func (a *app) setProfile(cmd *cobra.Command, req *controlpb.SetProfileRequest) error {
 	return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
 		if _, err := c.SetProfile(ctx, req); err != nil {
@@ -155,11 +177,11 @@ func (a *app) setProfile(cmd *cobra.Command, req *controlpb.SetProfileRequest) e
 }
 
 func (a *app) changePassword(ctx context.Context, c *client.Client) error {
-	oldPassword, err := a.secret("Old password")
+	oldPassword, err := a.secret(ctx, "Old password")
 	if err != nil {
 		return err
 	}
-	newPassword, err := a.secret("New password")
+	newPassword, err := a.newSecret(ctx, "New password")
 	if err != nil {
 		return err
 	}
@@ -251,7 +273,7 @@ func (a *app) printStatus(s *controlpb.Status) {
 	a.printf("Parley %s runs (process %d, profile %s).\n", s.GetVersion(), s.GetProcessId(), s.GetProfile())
 	switch s.GetState() {
 	case controlpb.AccountState_ACCOUNT_STATE_LOCKED:
-		a.printf("Account %s is locked: %s\n", s.GetUser(), s.GetStateText())
+		a.printf("The account%s cannot be opened: %s\n", strings.TrimRight(" "+s.GetUser(), " "), s.GetStateText())
 		return
 	case controlpb.AccountState_ACCOUNT_STATE_NONE, controlpb.AccountState_ACCOUNT_STATE_UNSPECIFIED:
 		a.println("Nobody is logged in. Log in with: parley login USER@DIRECTORY")
@@ -260,14 +282,20 @@ func (a *app) printStatus(s *controlpb.Status) {
 	}
 	a.printf("Logged in as %s (%s), device %s.\n", s.GetUser(), client.PrintableLine(s.GetDisplayName()), s.GetDevice())
 	d := s.GetDirectory()
-	if d.GetConnected() {
+	switch {
+	case d.GetConnected():
 		a.printf("Directory %s: connected, fingerprint %s.\n", d.GetAddress(), d.GetFingerprint())
-	} else {
-		a.printf("Directory %s: not connected: %s\n", d.GetAddress(), d.GetError())
+	case d.GetError() == "":
+		a.printf("Directory %s: connecting.\n", d.GetAddress())
+	default:
+		a.printf("Directory %s: not connected: %s\n", d.GetAddress(), client.PrintableLine(d.GetError()))
 	}
-	if s.GetStateText() != "" {
+	switch {
+	case s.GetStateText() != "":
 		a.println(s.GetStateText())
-	} else {
+	case len(s.GetEndpoints()) == 0:
+		a.println("No network address that others could reach.")
+	default:
 		a.printf("Listening on %s.\n", strings.Join(s.GetEndpoints(), ", "))
 	}
 	if len(s.GetLinks()) == 0 {

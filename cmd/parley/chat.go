@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -29,7 +31,7 @@ func (a *app) chatCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				conversation := &conversation{app: a, client: c, chat: chat, who: args[0]}
+				conversation := &conversation{app: a, client: c, chat: chat, who: args[0], sent: map[string]bool{}, listed: map[string]bool{}}
 				return conversation.run(ctx)
 			})
 		},
@@ -45,6 +47,13 @@ type conversation struct {
 
 	screen   io.Writer
 	readLine func() (string, error)
+	typing   bool // on a terminal: what is typed stays on the screen
+	unsent   int  // lines of a pipe that could not be sent
+
+	mu     sync.Mutex      // guards all below
+	sent   map[string]bool // ids of what was typed here and may not have come back yet
+	listed map[string]bool // ids of what was shown from a list, and may be announced yet
+	last   []byte          // id of the newest message shown
 }
 
 func (v *conversation) run(ctx context.Context) error {
@@ -68,7 +77,7 @@ func (v *conversation) run(ctx context.Context) error {
 		return err
 	}
 	for _, m := range page.GetMessages() {
-		v.show(m)
+		v.addListed(m)
 	}
 	v.markRead(ctx)
 	v.say("Chat with %s. Enter sends, /help lists commands, /quit or Ctrl+D ends.", v.who)
@@ -81,26 +90,41 @@ func (v *conversation) run(ctx context.Context) error {
 	case <-ctx.Done():
 		err = nil
 	}
-	if errors.Is(err, io.EOF) || ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return nil
+	case err != nil && !errors.Is(err, io.EOF):
+		return err
+	case v.unsent == 1:
+		return errors.New("one line was not sent")
+	case v.unsent > 1:
+		return fmt.Errorf("%d lines were not sent", v.unsent)
 	}
-	return err
+	return nil
 }
 
 // openScreen makes a line editor on a terminal, plain lines elsewhere.
 func (v *conversation) openScreen() (restore func(), err error) {
-	in, isFile := v.app.in.(*os.File)
-	if isFile && term.IsTerminal(int(in.Fd())) && !v.app.json {
-		state, err := term.MakeRaw(int(in.Fd()))
+	fd, isTerminal := v.app.terminal()
+	out, isFile := v.app.out.(*os.File)
+	if isTerminal && isFile && term.IsTerminal(int(out.Fd())) && !v.app.json {
+		state, err := term.MakeRaw(fd)
 		if err != nil {
 			return nil, fmt.Errorf("set up the terminal: %w", err)
 		}
-		t := term.NewTerminal(struct {
-			io.Reader
-			io.Writer
-		}{in, v.app.out}, "> ")
-		v.screen, v.readLine = t, t.ReadLine
-		return func() { _ = term.Restore(int(in.Fd()), state) }, nil
+		editor := newLineEditor(v.app.in, out, "> ", func() int {
+			columns, _, err := term.GetSize(int(out.Fd()))
+			if err != nil || columns <= 0 {
+				return 80
+			}
+			return columns
+		})
+		v.screen, v.readLine, v.typing = editor, editor.ReadLine, true
+		_, _ = io.WriteString(out, "\x1b[?2004h") // say what is pasted
+		return func() {
+			_, _ = io.WriteString(out, "\x1b[?2004l\r\x1b[J")
+			_ = term.Restore(fd, state)
+		}, nil
 	}
 	scanner := bufio.NewScanner(v.app.in)
 	scanner.Buffer(nil, maxText+1)
@@ -109,7 +133,9 @@ func (v *conversation) openScreen() (restore func(), err error) {
 		if scanner.Scan() {
 			return scanner.Text(), nil
 		}
-		if err := scanner.Err(); err != nil {
+		if err := scanner.Err(); errors.Is(err, bufio.ErrTooLong) {
+			return "", errors.New("a line is longer than 64 KiB, the most that one message can have: break it up")
+		} else if err != nil {
 			return "", fmt.Errorf("read line: %w", err)
 		}
 		return "", io.EOF
@@ -131,6 +157,51 @@ func (v *conversation) show(m *controlpb.Message) {
 	_, _ = fmt.Fprintln(v.screen, messageLine(m))
 }
 
+// add shows a new message, unless it is the one just typed here.
+func (v *conversation) add(m *controlpb.Message) {
+	v.mu.Lock()
+	id := string(m.GetId())
+	known := v.listed[id] || v.sent[id] && !v.app.json
+	delete(v.listed, id)
+	delete(v.sent, id)
+	v.last = m.GetId()
+	v.mu.Unlock()
+	if !known {
+		v.show(m)
+	}
+}
+
+// addListed shows a message of a list, which may be announced as well.
+func (v *conversation) addListed(m *controlpb.Message) {
+	v.add(m)
+	v.mu.Lock()
+	v.listed[string(m.GetId())] = true
+	v.mu.Unlock()
+}
+
+// catchUp shows what came while this could not follow.
+func (v *conversation) catchUp(ctx context.Context) error {
+	v.mu.Lock()
+	last := v.last
+	v.mu.Unlock()
+	for {
+		page, err := v.client.ListMessages(ctx, &controlpb.ListMessagesRequest{Chat: v.chat, After: last, Limit: 100})
+		if client.Reason(err) == "BUSY" {
+			return nil // another Resync follows
+		}
+		if err != nil {
+			return err
+		}
+		for _, m := range page.GetMessages() {
+			v.addListed(m)
+			last = m.GetId()
+		}
+		if !page.GetMore() || len(last) == 0 || len(page.GetMessages()) == 0 {
+			return nil
+		}
+	}
+}
+
 // markRead is a courtesy: a failure shows elsewhere.
 func (v *conversation) markRead(ctx context.Context) {
 	_, _ = v.client.MarkRead(ctx, &controlpb.MarkReadRequest{Chat: v.chat})
@@ -145,11 +216,12 @@ func (v *conversation) follow(ctx context.Context, events controlpb.Control_Watc
 		}
 		switch {
 		case e.GetMessageAdded().GetChat() == v.chat && e.GetMessageAdded() != nil:
-			m := e.GetMessageAdded()
-			if !m.GetOwn() || v.app.json {
-				v.show(m)
-			}
+			v.add(e.GetMessageAdded())
 			v.markRead(ctx)
+		case e.GetResync() != nil:
+			if err := v.catchUp(ctx); err != nil {
+				return err
+			}
 		case e.GetMessageChanged().GetChat() == v.chat && e.GetMessageChanged() != nil:
 			m := e.GetMessageChanged()
 			if m.GetDelivery() == controlpb.Delivery_DELIVERY_FAILED || m.GetEdited() || m.GetDeleted() || v.app.json {
@@ -177,21 +249,44 @@ func (v *conversation) input(ctx context.Context) error {
 		case strings.HasPrefix(line, "/") && !strings.HasPrefix(line, "//"):
 			err = v.command(ctx, line[1:])
 		default:
-			_, err = v.client.InvokeAction(ctx, "text", &pluginpb.InvokeRequest{
-				Invocation: client.NewInvocation(), Action: "send", Chat: v.chat, Text: strings.TrimPrefix(line, "/"),
-			}, nil)
+			err = v.send(ctx, strings.TrimPrefix(line, "/"))
 		}
-		if err != nil {
-			if ctx.Err() != nil {
-				return err
-			}
-			_, _ = fmt.Fprintln(v.app.errs, "parley: "+sentence(err)+"\r")
+		if err == nil {
+			continue
 		}
+		if ctx.Err() != nil {
+			return err
+		}
+		errs := v.app.errs
+		if v.typing {
+			errs = v.screen
+		}
+		if !v.typing {
+			v.unsent++
+		}
+		_, _ = fmt.Fprintln(errs, "parley: "+sentence(err))
 	}
+}
+
+func (v *conversation) send(ctx context.Context, text string) error {
+	if !utf8.ValidString(text) {
+		return errors.New("a line is not text in UTF-8: only text can be sent")
+	}
+	id := client.NewInvocation()
+	v.mu.Lock()
+	v.sent[string(id)] = true
+	v.mu.Unlock()
+	_, err := v.client.InvokeAction(ctx, "text", &pluginpb.InvokeRequest{
+		Invocation: id, Action: "send", Chat: v.chat, Text: text,
+	}, nil)
+	return err
 }
 
 // command runs a plugin's slash command.
 func (v *conversation) command(ctx context.Context, line string) error {
+	if !utf8.ValidString(line) {
+		return errors.New("a line is not text in UTF-8: only text can be sent")
+	}
 	name, rest, _ := strings.Cut(line, " ")
 	commands, err := v.commands(ctx)
 	if err != nil {
@@ -205,7 +300,7 @@ func (v *conversation) command(ctx context.Context, line string) error {
 			return err
 		}
 	}
-	return fmt.Errorf("no plugin has the command /%s; /help lists them; a text that begins with \"/\" is written //%s", name, line)
+	return fmt.Errorf("no plugin has the command /%.40s; /help lists them; a text that begins with \"/\" is written //%.40s", name, line)
 }
 
 func (v *conversation) help(ctx context.Context) {

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,6 +55,8 @@ parley.log in the profile's folder. Here the log goes to standard error.`,
 			if err != nil {
 				return err
 			}
+			// A log that nobody reads any more does not end the core.
+			signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 			cfg.Log.Info("parley runs", "version", cfg.Version, "profile", cfg.Folders.Profile, "socket", cfg.Folders.Socket(), "process", os.Getpid())
 			return c.Run(cmd.Context())
 		},

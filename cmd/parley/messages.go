@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/protocol/controlpb"
@@ -29,7 +27,7 @@ func (a *app) sendCommand() *cobra.Command {
 		Short: "Send a message; without TEXT it is read from standard input",
 		Args:  needArgs(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := a.messageBody(args[1:])
+			text, err := a.messageBody(cmd.Context(), args[1:])
 			if err != nil {
 				return err
 			}
@@ -52,14 +50,14 @@ func (a *app) sendCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) messageBody(args []string) (string, error) {
+func (a *app) messageBody(ctx context.Context, args []string) (string, error) {
 	if len(args) > 0 && (len(args) > 1 || args[0] != "-") {
 		return checkText(strings.Join(args, " "))
 	}
-	if f, ok := a.in.(*os.File); ok && len(args) == 0 && term.IsTerminal(int(f.Fd())) {
+	if _, ok := a.terminal(); ok && len(args) == 0 {
 		return "", usagef("say what to send: parley send WHO TEXT, or pipe it in")
 	}
-	b, err := io.ReadAll(io.LimitReader(a.in, maxText+2))
+	b, err := interruptible(ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(a.in, maxText+2)) })
 	if err != nil {
 		return "", fmt.Errorf("read message from standard input: %w", err)
 	}
@@ -260,7 +258,10 @@ func (a *app) searchCommand() *cobra.Command {
 		Short: "Find messages that hold all the words, newest first",
 		Args:  needArgs(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			req.Query = strings.Join(args, " ")
+			req.Query = strings.TrimSpace(strings.Join(args, " "))
+			if req.GetQuery() == "" {
+				return usagef("say what to look for: parley search WORDS...")
+			}
 			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
 				if who != "" {
 					var err error

@@ -8,9 +8,13 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/protocol/controlpb"
@@ -54,7 +58,9 @@ func (a *app) rootCommand() *cobra.Command {
 			a.println(guide)
 			return nil
 		},
+		PersistentPreRunE: textOnly,
 	}
+	root.SetHelpCommand(helpCommand(root))
 	root.PersistentFlags().StringVar(&a.profile, "profile", os.Getenv("PARLEY_PROFILE"), "use this profile: its own account, core and folders")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON object a line")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -76,6 +82,9 @@ func (e usageError) Unwrap() error { return e.error }
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 && !cmd.HasSubCommands() {
+		return usagef("%s takes no arguments, and got %q; see: %s --help", cmd.CommandPath(), args, cmd.CommandPath())
+	}
 	if len(args) > 0 {
 		return usagef("%q is not a command of %s; see: %s --help", args[0], cmd.CommandPath(), cmd.CommandPath())
 	}
@@ -92,21 +101,63 @@ func needArgs(least, most int) cobra.PositionalArgs {
 	}
 }
 
-// sentence is what a person reads of an error.
-func sentence(err error) string {
-	if errors.Is(err, context.Canceled) {
-		return "interrupted"
+// helpCommand is cobra's, but a command that is not there is a usage error.
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Explain a command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usagef("there is no command %q; all commands: parley help", strings.Join(args, " "))
+			}
+			return cmd.Help()
+		},
 	}
-	text := client.Message(err)
+}
+
+// textOnly refuses what is not UTF-8, but for the names of files: the core would
+// refuse it without saying what.
+func textOnly(cmd *cobra.Command, args []string) error {
+	var bad error
+	check := func(s string) {
+		if !utf8.ValidString(s) {
+			bad = usagef("%q is not text in UTF-8", s)
+		}
+	}
+	if cmd.Name() != "avatar" && cmd.Name() != "daemon" {
+		cmd.Flags().Visit(func(f *pflag.Flag) { check(f.Value.String()) })
+		for _, arg := range args {
+			check(arg)
+		}
+	}
+	return bad
+}
+
+// sentence is what a person reads of an error. Parts of it may come from
+// others.
+func sentence(err error) string {
+	code, text := status.Code(err), client.Printable(client.Message(err))
 	switch {
+	case errors.Is(err, context.Canceled) || code == codes.Canceled:
+		return "interrupted"
 	case errors.Is(err, client.ErrNotRunning):
 		return text + "; start it with: parley daemon"
 	case client.Reason(err) == "NO_ACCOUNT":
 		return "nobody is logged in; log in with: parley login USER@DIRECTORY (or make an account: parley login --register USER@DIRECTORY)"
-	case client.Reason(err) == "LOCKED":
-		return text + "; unlock it with: parley unlock"
+	case client.Reason(err) == "LOCKED" && !strings.Contains(text, "parley unlock"):
+		return text + "; when that is mended, open it with: parley unlock"
+	case client.Reason(err) == "PASSPHRASE":
+		return text + "; try again: parley unlock"
+	case code == codes.Unavailable && lostCore(text):
+		return "parley's core ended meanwhile; the next command starts it again (its log tells why it ended)"
 	}
 	return text
+}
+
+// lostCore says whether gRPC speaks, and not the core.
+func lostCore(text string) bool {
+	return strings.HasPrefix(text, "error reading from server") || strings.HasPrefix(text, "connection error") ||
+		strings.HasPrefix(text, "the connection is draining") || text == "transport is closing" || text == "parley is stopping"
 }
 
 // connect connects to the profile's core and starts one when none runs.
@@ -148,19 +199,19 @@ func resolveChat(ctx context.Context, c *client.Client, who string) (string, err
 	if chat, err := packet.ParseChatID(who); err == nil && chat.Kind() == packet.Direct {
 		return who, nil
 	}
-	status, err := c.GetStatus(ctx, &controlpb.GetStatusRequest{})
+	s, err := c.GetStatus(ctx, &controlpb.GetStatusRequest{})
 	if err != nil {
 		return "", err
 	}
 	user, err := packet.ParseUserID(who)
 	if err != nil {
-		return "", usagef("%q is neither a user id nor a chat id", who)
+		return "", usagef("%.100q is neither a user id nor a chat id; who there is: parley contacts, parley chats", who)
 	}
 	chats, err := c.ListChats(ctx, &controlpb.ListChatsRequest{})
 	if err != nil {
 		return "", err
 	}
-	self := packet.UserID(status.GetUser())
+	self := packet.UserID(s.GetUser())
 	for _, chat := range chats.GetChats() {
 		if chat.GetId() == who || self != user && chat.GetId() == string(packet.DirectChat(self, user)) {
 			return chat.GetId(), nil
@@ -169,33 +220,91 @@ func resolveChat(ctx context.Context, c *client.Client, who string) (string, err
 	return "", fmt.Errorf("there is no chat with %s; ask first: parley contacts add %s", who, who)
 }
 
+// terminal gives the terminal that input comes from; false when it is none.
+func (a *app) terminal() (int, bool) {
+	f, ok := a.in.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return 0, false
+	}
+	return int(f.Fd()), true
+}
+
+// interruptible waits for a read that knows no context. The read is left
+// behind when ctx ends: the process is about to end as well.
+func interruptible[T any](ctx context.Context, read func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		value, err := read()
+		done <- result{value, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}
+
 // secret reads a password: from a terminal without showing it, else one line
 // of input.
-func (a *app) secret(prompt string) (string, error) {
-	if f, ok := a.in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		_, _ = fmt.Fprint(a.errs, prompt+": ")
-		b, err := term.ReadPassword(int(f.Fd()))
-		_, _ = fmt.Fprintln(a.errs)
-		if err != nil {
-			return "", fmt.Errorf("read %s: %w", strings.ToLower(prompt), err)
+func (a *app) secret(ctx context.Context, prompt string) (string, error) {
+	what := strings.ToLower(prompt)
+	fd, ok := a.terminal()
+	if !ok {
+		line, err := interruptible(ctx, func() (string, error) { return readLine(a.in) })
+		switch {
+		case errors.Is(err, io.EOF):
+			return "", fmt.Errorf("no %s came on standard input: write it there on a line, or run this on a terminal", what)
+		case err != nil:
+			return "", fmt.Errorf("read %s from standard input: %w", what, err)
+		case !utf8.ValidString(line):
+			return "", fmt.Errorf("the %s on standard input is not text in UTF-8", what)
 		}
-		return string(b), nil
+		return line, nil
 	}
-	line, err := readLine(a.in)
+	before, err := term.GetState(fd)
 	if err != nil {
-		return "", fmt.Errorf("read %s from standard input: %w", strings.ToLower(prompt), err)
+		return "", fmt.Errorf("read %s: %w", what, err)
 	}
-	return line, nil
+	_, _ = fmt.Fprint(a.errs, prompt+": ")
+	b, err := interruptible(ctx, func() ([]byte, error) { return term.ReadPassword(fd) })
+	_, _ = fmt.Fprintln(a.errs)
+	if err != nil {
+		_ = term.Restore(fd, before) // what is left behind does not show what is typed
+		return "", fmt.Errorf("read %s: %w", what, err)
+	}
+	if !utf8.Valid(b) {
+		return "", fmt.Errorf("that %s is not text in UTF-8", what)
+	}
+	return string(b), nil
+}
+
+// newSecret reads a password that is made now; on a terminal twice, because
+// nobody sees what is typed.
+func (a *app) newSecret(ctx context.Context, prompt string) (string, error) {
+	first, err := a.secret(ctx, prompt)
+	if _, ok := a.terminal(); err != nil || !ok {
+		return first, err
+	}
+	second, err := a.secret(ctx, "Again")
+	if err == nil && first != second {
+		err = errors.New("the two differ: nothing was changed, try again")
+	}
+	return first, err
 }
 
 // confirm asks a yes-or-no question on a terminal; elsewhere the answer is no.
-func (a *app) confirm(question string) bool {
-	f, ok := a.in.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+func (a *app) confirm(ctx context.Context, question string) bool {
+	if _, ok := a.terminal(); !ok {
 		return false
 	}
 	_, _ = fmt.Fprint(a.errs, question+" [y/N] ")
-	line, err := readLine(a.in)
+	line, err := interruptible(ctx, func() (string, error) { return readLine(a.in) })
 	return err == nil && strings.EqualFold(strings.TrimSpace(line), "y")
 }
 

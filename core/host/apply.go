@@ -54,6 +54,8 @@ func (a *applier) one(e *pluginpb.Effect) error {
 		return a.changeMessage(e.ChangeMessage)
 	case *pluginpb.Effect_DeleteMessage:
 		return a.deleteMessage(e.DeleteMessage)
+	case *pluginpb.Effect_DropContent:
+		return a.dropContent(packet.PacketID(e.DropContent.GetId()))
 	case *pluginpb.Effect_Annotate:
 		return a.annotate(e.Annotate)
 	case *pluginpb.Effect_RemoveAnnotation:
@@ -236,6 +238,32 @@ func (a *applier) deleteMessage(e *pluginpb.DeleteMessage) error {
 	}
 	if err := a.tx.DropContent(m.Entry); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return fmt.Errorf("delete_message: %w", err)
+	}
+	return nil
+}
+
+// dropContent deletes the content of a packet of the plugin's.
+func (a *applier) dropContent(id packet.PacketID) error {
+	entry, err := a.tx.EntryByID(id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("drop_content: %w", err)
+	}
+	h := &entry.Packet.Header
+	handling := a.origin != nil && a.origin.Header.ID == id
+	switch {
+	case !a.owns(h.Type):
+		return fmt.Errorf("drop_content.id: packet %s is of the type %s, which is not this plugin's", id, h.Type)
+	case a.origin != nil && (h.Author != a.origin.Header.Author || h.Chat != a.origin.Header.Chat):
+		return fmt.Errorf("drop_content.id: packet %s is by %s in the chat %s, the one being handled by %s in %s",
+			id, h.Author, h.Chat, a.origin.Header.Author, a.origin.Header.Chat)
+	case entry.State != store.EntryHandled && !handling:
+		return nil
+	}
+	if err := a.tx.DropContent(h.Key()); err != nil {
+		return fmt.Errorf("drop_content: %w", err)
 	}
 	return nil
 }

@@ -55,6 +55,8 @@ func (c *checker) effect(w powers, at string, e *pluginpb.Effect) {
 		c.changeMessage(w, at+".change_message", e.ChangeMessage)
 	case *pluginpb.Effect_DeleteMessage:
 		c.id(at+".delete_message.id", e.DeleteMessage.GetId())
+	case *pluginpb.Effect_DropContent:
+		c.id(at+".drop_content.id", e.DropContent.GetId())
 	case *pluginpb.Effect_Annotate:
 		c.annotate(w, at+".annotate", e.Annotate)
 	case *pluginpb.Effect_RemoveAnnotation:

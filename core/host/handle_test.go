@@ -165,6 +165,7 @@ func TestAnswersThatCannotBeUsed(t *testing.T) {
 		{"more than a message", "huge:", "crashed the plugin"},
 		{"unknown request", "unknown-id:", "crashed the plugin"},
 		{"no outcome", "none:", "crashed the plugin"},
+		{"content of another's packet", `raw:{"effects":[{"dropContent":{"id":"OWN"}}]}`, "is by alice"},
 		{"members", `raw:{"effects":[{"setMembers":{"chat":"abcdefghijklmnopqrstuvwxyz","version":"1"}}]}`, "CAPABILITY_MEMBERS"},
 		{"foreign annotation kind", `raw:{"effects":[{"annotate":{"chat":"alice-bob","message":"PACKET","kind":"org.example/x"}}]}`, "annotate.kind"},
 		{"empty effect", `raw:{"effects":[{}]}`, "none that API 1 knows"},
@@ -179,8 +180,14 @@ func TestAnswersThatCannotBeUsed(t *testing.T) {
 			r := newRig(t)
 			r.install(r.bundled, "text", plan{})
 			r.serve()
-			keys := r.put("text", "before", c.content, "after")
-			r.wantBodies("before", "after")
+			own := packet.NewPacketID()
+			if strings.Contains(c.content, "OWN") {
+				_, err := r.invokeAs(own, "text", "send", "mine", nil)
+				must(t, err)
+				r.wantBodies("mine")
+			}
+			keys := r.put("text", "before", strings.ReplaceAll(c.content, `"OWN"`, jsonOf(own)), "after")
+			r.eventually("handling", func() bool { return r.entry(keys[2]).State == store.EntryHandled })
 			e := r.entry(keys[1])
 			if e.State != store.EntrySetAside || !strings.Contains(e.Text, c.why) {
 				t.Errorf("state %d, %q does not say %q", e.State, e.Text, c.why)

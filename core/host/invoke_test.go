@@ -238,6 +238,13 @@ func TestEffects(t *testing.T) {
 	}
 	r.put("text", "later")
 	r.wantBodies("", "mine", "note", "later")
+	// The content of a packet of the plugin's goes, its own too while it is handled.
+	later := r.put("text", `raw:{"effects":[{"dropContent":{"id":"PACKET"}}]}`)[0]
+	r.eventually("handling", func() bool { return r.entry(later).State == store.EntryHandled })
+	if e := r.entry(later); !e.Dropped || len(e.Packet.Content) > 0 {
+		t.Error("the content that was dropped is still in the log")
+	}
+	must(t, r.effects(`{"dropContent":{"id":`+jsonOf(packet.NewPacketID())+`}}`)) // unknown: nothing
 	// An id names one packet; sending that again is no error.
 	send := func(content string) string {
 		return `{"sendPacket":{"id":` + jsonOf(local) + `,"chat":"alice-bob","type":"text","content":"` + content + `"}}`
@@ -390,5 +397,26 @@ func TestSettings(t *testing.T) {
 	r.eventually("the default", func() bool { return seen()["size"] == "10" })
 	if strings.Contains(r.logged(), "hunter2") {
 		t.Error("a secret was logged")
+	}
+}
+
+func TestInvokeAgainAfterCancel(t *testing.T) {
+	r := newRig(t)
+	r.install(r.bundled, "text", plan{})
+	r.serve()
+	id := packet.NewPacketID()
+	for i := range 5 {
+		ctx, cancel := context.WithCancel(t.Context())
+		hanging := make(chan struct{})
+		done := make(chan error, 1)
+		go func() {
+			_, err := r.host.Invoke(ctx, "text", &pluginpb.InvokeRequest{Invocation: id[:], Action: "hang"}, func(*pluginpb.InvokeUpdate) { close(hanging) })
+			done <- err
+		}()
+		<-hanging
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Fatalf("try %d: %v", i, err)
+		}
 	}
 }

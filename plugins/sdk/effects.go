@@ -48,6 +48,12 @@ type DeleteMessage struct {
 	Local bool
 }
 
+// DropContent deletes the content of a packet of this plugin's, such as an edit
+// that a later one replaced. The same rule for authors holds.
+type DropContent struct {
+	ID packet.PacketID
+}
+
 // Annotate sets the annotation (message, kind, author of the packet being
 // handled, else this account). The message need not have come yet.
 type Annotate struct {
@@ -117,6 +123,10 @@ func (e ChangeMessage) proto() *pluginpb.Effect {
 
 func (e DeleteMessage) proto() *pluginpb.Effect {
 	return &pluginpb.Effect{Effect: &pluginpb.Effect_DeleteMessage{DeleteMessage: &pluginpb.DeleteMessage{Id: idBytes(e.ID), Local: e.Local}}}
+}
+
+func (e DropContent) proto() *pluginpb.Effect {
+	return &pluginpb.Effect{Effect: &pluginpb.Effect_DropContent{DropContent: &pluginpb.DropContent{Id: idBytes(e.ID)}}}
 }
 
 func (e Annotate) proto() *pluginpb.Effect {

@@ -29,6 +29,16 @@ func newer(e Edit, id packet.PacketID, than *textpb.State) bool {
 	return cmp.Or(cmp.Compare(e.Revision, than.GetRevision()), bytes.Compare(id[:], than.GetEdit())) > 0
 }
 
+// dropEdit drops the content of the edit that a message shows, if it shows one:
+// what a later edit replaced, or a deletion took back, is not to lie in the log.
+func dropEdit(s *textpb.State) []sdk.Effect {
+	id, err := packet.PacketIDFromBytes(s.GetEdit())
+	if err != nil {
+		return nil
+	}
+	return []sdk.Effect{sdk.DropContent{ID: id}}
+}
+
 func changeTo(e Edit, id packet.PacketID) (sdk.Effect, error) {
 	data, err := proto.Marshal(&textpb.State{Revision: e.Revision, Edit: id[:]})
 	return sdk.ChangeMessage{ID: e.Message, Body: e.Body, Data: data, Edited: true}, err
@@ -48,10 +58,10 @@ func (p *Plugin) handleEdit(ctx context.Context, k sdk.Packet) ([]sdk.Effect, er
 	case m.Author != k.Author:
 		return nil, sdk.Refuse("only its author may edit a message")
 	case m.Deleted || !newer(e, k.ID, stateOf(m)):
-		return nil, nil
+		return []sdk.Effect{sdk.DropContent{ID: k.ID}}, nil
 	}
 	change, err := changeTo(e, k.ID)
-	return []sdk.Effect{change}, err
+	return append(dropEdit(stateOf(m)), change), err
 }
 
 func (p *Plugin) handleDelete(ctx context.Context, k sdk.Packet) ([]sdk.Effect, error) {
@@ -68,7 +78,7 @@ func (p *Plugin) handleDelete(ctx context.Context, k sdk.Packet) ([]sdk.Effect, 
 	case m.Author != k.Author:
 		return nil, sdk.Refuse("only its author may delete a message for everybody")
 	}
-	return []sdk.Effect{sdk.DeleteMessage{ID: d.Message}}, nil
+	return append(dropEdit(stateOf(m)), sdk.DeleteMessage{ID: d.Message}), nil
 }
 
 func (p *Plugin) edit(ctx context.Context, call sdk.Invocation) (sdk.Result, error) {
@@ -99,7 +109,8 @@ func (p *Plugin) edit(ctx context.Context, call sdk.Invocation) (sdk.Result, err
 	if err != nil {
 		return sdk.Result{}, err
 	}
-	return done(m.ID, sdk.SendPacket{ID: call.ID, Chat: call.Chat, Type: TypeEdit, Content: content}, change)
+	return done(m.ID, append(dropEdit(stateOf(m)),
+		sdk.SendPacket{ID: call.ID, Chat: call.Chat, Type: TypeEdit, Content: content}, change)...)
 }
 
 func (p *Plugin) delete(ctx context.Context, call sdk.Invocation) (sdk.Result, error) {
@@ -117,7 +128,8 @@ func (p *Plugin) delete(ctx context.Context, call sdk.Invocation) (sdk.Result, e
 	if err != nil {
 		return sdk.Result{}, err
 	}
-	return done(m.ID, sdk.SendPacket{ID: call.ID, Chat: call.Chat, Type: TypeDelete, Content: content}, sdk.DeleteMessage{ID: m.ID})
+	return done(m.ID, append(dropEdit(stateOf(m)),
+		sdk.SendPacket{ID: call.ID, Chat: call.Chat, Type: TypeDelete, Content: content}, sdk.DeleteMessage{ID: m.ID})...)
 }
 
 func (p *Plugin) deleteForMe(ctx context.Context, call sdk.Invocation) (sdk.Result, error) {
@@ -128,5 +140,5 @@ func (p *Plugin) deleteForMe(ctx context.Context, call sdk.Invocation) (sdk.Resu
 	case m.Deleted:
 		return done(m.ID)
 	}
-	return done(m.ID, sdk.DeleteMessage{ID: m.ID, Local: true})
+	return done(m.ID, append(dropEdit(stateOf(m)), sdk.DeleteMessage{ID: m.ID, Local: true})...)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -340,6 +341,35 @@ func TestDelete(t *testing.T) {
 	}
 	if _, err := alice.Invoke(plugintest.Call{Action: "edit", Chat: chat, Message: m, Text: "x"}); code(err) != codes.FailedPrecondition {
 		t.Errorf("edit of a deleted message: %v", err)
+	}
+}
+
+// What an edit replaced, and what a deletion took back, does not stay in anybody's log.
+func TestNothingReplacedIsKept(t *testing.T) {
+	alice, bob, chat := pair(t)
+	m := send(t, alice, chat, "secret")
+	var edits []packet.PacketID
+	for _, body := range []string{"still secret", "harmless"} {
+		id := packet.NewPacketID()
+		if _, err := alice.Invoke(plugintest.Call{ID: id, Action: "edit", Chat: chat, Message: m, Text: body}); err != nil {
+			t.Fatal(err)
+		}
+		edits = append(edits, id)
+	}
+	wantBoth(t, alice, bob, chat, "harmless*")
+	for _, h := range []*plugintest.Host{alice, bob} {
+		if got := h.Dropped(); !slices.Equal(got, edits[:1]) {
+			t.Errorf("after two edits %v is dropped, not %v", got, edits[:1])
+		}
+	}
+	if _, err := alice.Invoke(plugintest.Call{Action: "delete", Chat: chat, Message: m}); err != nil {
+		t.Fatal(err)
+	}
+	wantBoth(t, alice, bob, chat, "-")
+	for _, h := range []*plugintest.Host{alice, bob} {
+		if got := h.Dropped(); !slices.Equal(got, edits) {
+			t.Errorf("after the deletion %v is dropped, not %v", got, edits)
+		}
 	}
 }
 

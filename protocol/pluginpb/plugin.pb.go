@@ -2615,6 +2615,7 @@ type Effect struct {
 	//	*Effect_SetMembers
 	//	*Effect_PutValue
 	//	*Effect_PublishEvent
+	//	*Effect_DropContent
 	Effect        isEffect_Effect `protobuf_oneof:"effect"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2738,6 +2739,15 @@ func (x *Effect) GetPublishEvent() *PublishEvent {
 	return nil
 }
 
+func (x *Effect) GetDropContent() *DropContent {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_DropContent); ok {
+			return x.DropContent
+		}
+	}
+	return nil
+}
+
 type isEffect_Effect interface {
 	isEffect_Effect()
 }
@@ -2778,6 +2788,10 @@ type Effect_PublishEvent struct {
 	PublishEvent *PublishEvent `protobuf:"bytes,9,opt,name=publish_event,json=publishEvent,proto3,oneof"`
 }
 
+type Effect_DropContent struct {
+	DropContent *DropContent `protobuf:"bytes,10,opt,name=drop_content,json=dropContent,proto3,oneof"`
+}
+
 func (*Effect_AddMessage) isEffect_Effect() {}
 
 func (*Effect_ChangeMessage) isEffect_Effect() {}
@@ -2795,6 +2809,8 @@ func (*Effect_SetMembers) isEffect_Effect() {}
 func (*Effect_PutValue) isEffect_Effect() {}
 
 func (*Effect_PublishEvent) isEffect_Effect() {}
+
+func (*Effect_DropContent) isEffect_Effect() {}
 
 // AddMessage adds a message of one of the plugin's own kinds. Adding one that
 // is there already changes nothing.
@@ -3044,6 +3060,57 @@ func (x *DeleteMessage) GetLocal() bool {
 	return false
 }
 
+// DropContent deletes the content of a packet of the plugin's own types from
+// this account's log, when it is of no use any more: an edit that a later one
+// replaced, or whose message was deleted. Its header stays, and others who have
+// not got it yet get it without content. It does nothing when the packet is
+// unknown or not handled yet, and fails the call when the packet being handled
+// is of another author or chat. Since API 1.
+type DropContent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The packet's id, 16 bytes; also that of the packet being handled.
+	Id            []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DropContent) Reset() {
+	*x = DropContent{}
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DropContent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DropContent) ProtoMessage() {}
+
+func (x *DropContent) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DropContent.ProtoReflect.Descriptor instead.
+func (*DropContent) Descriptor() ([]byte, []int) {
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *DropContent) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
 // Annotate sets the annotation (message, kind, author); one that is there is
 // replaced. The message need not have come yet. The author is the one of the
 // packet being handled, else this account.
@@ -3064,7 +3131,7 @@ type Annotate struct {
 
 func (x *Annotate) Reset() {
 	*x = Annotate{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[34]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3076,7 +3143,7 @@ func (x *Annotate) String() string {
 func (*Annotate) ProtoMessage() {}
 
 func (x *Annotate) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[34]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3089,7 +3156,7 @@ func (x *Annotate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Annotate.ProtoReflect.Descriptor instead.
 func (*Annotate) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{34}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Annotate) GetChat() string {
@@ -3139,7 +3206,7 @@ type RemoveAnnotation struct {
 
 func (x *RemoveAnnotation) Reset() {
 	*x = RemoveAnnotation{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[35]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3151,7 +3218,7 @@ func (x *RemoveAnnotation) String() string {
 func (*RemoveAnnotation) ProtoMessage() {}
 
 func (x *RemoveAnnotation) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[35]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3164,7 +3231,7 @@ func (x *RemoveAnnotation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAnnotation.ProtoReflect.Descriptor instead.
 func (*RemoveAnnotation) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{35}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RemoveAnnotation) GetChat() string {
@@ -3207,7 +3274,7 @@ type SendPacket struct {
 
 func (x *SendPacket) Reset() {
 	*x = SendPacket{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[36]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3219,7 +3286,7 @@ func (x *SendPacket) String() string {
 func (*SendPacket) ProtoMessage() {}
 
 func (x *SendPacket) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[36]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3232,7 +3299,7 @@ func (x *SendPacket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendPacket.ProtoReflect.Descriptor instead.
 func (*SendPacket) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{36}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SendPacket) GetId() []byte {
@@ -3293,7 +3360,7 @@ type SetMembers struct {
 
 func (x *SetMembers) Reset() {
 	*x = SetMembers{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[37]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3305,7 +3372,7 @@ func (x *SetMembers) String() string {
 func (*SetMembers) ProtoMessage() {}
 
 func (x *SetMembers) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[37]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3318,7 +3385,7 @@ func (x *SetMembers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMembers.ProtoReflect.Descriptor instead.
 func (*SetMembers) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{37}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SetMembers) GetChat() string {
@@ -3369,7 +3436,7 @@ type Cutoff struct {
 
 func (x *Cutoff) Reset() {
 	*x = Cutoff{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[38]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3381,7 +3448,7 @@ func (x *Cutoff) String() string {
 func (*Cutoff) ProtoMessage() {}
 
 func (x *Cutoff) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[38]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3394,7 +3461,7 @@ func (x *Cutoff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cutoff.ProtoReflect.Descriptor instead.
 func (*Cutoff) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{38}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Cutoff) GetUser() string {
@@ -3437,7 +3504,7 @@ type PutValue struct {
 
 func (x *PutValue) Reset() {
 	*x = PutValue{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[39]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3449,7 +3516,7 @@ func (x *PutValue) String() string {
 func (*PutValue) ProtoMessage() {}
 
 func (x *PutValue) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[39]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3462,7 +3529,7 @@ func (x *PutValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutValue.ProtoReflect.Descriptor instead.
 func (*PutValue) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{39}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PutValue) GetKey() string {
@@ -3494,7 +3561,7 @@ type PublishEvent struct {
 
 func (x *PublishEvent) Reset() {
 	*x = PublishEvent{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[40]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3506,7 +3573,7 @@ func (x *PublishEvent) String() string {
 func (*PublishEvent) ProtoMessage() {}
 
 func (x *PublishEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[40]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3519,7 +3586,7 @@ func (x *PublishEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishEvent.ProtoReflect.Descriptor instead.
 func (*PublishEvent) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{40}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PublishEvent) GetName() string {
@@ -3564,7 +3631,7 @@ type Card struct {
 
 func (x *Card) Reset() {
 	*x = Card{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[41]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3576,7 +3643,7 @@ func (x *Card) String() string {
 func (*Card) ProtoMessage() {}
 
 func (x *Card) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[41]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3589,7 +3656,7 @@ func (x *Card) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Card.ProtoReflect.Descriptor instead.
 func (*Card) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{41}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Card) GetTitle() string {
@@ -3632,7 +3699,7 @@ type Button struct {
 
 func (x *Button) Reset() {
 	*x = Button{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[42]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3644,7 +3711,7 @@ func (x *Button) String() string {
 func (*Button) ProtoMessage() {}
 
 func (x *Button) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[42]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3657,7 +3724,7 @@ func (x *Button) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Button.ProtoReflect.Descriptor instead.
 func (*Button) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{42}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Button) GetLabel() string {
@@ -3703,7 +3770,7 @@ type HostRequest struct {
 
 func (x *HostRequest) Reset() {
 	*x = HostRequest{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[43]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3715,7 +3782,7 @@ func (x *HostRequest) String() string {
 func (*HostRequest) ProtoMessage() {}
 
 func (x *HostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[43]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3728,7 +3795,7 @@ func (x *HostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostRequest.ProtoReflect.Descriptor instead.
 func (*HostRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{43}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *HostRequest) GetId() uint64 {
@@ -3881,7 +3948,7 @@ type HostResponse struct {
 
 func (x *HostResponse) Reset() {
 	*x = HostResponse{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[44]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3893,7 +3960,7 @@ func (x *HostResponse) String() string {
 func (*HostResponse) ProtoMessage() {}
 
 func (x *HostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[44]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3906,7 +3973,7 @@ func (x *HostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostResponse.ProtoReflect.Descriptor instead.
 func (*HostResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{44}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *HostResponse) GetId() uint64 {
@@ -4041,7 +4108,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[45]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4053,7 +4120,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[45]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4066,7 +4133,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{45}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ApplyRequest) GetEffects() []*Effect {
@@ -4084,7 +4151,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[46]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4096,7 +4163,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[46]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4109,7 +4176,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{46}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{47}
 }
 
 // QueryMessages selects messages of one chat by ids, or a page of them.
@@ -4128,7 +4195,7 @@ type QueryMessages struct {
 
 func (x *QueryMessages) Reset() {
 	*x = QueryMessages{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[47]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4140,7 +4207,7 @@ func (x *QueryMessages) String() string {
 func (*QueryMessages) ProtoMessage() {}
 
 func (x *QueryMessages) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[47]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4153,7 +4220,7 @@ func (x *QueryMessages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryMessages.ProtoReflect.Descriptor instead.
 func (*QueryMessages) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{47}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *QueryMessages) GetChat() string {
@@ -4193,7 +4260,7 @@ type Messages struct {
 
 func (x *Messages) Reset() {
 	*x = Messages{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[48]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4205,7 +4272,7 @@ func (x *Messages) String() string {
 func (*Messages) ProtoMessage() {}
 
 func (x *Messages) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[48]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4218,7 +4285,7 @@ func (x *Messages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Messages.ProtoReflect.Descriptor instead.
 func (*Messages) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{48}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Messages) GetMessages() []*Message {
@@ -4250,7 +4317,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[49]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4262,7 +4329,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[49]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4275,7 +4342,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{49}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Message) GetId() []byte {
@@ -4369,7 +4436,7 @@ type QueryAnnotations struct {
 
 func (x *QueryAnnotations) Reset() {
 	*x = QueryAnnotations{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[50]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4381,7 +4448,7 @@ func (x *QueryAnnotations) String() string {
 func (*QueryAnnotations) ProtoMessage() {}
 
 func (x *QueryAnnotations) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[50]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4394,7 +4461,7 @@ func (x *QueryAnnotations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAnnotations.ProtoReflect.Descriptor instead.
 func (*QueryAnnotations) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{50}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *QueryAnnotations) GetChat() string {
@@ -4427,7 +4494,7 @@ type Annotations struct {
 
 func (x *Annotations) Reset() {
 	*x = Annotations{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[51]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4439,7 +4506,7 @@ func (x *Annotations) String() string {
 func (*Annotations) ProtoMessage() {}
 
 func (x *Annotations) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[51]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4452,7 +4519,7 @@ func (x *Annotations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Annotations.ProtoReflect.Descriptor instead.
 func (*Annotations) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{51}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Annotations) GetAnnotations() []*Annotation {
@@ -4476,7 +4543,7 @@ type Annotation struct {
 
 func (x *Annotation) Reset() {
 	*x = Annotation{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[52]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4488,7 +4555,7 @@ func (x *Annotation) String() string {
 func (*Annotation) ProtoMessage() {}
 
 func (x *Annotation) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[52]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4501,7 +4568,7 @@ func (x *Annotation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Annotation.ProtoReflect.Descriptor instead.
 func (*Annotation) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{52}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Annotation) GetChat() string {
@@ -4547,7 +4614,7 @@ type QueryContacts struct {
 
 func (x *QueryContacts) Reset() {
 	*x = QueryContacts{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[53]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4559,7 +4626,7 @@ func (x *QueryContacts) String() string {
 func (*QueryContacts) ProtoMessage() {}
 
 func (x *QueryContacts) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[53]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4572,7 +4639,7 @@ func (x *QueryContacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryContacts.ProtoReflect.Descriptor instead.
 func (*QueryContacts) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{53}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{54}
 }
 
 type Contacts struct {
@@ -4584,7 +4651,7 @@ type Contacts struct {
 
 func (x *Contacts) Reset() {
 	*x = Contacts{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4596,7 +4663,7 @@ func (x *Contacts) String() string {
 func (*Contacts) ProtoMessage() {}
 
 func (x *Contacts) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4609,7 +4676,7 @@ func (x *Contacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contacts.ProtoReflect.Descriptor instead.
 func (*Contacts) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{54}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Contacts) GetContacts() []*Contact {
@@ -4631,7 +4698,7 @@ type Contact struct {
 
 func (x *Contact) Reset() {
 	*x = Contact{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4643,7 +4710,7 @@ func (x *Contact) String() string {
 func (*Contact) ProtoMessage() {}
 
 func (x *Contact) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4656,7 +4723,7 @@ func (x *Contact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contact.ProtoReflect.Descriptor instead.
 func (*Contact) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{55}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Contact) GetUser() string {
@@ -4690,7 +4757,7 @@ type QueryChats struct {
 
 func (x *QueryChats) Reset() {
 	*x = QueryChats{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4702,7 +4769,7 @@ func (x *QueryChats) String() string {
 func (*QueryChats) ProtoMessage() {}
 
 func (x *QueryChats) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4715,7 +4782,7 @@ func (x *QueryChats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryChats.ProtoReflect.Descriptor instead.
 func (*QueryChats) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{56}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *QueryChats) GetChat() string {
@@ -4734,7 +4801,7 @@ type Chats struct {
 
 func (x *Chats) Reset() {
 	*x = Chats{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4746,7 +4813,7 @@ func (x *Chats) String() string {
 func (*Chats) ProtoMessage() {}
 
 func (x *Chats) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4759,7 +4826,7 @@ func (x *Chats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chats.ProtoReflect.Descriptor instead.
 func (*Chats) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{57}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Chats) GetChats() []*Chat {
@@ -4782,7 +4849,7 @@ type Chat struct {
 
 func (x *Chat) Reset() {
 	*x = Chat{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4794,7 +4861,7 @@ func (x *Chat) String() string {
 func (*Chat) ProtoMessage() {}
 
 func (x *Chat) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4807,7 +4874,7 @@ func (x *Chat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chat.ProtoReflect.Descriptor instead.
 func (*Chat) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{58}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Chat) GetId() string {
@@ -4850,7 +4917,7 @@ type QueryValues struct {
 
 func (x *QueryValues) Reset() {
 	*x = QueryValues{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4862,7 +4929,7 @@ func (x *QueryValues) String() string {
 func (*QueryValues) ProtoMessage() {}
 
 func (x *QueryValues) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4875,7 +4942,7 @@ func (x *QueryValues) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryValues.ProtoReflect.Descriptor instead.
 func (*QueryValues) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{59}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *QueryValues) GetPrefix() string {
@@ -4901,7 +4968,7 @@ type Values struct {
 
 func (x *Values) Reset() {
 	*x = Values{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4913,7 +4980,7 @@ func (x *Values) String() string {
 func (*Values) ProtoMessage() {}
 
 func (x *Values) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4926,7 +4993,7 @@ func (x *Values) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Values.ProtoReflect.Descriptor instead.
 func (*Values) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{60}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Values) GetValues() []*PutValue {
@@ -4948,7 +5015,7 @@ type LogRequest struct {
 
 func (x *LogRequest) Reset() {
 	*x = LogRequest{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4960,7 +5027,7 @@ func (x *LogRequest) String() string {
 func (*LogRequest) ProtoMessage() {}
 
 func (x *LogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4973,7 +5040,7 @@ func (x *LogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
 func (*LogRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{61}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *LogRequest) GetLevel() Level {
@@ -5148,7 +5215,7 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\rCancelRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\"\r\n" +
 	"\vStopRequest\"\x0e\n" +
-	"\fStopResponse\"\xfe\x04\n" +
+	"\fStopResponse\"\xc2\x05\n" +
 	"\x06Effect\x12?\n" +
 	"\vadd_message\x18\x01 \x01(\v2\x1c.parley.plugin.v1.AddMessageH\x00R\n" +
 	"addMessage\x12H\n" +
@@ -5161,7 +5228,9 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\vset_members\x18\a \x01(\v2\x1c.parley.plugin.v1.SetMembersH\x00R\n" +
 	"setMembers\x129\n" +
 	"\tput_value\x18\b \x01(\v2\x1a.parley.plugin.v1.PutValueH\x00R\bputValue\x12E\n" +
-	"\rpublish_event\x18\t \x01(\v2\x1e.parley.plugin.v1.PublishEventH\x00R\fpublishEventB\b\n" +
+	"\rpublish_event\x18\t \x01(\v2\x1e.parley.plugin.v1.PublishEventH\x00R\fpublishEvent\x12B\n" +
+	"\fdrop_content\x18\n" +
+	" \x01(\v2\x1d.parley.plugin.v1.DropContentH\x00R\vdropContentB\b\n" +
 	"\x06effectJ\x04\b\x10\x10\x18\"\xc9\x01\n" +
 	"\n" +
 	"AddMessage\x12\x0e\n" +
@@ -5181,7 +5250,9 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\x06edited\x18\x05 \x01(\bR\x06edited\"5\n" +
 	"\rDeleteMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
-	"\x05local\x18\x02 \x01(\bR\x05local\"\x83\x01\n" +
+	"\x05local\x18\x02 \x01(\bR\x05local\"\x1d\n" +
+	"\vDropContent\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\"\x83\x01\n" +
 	"\bAnnotate\x12\x12\n" +
 	"\x04chat\x18\x01 \x01(\tR\x04chat\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\fR\amessage\x12\x12\n" +
@@ -5376,7 +5447,7 @@ func file_protocol_pluginpb_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_protocol_pluginpb_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_protocol_pluginpb_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
+var file_protocol_pluginpb_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
 var file_protocol_pluginpb_plugin_proto_goTypes = []any{
 	(Capability)(0),          // 0: parley.plugin.v1.Capability
 	(Presentation)(0),        // 1: parley.plugin.v1.Presentation
@@ -5417,44 +5488,45 @@ var file_protocol_pluginpb_plugin_proto_goTypes = []any{
 	(*AddMessage)(nil),       // 36: parley.plugin.v1.AddMessage
 	(*ChangeMessage)(nil),    // 37: parley.plugin.v1.ChangeMessage
 	(*DeleteMessage)(nil),    // 38: parley.plugin.v1.DeleteMessage
-	(*Annotate)(nil),         // 39: parley.plugin.v1.Annotate
-	(*RemoveAnnotation)(nil), // 40: parley.plugin.v1.RemoveAnnotation
-	(*SendPacket)(nil),       // 41: parley.plugin.v1.SendPacket
-	(*SetMembers)(nil),       // 42: parley.plugin.v1.SetMembers
-	(*Cutoff)(nil),           // 43: parley.plugin.v1.Cutoff
-	(*PutValue)(nil),         // 44: parley.plugin.v1.PutValue
-	(*PublishEvent)(nil),     // 45: parley.plugin.v1.PublishEvent
-	(*Card)(nil),             // 46: parley.plugin.v1.Card
-	(*Button)(nil),           // 47: parley.plugin.v1.Button
-	(*HostRequest)(nil),      // 48: parley.plugin.v1.HostRequest
-	(*HostResponse)(nil),     // 49: parley.plugin.v1.HostResponse
-	(*ApplyRequest)(nil),     // 50: parley.plugin.v1.ApplyRequest
-	(*ApplyResponse)(nil),    // 51: parley.plugin.v1.ApplyResponse
-	(*QueryMessages)(nil),    // 52: parley.plugin.v1.QueryMessages
-	(*Messages)(nil),         // 53: parley.plugin.v1.Messages
-	(*Message)(nil),          // 54: parley.plugin.v1.Message
-	(*QueryAnnotations)(nil), // 55: parley.plugin.v1.QueryAnnotations
-	(*Annotations)(nil),      // 56: parley.plugin.v1.Annotations
-	(*Annotation)(nil),       // 57: parley.plugin.v1.Annotation
-	(*QueryContacts)(nil),    // 58: parley.plugin.v1.QueryContacts
-	(*Contacts)(nil),         // 59: parley.plugin.v1.Contacts
-	(*Contact)(nil),          // 60: parley.plugin.v1.Contact
-	(*QueryChats)(nil),       // 61: parley.plugin.v1.QueryChats
-	(*Chats)(nil),            // 62: parley.plugin.v1.Chats
-	(*Chat)(nil),             // 63: parley.plugin.v1.Chat
-	(*QueryValues)(nil),      // 64: parley.plugin.v1.QueryValues
-	(*Values)(nil),           // 65: parley.plugin.v1.Values
-	(*LogRequest)(nil),       // 66: parley.plugin.v1.LogRequest
-	nil,                      // 67: parley.plugin.v1.StartRequest.SettingsEntry
-	nil,                      // 68: parley.plugin.v1.SettingsChanged.SettingsEntry
-	nil,                      // 69: parley.plugin.v1.InvokeRequest.ArgsEntry
-	nil,                      // 70: parley.plugin.v1.Button.ArgsEntry
+	(*DropContent)(nil),      // 39: parley.plugin.v1.DropContent
+	(*Annotate)(nil),         // 40: parley.plugin.v1.Annotate
+	(*RemoveAnnotation)(nil), // 41: parley.plugin.v1.RemoveAnnotation
+	(*SendPacket)(nil),       // 42: parley.plugin.v1.SendPacket
+	(*SetMembers)(nil),       // 43: parley.plugin.v1.SetMembers
+	(*Cutoff)(nil),           // 44: parley.plugin.v1.Cutoff
+	(*PutValue)(nil),         // 45: parley.plugin.v1.PutValue
+	(*PublishEvent)(nil),     // 46: parley.plugin.v1.PublishEvent
+	(*Card)(nil),             // 47: parley.plugin.v1.Card
+	(*Button)(nil),           // 48: parley.plugin.v1.Button
+	(*HostRequest)(nil),      // 49: parley.plugin.v1.HostRequest
+	(*HostResponse)(nil),     // 50: parley.plugin.v1.HostResponse
+	(*ApplyRequest)(nil),     // 51: parley.plugin.v1.ApplyRequest
+	(*ApplyResponse)(nil),    // 52: parley.plugin.v1.ApplyResponse
+	(*QueryMessages)(nil),    // 53: parley.plugin.v1.QueryMessages
+	(*Messages)(nil),         // 54: parley.plugin.v1.Messages
+	(*Message)(nil),          // 55: parley.plugin.v1.Message
+	(*QueryAnnotations)(nil), // 56: parley.plugin.v1.QueryAnnotations
+	(*Annotations)(nil),      // 57: parley.plugin.v1.Annotations
+	(*Annotation)(nil),       // 58: parley.plugin.v1.Annotation
+	(*QueryContacts)(nil),    // 59: parley.plugin.v1.QueryContacts
+	(*Contacts)(nil),         // 60: parley.plugin.v1.Contacts
+	(*Contact)(nil),          // 61: parley.plugin.v1.Contact
+	(*QueryChats)(nil),       // 62: parley.plugin.v1.QueryChats
+	(*Chats)(nil),            // 63: parley.plugin.v1.Chats
+	(*Chat)(nil),             // 64: parley.plugin.v1.Chat
+	(*QueryValues)(nil),      // 65: parley.plugin.v1.QueryValues
+	(*Values)(nil),           // 66: parley.plugin.v1.Values
+	(*LogRequest)(nil),       // 67: parley.plugin.v1.LogRequest
+	nil,                      // 68: parley.plugin.v1.StartRequest.SettingsEntry
+	nil,                      // 69: parley.plugin.v1.SettingsChanged.SettingsEntry
+	nil,                      // 70: parley.plugin.v1.InvokeRequest.ArgsEntry
+	nil,                      // 71: parley.plugin.v1.Button.ArgsEntry
 }
 var file_protocol_pluginpb_plugin_proto_depIdxs = []int32{
 	8,  // 0: parley.plugin.v1.CoreMessage.requests:type_name -> parley.plugin.v1.HookRequest
-	49, // 1: parley.plugin.v1.CoreMessage.responses:type_name -> parley.plugin.v1.HostResponse
+	50, // 1: parley.plugin.v1.CoreMessage.responses:type_name -> parley.plugin.v1.HostResponse
 	9,  // 2: parley.plugin.v1.PluginMessage.responses:type_name -> parley.plugin.v1.HookResponse
-	48, // 3: parley.plugin.v1.PluginMessage.requests:type_name -> parley.plugin.v1.HostRequest
+	49, // 3: parley.plugin.v1.PluginMessage.requests:type_name -> parley.plugin.v1.HostRequest
 	10, // 4: parley.plugin.v1.HookRequest.describe:type_name -> parley.plugin.v1.DescribeRequest
 	17, // 5: parley.plugin.v1.HookRequest.start:type_name -> parley.plugin.v1.StartRequest
 	19, // 6: parley.plugin.v1.HookRequest.handle:type_name -> parley.plugin.v1.HandleRequest
@@ -5477,63 +5549,64 @@ var file_protocol_pluginpb_plugin_proto_depIdxs = []int32{
 	1,  // 23: parley.plugin.v1.MessageKind.presentation:type_name -> parley.plugin.v1.Presentation
 	2,  // 24: parley.plugin.v1.Action.places:type_name -> parley.plugin.v1.Place
 	3,  // 25: parley.plugin.v1.Setting.type:type_name -> parley.plugin.v1.SettingType
-	67, // 26: parley.plugin.v1.StartRequest.settings:type_name -> parley.plugin.v1.StartRequest.SettingsEntry
+	68, // 26: parley.plugin.v1.StartRequest.settings:type_name -> parley.plugin.v1.StartRequest.SettingsEntry
 	20, // 27: parley.plugin.v1.HandleRequest.items:type_name -> parley.plugin.v1.Item
 	21, // 28: parley.plugin.v1.Item.packet:type_name -> parley.plugin.v1.Packet
 	22, // 29: parley.plugin.v1.Item.event:type_name -> parley.plugin.v1.Event
 	24, // 30: parley.plugin.v1.Event.presence:type_name -> parley.plugin.v1.Presence
 	25, // 31: parley.plugin.v1.Event.link:type_name -> parley.plugin.v1.Link
-	54, // 32: parley.plugin.v1.Event.message:type_name -> parley.plugin.v1.Message
+	55, // 32: parley.plugin.v1.Event.message:type_name -> parley.plugin.v1.Message
 	23, // 33: parley.plugin.v1.Event.settings:type_name -> parley.plugin.v1.SettingsChanged
-	68, // 34: parley.plugin.v1.SettingsChanged.settings:type_name -> parley.plugin.v1.SettingsChanged.SettingsEntry
+	69, // 34: parley.plugin.v1.SettingsChanged.settings:type_name -> parley.plugin.v1.SettingsChanged.SettingsEntry
 	27, // 35: parley.plugin.v1.HandleResponse.outcomes:type_name -> parley.plugin.v1.Outcome
 	35, // 36: parley.plugin.v1.Outcome.effects:type_name -> parley.plugin.v1.Effect
-	69, // 37: parley.plugin.v1.InvokeRequest.args:type_name -> parley.plugin.v1.InvokeRequest.ArgsEntry
-	46, // 38: parley.plugin.v1.InvokeUpdate.card:type_name -> parley.plugin.v1.Card
+	70, // 37: parley.plugin.v1.InvokeRequest.args:type_name -> parley.plugin.v1.InvokeRequest.ArgsEntry
+	47, // 38: parley.plugin.v1.InvokeUpdate.card:type_name -> parley.plugin.v1.Card
 	30, // 39: parley.plugin.v1.InvokeUpdate.progress:type_name -> parley.plugin.v1.Progress
 	35, // 40: parley.plugin.v1.InvokeResponse.effects:type_name -> parley.plugin.v1.Effect
 	36, // 41: parley.plugin.v1.Effect.add_message:type_name -> parley.plugin.v1.AddMessage
 	37, // 42: parley.plugin.v1.Effect.change_message:type_name -> parley.plugin.v1.ChangeMessage
 	38, // 43: parley.plugin.v1.Effect.delete_message:type_name -> parley.plugin.v1.DeleteMessage
-	39, // 44: parley.plugin.v1.Effect.annotate:type_name -> parley.plugin.v1.Annotate
-	40, // 45: parley.plugin.v1.Effect.remove_annotation:type_name -> parley.plugin.v1.RemoveAnnotation
-	41, // 46: parley.plugin.v1.Effect.send_packet:type_name -> parley.plugin.v1.SendPacket
-	42, // 47: parley.plugin.v1.Effect.set_members:type_name -> parley.plugin.v1.SetMembers
-	44, // 48: parley.plugin.v1.Effect.put_value:type_name -> parley.plugin.v1.PutValue
-	45, // 49: parley.plugin.v1.Effect.publish_event:type_name -> parley.plugin.v1.PublishEvent
-	46, // 50: parley.plugin.v1.AddMessage.card:type_name -> parley.plugin.v1.Card
-	46, // 51: parley.plugin.v1.ChangeMessage.card:type_name -> parley.plugin.v1.Card
-	43, // 52: parley.plugin.v1.SetMembers.cutoffs:type_name -> parley.plugin.v1.Cutoff
-	47, // 53: parley.plugin.v1.Card.buttons:type_name -> parley.plugin.v1.Button
-	70, // 54: parley.plugin.v1.Button.args:type_name -> parley.plugin.v1.Button.ArgsEntry
-	50, // 55: parley.plugin.v1.HostRequest.apply:type_name -> parley.plugin.v1.ApplyRequest
-	52, // 56: parley.plugin.v1.HostRequest.query_messages:type_name -> parley.plugin.v1.QueryMessages
-	55, // 57: parley.plugin.v1.HostRequest.query_annotations:type_name -> parley.plugin.v1.QueryAnnotations
-	58, // 58: parley.plugin.v1.HostRequest.query_contacts:type_name -> parley.plugin.v1.QueryContacts
-	61, // 59: parley.plugin.v1.HostRequest.query_chats:type_name -> parley.plugin.v1.QueryChats
-	64, // 60: parley.plugin.v1.HostRequest.query_values:type_name -> parley.plugin.v1.QueryValues
-	66, // 61: parley.plugin.v1.HostRequest.log:type_name -> parley.plugin.v1.LogRequest
-	7,  // 62: parley.plugin.v1.HostResponse.error:type_name -> parley.plugin.v1.Error
-	51, // 63: parley.plugin.v1.HostResponse.apply:type_name -> parley.plugin.v1.ApplyResponse
-	53, // 64: parley.plugin.v1.HostResponse.messages:type_name -> parley.plugin.v1.Messages
-	56, // 65: parley.plugin.v1.HostResponse.annotations:type_name -> parley.plugin.v1.Annotations
-	59, // 66: parley.plugin.v1.HostResponse.contacts:type_name -> parley.plugin.v1.Contacts
-	62, // 67: parley.plugin.v1.HostResponse.chats:type_name -> parley.plugin.v1.Chats
-	65, // 68: parley.plugin.v1.HostResponse.values:type_name -> parley.plugin.v1.Values
-	35, // 69: parley.plugin.v1.ApplyRequest.effects:type_name -> parley.plugin.v1.Effect
-	54, // 70: parley.plugin.v1.Messages.messages:type_name -> parley.plugin.v1.Message
-	57, // 71: parley.plugin.v1.Annotations.annotations:type_name -> parley.plugin.v1.Annotation
-	60, // 72: parley.plugin.v1.Contacts.contacts:type_name -> parley.plugin.v1.Contact
-	63, // 73: parley.plugin.v1.Chats.chats:type_name -> parley.plugin.v1.Chat
-	44, // 74: parley.plugin.v1.Values.values:type_name -> parley.plugin.v1.PutValue
-	4,  // 75: parley.plugin.v1.LogRequest.level:type_name -> parley.plugin.v1.Level
-	5,  // 76: parley.plugin.v1.Plugin.Session:input_type -> parley.plugin.v1.CoreMessage
-	6,  // 77: parley.plugin.v1.Plugin.Session:output_type -> parley.plugin.v1.PluginMessage
-	77, // [77:78] is the sub-list for method output_type
-	76, // [76:77] is the sub-list for method input_type
-	76, // [76:76] is the sub-list for extension type_name
-	76, // [76:76] is the sub-list for extension extendee
-	0,  // [0:76] is the sub-list for field type_name
+	40, // 44: parley.plugin.v1.Effect.annotate:type_name -> parley.plugin.v1.Annotate
+	41, // 45: parley.plugin.v1.Effect.remove_annotation:type_name -> parley.plugin.v1.RemoveAnnotation
+	42, // 46: parley.plugin.v1.Effect.send_packet:type_name -> parley.plugin.v1.SendPacket
+	43, // 47: parley.plugin.v1.Effect.set_members:type_name -> parley.plugin.v1.SetMembers
+	45, // 48: parley.plugin.v1.Effect.put_value:type_name -> parley.plugin.v1.PutValue
+	46, // 49: parley.plugin.v1.Effect.publish_event:type_name -> parley.plugin.v1.PublishEvent
+	39, // 50: parley.plugin.v1.Effect.drop_content:type_name -> parley.plugin.v1.DropContent
+	47, // 51: parley.plugin.v1.AddMessage.card:type_name -> parley.plugin.v1.Card
+	47, // 52: parley.plugin.v1.ChangeMessage.card:type_name -> parley.plugin.v1.Card
+	44, // 53: parley.plugin.v1.SetMembers.cutoffs:type_name -> parley.plugin.v1.Cutoff
+	48, // 54: parley.plugin.v1.Card.buttons:type_name -> parley.plugin.v1.Button
+	71, // 55: parley.plugin.v1.Button.args:type_name -> parley.plugin.v1.Button.ArgsEntry
+	51, // 56: parley.plugin.v1.HostRequest.apply:type_name -> parley.plugin.v1.ApplyRequest
+	53, // 57: parley.plugin.v1.HostRequest.query_messages:type_name -> parley.plugin.v1.QueryMessages
+	56, // 58: parley.plugin.v1.HostRequest.query_annotations:type_name -> parley.plugin.v1.QueryAnnotations
+	59, // 59: parley.plugin.v1.HostRequest.query_contacts:type_name -> parley.plugin.v1.QueryContacts
+	62, // 60: parley.plugin.v1.HostRequest.query_chats:type_name -> parley.plugin.v1.QueryChats
+	65, // 61: parley.plugin.v1.HostRequest.query_values:type_name -> parley.plugin.v1.QueryValues
+	67, // 62: parley.plugin.v1.HostRequest.log:type_name -> parley.plugin.v1.LogRequest
+	7,  // 63: parley.plugin.v1.HostResponse.error:type_name -> parley.plugin.v1.Error
+	52, // 64: parley.plugin.v1.HostResponse.apply:type_name -> parley.plugin.v1.ApplyResponse
+	54, // 65: parley.plugin.v1.HostResponse.messages:type_name -> parley.plugin.v1.Messages
+	57, // 66: parley.plugin.v1.HostResponse.annotations:type_name -> parley.plugin.v1.Annotations
+	60, // 67: parley.plugin.v1.HostResponse.contacts:type_name -> parley.plugin.v1.Contacts
+	63, // 68: parley.plugin.v1.HostResponse.chats:type_name -> parley.plugin.v1.Chats
+	66, // 69: parley.plugin.v1.HostResponse.values:type_name -> parley.plugin.v1.Values
+	35, // 70: parley.plugin.v1.ApplyRequest.effects:type_name -> parley.plugin.v1.Effect
+	55, // 71: parley.plugin.v1.Messages.messages:type_name -> parley.plugin.v1.Message
+	58, // 72: parley.plugin.v1.Annotations.annotations:type_name -> parley.plugin.v1.Annotation
+	61, // 73: parley.plugin.v1.Contacts.contacts:type_name -> parley.plugin.v1.Contact
+	64, // 74: parley.plugin.v1.Chats.chats:type_name -> parley.plugin.v1.Chat
+	45, // 75: parley.plugin.v1.Values.values:type_name -> parley.plugin.v1.PutValue
+	4,  // 76: parley.plugin.v1.LogRequest.level:type_name -> parley.plugin.v1.Level
+	5,  // 77: parley.plugin.v1.Plugin.Session:input_type -> parley.plugin.v1.CoreMessage
+	6,  // 78: parley.plugin.v1.Plugin.Session:output_type -> parley.plugin.v1.PluginMessage
+	78, // [78:79] is the sub-list for method output_type
+	77, // [77:78] is the sub-list for method input_type
+	77, // [77:77] is the sub-list for extension type_name
+	77, // [77:77] is the sub-list for extension extendee
+	0,  // [0:77] is the sub-list for field type_name
 }
 
 func init() { file_protocol_pluginpb_plugin_proto_init() }
@@ -5584,8 +5657,9 @@ func file_protocol_pluginpb_plugin_proto_init() {
 		(*Effect_SetMembers)(nil),
 		(*Effect_PutValue)(nil),
 		(*Effect_PublishEvent)(nil),
+		(*Effect_DropContent)(nil),
 	}
-	file_protocol_pluginpb_plugin_proto_msgTypes[43].OneofWrappers = []any{
+	file_protocol_pluginpb_plugin_proto_msgTypes[44].OneofWrappers = []any{
 		(*HostRequest_Apply)(nil),
 		(*HostRequest_QueryMessages)(nil),
 		(*HostRequest_QueryAnnotations)(nil),
@@ -5594,7 +5668,7 @@ func file_protocol_pluginpb_plugin_proto_init() {
 		(*HostRequest_QueryValues)(nil),
 		(*HostRequest_Log)(nil),
 	}
-	file_protocol_pluginpb_plugin_proto_msgTypes[44].OneofWrappers = []any{
+	file_protocol_pluginpb_plugin_proto_msgTypes[45].OneofWrappers = []any{
 		(*HostResponse_Error)(nil),
 		(*HostResponse_Apply)(nil),
 		(*HostResponse_Messages)(nil),
@@ -5609,7 +5683,7 @@ func file_protocol_pluginpb_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_pluginpb_plugin_proto_rawDesc), len(file_protocol_pluginpb_plugin_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   66,
+			NumMessages:   67,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -88,6 +88,11 @@ func (a *applier) one(e *pluginpb.Effect) error {
 		return a.changeMessage(e.ChangeMessage)
 	case *pluginpb.Effect_DeleteMessage:
 		return a.deleteMessage(e.DeleteMessage)
+	case *pluginpb.Effect_DropContent:
+		before := a.h.state.dropped
+		a.undo = append(a.undo, func() { a.h.state.dropped = before })
+		a.h.state.dropped = append(before, packet.PacketID(e.DropContent.GetId()))
+		return nil
 	case *pluginpb.Effect_Annotate:
 		return a.annotate(e.Annotate)
 	case *pluginpb.Effect_RemoveAnnotation:

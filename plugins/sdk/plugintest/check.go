@@ -137,6 +137,8 @@ func (c *checker) effect(m *pluginpb.Manifest, bundled bool, e *pluginpb.Effect)
 		c.card(m, "change_message.card", e.ChangeMessage.GetCard())
 	case *pluginpb.Effect_DeleteMessage:
 		c.id("delete_message.id", e.DeleteMessage.GetId())
+	case *pluginpb.Effect_DropContent:
+		c.id("drop_content.id", e.DropContent.GetId())
 	case *pluginpb.Effect_Annotate:
 		c.id("annotate.message", e.Annotate.GetMessage())
 		c.annotationKind(m, bundled, "annotate.kind", e.Annotate.GetKind())

@@ -22,6 +22,7 @@ type state struct {
 	sent        []sdk.Packet
 	entries     map[packet.PacketID]sdk.Packet // RELIABLE ones of this device
 	published   []sdk.PublishEvent
+	dropped     []packet.PacketID // whose content the plugin dropped
 	log         []string
 }
 
@@ -126,6 +127,14 @@ func (h *Host) Sent() []sdk.Packet {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.state.sent)
+}
+
+// Dropped gives the packets whose content the plugin dropped, in order. That they
+// are its own and of the right author only the real host checks.
+func (h *Host) Dropped() []packet.PacketID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.state.dropped)
 }
 
 // Published gives the events the plugin published, in order.

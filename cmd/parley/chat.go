@@ -24,7 +24,9 @@ func (a *app) chatCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "chat WHO",
 		Short: "Chat in the terminal",
-		Args:  needArgs(1, 1),
+
+		ValidArgsFunction: a.chats(),
+		Args:              needArgs(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
 				chat, err := resolveChat(ctx, c, args[0])

@@ -49,10 +49,17 @@ func (a *app) contactsCommand() *cobra.Command {
 	return cmd
 }
 
+// completed says whom the shell offers for an action; everybody for the others.
+var completed = map[string][]controlpb.ContactState{
+	"accept":  {controlpb.ContactState_CONTACT_STATE_INCOMING},
+	"decline": {controlpb.ContactState_CONTACT_STATE_INCOMING},
+	"unblock": {controlpb.ContactState_CONTACT_STATE_BLOCKED},
+}
+
 // contactAction is a command on one user.
 func (a *app) contactAction(use, short string, act func(ctx context.Context, c *client.Client, user string) (string, error)) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Args: needArgs(1, 1),
+		Use: use, Short: short, Args: needArgs(1, 1), ValidArgsFunction: a.people(completed[strings.Fields(use)[0]]...),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
 				said, err := act(ctx, c, args[0])
@@ -86,6 +93,7 @@ func (a *app) addContactCommand() *cobra.Command {
 func (a *app) renameContactCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "rename USER [NICKNAME]", Short: "Set the name shown here, or with none go back to the user's own", Args: needArgs(1, 2),
+		ValidArgsFunction: a.people(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			nickname := strings.Join(args[1:], "")
 			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
@@ -101,6 +109,7 @@ func (a *app) renameContactCommand() *cobra.Command {
 func (a *app) keysCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "keys USER", Short: "Show the safety number to compare with a contact", Args: needArgs(1, 1),
+		ValidArgsFunction: a.people(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
 				contact, err := findContact(ctx, c, args[0])
@@ -134,6 +143,7 @@ func (a *app) trustCommand() *cobra.Command {
 	var number string
 	cmd := &cobra.Command{
 		Use: "trust USER", Short: "Say that the safety number was compared, or accept changed keys", Args: needArgs(1, 1),
+		ValidArgsFunction: a.people(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
 				contact, err := findContact(ctx, c, args[0])

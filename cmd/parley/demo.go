@@ -31,17 +31,23 @@ It runs the real programs in a temporary folder: a directory server and two
 headless cores with their plugin processes. Nothing of yours is touched.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			folder, err := os.MkdirTemp("", "parley-demo-")
+			parent := os.TempDir()
+			if len(parent) > 32 {
+				parent = "/tmp" // sockets lie below it, whose paths must be short
+			}
+			folder, err := os.MkdirTemp(parent, "parley-demo-")
 			if err != nil {
 				return fmt.Errorf("make a folder for the demo: %w", err)
 			}
 			d := &demo{app: a, folder: folder}
 			err = d.run(cmd.Context())
 			d.end()
-			if keep || err != nil {
+			if keep || err != nil && cmd.Context().Err() == nil {
 				_, _ = fmt.Fprintln(a.errs, "The demo's files and logs are in "+folder)
-			} else if err := os.RemoveAll(folder); err != nil {
-				return fmt.Errorf("remove the demo's folder: %w", err)
+				return err
+			}
+			if removeErr := os.RemoveAll(folder); removeErr != nil {
+				return fmt.Errorf("remove the demo's folder: %w", errors.Join(err, removeErr))
 			}
 			return err
 		},

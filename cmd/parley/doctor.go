@@ -17,6 +17,8 @@ func (a *app) doctorCommand() *cobra.Command {
 		Use:   "doctor [USER]",
 		Short: "Find out why something, or the link to a contact, does not work",
 		Args:  needArgs(0, 1),
+
+		ValidArgsFunction: a.people(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req := &controlpb.DiagnoseRequest{}
 			if len(args) == 1 {

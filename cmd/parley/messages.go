@@ -26,6 +26,8 @@ func (a *app) sendCommand() *cobra.Command {
 		Use:   "send WHO [TEXT...]",
 		Short: "Send a message; without TEXT it is read from standard input",
 		Args:  needArgs(1, -1),
+
+		ValidArgsFunction: a.chats(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			text, err := a.messageBody(cmd.Context(), args[1:])
 			if err != nil {
@@ -217,6 +219,8 @@ func (a *app) historyCommand() *cobra.Command {
 		Use:   "history WHO",
 		Short: "Print messages of a chat",
 		Args:  needArgs(1, 1),
+
+		ValidArgsFunction: a.chats(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			if before != "" {
@@ -281,6 +285,10 @@ func (a *app) searchCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&who, "chat", "", "only in the chat with this user")
+	chats := a.chats()
+	_ = cmd.RegisterFlagCompletionFunc("chat", func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		return chats(cmd, nil, typed)
+	}) // the flag is there
 	cmd.Flags().Uint32VarP(&req.Limit, "number", "n", 50, "how many, at most 200")
 	return cmd
 }

@@ -44,7 +44,7 @@ func (a *app) pluginsCommand() *cobra.Command {
 
 func (a *app) pluginAction(use, short string, act func(ctx context.Context, c *client.Client, name string) (*controlpb.Plugin, error)) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Args: needArgs(1, 1),
+		Use: use, Short: short, Args: needArgs(1, 1), ValidArgsFunction: a.pluginNames(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
 				p, err := act(ctx, c, args[0])

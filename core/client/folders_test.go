@@ -72,4 +72,17 @@ func TestStartSaysWhyItFailed(t *testing.T) {
 	if _, err := client.Start(t.Context(), f, program); err == nil || !strings.Contains(err.Error(), "no room on the disk") {
 		t.Errorf("Start said %v", err)
 	}
+	// A log that has grown large makes room, and what is said is of this start.
+	if err := os.Truncate(f.LogFile(), 5<<20); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Start(t.Context(), f, program); err == nil || err.Error() != "start parley: no room on the disk" {
+		t.Errorf("Start said %v", err)
+	}
+	if info, err := os.Stat(f.LogFile() + ".old"); err != nil || info.Size() != 5<<20 {
+		t.Errorf("the old log: %v, %v", info, err)
+	}
+	if info, err := os.Stat(f.LogFile()); err != nil || info.Size() > 100 {
+		t.Errorf("the new log: %v, %v", info, err)
+	}
 }

@@ -1,15 +1,20 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"time"
 )
+
+// maxLog is how large the log may be for a new core to go on with it.
+const maxLog = 4 << 20
 
 // Start connects to the core of a profile and starts one in the background
 // when none runs. program is the parley executable. The core outlives the
@@ -21,6 +26,10 @@ func Start(ctx context.Context, f Folders, program string) (*Client, error) {
 	}
 	if err := os.MkdirAll(filepath.Dir(f.LogFile()), 0o700); err != nil {
 		return nil, fmt.Errorf("start parley: %w", err)
+	}
+	if info, err := os.Stat(f.LogFile()); err == nil && info.Size() > maxLog {
+		// One old log is kept. Failing that, it goes on growing.
+		_ = os.Rename(f.LogFile(), f.LogFile()+".old")
 	}
 	logFile, err := os.OpenFile(f.LogFile(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -73,13 +82,17 @@ func await(ctx context.Context, f Folders, ended <-chan struct{}, offset int64) 
 
 // lastWords gives what a core that ended at once wrote, at most its last 2 KiB.
 func lastWords(path string, offset int64) string {
-	b, err := os.ReadFile(path)
-	if err != nil || int64(len(b)) <= offset {
+	file, err := os.Open(path)
+	if err != nil {
 		return "it ended at once, see " + path
 	}
-	b = b[offset:]
-	if len(b) > 2048 {
-		b = b[len(b)-2048:]
+	defer func() { _ = file.Close() }()
+	if info, err := file.Stat(); err == nil {
+		offset = max(offset, info.Size()-2048)
 	}
-	return string(b)
+	b, err := io.ReadAll(io.NewSectionReader(file, offset, 2048))
+	if err != nil || len(b) == 0 {
+		return "it ended at once, see " + path
+	}
+	return string(bytes.TrimSpace(b))
 }

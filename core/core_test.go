@@ -136,8 +136,8 @@ func (p *person) begin() {
 		defer c.mu.Unlock()
 		return c.running
 	})
-	c.gate.Lock() // held while the stored account is opened
-	c.gate.Unlock()
+	c.gate.Lock()   // held while the stored account is opened
+	c.gate.Unlock() //nolint:staticcheck // waiting for it is all
 }
 
 func (p *person) session() *session {

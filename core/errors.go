@@ -115,7 +115,7 @@ func statusOf(err error) error {
 	for _, kind := range kinds {
 		if errors.Is(err, kind.is) {
 			text := err.Error()
-			if kind.code == codes.InvalidArgument || kind.is == ErrOtherAccount {
+			if kind.code == codes.InvalidArgument || kind.reason == "OTHER_ACCOUNT" {
 				// The sentence says it all; its end is for programs.
 				text = strings.TrimSuffix(text, ": "+kind.is.Error())
 			}

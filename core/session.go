@@ -270,7 +270,7 @@ func (s *session) close() error {
 	s.closing.Do(func() {
 		if s.stop != nil {
 			s.stop()
-			_ = <-s.done // it was told to end
+			<-s.done //nolint:errcheck // it was told to end
 		}
 		s.chatlog.Close()
 		if s.run != s.core.cfg.Folders.Run {

@@ -66,7 +66,7 @@ func TestStartSaysWhyItFailed(t *testing.T) {
 		t.Fatal(err)
 	}
 	program := filepath.Join(t.TempDir(), "parley")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\necho 'no room on the disk' >&2\nexit 1\n"), 0o700); err != nil {
+	if err := os.WriteFile(program, []byte("#!/bin/sh\necho 'time=now level=INFO' >&2; echo 'parley: no room on the disk' >&2\nexit 1\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := client.Start(t.Context(), f, program); err == nil || !strings.Contains(err.Error(), "no room on the disk") {

@@ -94,5 +94,10 @@ func lastWords(path string, offset int64) string {
 	if err != nil || len(b) == 0 {
 		return "it ended at once, see " + path
 	}
-	return string(bytes.TrimSpace(b))
+	b = bytes.TrimSpace(b)
+	// A program's own last sentence says it all.
+	if last := b[bytes.LastIndexByte(b, '\n')+1:]; bytes.HasPrefix(last, []byte("parley: ")) {
+		b = last[len("parley: "):]
+	}
+	return string(b)
 }

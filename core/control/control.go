@@ -170,7 +170,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		s.grpc.Stop()
 		<-stopped
 	}
-	_ = <-done // it was told to end
+	<-done //nolint:errcheck // it was told to end
 	return ctx.Err()
 }
 

@@ -371,8 +371,10 @@ func cmdSmallDisk(ts *testscript.TestScript, neg bool, args []string) {
 	folder := ts.MkAbs(args[0])
 	ts.Check(os.Mkdir(folder, 0o700))
 	ts.Check(syscall.Mount("tmpfs", folder, "tmpfs", 0, "size="+args[1]+"m,mode=700"))
-	// What still runs there is ended by then, or keeps a file system nobody sees.
-	ts.Defer(func() { _ = syscall.Unmount(folder, syscall.MNT_DETACH) })
+	ts.Defer(func() {
+		endAll(filepath.Dir(folder)) // its locks cannot be found afterwards
+		_ = syscall.Unmount(folder, syscall.MNT_DETACH)
+	})
 }
 
 // cmdFill: fill FILE writes a file until the disk is full.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/parley-chat/parley/protocol/pluginpb"
@@ -23,7 +24,7 @@ type sandbox struct {
 }
 
 // probeSandbox finds out whether bubblewrap works here, by running it.
-func probeSandbox(ctx context.Context, path string) sandbox {
+func probeSandbox(path string) sandbox {
 	if path == NoSandbox {
 		return sandbox{why: "confinement is switched off"}
 	}
@@ -34,15 +35,18 @@ func probeSandbox(ctx context.Context, path string) sandbox {
 		}
 		path = found
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
 	truth, err := exec.LookPath("true")
 	if err != nil {
 		return sandbox{why: "bubblewrap could not be tried"}
 	}
-	args := append(systemView(), "--unshare-net", truth)
-	out, err := exec.CommandContext(ctx, path, args...).CombinedOutput() //nolint:gosec // the configured bwrap
-	if err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, append(systemView(), "--unshare-net", truth)...) //nolint:gosec // the configured bwrap
+	// It forks: killed while it sets things up, its child would wait for ever.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	if out, err := cmd.CombinedOutput(); err != nil {
 		return sandbox{why: fmt.Sprintf("bubblewrap does not work here: %v: %.200s", err, clean(string(out)))}
 	}
 	return sandbox{bwrap: path}

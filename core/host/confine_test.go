@@ -22,7 +22,7 @@ import (
 )
 
 func TestConfinement(t *testing.T) {
-	if s := probeSandbox(t.Context(), ""); !s.works() {
+	if s := probeSandbox(""); !s.works() {
 		t.Skip(s.why)
 	}
 	home, err := os.UserHomeDir()
@@ -109,7 +109,7 @@ func TestWithoutSandbox(t *testing.T) {
 		t.Error("said to be confined")
 	}
 	r.mustInvoke("poll", "slow", "")
-	if s := probeSandbox(t.Context(), "/bin/false"); s.works() || !strings.Contains(s.why, "does not work") {
+	if s := probeSandbox("/bin/false"); s.works() || !strings.Contains(s.why, "does not work") {
 		t.Errorf("a bwrap that fails: %+v", s)
 	}
 }

@@ -49,10 +49,15 @@ func (p *plugin) work(run, ctx context.Context, sess *session) error {
 	}
 }
 
+// storeTrouble tells a person once that packets wait, until they went on.
 func (p *plugin) storeTrouble(err error) {
-	p.host.once("store:"+p.name+err.Error(), func() {
+	p.mu.Lock()
+	told := p.troubled
+	p.troubled = true
+	p.mu.Unlock()
+	if !told {
 		p.host.notice("error", p.name, fmt.Sprintf("Packets for the plugin %s wait, because the database cannot be written: %s", p.name, clean(err.Error())))
-	})
+	}
 }
 
 // handleChat handles one batch of a chat. again says that there may be more.
@@ -211,6 +216,9 @@ func (p *plugin) commit(ctx context.Context, list []settled) error {
 		})
 		switch {
 		case err == nil:
+			p.mu.Lock()
+			p.troubled = false
+			p.mu.Unlock()
 			n.tell(ctx, p)
 			p.host.passOn(ctx, p, list[0].entry.Packet.Header.Chat)
 			return nil
@@ -268,6 +276,14 @@ func (p *plugin) countAside(tx store.Tx, n *news) error {
 // settle brings one entry to its end, in a transaction.
 func (p *plugin) settle(tx store.Tx, s *settled, n *news) error {
 	key := s.entry.Packet.Header.Key()
+	switch now, err := tx.Entry(key); {
+	case errors.Is(err, store.ErrNotFound):
+		return nil // its chat was deleted meanwhile
+	case err != nil:
+		return err
+	case now.State != store.EntryNew:
+		return nil
+	}
 	own := s.entry.Packet.Header.Author == p.host.cfg.User
 	reason, text := s.refuse, s.text
 	if refused := s.outcome.GetRefuse(); refused != "" && s.failure == nil {

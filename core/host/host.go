@@ -41,7 +41,8 @@ type Host struct {
 	owners   atomic.Pointer[registry]
 	scanning chan struct{} // has room for one: a scan at a time; guards hashes
 	hashes   hashes
-	again    chan struct{} // has room for one: a scan is wanted
+	sandbox  func() sandbox // what there is to confine plugins with; tried once
+	again    chan struct{}  // has room for one: a scan is wanted
 
 	ready     chan struct{} // closed by readyOnce when Serve runs
 	readyOnce sync.Once
@@ -70,6 +71,7 @@ func New(cfg Config) (*Host, error) {
 		cfg: cfg, scanning: make(chan struct{}, 1), hashes: hashes{}, again: make(chan struct{}, 1),
 		ready: make(chan struct{}), plugins: map[string]*plugin{}, invocations: map[packet.PacketID]*invocation{}, noticed: map[string]bool{},
 	}
+	h.sandbox = sync.OnceValue(func() sandbox { return probeSandbox(cfg.Bubblewrap) })
 	owners, _ := settle(nil)
 	h.owners.Store(owners)
 	return h, nil
@@ -82,7 +84,7 @@ func (h *Host) Serve(ctx context.Context) error {
 	defer f.close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	svc := &service{ctx: ctx, launcher: &launcher{cfg: &h.cfg, forker: f, sandbox: probeSandbox(ctx, h.cfg.Bubblewrap)}}
+	svc := &service{ctx: ctx, launcher: &launcher{cfg: &h.cfg, forker: f, sandbox: h.sandbox()}}
 	if !svc.launcher.works() {
 		h.cfg.Log.Warn("plugins cannot be confined", "why", svc.launcher.why)
 	}
@@ -171,11 +173,7 @@ func (h *Host) awaitService(ctx context.Context) error {
 }
 
 // sandboxed says whether plugins that are not bundled are confined.
-func (h *Host) sandboxed() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.service != nil && h.service.launcher.works()
-}
+func (h *Host) sandboxed() bool { return h.sandbox().works() }
 
 // rescan has the folders looked through soon.
 func (h *Host) rescan() {

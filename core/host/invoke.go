@@ -22,7 +22,7 @@ const (
 	maxArg        = 64 << 10
 	maxPaths      = 1024
 	maxInvokeSize = 2 << 20
-	maxUpdates    = 256 // that a front end has not taken yet
+	maxUpdates    = 64 // that a front end has not taken yet
 )
 
 // Result is what an action led to.
@@ -70,11 +70,21 @@ func (h *Host) Invoke(ctx context.Context, plugin string, req *pluginpb.InvokeRe
 	if err != nil {
 		return nil, err
 	}
-	inv, w, err := h.join(p, id, req)
-	if err != nil {
-		return nil, err
+	for {
+		inv, w, err := h.join(p, id, req)
+		if err != nil {
+			return nil, err
+		}
+		if w != nil {
+			return inv.wait(ctx, w, update)
+		}
+		// All who waited for it have just left: it is being cancelled.
+		select {
+		case <-inv.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
-	return inv.wait(ctx, w, update)
 }
 
 func checkInvoke(req *pluginpb.InvokeRequest) error {
@@ -163,7 +173,8 @@ type waiter struct {
 	wake    chan struct{} // has room for one
 }
 
-// join begins an invocation, or joins the one with the same id.
+// join begins an invocation, or joins the one with the same id; the waiter is
+// nil when that one is being cancelled.
 func (h *Host) join(p *plugin, id packet.PacketID, req *pluginpb.InvokeRequest) (*invocation, *waiter, error) {
 	w := &waiter{wake: make(chan struct{}, 1)}
 	h.mu.Lock()
@@ -175,7 +186,7 @@ func (h *Host) join(p *plugin, id packet.PacketID, req *pluginpb.InvokeRequest) 
 		if inv.enter(w) {
 			return inv, w, nil
 		}
-		return nil, nil, fmt.Errorf("invocation %s is just being cancelled: ask again: %w", id, ErrUnavailable)
+		return inv, nil, nil
 	}
 	if h.service == nil {
 		return nil, nil, fmt.Errorf("%w: %w", errNotServed, ErrUnavailable)

@@ -66,7 +66,8 @@ type plugin struct {
 	retryAt      time.Time
 	lines        *lines
 	subscription *subscription
-	invokes      int // under way
+	invokes      int  // under way
+	troubled     bool // a person was told that the store does not take what it made
 
 	cancel context.CancelFunc // ends its goroutines; set while the host serves
 }

@@ -188,9 +188,10 @@ func (p *plugin) watch(ctx context.Context, sess *session) error {
 // autopsy says why a plugin died: what the session saw, and how the process
 // ended, if it did by itself.
 func (p *plugin) autopsy(sess *session, err error) error {
-	if errors.Is(err, errDead) {
-		err = sess.reason()
+	if !errors.Is(err, errDead) {
+		return err
 	}
+	err = sess.reason()
 	select {
 	case <-sess.run.process.done:
 		return fmt.Errorf("%w (%s)", err, sess.run.process.state)
@@ -209,14 +210,20 @@ func (p *plugin) crashed(err error) {
 		now := p.host.cfg.Now()
 		wait, tooMany = p.crashes.add(now, t.backoff, t.backoffMax)
 		p.retryAt = now.Add(wait)
-		if errors.Is(err, ErrFileChanged) {
+		var wrong *answerError
+		switch {
+		case errors.Is(err, ErrFileChanged):
 			// Not its fault: the scan that follows tells what the file is now.
 			tooMany = false
-		}
-		if !tooMany {
 			return
+		case errors.As(err, &wrong):
+			// Its manifest, which will be as wrong the next time.
+			tooMany = true
+		case !tooMany:
+			return
+		default:
+			text = fmt.Sprintf("it crashed %d times in ten minutes, the last time: %s", maxCrashes, text)
 		}
-		text = fmt.Sprintf("it crashed %d times in ten minutes, the last time: %s", maxCrashes, text)
 		if last := p.lines.last(); last != "" {
 			text += "\nIts last lines were:\n" + last
 		}

@@ -225,6 +225,9 @@ func (p *plugin) take(f file, k known) {
 			p.endRun()
 		}
 	})
+	if p.desk.waiting() {
+		p.need()
+	}
 }
 
 // settleOwners decides anew who owns what, and has each plugin listen for what

@@ -326,7 +326,7 @@ func (r *run) adopt(p *packet.Packet) error {
 		return err // here already, or nothing can be said
 	}
 	if p.CheckContent() != nil {
-		return nil // deleted, or spoilt on the way
+		return nil //nolint:nilerr // deleted, or spoilt on the way
 	}
 	if _, err := r.s.rewrite(r.tx, p, store.EntryNew); err != nil {
 		return err

@@ -106,7 +106,7 @@ func TestSpoiltOnTheWay(t *testing.T) {
 	alice.write(group, "true")
 	n.quiet(time.Minute)
 	n.cut(w)
-	wc := n.connect(bob, carol)
+	n.connect(bob, carol)
 	n.quiet(0)
 	var p packet.Packet
 	must(t, alice.store.View(t.Context(), func(tx store.ReadTx) error {
@@ -119,7 +119,7 @@ func TestSpoiltOnTheWay(t *testing.T) {
 	d := newNetwork(t, 1, "alice", "bob", "carol", "dave") // a fresh carol, with the same keys
 	d.chat(group, d.nodes[:3]...)
 	carol, bob = d.nodes[2], d.nodes[1]
-	wc = d.connect(bob, carol)
+	wc := d.connect(bob, carol)
 	d.quiet(time.Minute)
 	spoilt := p
 	spoilt.Content = []byte("false")

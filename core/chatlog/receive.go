@@ -260,7 +260,7 @@ func (r *run) ephemeral(c *chatState, p *packet.Packet) error {
 	h := &p.Header
 	if !r.admits(c, h.Author) || h.Author == r.s.self && h.Device == r.s.device || r.s.cfg.Book.Person(h.Author).Blocked ||
 		len(p.Content) > r.s.maxContent(h.Type) || p.CheckContent() != nil {
-		return nil
+		return nil //nolint:nilerr // nobody waits for it
 	}
 	r.publish(func(s *Service) {
 		bus.Publish(s.cfg.Bus, bus.PacketStored(h.Type), bus.Stored{Chat: h.Chat, Ephemeral: p})

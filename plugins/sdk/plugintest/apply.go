@@ -91,7 +91,7 @@ func (a *applier) one(e *pluginpb.Effect) error {
 	case *pluginpb.Effect_DropContent:
 		before := a.h.state.dropped
 		a.undo = append(a.undo, func() { a.h.state.dropped = before })
-		a.h.state.dropped = append(before, packet.PacketID(e.DropContent.GetId()))
+		a.h.state.dropped = append(slices.Clone(before), packet.PacketID(e.DropContent.GetId()))
 		return nil
 	case *pluginpb.Effect_Annotate:
 		return a.annotate(e.Annotate)

@@ -19,6 +19,7 @@ import (
 )
 
 func TestInvoke(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.install(r.bundled, "text", plan{})
 	r.serve()
@@ -60,6 +61,7 @@ func TestInvoke(t *testing.T) {
 }
 
 func TestInvokeJoins(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.install(r.bundled, "text", plan{})
 	r.serve()
@@ -79,6 +81,7 @@ func TestInvokeJoins(t *testing.T) {
 }
 
 func TestInvokeErrors(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.install(r.bundled, "text", plan{})
 	r.serve()
@@ -131,6 +134,7 @@ func TestInvokeErrors(t *testing.T) {
 }
 
 func TestInvokeSurvivesACrash(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.install(r.bundled, "text", plan{})
 	r.serve()
@@ -143,6 +147,7 @@ func TestInvokeSurvivesACrash(t *testing.T) {
 }
 
 func TestInvokeIsCancelled(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.install(r.bundled, "text", plan{})
 	r.serve()
@@ -160,6 +165,7 @@ func TestInvokeIsCancelled(t *testing.T) {
 }
 
 func TestUpdatesDoNotPileUp(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.install(r.bundled, "text", plan{})
 	r.serve()
@@ -185,6 +191,7 @@ func (r *rig) ask(request string, answer *pluginpb.HostResponse) {
 }
 
 func TestEffects(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.install(r.bundled, "text", plan{manifest: manifestOf("text", func(m *pluginpb.Manifest) {
 		m.Capabilities = []pluginpb.Capability{pluginpb.Capability_CAPABILITY_MEMBERS}
@@ -287,6 +294,7 @@ func jsonOf(id packet.PacketID) string {
 }
 
 func TestHostRequests(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.install(r.bundled, "text", plan{})
 	r.install(r.bundled, "file", plan{})
@@ -355,6 +363,7 @@ func TestHostRequests(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.install(r.bundled, "text", plan{manifest: manifestOf("text", func(m *pluginpb.Manifest) {
 		m.Settings = []*pluginpb.Setting{
@@ -401,6 +410,7 @@ func TestSettings(t *testing.T) {
 }
 
 func TestInvokeAgainAfterCancel(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.install(r.bundled, "text", plan{})
 	r.serve()

@@ -58,7 +58,8 @@ type rig struct {
 	t        testing.TB
 	host     *Host
 	cfg      Config
-	store    *storetest.Fake
+	store    store.Store
+	fake     *storetest.Fake // the store, unless the test brought another
 	bus      *bus.Bus
 	me, peer *identity.Identity
 	chat     packet.ChatID
@@ -96,14 +97,14 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	peer, err := identity.Generate("bob")
 	must(t, err)
 	r := &rig{
-		t: t, store: storetest.New(t), bus: bus.New(), me: me, peer: peer, chat: packet.DirectChat("alice", "bob"),
+		t: t, fake: storetest.New(t), bus: bus.New(), me: me, peer: peer, chat: packet.DirectChat("alice", "bob"),
 		bundled: filepath.Join(dir, "b"), foreign: filepath.Join(dir, "f"), numbers: map[packet.DeviceID]uint64{}, log: &bytes.Buffer{},
 	}
 	must(t, os.Mkdir(r.bundled, 0o755))
 	must(t, os.Mkdir(r.foreign, 0o700))
 	r.outbox, r.logTo = &fakeOutbox{me: me}, &syncWriter{w: r.log}
 	r.cfg = Config{
-		Store: r.store, Bus: r.bus, Log: slog.New(slog.NewTextHandler(r.logTo, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Store: r.fake, Bus: r.bus, Log: slog.New(slog.NewTextHandler(r.logTo, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		User: "alice", Outbox: r.outbox, People: fakePeople{},
 		Folders:    []Folder{{Path: r.foreign}, {Path: r.bundled, Bundled: true}},
 		DataFolder: filepath.Join(dir, "d"), CacheFolder: filepath.Join(dir, "c"), RunFolder: filepath.Join(dir, "r"),
@@ -112,6 +113,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	for _, fn := range change {
 		fn(&r.cfg)
 	}
+	r.store = r.cfg.Store
 	r.addChat(r.chat, "alice", "bob")
 	r.listen()
 	r.host, err = New(r.cfg)

@@ -11,6 +11,7 @@ import (
 )
 
 func TestFiveCrashesBreak(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.install(r.bundled, "text", plan{mode: "die-after-start"})
 	keys := r.putQuietly(r.peer, r.chat, "text", "one") // so that it is wanted
@@ -46,6 +47,7 @@ func TestFiveCrashesBreak(t *testing.T) {
 }
 
 func TestPluginsThatDoNotComeUp(t *testing.T) {
+	t.Parallel()
 	shortLaunch := func(c *Config) { c.timing.launch = 500 * time.Millisecond }
 	shortDescribe := func(c *Config) { c.timing.describe = 500 * time.Millisecond }
 	for _, c := range []struct {
@@ -84,6 +86,7 @@ func TestPluginsThatDoNotComeUp(t *testing.T) {
 }
 
 func TestHostServesWhileStarting(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.install(r.bundled, "text", plan{mode: "ask-in-start"})
 	r.serve()
@@ -95,6 +98,7 @@ func TestHostServesWhileStarting(t *testing.T) {
 }
 
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.install(r.bundled, "text", plan{})
 	r.serve()
@@ -112,6 +116,7 @@ func TestRestart(t *testing.T) {
 }
 
 func TestNoisyPlugin(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.install(r.bundled, "text", plan{})
 	r.serve()
@@ -123,6 +128,7 @@ func TestNoisyPlugin(t *testing.T) {
 }
 
 func TestCrashCounting(t *testing.T) {
+	t.Parallel()
 	const first, most = 200 * time.Millisecond, 30 * time.Second
 	start := time.Now()
 	type crash struct {
@@ -163,6 +169,7 @@ func TestCrashCounting(t *testing.T) {
 }
 
 func TestLines(t *testing.T) {
+	t.Parallel()
 	l := newLines(newRig(t).cfg.Log)
 	for range 30 {
 		_, _ = l.Write([]byte("old\n"))
@@ -179,6 +186,7 @@ func TestLines(t *testing.T) {
 }
 
 func TestParseStat(t *testing.T) {
+	t.Parallel()
 	pid, p, ok := parseStat([]byte("42 (a) b) c) S 7 42 42 0 -1 4194560 100 0 0 0 150 50 0 0 20 0 9 0 12345 1000000 300 18446744073709551615 1 1"))
 	if !ok || pid != 42 || p.parent != 7 || p.cpu != 2*time.Second || p.resident == 0 {
 		t.Errorf("%d %+v %v", pid, p, ok)
@@ -202,6 +210,7 @@ func (r *rig) logged() string {
 }
 
 func TestDeskBounds(t *testing.T) {
+	t.Parallel()
 	d := newDesk()
 	event := &pluginpb.Event{Topic: "presence"}
 	n := 0
@@ -234,6 +243,7 @@ func TestDeskBounds(t *testing.T) {
 }
 
 func TestOutgoingIsCut(t *testing.T) {
+	t.Parallel()
 	o := newOutgoing()
 	big := func(n int) *pluginpb.HookRequest {
 		return &pluginpb.HookRequest{Hook: &pluginpb.HookRequest_Invoke{Invoke: &pluginpb.InvokeRequest{Text: strings.Repeat("x", n)}}}

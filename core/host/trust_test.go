@@ -13,6 +13,7 @@ import (
 )
 
 func TestForeignPluginHasToBeEnabled(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.install(r.foreign, "poll", plan{})
 	r.serve()
@@ -61,6 +62,7 @@ func TestForeignPluginHasToBeEnabled(t *testing.T) {
 }
 
 func TestChangedFileIsNotRun(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.install(r.foreign, "poll", plan{})
 	r.serve()
@@ -79,6 +81,7 @@ func TestChangedFileIsNotRun(t *testing.T) {
 }
 
 func TestBundledPluginIsUpdated(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.install(r.bundled, "text", plan{})
 	r.serve()
@@ -105,6 +108,7 @@ func TestBundledPluginIsUpdated(t *testing.T) {
 }
 
 func TestForeignPluginsMayNotOwnEverything(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		change func(*pluginpb.Manifest)
@@ -132,6 +136,7 @@ func TestForeignPluginsMayNotOwnEverything(t *testing.T) {
 }
 
 func TestFilesThatAreNotRun(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		do   func(r *rig, path string) error
@@ -169,6 +174,7 @@ func TestFilesThatAreNotRun(t *testing.T) {
 }
 
 func TestLinkedPlugin(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	path := r.install(r.bundled, "text", plan{})
 	elsewhere := filepath.Join(filepath.Dir(r.bundled), "real")
@@ -183,6 +189,7 @@ func TestLinkedPlugin(t *testing.T) {
 }
 
 func TestFolders(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	must(t, os.Remove(r.foreign))
 	r.install(r.bundled, "text", plan{})
@@ -208,6 +215,7 @@ func TestFolders(t *testing.T) {
 }
 
 func TestOwners(t *testing.T) {
+	t.Parallel()
 	own := func(name string, bundled bool, at int64, types ...string) claim {
 		m := &pluginpb.Manifest{Name: name}
 		for _, t := range types {
@@ -240,6 +248,7 @@ func TestOwners(t *testing.T) {
 }
 
 func TestConflict(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	rival := func(m *pluginpb.Manifest) { m.PacketTypes[0].Name = "org.example.poll/item" }
 	r.install(r.foreign, "poll", plan{})

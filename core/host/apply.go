@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -345,94 +344,5 @@ func (a *applier) removeAnnotation(e *pluginpb.RemoveAnnotation) error {
 		return fmt.Errorf("remove_annotation: %w", err)
 	}
 	a.news.message(messageChanged, chat, id)
-	return nil
-}
-
-func (a *applier) sendPacket(e *pluginpb.SendPacket) error {
-	d := Draft{ID: packet.NewPacketID(), Chat: packet.ChatID(e.GetChat()), Type: packet.Type(e.GetType()), Content: e.GetContent()}
-	if len(e.GetId()) > 0 {
-		d.ID = packet.PacketID(e.GetId())
-	}
-	if err := a.chatThere(d.Chat); err != nil {
-		return fmt.Errorf("send_packet: %w", err)
-	}
-	if e.GetEphemeral() {
-		to := make([]packet.UserID, len(e.GetTo()))
-		for i, user := range e.GetTo() {
-			to[i] = packet.UserID(user)
-		}
-		a.news.emits = append(a.news.emits, emit{d, to})
-		return nil
-	}
-	if _, done := a.sent[d.ID]; done {
-		return nil // its add_message came first
-	}
-	delete(a.sends, d.ID)
-	p, there, err := a.sentBefore(d)
-	if err != nil {
-		return err
-	}
-	if !there {
-		if p, err = a.host.cfg.Outbox.Append(a.tx, d); err != nil {
-			return fmt.Errorf("send_packet of type %s to %s: %w", d.Type, d.Chat, err)
-		}
-		// Its sender knows what it means: it is not handed in to be handled.
-		if err := a.tx.SetEntryState(p.Header.Key(), store.EntryHandled, 0, ""); err != nil {
-			return fmt.Errorf("send_packet: %w", err)
-		}
-		a.news.appendedTo(d.Chat)
-	}
-	a.sent[d.ID] = p
-	a.news.sent = append(a.news.sent, d.ID)
-	return nil
-}
-
-// sentBefore finds the packet when it was sent by an earlier call that the
-// plugin does not know came through. The same id for another packet is an error.
-func (a *applier) sentBefore(d Draft) (packet.Packet, bool, error) {
-	e, err := a.tx.EntryByID(d.ID)
-	if errors.Is(err, store.ErrNotFound) {
-		return packet.Packet{}, false, nil
-	}
-	if err != nil {
-		return packet.Packet{}, false, err
-	}
-	h := &e.Packet.Header
-	hash := packet.HashOf(d.Content)
-	if h.Author != a.host.cfg.User || h.Chat != d.Chat || h.Type != d.Type || !bytes.Equal(h.ContentHash[:], hash[:]) {
-		return packet.Packet{}, false, fmt.Errorf("send_packet.id: %s is another packet: %w", d.ID, store.ErrExists)
-	}
-	return e.Packet, true, nil
-}
-
-func (a *applier) setMembers(e *pluginpb.SetMembers) error {
-	id := packet.ChatID(e.GetChat())
-	chat, err := a.tx.Chat(id)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		chat = store.Chat{ID: id, CreatedAt: a.host.cfg.Now().UnixMicro()}
-	case err != nil:
-		return err
-	case e.GetVersion() <= chat.Membership:
-		return fmt.Errorf("set_members.version is %d, the chat has %d", e.GetVersion(), chat.Membership)
-	}
-	chat.Title = e.GetTitle()
-	if err := a.tx.PutChat(chat); err != nil {
-		return fmt.Errorf("set_members: %w", err)
-	}
-	m := store.Membership{Version: e.GetVersion()}
-	for _, user := range e.GetMembers() {
-		m.Members = append(m.Members, packet.UserID(user))
-	}
-	slices.Sort(m.Members)
-	for _, c := range e.GetCutoffs() {
-		m.Cutoffs = append(m.Cutoffs, store.Cutoff{User: packet.UserID(c.GetUser()), EntryKey: packet.EntryKey{
-			Log: packet.Log{Chat: id, Device: packet.DeviceID(c.GetDevice()), Epoch: c.GetEpoch()}, Number: c.GetNumber(),
-		}})
-	}
-	if err := a.tx.PutMembership(id, m); err != nil {
-		return fmt.Errorf("set_members: %w", err)
-	}
-	a.news.chatChanged(id)
 	return nil
 }

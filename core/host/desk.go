@@ -95,11 +95,12 @@ func (d *desk) offer(chat packet.ChatID) {
 	d.wake = make(chan struct{})
 }
 
-// take waits for a chat with work. Until done, nobody else gets it.
-func (d *desk) take(ctx context.Context) (chat packet.ChatID, dirty bool, items []liveItem, err error) {
+// take waits for a chat with work; ok is false when ctx ended. Until done, nobody
+// else gets it.
+func (d *desk) take(ctx context.Context) (chat packet.ChatID, dirty bool, items []liveItem, ok bool) {
 	for {
-		if err := ctx.Err(); err != nil {
-			return "", false, nil, err
+		if ctx.Err() != nil {
+			return "", false, nil, false
 		}
 		d.mu.Lock()
 		if len(d.ready) > 0 {
@@ -113,14 +114,13 @@ func (d *desk) take(ctx context.Context) (chat packet.ChatID, dirty bool, items 
 				d.bytes -= item.size
 			}
 			d.mu.Unlock()
-			return chat, dirty, items, nil
+			return chat, dirty, items, true
 		}
 		wake := d.wake
 		d.mu.Unlock()
 		select {
 		case <-wake:
 		case <-ctx.Done():
-			return "", false, nil, ctx.Err()
 		}
 	}
 }

@@ -28,8 +28,8 @@ type settled struct {
 // ends or run does.
 func (p *plugin) work(run, ctx context.Context, sess *session) error {
 	for {
-		chat, dirty, items, err := p.desk.take(ctx)
-		if err != nil {
+		chat, dirty, items, ok := p.desk.take(ctx)
+		if !ok {
 			return nil
 		}
 		again, err := p.handleChat(run, ctx, sess, chat, dirty, items)
@@ -83,8 +83,8 @@ func (p *plugin) handleChat(run, ctx context.Context, sess *session, chat packet
 		return true, p.commit(ctx, rest)
 	}
 	batch, width := p.cut(entries)
-	if err := p.gate.Acquire(ctx, width); err != nil {
-		return true, nil
+	if p.gate.Acquire(ctx, width) != nil {
+		return true, nil //nolint:nilerr // the session ends
 	}
 	answers, err := p.hand(ctx, sess, chat, batch)
 	p.gate.Release(width)

@@ -49,8 +49,8 @@ func (p *plugin) serveRequests(ctx context.Context, sess *session) error {
 		case r := <-sess.asked:
 			response := p.serveRequest(ctx, r)
 			sess.served()
-			if err := sess.respond(response); err != nil {
-				return nil // the session is over
+			if sess.respond(response) != nil {
+				return nil //nolint:nilerr // the session is over
 			}
 		}
 	}

@@ -13,8 +13,8 @@ import (
 // handleLive hands in EPHEMERAL packets and events. They are tried once: what
 // the plugin makes nothing of, or dies of, is gone. An error is the store's.
 func (p *plugin) handleLive(ctx context.Context, sess *session, chat packet.ChatID, items []liveItem) error {
-	if err := p.gate.Acquire(ctx, 1); err != nil {
-		return nil
+	if p.gate.Acquire(ctx, 1) != nil {
+		return nil // the session ends
 	}
 	defer p.gate.Release(1)
 	for len(items) > 0 {

@@ -32,11 +32,23 @@ const (
 )
 
 func (s State) String() string {
-	names := []string{"unknown", "new", "disabled", "changed", "idle", "running", "backoff", "broken"}
-	if s < 0 || int(s) >= len(names) {
-		s = 0
+	switch s {
+	case StateNew:
+		return "new"
+	case StateDisabled:
+		return "disabled"
+	case StateChanged:
+		return "changed"
+	case StateIdle:
+		return "idle"
+	case StateRunning:
+		return "running"
+	case StateBackoff:
+		return "backoff"
+	case StateBroken:
+		return "broken"
 	}
-	return names[s]
+	return "unknown"
 }
 
 // plugin is one plugin, whether it runs or not.
@@ -242,8 +254,6 @@ func (w powers) action(name string) *pluginpb.Action {
 	}
 	return nil
 }
-
-func (w powers) wants(topic string) bool { return slices.Contains(w.manifest.GetTopics(), topic) }
 
 // learned takes the manifest that the plugin of this hash described itself
 // with. fresh says that it was not known before.

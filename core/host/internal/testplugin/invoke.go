@@ -67,7 +67,7 @@ func (b *behaviour) invoke(id uint64, r *pluginpb.InvokeRequest) {
 	case "write":
 		answer.Result = fmt.Appendf(nil, "%v", os.WriteFile(r.GetText(), []byte("x"), 0o600))
 	case "dial":
-		c, err := net.DialTimeout("tcp", r.GetText(), time.Second)
+		c, err := (&net.Dialer{Timeout: time.Second}).DialContext(b.stream.Context(), "tcp", r.GetText())
 		if err == nil {
 			_ = c.Close()
 		}

@@ -74,7 +74,10 @@ func main() {
 		fmt.Println("hello, is it me you are looking for?")
 		time.Sleep(time.Hour)
 	case "tcp":
-		l, _ := net.Listen("tcp", "127.0.0.1:0")
+		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			os.Exit(9)
+		}
 		fmt.Printf("1|1|tcp|%s|grpc|\n", l.Addr())
 		time.Sleep(time.Hour)
 	case "exit":

@@ -280,6 +280,10 @@ func (i *invocation) run(ctx context.Context) (*Result, error) {
 			return nil, i.orSpoiled(err)
 		}
 		w := i.plugin.powers()
+		if w.manifest == nil {
+			try-- // the file was exchanged just now
+			continue
+		}
 		if w.action(i.req.GetAction()) == nil {
 			return nil, fmt.Errorf("plugin %s, action %s: %w", w.plugin, i.req.GetAction(), ErrNoAction)
 		}

@@ -172,6 +172,7 @@ func (p *plugin) need() {
 // endRun stops the present run, if there is one; the caller holds mu.
 func (p *plugin) endRun() {
 	p.wanted = false
+	p.session = nil // nobody shall ask it for more
 	if p.halt != nil {
 		p.halt()
 	}

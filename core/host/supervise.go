@@ -146,7 +146,11 @@ func (p *plugin) serve(ctx context.Context, sess *session, s spec, m *pluginpb.M
 		if err := p.start(gctx, sess, s, m); err != nil {
 			return err
 		}
-		p.change(func() { p.session = sess })
+		p.change(func() {
+			if ctx.Err() == nil { // endRun holds the lock too
+				p.session = sess
+			}
+		})
 		p.log.Info("plugin runs", "process", sess.run.process.ID())
 		for range maxChats {
 			group.Go(func() error { return p.work(ctx, gctx, sess) })

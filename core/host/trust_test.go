@@ -43,12 +43,12 @@ func TestForeignPluginHasToBeEnabled(t *testing.T) {
 	r.wantBodies("one", "two")
 
 	// Another file asks again, and the old one's process is gone.
-	r.wantState("poll", StateRunning)
+	old := r.wantState("poll", StateRunning).ProcessID
 	r.install(r.foreign, "poll", plan{salt: "other"})
 	if s := r.list()[0]; s.State != StateChanged {
 		t.Fatalf("changed plugin is %s", s.State)
 	}
-	r.eventually("the end of the old process", func() bool { return r.status("poll").ProcessID == 0 })
+	r.eventually("the end of the old process", func() bool { return gone(old) })
 	r.put(kind, "three")
 	if _, err := r.invoke("poll", "slow", ""); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "changed") {
 		t.Errorf("action of a changed plugin: %v", err)

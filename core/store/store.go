@@ -85,9 +85,9 @@ type ReadTx interface {
 	Depth(chat packet.ChatID) (uint64, error)
 	// Unhandled gives entries whose State is EntryNew and of one of the types,
 	// of chat or (empty) of all chats, that are reachable without a gap from the
-	// start of their log and have no earlier unhandled entry outside the answer
-	// in their log: one of another type, or an EntryWaiting, holds up those behind
-	// it. Per chat they come in the order in which the store got them, those of a
+	// start of their log, with no EntryWaiting before them in it and no earlier
+	// entry of these types that is not in the answer. Entries of other types hold
+	// up nobody: their plugin may be missing. Per chat they come in the order in which the store got them, those of a
 	// log by number. At most limit entries and, past the first, maxBytes of content.
 	Unhandled(types []packet.Type, chat packet.ChatID, limit, maxBytes int) ([]Entry, error)
 	// UnhandledChats gives the chats that have such entries.
@@ -122,10 +122,10 @@ type ReadTx interface {
 	// moved.
 	OwnMessages(log packet.Log, above, upto uint64, limit int) ([]Message, error)
 	// Search gives messages that hold every word of the query, in their body or
-	// in an annotation's search text, newest (by SentAt) first. Words match from
-	// their beginning, whatever case and diacritics; Chinese, Japanese and Korean
-	// need no spaces. Only the first 4 KiB of the query count; one without words
-	// finds nothing. An empty chat means all.
+	// in an annotation's search text, newest (by SentAt) first and those of one
+	// moment in any order. Words match from their beginning, whatever case and
+	// diacritics; Chinese, Japanese and Korean need no spaces. Only the first 4 KiB
+	// of the query count; one without words finds nothing. An empty chat means all.
 	Search(q Query) (messages []Message, more bool, err error)
 	// Annotations gives those of some messages, in the order of (message, kind,
 	// author).

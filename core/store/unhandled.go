@@ -9,8 +9,8 @@ import (
 // Entries that wait to be handled are found through two small partial indexes,
 // so that millions of handled ones cost nothing: logs_open has the logs with
 // such entries, entries_open the entries. In each log they are walked from the
-// first, and no further than one that blocks: waiting, beyond a gap, or of a
-// type that was not asked for.
+// first, past those of other types, and no further than one that blocks: waiting,
+// or beyond a gap.
 
 // openLog walks the unhandled entries of one log.
 type openLog struct {
@@ -43,17 +43,18 @@ func (t *readTx) openLogs(chat int64) (logs []*openLog, chats []int64, err error
 
 // next gives the next entry of a log without taking it.
 func (t *readTx) next(l *openLog, types map[string]struct{}) (e openEntry, ok bool, err error) {
-	if len(l.ahead) == 0 && !l.ended {
+	for len(l.ahead) == 0 && !l.ended && err == nil {
 		read := 0
 		err = t.c.each(func(s *sqlite3.Stmt) (bool, error) {
 			read++
 			e := openEntry{s.ColumnInt64(0), s.ColumnInt64(1), s.ColumnInt64(2)}
-			_, wanted := types[s.ColumnText(4)]
-			if l.ended = EntryState(s.ColumnInt(3)) != EntryNew || e.number > l.upto || !wanted; l.ended {
+			if l.ended = EntryState(s.ColumnInt(3)) != EntryNew || e.number > l.upto; l.ended {
 				return false, nil
 			}
-			l.ahead = append(l.ahead, e)
 			l.after = e.number
+			if _, wanted := types[s.ColumnText(4)]; wanted {
+				l.ahead = append(l.ahead, e)
+			}
 			return true, nil
 		}, `SELECT id, number, size, state, type FROM entries INDEXED BY entries_open
 			WHERE log = ? AND number > ? AND state IN (1, 5) ORDER BY number LIMIT ?`, l.log, l.after, aheadOf)

@@ -88,7 +88,7 @@ CREATE TABLE entries (
 );
 CREATE UNIQUE INDEX entries_number ON entries (log, number);
 CREATE INDEX entries_packet ON entries (packet);
-CREATE INDEX entries_open ON entries (log, number) WHERE state IN (1, 5);
+CREATE INDEX entries_open ON entries (log, number, state, type, size) WHERE state IN (1, 5);
 CREATE INDEX entries_stub ON entries (log, number) WHERE state = 3;
 
 CREATE TABLE peer_heads (

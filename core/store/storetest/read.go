@@ -130,10 +130,12 @@ func (t *tx) ready(log packet.Log, head store.Head, types []packet.Type) []entry
 		if e.State != store.EntryNew && e.State != store.EntryWaiting {
 			continue
 		}
-		if e.State == store.EntryWaiting || e.Packet.Header.Number > head.Upto || !slices.Contains(types, e.Packet.Header.Type) {
+		if e.State == store.EntryWaiting || e.Packet.Header.Number > head.Upto {
 			break
 		}
-		out = append(out, e)
+		if slices.Contains(types, e.Packet.Header.Type) {
+			out = append(out, e)
+		}
 	}
 	return out
 }

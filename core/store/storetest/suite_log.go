@@ -322,9 +322,14 @@ var unhandledTests = []subtest{
 	{"types", func(t *tester) {
 		t.chats()
 		t.put(letter(aliceLog, 1, "text"), letter(aliceLog, 2, "image"), letter(aliceLog, 3, "text"), letter(bobLog, 1, "image"), letter(bobLog, 2, "text"))
-		t.unhandled([]packet.Type{"text"}, 10, 1000, at(aliceLog, 1))
-		t.unhandled([]packet.Type{"image"}, 10, 1000, at(bobLog, 1))
-		t.unhandled([]packet.Type{"image", "text"}, 10, 1000,
+		t.unhandled([]packet.Type{"text"}, 10, 1000, at(aliceLog, 1), at(aliceLog, 3), at(bobLog, 2))
+		t.unhandled([]packet.Type{"image"}, 10, 1000, at(aliceLog, 2), at(bobLog, 1))
+		for n := uint64(4); n < 300; n++ { // whatever else waits, and be it much
+			t.put(letter(aliceLog, n, "image"))
+		}
+		t.put(letter(aliceLog, 300, "text"))
+		t.unhandled([]packet.Type{"text"}, 10, 1000, at(aliceLog, 1), at(aliceLog, 3), at(bobLog, 2), at(aliceLog, 300))
+		t.unhandled([]packet.Type{"image", "text"}, 5, 1000,
 			at(aliceLog, 1), at(aliceLog, 2), at(aliceLog, 3), at(bobLog, 1), at(bobLog, 2))
 		t.unhandled(nil, 10, 1000)
 		t.unhandled([]packet.Type{"video"}, 10, 1000)

@@ -1,10 +1,13 @@
 package storetest
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/parley-chat/parley/core/store"
@@ -265,6 +268,9 @@ func Dump(tx store.ReadTx, chats ...packet.ChatID) (map[string]any, error) {
 	}
 	for _, word := range []string{"hello", "h", "second", "世界", "wow", "你好世"} {
 		found, more, err := tx.Search(store.Query{Text: word, Limit: store.MaxResults})
+		slices.SortStableFunc(found, func(a, b store.Message) int { // of one moment any order is right
+			return cmp.Or(cmp.Compare(b.SentAt, a.SentAt), bytes.Compare(a.ID[:], b.ID[:]))
+		})
 		keep("search "+word, found, err)
 		keep("more of "+word, more, nil)
 	}

@@ -59,13 +59,10 @@ type conversation struct {
 }
 
 func (v *conversation) run(ctx context.Context) error {
-	restore, err := v.openScreen()
-	if err != nil {
-		return err
-	}
-	defer restore()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	restore := v.openScreen(ctx)
+	defer restore()
 
 	events, err := v.client.Watch(ctx, &controlpb.WatchRequest{})
 	if err != nil {
@@ -106,27 +103,13 @@ func (v *conversation) run(ctx context.Context) error {
 }
 
 // openScreen makes a line editor on a terminal, plain lines elsewhere.
-func (v *conversation) openScreen() (restore func(), err error) {
-	fd, isTerminal := v.app.terminal()
+func (v *conversation) openScreen(ctx context.Context) (restore func()) {
+	_, isTerminal := v.app.terminal()
 	out, isFile := v.app.out.(*os.File)
 	if isTerminal && isFile && term.IsTerminal(int(out.Fd())) && !v.app.json {
-		state, err := term.MakeRaw(fd)
-		if err != nil {
-			return nil, fmt.Errorf("set up the terminal: %w", err)
-		}
-		editor := newLineEditor(v.app.in, out, "> ", func() int {
-			columns, _, err := term.GetSize(int(out.Fd()))
-			if err != nil || columns <= 0 {
-				return 80
-			}
-			return columns
-		})
+		editor := newLineEditor(ctx, v.app.in, out)
 		v.screen, v.readLine, v.typing = editor, editor.ReadLine, true
-		_, _ = io.WriteString(out, "\x1b[?2004h") // say what is pasted
-		return func() {
-			_, _ = io.WriteString(out, "\x1b[?2004l\r\x1b[J")
-			_ = term.Restore(fd, state)
-		}, nil
+		return editor.Close
 	}
 	scanner := bufio.NewScanner(v.app.in)
 	scanner.Buffer(nil, maxText+1)
@@ -136,13 +119,13 @@ func (v *conversation) openScreen() (restore func(), err error) {
 			return scanner.Text(), nil
 		}
 		if err := scanner.Err(); errors.Is(err, bufio.ErrTooLong) {
-			return "", errors.New("a line is longer than 64 KiB, the most that one message can have: break it up")
+			return "", errTooLong
 		} else if err != nil {
 			return "", fmt.Errorf("read line: %w", err)
 		}
 		return "", io.EOF
 	}
-	return func() {}, nil
+	return func() {}
 }
 
 func (v *conversation) say(format string, args ...any) {

@@ -1,350 +1,227 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
 	"io"
-	"slices"
-	"strconv"
+	"os"
 	"strings"
 	"sync"
-	"unicode"
-	"unicode/utf8"
 
-	"golang.org/x/text/width"
+	"charm.land/bubbles/v2/key"
+	"charm.land/bubbles/v2/textarea"
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
+	"golang.org/x/term"
+
+	"github.com/parley-chat/parley/core/client"
 )
 
-// lineEditor edits one line at the bottom of a terminal in raw mode while
-// others write lines above it. It knows how wide characters are, which
-// golang.org/x/term's does not: Chinese takes two columns. A line that is too
-// long for the terminal scrolls sideways; one that is pasted with line breaks
-// keeps them.
-type lineEditor struct {
-	in      *bufio.Reader
-	columns func() int // of the terminal, now
-	prompt  string
+const (
+	prompt     = "> "
+	maxHistory = 100 // lines that can be called back
+	maxRows    = 5   // of the terminal that a long line takes
+)
 
-	mu      sync.Mutex // guards all below, and that writes do not overlap
-	out     io.Writer
-	reading bool   // the line is on the screen
-	line    []rune // what is typed
-	size    int    // bytes of line
-	at      int    // where the cursor is in line
-	from    int    // first character of line on the screen
-	history []string
-	shown   int // index in history of what is edited; len(history) for a new line
+// lineEditor edits a line at the bottom of a terminal while others write lines
+// above it.
+type lineEditor struct {
+	screen  *screenFile
+	program *tea.Program
+	lines   chan string
+	done    chan struct{} // closed when program has ended
+	err     error         // why; set before done is closed
 }
 
-// maxHistory is how many lines can be called back.
-const maxHistory = 100
+// screenFile tells when the line is on the screen: what Bubble Tea is given to
+// print before, it overwrites.
+type screenFile struct {
+	*os.File
+	once  sync.Once
+	drawn chan struct{} // closed then
+}
 
-func newLineEditor(in io.Reader, out io.Writer, prompt string, columns func() int) *lineEditor {
-	return &lineEditor{in: bufio.NewReader(in), out: out, prompt: prompt, columns: columns}
+// Write shows b, as Bubble Tea made it.
+func (f *screenFile) Write(b []byte) (int, error) {
+	n, err := f.File.Write(b)
+	if bytes.Contains(b, []byte(prompt[:1])) {
+		f.once.Do(func() { close(f.drawn) })
+	}
+	return n, err
+}
+
+// written says that something was put above the line.
+type written struct{}
+
+// newLineEditor takes the terminal until Close.
+func newLineEditor(ctx context.Context, in io.Reader, out *os.File) *lineEditor {
+	screen := &screenFile{File: out, drawn: make(chan struct{})}
+	e := &lineEditor{screen: screen, lines: make(chan string, 16), done: make(chan struct{})}
+	e.program = tea.NewProgram(newLineModel(e.lines), tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(screen), tea.WithoutSignalHandler())
+	go func() {
+		defer close(e.done)
+		if _, err := e.program.Run(); err != nil && ctx.Err() == nil {
+			e.err = err
+		}
+	}()
+	return e
+}
+
+// Close gives the terminal back as it was.
+func (e *lineEditor) Close() {
+	e.program.Quit()
+	<-e.done
 }
 
 // Write shows whole lines above the one that is edited.
 func (e *lineEditor) Write(b []byte) (int, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	text := strings.ReplaceAll(string(b), "\n", "\r\n")
-	if e.reading {
-		text = "\r\x1b[J" + text + e.drawn()
+	select {
+	case <-e.screen.drawn:
+	case <-e.done:
 	}
-	if _, err := io.WriteString(e.out, text); err != nil {
-		return 0, err
+	columns, _, err := term.GetSize(int(e.screen.Fd()))
+	if err != nil || columns <= 0 {
+		columns = 80
 	}
+	// Bubble Tea loses its own line when what it puts above is higher than the
+	// terminal, so it gets one row at a time.
+	for row := range strings.SplitSeq(ansi.Hardwrap(strings.TrimSuffix(string(b), "\n"), columns, true), "\n") {
+		e.program.Println(row)
+	}
+	e.program.Send(written{})
 	return len(b), nil
 }
 
-// Control codes of the keys.
-const (
-	keyHome, keyLeft, keyInterrupt, keyEnd, keyDelete, keyRight = 1, 2, 3, 5, 4, 6
-	keyBackspace, keyNewline, keyKill, keyRedraw, keyEnter      = 8, 10, 11, 12, 13
-	keyDown, keyUp, keyClear, keyWord, keyEscape, keyRubout     = 14, 16, 21, 23, 27, 127
-)
-
-// ReadLine reads the next line; io.EOF on Ctrl+C, or on Ctrl+D in an empty one.
+// ReadLine waits for the next line; io.EOF on Ctrl+C, or on Ctrl+D in an empty one.
 func (e *lineEditor) ReadLine() (string, error) {
-	e.edit(func() {
-		e.reading, e.line, e.size, e.at, e.from, e.shown = true, nil, 0, 0, 0, len(e.history)
+	select {
+	case line := <-e.lines:
+		_, err := e.Write([]byte(prompt + client.Printable(line)))
+		return line, err
+	case <-e.done:
+		if e.err != nil {
+			return "", e.err
+		}
+		return "", io.EOF
+	}
+}
+
+// lineModel is what Bubble Tea shows.
+type lineModel struct {
+	area    textarea.Model
+	lines   chan<- string
+	history []string
+	shown   int   // index in history of what is edited; len(history) for a new line
+	written uint8 // counts what was put above
+	ended   bool
+}
+
+func newLineModel(lines chan<- string) *lineModel {
+	area := textarea.New()
+	area.SetPromptFunc(len(prompt), func(info textarea.PromptInfo) string {
+		if info.LineNumber == 0 {
+			return prompt
+		}
+		return strings.Repeat(" ", len(prompt))
 	})
-	for {
-		r, n, err := e.in.ReadRune()
-		if err != nil {
-			return "", err
-		}
-		if r == utf8.RuneError && n == 1 {
-			continue // not a character
-		}
-		switch {
-		case r == keyInterrupt, r == keyDelete && len(e.line) == 0:
-			e.finish()
-			return "", io.EOF
-		case r == keyEnter, r == keyNewline:
-			return e.finish(), nil
-		case r == keyEscape:
-			err = e.escape()
-		default:
-			e.edit(func() { e.key(r) })
-		}
-		if err != nil {
-			return "", err
+	area.ShowLineNumbers, area.EndOfBufferCharacter = false, ' '
+	area.DynamicHeight, area.MinHeight, area.MaxHeight = true, 1, maxRows
+	area.CharLimit, area.MaxContentHeight = maxText, maxText
+	area.KeyMap.InsertNewline = key.NewBinding(key.WithKeys("alt+enter", "shift+enter"))
+	area.KeyMap.Paste.SetEnabled(false) // the terminal's own way to paste does it
+	area.SetStyles(textarea.Styles{})
+	area.SetVirtualCursor(false)
+	area.Focus()
+	return &lineModel{area: area, lines: lines}
+}
+
+// Init has nothing to begin.
+func (*lineModel) Init() tea.Cmd { return nil }
+
+// Update does what a key means, or what else happened.
+func (m *lineModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	switch msg := msg.(type) {
+	case tea.WindowSizeMsg:
+		m.area.SetWidth(msg.Width)
+		return m, nil
+	case written:
+		m.written++
+		return m, nil
+	case tea.PasteMsg:
+		msg.Content = strings.ReplaceAll(msg.Content, "\r\n", "\n")
+		return m, m.edit(msg)
+	case tea.KeyPressMsg:
+		switch press := msg.String(); {
+		case press == "ctrl+c", press == "ctrl+d" && m.area.Length() == 0:
+			m.ended = true
+			return m, tea.Quit
+		case press == "enter", press == "ctrl+j":
+			return m, m.enter()
+		case (press == "up" || press == "ctrl+p") && m.area.Line() == 0 && m.area.LineInfo().RowOffset == 0:
+			m.recall(m.shown - 1)
+			return m, nil
+		case (press == "down" || press == "ctrl+n") && m.onLastRow():
+			m.recall(m.shown + 1)
+			return m, nil
 		}
 	}
+	return m, m.edit(msg)
 }
 
-// edit changes the line and shows it, once no more keys wait.
-func (e *lineEditor) edit(change func()) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	change()
-	if e.in.Buffered() == 0 {
-		e.draw()
+func (m *lineModel) edit(msg tea.Msg) (cmd tea.Cmd) {
+	m.area, cmd = m.area.Update(msg)
+	return cmd
+}
+
+func (m *lineModel) onLastRow() bool {
+	info := m.area.LineInfo()
+	return m.area.Line() == m.area.LineCount()-1 && info.RowOffset >= info.Height-1
+}
+
+// enter hands the line on.
+func (m *lineModel) enter() tea.Cmd {
+	line := m.area.Value()
+	if len(line) > maxText {
+		return tea.Println("parley: " + errTooLong.Error())
 	}
-}
-
-func (e *lineEditor) draw() {
-	_, _ = io.WriteString(e.out, e.drawn()) // a terminal that is gone shows at the next read
-}
-
-// finish takes the line off the editor; the whole of it stays on the screen.
-func (e *lineEditor) finish() string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	line := string(e.line)
-	_, _ = io.WriteString(e.out, "\r\x1b[J"+e.prompt+display(e.line)+"\r\n")
-	e.reading = false
-	if line != "" && (len(e.history) == 0 || e.history[len(e.history)-1] != line) {
-		e.history = append(e.history, line)
-		if len(e.history) > maxHistory {
-			e.history = e.history[1:]
-		}
-	}
-	return line
-}
-
-// key does what one key means. The caller holds mu, as for all that changes the
-// line or draws it.
-func (e *lineEditor) key(r rune) {
-	switch r {
-	case keyHome:
-		e.at = 0
-	case keyEnd:
-		e.at = len(e.line)
-	case keyLeft:
-		e.at = e.left()
-	case keyRight:
-		e.at = e.right()
-	case keyBackspace, keyRubout:
-		e.cut(e.left(), e.at)
-	case keyDelete:
-		e.cut(e.at, e.right())
-	case keyKill:
-		e.cut(e.at, len(e.line))
-	case keyClear:
-		e.cut(0, e.at)
-	case keyWord:
-		e.cut(e.word(), e.at)
-	case keyUp:
-		e.recall(e.shown - 1)
-	case keyDown:
-		e.recall(e.shown + 1)
-	case keyRedraw:
-		_, _ = io.WriteString(e.out, "\x1b[H\x1b[2J")
+	select {
+	case m.lines <- line:
 	default:
-		if r >= ' ' || r == '\t' {
-			e.insert(r)
-		}
+		return nil // those before it are still being sent: it stays
 	}
-}
-
-func (e *lineEditor) insert(r rune) {
-	if e.size+utf8.RuneLen(r) > maxText {
-		_, _ = io.WriteString(e.out, "\a")
-		return
+	if line != "" && (len(m.history) == 0 || m.history[len(m.history)-1] != line) {
+		m.history = append(m.history, line)
+		m.history = m.history[max(0, len(m.history)-maxHistory):]
 	}
-	e.line = slices.Insert(e.line, e.at, r)
-	e.at++
-	e.size += utf8.RuneLen(r)
-}
-
-// insertAll inserts the text in what was pasted.
-func (e *lineEditor) insertAll(s string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, r := range s {
-		switch {
-		case r == keyEnter:
-			e.insert('\n')
-		case r >= ' ', r == '\n', r == '\t':
-			e.insert(r)
-		}
-	}
-}
-
-func (e *lineEditor) cut(from, to int) {
-	e.line = slices.Delete(e.line, from, to)
-	e.size, e.at = len(string(e.line)), from
-}
-
-// left is the place before the character before the cursor; marks go with what
-// they are on.
-func (e *lineEditor) left() int {
-	at := e.at
-	for at > 0 {
-		at--
-		if columnsOf(e.line[at]) > 0 {
-			break
-		}
-	}
-	return at
-}
-
-func (e *lineEditor) right() int {
-	at := min(e.at+1, len(e.line))
-	for at < len(e.line) && columnsOf(e.line[at]) == 0 {
-		at++
-	}
-	return at
-}
-
-func (e *lineEditor) word() int {
-	at := e.at
-	for at > 0 && unicode.IsSpace(e.line[at-1]) {
-		at--
-	}
-	for at > 0 && !unicode.IsSpace(e.line[at-1]) {
-		at--
-	}
-	return at
-}
-
-func (e *lineEditor) recall(i int) {
-	if i < 0 || i > len(e.history) {
-		return
-	}
-	e.shown, e.line = i, nil
-	if i < len(e.history) {
-		e.line = []rune(e.history[i])
-	}
-	e.size, e.at = len(string(e.line)), len(e.line)
-}
-
-// escape reads the rest of a key's escape sequence.
-func (e *lineEditor) escape() error {
-	if e.in.Buffered() == 0 {
-		return nil // the key itself
-	}
-	kind, err := e.in.ReadByte()
-	if err != nil || kind != '[' && kind != 'O' {
-		return err
-	}
-	sequence := ""
-	for len(sequence) < 16 {
-		b, err := e.in.ReadByte()
-		if err != nil {
-			return err
-		}
-		sequence += string(rune(b))
-		if b >= '@' && b <= '~' {
-			break
-		}
-	}
-	if sequence == "200~" {
-		return e.paste()
-	}
-	keys := map[string]rune{
-		"A": keyUp, "B": keyDown, "C": keyRight, "D": keyLeft, "H": keyHome, "F": keyEnd,
-		"1~": keyHome, "7~": keyHome, "4~": keyEnd, "8~": keyEnd, "3~": keyDelete,
-	}
-	if key, ok := keys[sequence]; ok {
-		e.edit(func() { e.key(key) })
-	}
+	m.shown = len(m.history)
+	m.area.Reset()
 	return nil
 }
 
-// pasteEnd is what a terminal sends after what is pasted.
-const pasteEnd = "\x1b[201~"
-
-// paste takes what is pasted, with its line breaks.
-func (e *lineEditor) paste() error {
-	var tail string // what may be the beginning of pasteEnd
-	for tail != pasteEnd {
-		r, n, err := e.in.ReadRune()
-		if err != nil {
-			return err
-		}
-		if r == utf8.RuneError && n == 1 {
-			continue
-		}
-		if strings.HasPrefix(pasteEnd, tail+string(r)) {
-			tail += string(r)
-			continue
-		}
-		e.insertAll(tail + string(r))
-		tail = ""
-		if r == keyEscape {
-			tail = pasteEnd[:1]
-		}
+func (m *lineModel) recall(i int) {
+	if i < 0 || i > len(m.history) {
+		return
 	}
-	e.edit(func() {})
-	return nil
+	m.shown = i
+	if i == len(m.history) {
+		m.area.Reset()
+		return
+	}
+	m.area.SetValue(m.history[i])
 }
 
-// drawn is what shows the line, as much of it as fits around the cursor.
-func (e *lineEditor) drawn() string {
-	room := max(e.columns()-columnsIn([]rune(e.prompt))-1, 2)
-	e.from = min(e.from, e.at)
-	for columnsIn(e.line[e.from:e.at]) > room {
-		e.from++
+// View shows the line; nothing at the end.
+func (m *lineModel) View() tea.View {
+	if m.ended {
+		return tea.NewView("")
 	}
-	to, used := e.from, 0
-	for to < len(e.line) {
-		used += columnsOf(e.line[to])
-		if used > room {
-			break
-		}
-		to++
-	}
-	text := "\r\x1b[J" + e.prompt + display(e.line[e.from:to]) + "\r"
-	if right := columnsIn([]rune(e.prompt)) + columnsIn(e.line[e.from:e.at]); right > 0 {
-		text += "\x1b[" + strconv.Itoa(right) + "C"
-	}
-	return text
+	// Bubble Tea leaves the cursor where it printed until the view is another: a
+	// color that colors nothing makes it one.
+	view := tea.NewView(fmt.Sprintf("%s\x1b[38;5;%dm\x1b[m", m.area.View(), m.written))
+	view.Cursor = m.area.Cursor()
+	return view
 }
 
-// display shows each character in the columns that columnsOf counts.
-func display(line []rune) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n':
-			return '↵'
-		case r == '\t':
-			return ' '
-		case r < ' ', r >= 0x7f && r < 0xa0, r >= 0x2028 && r <= 0x202e, r >= 0x2066 && r <= 0x2069:
-			return unicode.ReplacementChar
-		default:
-			return r
-		}
-	}, string(line))
-}
-
-// columnsOf is how many columns of a terminal a character takes.
-func columnsOf(r rune) int {
-	if unicode.In(r, unicode.Mn, unicode.Me) || r == 0x200b || r == 0x200c || r == 0x200d || r == 0x200e || r == 0x200f || r == 0xfeff {
-		return 0
-	}
-	switch width.LookupRune(r).Kind() {
-	case width.EastAsianWide, width.EastAsianFullwidth:
-		return 2
-	default:
-		return 1
-	}
-}
-
-func columnsIn(line []rune) int {
-	n := 0
-	for _, r := range line {
-		n += columnsOf(r)
-	}
-	return n
-}
+var errTooLong = errors.New("a line is longer than 64 KiB, the most that one message can have: break it up")

@@ -1,67 +1,63 @@
 package main
 
 import (
-	"errors"
-	"io"
 	"strings"
 	"testing"
+
+	tea "charm.land/bubbletea/v2"
 )
 
+func press(code rune, mod tea.KeyMod) tea.Msg {
+	return tea.KeyPressMsg{Code: code, Mod: mod}
+}
+
+func typed(text string) (keys []tea.Msg) {
+	for _, r := range text {
+		keys = append(keys, tea.KeyPressMsg{Code: r, Text: string(r)})
+	}
+	return keys
+}
+
 func TestLineEditor(t *testing.T) {
-	for _, test := range []struct{ name, typed, want string }{
-		{"plain", "hello\r", "hello"},
-		{"Chinese, one taken back", "明天见\x7f再\r", "明天再"},
-		{"a mark goes with its letter", "xe\u0301\x7fy\r", "xy"},
-		{"cursor keys", "ac\x1b[Db\r", "abc"},
-		{"home, end, delete", "xbc\x1b[H\x1b[3~a\x1b[Fd\r", "abcd"},
-		{"a word taken back", "one two \x17three\r", "one three"},
-		{"to the end, to the beginning", "one\x01\x0btwo\x15three\r", "three"},
-		{"the line before", "first\r\x1b[A!\r", "first!"},
-		{"pasted with its line breaks", "\x1b[200~one\rtwo\n\x1b[31mthree\x1b[201~\r", "one\ntwo\n[31mthree"},
-		{"unknown keys", "a\x1b[15~\x1b[1;5Cb\r", "ab"},
-		{"control characters", "a\x00\x1fb\r", "ab"},
-		{"not UTF-8", "a\xffb\r", "ab"},
-		{"at most what can be sent", strings.Repeat("天", maxText/3+10) + "\r", strings.Repeat("天", maxText/3)},
+	enter, back := press(tea.KeyEnter, 0), press(tea.KeyBackspace, 0)
+	for _, test := range []struct {
+		name string
+		keys []tea.Msg
+		want []string
+	}{
+		{"Chinese, one taken back", append(typed("明天见"), back, enter), []string{"明天"}},
+		{"cursor keys", append(typed("ac"), press(tea.KeyLeft, 0), typed("b")[0], enter), []string{"abc"}},
+		{"the line before", append(typed("one"), enter, press(tea.KeyUp, 0), typed("!")[0], enter), []string{"one", "one!"}},
+		{"and back", append(typed("one"), enter, press(tea.KeyUp, 0), press(tea.KeyDown, 0), typed("x")[0], enter), []string{"one", "x"}},
+		{"pasted with its line breaks", []tea.Msg{tea.PasteMsg{Content: "one\r\ntwo\n中文"}, enter}, []string{"one\ntwo\n中文"}},
+		{"more than can be sent", []tea.Msg{tea.PasteMsg{Content: strings.Repeat("天", maxText/3+1)}, enter}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			e := newLineEditor(strings.NewReader(test.typed), io.Discard, "> ", func() int { return 20 })
-			got, err := "", error(nil)
-			for range strings.Count(strings.Split(test.typed, "\x1b[200~")[0], "\r") + strings.Count(test.typed, "\x1b[201~") {
-				if got, err = e.ReadLine(); err != nil {
-					t.Fatal(err)
-				}
+			lines := make(chan string, 16)
+			m := newLineModel(lines)
+			m.Update(tea.WindowSizeMsg{Width: 40, Height: 10})
+			for _, key := range test.keys {
+				m.Update(key)
 			}
-			if got != test.want {
-				t.Errorf("%.100q, want %.100q", got, test.want)
+			close(lines)
+			var got []string
+			for line := range lines {
+				got = append(got, line)
 			}
-			if _, err := e.ReadLine(); !errors.Is(err, io.EOF) {
-				t.Errorf("at the end: %v", err)
+			if strings.Join(got, "|") != strings.Join(test.want, "|") {
+				t.Errorf("%.200q, want %.200q", got, test.want)
 			}
 		})
 	}
-	for _, end := range []string{"\x04", "x\x03"} {
-		if _, err := newLineEditor(strings.NewReader(end+"more\r"), io.Discard, "> ", func() int { return 20 }).ReadLine(); !errors.Is(err, io.EOF) {
-			t.Errorf("%q: %v", end, err)
-		}
-	}
 }
 
-// What is on the screen fits, and the cursor is where the next character goes.
-func TestLineEditorDraws(t *testing.T) {
-	var screen strings.Builder
-	e := newLineEditor(strings.NewReader("明天在图书馆见面"), &screen, "> ", func() int { return 11 })
-	if _, err := e.ReadLine(); !errors.Is(err, io.EOF) {
-		t.Fatal(err)
+func TestLineEditorEnds(t *testing.T) {
+	m := newLineModel(nil)
+	m.Update(typed("x")[0])
+	if m.Update(press('d', tea.ModCtrl)); m.ended {
+		t.Error("Ctrl+D ended a line that was not empty")
 	}
-	// Eight columns are left: the last four characters, and the cursor behind them.
-	if want := "\r\x1b[J> 书馆见面\r\x1b[10C"; !strings.HasSuffix(screen.String(), want) {
-		t.Errorf("%q, want at the end %q", screen.String(), want)
-	}
-	screen.Reset()
-	if _, err := io.WriteString(e, "a message\n"); err != nil {
-		t.Fatal(err)
-	}
-	if want := "\r\x1b[Ja message\r\n\r\x1b[J> 书馆见面\r\x1b[10C"; screen.String() != want {
-		t.Errorf("%q, want %q", screen.String(), want)
+	if m.Update(press('c', tea.ModCtrl)); !m.ended {
+		t.Error("Ctrl+C did not end")
 	}
 }

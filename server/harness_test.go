@@ -38,7 +38,9 @@ type running struct {
 	t    *testing.T
 	cfg  server.Config
 	addr string
-	stop func() // and wait; idempotent
+	// server is the one that runs now.
+	server *server.Server
+	stop   func() // and wait; idempotent
 }
 
 func testConfig(t *testing.T) server.Config {
@@ -68,7 +70,7 @@ func (r *running) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.addr = s.Addr().String()
+	r.addr, r.server = s.Addr().String(), s
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

@@ -47,6 +47,8 @@ type Config struct {
 	Limits *api.Limits
 	// Lease is how long a session lives without a message.
 	Lease time.Duration
+	// Registration says who may make an account; empty means everybody.
+	Registration api.Registration
 	// PasswordCost is that of new hashes.
 	PasswordCost password.Cost
 	// MaxConnections in all and from one address.
@@ -128,7 +130,7 @@ func (s *Server) open(cfg Config) error {
 	}
 	s.service = api.New(api.Config{
 		Directory: s.dir, Hasher: hasher, TLS: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13},
-		Limits: *cfg.Limits, Lease: cfg.Lease, Log: cfg.Log,
+		Limits: *cfg.Limits, Lease: cfg.Lease, Registration: cfg.Registration, Log: cfg.Log,
 	})
 	return nil
 }
@@ -146,6 +148,9 @@ func listen(cfg Config) (net.Listener, error) {
 
 // Addr is where the server listens.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Directory is the records, for those who administer them.
+func (s *Server) Directory() *directory.Directory { return s.dir }
 
 // Fingerprint is what clients pin: the hex SHA-256 of the certificate's
 // SubjectPublicKeyInfo.

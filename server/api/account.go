@@ -36,27 +36,43 @@ func (s *Service) Register(ctx context.Context, req *directorypb.RegisterRequest
 	if wait := s.limits.register.take(from); wait > 0 {
 		return nil, exhausted("Too many accounts were made from this address.", wait)
 	}
-	if a, err := s.dir.Account(user); err == nil {
-		return s.registered(ctx, a, c, req.GetPassword())
+	a, err := s.dir.Account(user)
+	if err == nil && a.Has(c.key) {
+		return s.registered(ctx, a, req.GetPassword())
+	}
+	// Before it is told whether a name is taken, and before a hash is computed.
+	if err := s.admit(req.GetInvite()); err != nil {
+		return nil, statusOf(s.log, err)
+	}
+	if err == nil {
+		return nil, statusOf(s.log, directory.ErrExists)
 	}
 	hash, err := s.hasher.Hash(ctx, req.GetPassword())
 	if err != nil {
 		return nil, statusOf(s.log, err)
 	}
-	a := directory.Account{User: user, Password: hash, DisplayName: name, CreatedAt: s.now().UnixMicro()}
-	a.Bind(c.key)
-	if err := s.dir.CreateAccount(ctx, a); err != nil {
+	made := directory.Account{User: user, Password: hash, DisplayName: name, CreatedAt: s.now().UnixMicro()}
+	made.Bind(c.key)
+	if s.registration == RegistrationInvite {
+		err = s.dir.CreateInvited(ctx, made, req.GetInvite())
+	} else {
+		err = s.dir.CreateAccount(ctx, made)
+	}
+	if err != nil {
 		return nil, statusOf(s.log, err)
 	}
 	s.log.Debug("account made", "user", user)
 	return &directorypb.RegisterResponse{}, nil
 }
 
-// registered answers a Register of a name that is taken: with success when it
-// is the same device again, whose first answer got lost.
-func (s *Service) registered(ctx context.Context, a *directory.Account, c caller, pass string) (*directorypb.RegisterResponse, error) {
-	if !a.Has(c.key) || s.hasher.Verify(ctx, a.Password, pass) != nil {
+// registered answers a Register of the device that has the account: with success,
+// because the first answer may have got lost.
+func (s *Service) registered(ctx context.Context, a *directory.Account, pass string) (*directorypb.RegisterResponse, error) {
+	if s.hasher.Verify(ctx, a.Password, pass) != nil {
 		return nil, statusOf(s.log, directory.ErrExists)
+	}
+	if a.Disabled {
+		return nil, statusOf(s.log, directory.ErrDisabled)
 	}
 	return &directorypb.RegisterResponse{}, nil
 }
@@ -75,6 +91,9 @@ func (s *Service) LogIn(ctx context.Context, req *directorypb.LogInRequest) (*di
 		return nil, err
 	}
 	a, err := s.dir.ChangeAccount(ctx, user, func(a *directory.Account) error {
+		if a.Disabled {
+			return directory.ErrDisabled // told only to who has the password
+		}
 		if len(a.Devices) > 0 && !a.Has(c.key) && !req.GetReplace() {
 			return errOtherDevice
 		}
@@ -233,6 +252,9 @@ func (s *Service) account(ctx context.Context) (caller, *directory.Account, erro
 		return caller{}, nil, err
 	}
 	a, err := s.dir.Owner(c.key)
+	if err == nil && a.Disabled {
+		err = directory.ErrDisabled
+	}
 	return c, a, statusOf(s.log, err)
 }
 

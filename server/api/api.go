@@ -51,20 +51,23 @@ type Config struct {
 	TLS    *tls.Config
 	Limits Limits
 	Lease  time.Duration
-	Log    *slog.Logger
+	// Registration empty means open.
+	Registration Registration
+	Log          *slog.Logger
 }
 
 // Service is the directory as clients see it. Make it with New.
 type Service struct {
 	directorypb.UnimplementedDirectoryServer
-	dir     *directory.Directory
-	hasher  *password.Hasher
-	tls     *tls.Config
-	lease   time.Duration
-	message Limit
-	limits  limiters
-	log     *slog.Logger
-	now     func() time.Time
+	dir          *directory.Directory
+	hasher       *password.Hasher
+	tls          *tls.Config
+	lease        time.Duration
+	registration Registration
+	message      Limit
+	limits       limiters
+	log          *slog.Logger
+	now          func() time.Time
 
 	receivers sync.WaitGroup
 }
@@ -77,7 +80,7 @@ type limiters struct {
 func New(cfg Config) *Service {
 	l := cfg.Limits
 	return &Service{
-		dir: cfg.Directory, hasher: cfg.Hasher, tls: deviceTLS(cfg.TLS), lease: cfg.Lease, message: l.Message, log: cfg.Log, now: time.Now,
+		dir: cfg.Directory, hasher: cfg.Hasher, tls: deviceTLS(cfg.TLS), lease: cfg.Lease, registration: cfg.Registration, message: l.Message, log: cfg.Log, now: time.Now,
 		limits: limiters{
 			register: newLimiter(l.Register), logInAddress: newLimiter(l.LogInAddress), logInAccount: newLimiter(l.LogInAccount),
 			changePassword: newLimiter(l.ChangePassword), setProfile: newLimiter(l.SetProfile), lookUp: newLimiter(l.LookUp),

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -31,6 +32,10 @@ type Account struct {
 	AvatarHash  []byte        `json:"avatar_hash,omitempty"` // empty: no picture
 	Devices     []Device      `json:"devices,omitempty"`
 	CreatedAt   int64         `json:"created_at"` // Unix microseconds
+	// Disabled: the operator lets nobody use the account.
+	Disabled bool `json:"disabled,omitempty"`
+	// Removing: it is being removed, and for everybody else it is gone.
+	Removing bool `json:"removing,omitempty"`
 
 	revision uint64
 }
@@ -58,10 +63,31 @@ func (a *Account) Unbind(key ed25519.PublicKey) {
 func (d *Directory) Account(user packet.UserID) (*Account, error) {
 	d.view.mu.RLock()
 	defer d.view.mu.RUnlock()
-	if a := d.view.accounts[user]; a != nil {
+	if a := d.view.accounts[user]; a != nil && !a.Removing {
 		return a, nil
 	}
 	return nil, fmt.Errorf("%s: %w", user, ErrNoUser)
+}
+
+// Accounts gives all records, by user id.
+func (d *Directory) Accounts() []*Account {
+	d.view.mu.RLock()
+	defer d.view.mu.RUnlock()
+	all := make([]*Account, 0, len(d.view.accounts))
+	for _, a := range d.view.accounts {
+		if !a.Removing {
+			all = append(all, a)
+		}
+	}
+	slices.SortFunc(all, func(a, b *Account) int { return strings.Compare(string(a.User), string(b.User)) })
+	return all
+}
+
+// Online says whether a user has presence now.
+func (d *Directory) Online(user packet.UserID) bool {
+	d.view.mu.RLock()
+	defer d.view.mu.RUnlock()
+	return d.view.online[user] != nil
 }
 
 // Owner gives the record of the account a device key is bound to, or
@@ -176,6 +202,10 @@ func (d *Directory) SetProfile(ctx context.Context, user packet.UserID, name str
 		a.DisplayName, a.AvatarHash = name, hash
 		return nil
 	})
+	if errors.Is(err, ErrNoUser) && len(hash) > 0 {
+		// Removed meanwhile, maybe after its pictures were.
+		return errors.Join(err, d.avatars.remove(ctx, avatarKey(user, hash)))
+	}
 	if err != nil {
 		return err
 	}
@@ -217,6 +247,10 @@ func avatarKey(user packet.UserID, hash []byte) string {
 
 // applyAccount follows the accounts bucket.
 func (d *Directory) applyAccount(entry jetstream.KeyValueEntry) {
+	if hash, ok := strings.CutPrefix(entry.Key(), invitePrefix); ok {
+		d.applyInvite(hash, entry)
+		return
+	}
 	user, err := userOf(entry.Key())
 	if err != nil {
 		d.log.Error("record with a key that is no user id", "bucket", "accounts", "error", err)
@@ -231,7 +265,11 @@ func (d *Directory) applyAccount(entry jetstream.KeyValueEntry) {
 		}
 		a.User, a.revision = user, entry.Revision()
 	}
+	cause := ErrNotBound
+	if a != nil && a.Disabled {
+		cause = ErrDisabled
+	}
 	for _, s := range d.view.setAccount(user, a) {
-		s.end(ErrNotBound)
+		s.end(cause)
 	}
 }

@@ -8,6 +8,7 @@
 //
 //	bucket    key                          value
 //	accounts  user                         account (JSON)
+//	accounts  invite.hash                  invite (JSON)
 //	avatars   user.hash                    the picture
 //	requests  to.from.type                 the packet
 //	presence  user                         presence (JSON)
@@ -67,6 +68,7 @@ type Directory struct {
 	presence bucket
 	// base is added to the presence bucket's revisions.
 	base   uint64
+	stream jetstream.Stream // of accounts
 	view   view
 	relays *nats.Subscription
 
@@ -112,6 +114,9 @@ func (d *Directory) open(ctx, run context.Context, js jetstream.JetStream) error
 		}
 		b.into.KeyValue = kv
 	}
+	if err := d.allowBatches(ctx, js); err != nil {
+		return err
+	}
 	stream, err := js.Stream(ctx, "KV_presence")
 	if err != nil {
 		return fmt.Errorf("open bucket presence: %w", err)
@@ -134,6 +139,21 @@ func (d *Directory) open(ctx, run context.Context, js jetstream.JetStream) error
 	d.relays, err = d.conn.Subscribe(relaySubject("*", "*"), d.applyRelay)
 	if err != nil {
 		return fmt.Errorf("subscribe to relays: %w", err)
+	}
+	return d.finishRemovals(ctx)
+}
+
+// allowBatches lets an account be written together with the invite it uses,
+// which are in one bucket for this.
+func (d *Directory) allowBatches(ctx context.Context, js jetstream.JetStream) error {
+	stream, err := js.Stream(ctx, "KV_accounts")
+	if err != nil {
+		return fmt.Errorf("open bucket accounts: %w", err)
+	}
+	cfg := stream.CachedInfo().Config
+	cfg.AllowAtomicPublish = true
+	if d.stream, err = js.UpdateStream(ctx, cfg); err != nil {
+		return fmt.Errorf("open bucket accounts for batches: %w", err)
 	}
 	return nil
 }

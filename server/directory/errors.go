@@ -12,6 +12,12 @@ var (
 	ErrNotBound = errors.New("device is not logged in")
 	// ErrKeyTaken: the device key is another account's.
 	ErrKeyTaken = errors.New("device key belongs to another account")
+	// ErrDisabled: the operator has disabled the account.
+	ErrDisabled = errors.New("account is disabled")
+	// ErrNoInvite: there is no such invite, or none that can still be used.
+	ErrNoInvite = errors.New("no invite that can be used")
+	// ErrTooManyInvites: more cannot be kept.
+	ErrTooManyInvites = errors.New("too many invites; revoke some")
 	// ErrReplaced: a newer session of the user has begun.
 	ErrReplaced = errors.New("a newer session has begun")
 	// ErrSlow: the client does not read what it is sent.

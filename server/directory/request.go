@@ -54,17 +54,20 @@ func (d *Directory) Keep(ctx context.Context, to packet.UserID, from packet.User
 		return err
 	}
 	defer release()
-	_, err = d.requests.write(ctx, func(ctx context.Context) (uint64, error) {
+	revision, err := d.requests.write(ctx, func(ctx context.Context) (uint64, error) {
 		return d.requests.Put(ctx, requestKey(to, key), encoded)
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return d.keptForNobody(ctx, to, key, revision)
 }
 
 // reserve holds a place for one more request.
 func (v *view) reserve(to packet.UserID, key keptKey) (dropped bool, release func(), err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.accounts[to] == nil {
+	if !v.has(to) {
 		return false, nil, fmt.Errorf("%s: %w", to, ErrNoUser)
 	}
 	if p := v.online[to]; p != nil && p.blocks(key.from) {

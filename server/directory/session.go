@@ -71,7 +71,7 @@ type Session struct {
 }
 
 // Begin makes a session of the device with start.Key, which replaces the user's
-// older ones. Errors: ErrNotBound, ErrClosed, ErrState, and those of a session
+// older ones. Errors: ErrNotBound, ErrDisabled, ErrClosed, ErrState, and those of a session
 // that was ended meanwhile.
 func (d *Directory) Begin(ctx context.Context, start Start) (*Session, error) {
 	s := &Session{dir: d, id: rand.Uint64(), key: start.Key, wake: start.Wake, over: start.Over}
@@ -96,6 +96,9 @@ func (s *Session) enter() error {
 	a := v.owner(s.key)
 	if a == nil {
 		return ErrNotBound
+	}
+	if a.Disabled {
+		return ErrDisabled
 	}
 	if s.dir.isClosing() {
 		return ErrClosed

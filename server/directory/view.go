@@ -24,7 +24,9 @@ type view struct {
 	kept       map[packet.UserID]map[keptKey]kept
 	reserved   map[packet.UserID]int // requests being stored
 	sessions   map[packet.UserID][]*Session
-	held       int // sessions
+	held       int                             // sessions
+	invites    map[string]*Invite              // by the hex hash of their codes
+	gone       map[packet.UserID]chan struct{} // closed when the record is removed
 }
 
 // claim keeps a device key for the user it is being bound to.
@@ -42,6 +44,8 @@ func newView() view {
 		kept:     map[packet.UserID]map[keptKey]kept{},
 		reserved: map[packet.UserID]int{},
 		sessions: map[packet.UserID][]*Session{},
+		invites:  map[string]*Invite{},
+		gone:     map[packet.UserID]chan struct{}{},
 	}
 }
 
@@ -92,7 +96,7 @@ func (v *view) claimKeys(user packet.UserID, before, now []Device) (release func
 }
 
 // setAccount replaces a user's record; nil removes it. It gives the sessions
-// that must end because their device is no longer bound.
+// that must end because their device is no longer bound or the account disabled.
 func (v *view) setAccount(user packet.UserID, a *Account) (revoked []*Session) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -106,6 +110,10 @@ func (v *view) setAccount(user packet.UserID, a *Account) (revoked []*Session) {
 	}
 	if a == nil {
 		delete(v.accounts, user)
+		if gone := v.gone[user]; gone != nil {
+			close(gone)
+			delete(v.gone, user)
+		}
 	} else {
 		v.accounts[user] = a
 		for _, device := range a.Devices {
@@ -113,7 +121,7 @@ func (v *view) setAccount(user packet.UserID, a *Account) (revoked []*Session) {
 		}
 	}
 	for _, s := range v.sessions[user] {
-		if a == nil || !a.Has(s.key) {
+		if a == nil || a.Disabled || !a.Has(s.key) {
 			revoked = append(revoked, s)
 		}
 	}

@@ -13,7 +13,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/parley-chat/parley/server/admin"
 	"github.com/parley-chat/parley/server/api"
+	"github.com/parley-chat/parley/server/backup"
 	"github.com/parley-chat/parley/server/directory"
 	"github.com/parley-chat/parley/server/password"
 	"github.com/parley-chat/parley/server/state"
@@ -39,7 +41,9 @@ type Config struct {
 	// CertFile and KeyFile are PEM files; without them the server makes its own
 	// certificate and keeps it in Data.
 	CertFile, KeyFile string
-	Log               *slog.Logger
+	// Metrics is "host:port" for metrics and health, or empty for none.
+	Metrics string
+	Log     *slog.Logger
 
 	// The rest has defaults for zero values.
 
@@ -85,6 +89,7 @@ type Server struct {
 	state       *state.State
 	dir         *directory.Directory
 	service     *api.Service
+	admin       *admin.Server
 	listener    net.Listener
 	close       sync.Once
 }
@@ -106,7 +111,7 @@ func (s *Server) open(cfg Config) error {
 	}
 	// First of all: it keeps a second server away from the folder.
 	var err error
-	if s.state, err = state.Open(cfg.Data, cfg.Log); err != nil {
+	if s.state, err = state.Open(cfg.Data, state.Options{Log: cfg.Log}); err != nil {
 		return err
 	}
 	cert, err := certificate(cfg)
@@ -132,7 +137,11 @@ func (s *Server) open(cfg Config) error {
 		Directory: s.dir, Hasher: hasher, TLS: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13},
 		Limits: *cfg.Limits, Lease: cfg.Lease, Registration: cfg.Registration, Log: cfg.Log,
 	})
-	return nil
+	// Last, so that who reaches it finds all the rest.
+	s.admin, err = admin.Listen(cfg.Data, &admin.Operator{
+		Directory: s.dir, Hasher: hasher, Files: backup.FilesOf(cfg.Data), Log: cfg.Log,
+	}, cfg.Log)
+	return err
 }
 
 func listen(cfg Config) (net.Listener, error) {
@@ -152,6 +161,9 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 // Directory is the records, for those who administer them.
 func (s *Server) Directory() *directory.Directory { return s.dir }
 
+// MetricsAddr is where metrics and health are, or nil.
+func (s *Server) MetricsAddr() net.Addr { return nil }
+
 // Fingerprint is what clients pin: the hex SHA-256 of the certificate's
 // SubjectPublicKeyInfo.
 func (s *Server) Fingerprint() string { return s.fingerprint }
@@ -161,18 +173,21 @@ func (s *Server) Fingerprint() string { return s.fingerprint }
 func (s *Server) Serve(ctx context.Context) error {
 	defer s.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		s.watchHealth(ctx, cancel)
-	}()
+	var others sync.WaitGroup
+	others.Go(func() { s.watchHealth(ctx, cancel) })
+	others.Go(func() {
+		// The directory serves on without it.
+		if err := s.admin.Serve(ctx); err != nil {
+			s.log.Error("the operator's commands cannot reach the server", "error", err)
+		}
+	})
 	s.log.Info("serving", "address", s.Addr().String(), "fingerprint", s.fingerprint)
 	err := s.service.Serve(ctx, s.listener)
 	if err == nil && errors.Is(context.Cause(ctx), ErrState) {
 		err = ErrState
 	}
 	cancel(nil)
-	<-watched
+	others.Wait()
 	return err
 }
 
@@ -217,6 +232,9 @@ func (s *Server) Close() {
 	s.close.Do(func() {
 		if s.listener != nil {
 			_ = s.listener.Close()
+		}
+		if s.admin != nil {
+			s.admin.Close()
 		}
 		if s.dir != nil {
 			s.dir.Close()

@@ -3,92 +3,152 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
-	"log/slog"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
+	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
-	"github.com/parley-chat/parley/server"
+	"github.com/parley-chat/parley/internal/version"
+	"github.com/parley-chat/parley/server/config"
 )
 
-// version is set by the linker.
-var version = "devel"
+// Exit statuses.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
-	if err := root().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "parley-server:", err)
-		os.Exit(1)
-	}
+	a := &app{in: os.Stdin, out: os.Stdout, errs: os.Stderr}
+	os.Exit(a.run(ctx, os.Args[1:]))
 }
 
-func root() *cobra.Command {
+// run runs one command and gives its exit status.
+func (a *app) run(ctx context.Context, args []string) int {
+	root := a.rootCommand()
+	root.SetArgs(args)
+	root.SetOut(a.out)
+	root.SetErr(a.errs)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	_, _ = fmt.Fprintln(a.errs, "parley-server:", err)
+	var usage usageError
+	// The commands that cobra brings check their own arguments.
+	if errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command ") {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// app is what all commands share.
+type app struct {
+	in   *os.File
+	out  io.Writer
+	errs io.Writer
+
+	config string
+	data   string
+	json   bool
+}
+
+func (a *app) rootCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "parley-server",
 		Short:         "The directory of Parley: who people are and where they are",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("%q is not a command; see: %s --help", args[0], cmd.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(serveCommand(), versionCommand())
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&a.config, "config", "", "configuration file (TOML); flags count more")
+	flags.StringVar(&a.data, "data", "", "folder for accounts and all else that is kept (default "+defaultData()+")")
+	flags.BoolVar(&a.json, "json", false, "print JSON, one object a line")
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%w; see: %s --help", err, cmd.CommandPath())
+	})
+	cmd.AddCommand(a.serveCommand(), a.userCommand(), a.inviteCommand(), a.backupCommand(), a.restoreCommand(), a.versionCommand())
 	return cmd
 }
 
-func versionCommand() *cobra.Command {
+// usageError is a call that cannot be meant so: exit status 2.
+type usageError struct{ error }
+
+// Unwrap gives the error within.
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+func args(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usagef("usage: %s", cmd.UseLine())
+		}
+		return nil
+	}
+}
+
+// group is a command that only has others below it.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, RunE: func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usagef("%q is not a command of %s; see: %s --help", args[0], cmd.CommandPath(), cmd.CommandPath())
+		}
+		return usagef("say what to do; see: %s --help", cmd.CommandPath())
+	}}
+	cmd.AddCommand(commands...)
+	return cmd
+}
+
+func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Say which version this is",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), "parley-server", versionText())
-			return err
+		Use: "version", Short: "Say which version this is", Args: args(0),
+		RunE: func(*cobra.Command, []string) error {
+			return a.show(map[string]string{"version": version.String(), "go": runtime.Version()},
+				"parley-server %s %s\n", version.String(), runtime.Version())
 		},
 	}
 }
 
-func versionText() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return version
+// settings reads the configuration file, if one is named.
+func (a *app) settings() (config.Config, error) {
+	if a.config == "" {
+		return config.Config{}, nil
 	}
-	return version + " " + info.GoVersion
+	return config.Load(a.config)
 }
 
-func serveCommand() *cobra.Command {
-	var cfg server.Config
-	var level slog.LevelVar
-	cmd := &cobra.Command{
-		Use:   "serve",
-		Short: "Serve the directory until interrupted",
-		Long: "Serve the directory until interrupted.\n\nWithout --tls-cert and --tls-key the server makes its own certificate; " +
-			"give its fingerprint, printed at start, to the people who log in, so that they can compare it.",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: &level}))
-			s, err := server.New(cfg)
-			if err != nil {
-				return err
-			}
-			if _, err := fmt.Fprintf(cmd.OutOrStdout(), "listening on %s\nfingerprint %s\n", s.Addr(), s.Fingerprint()); err != nil {
-				s.Close()
-				return err
-			}
-			return s.Serve(cmd.Context())
-		},
+// folder is the data folder: of the flag, the configuration, or the default.
+func (a *app) folder() (string, error) {
+	if a.data != "" {
+		return a.data, nil
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&cfg.Listen, "listen", fmt.Sprintf(":%d", server.DefaultPort), "address and port to listen on")
-	flags.StringVar(&cfg.Data, "data", defaultData(), "folder for accounts and all else that is kept")
-	flags.StringVar(&cfg.CertFile, "tls-cert", "", "PEM file with the TLS certificate and its chain")
-	flags.StringVar(&cfg.KeyFile, "tls-key", "", "PEM file with the certificate's key")
-	flags.TextVar(&level, "log-level", &slog.LevelVar{}, "debug, info, warn or error")
-	return cmd
+	c, err := a.settings()
+	if err != nil {
+		return "", err
+	}
+	if c.Data != "" {
+		return c.Data, nil
+	}
+	return defaultData(), nil
 }
 
 // defaultData is the folder that systemd gives, or the user's own.
@@ -104,4 +164,13 @@ func defaultData() string {
 		return ""
 	}
 	return filepath.Join(home, ".local", "share", "parley-server")
+}
+
+// show prints a line for people, or an object for programs.
+func (a *app) show(object any, format string, args ...any) error {
+	if a.json {
+		return json.NewEncoder(a.out).Encode(object)
+	}
+	_, err := fmt.Fprintf(a.out, format, args...)
+	return err
 }

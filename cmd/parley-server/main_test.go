@@ -45,9 +45,15 @@ func command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-func startProcess(t *testing.T, data string) *process {
+// startProcess starts a server on a folder, or with other arguments if there is
+// none.
+func startProcess(t *testing.T, data string, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: command("serve", "--data", data, "--listen", "127.0.0.1:0")}
+	args = append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)
+	if data != "" {
+		args = append(args, "--data", data)
+	}
+	p := &process{cmd: command(args...)}
 	p.cmd.Stderr = &p.stderr
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {

@@ -18,11 +18,11 @@ func (s *Service) Register(ctx context.Context, req *directorypb.RegisterRequest
 	if err != nil {
 		return nil, err
 	}
-	user, err := parseUser(req.GetUser())
+	user, err := ParseUser(req.GetUser())
 	if err != nil {
 		return nil, err
 	}
-	name, err := parseName(req.GetDisplayName(), user)
+	name, err := ParseName(req.GetDisplayName(), user)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (s *Service) LogIn(ctx context.Context, req *directorypb.LogInRequest) (*di
 	if err != nil {
 		return nil, err
 	}
-	user, err := parseUser(req.GetUser())
+	user, err := ParseUser(req.GetUser())
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +201,7 @@ func (s *Service) SetProfile(ctx context.Context, req *directorypb.SetProfileReq
 	if err != nil {
 		return nil, err
 	}
-	name, err := parseName(req.GetProfile().GetDisplayName(), a.User)
+	name, err := ParseName(req.GetProfile().GetDisplayName(), a.User)
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +223,7 @@ func (s *Service) LookUp(ctx context.Context, req *directorypb.LookUpRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	user, err := parseUser(req.GetUser())
+	user, err := ParseUser(req.GetUser())
 	if err != nil {
 		return nil, err
 	}

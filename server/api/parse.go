@@ -20,7 +20,8 @@ const (
 	maxPacket = packet.MaxHeader + directory.MaxRequest + 256
 )
 
-func parseUser(s string) (packet.UserID, error) {
+// ParseUser checks a user id.
+func ParseUser(s string) (packet.UserID, error) {
 	user, err := packet.ParseUserID(s)
 	if err != nil {
 		return "", invalid("%.70q is no user name: it has 1 to %d of a-z, 0-9, \".\" and \"_\", and starts with a letter or digit.", s, packet.MaxUserID)
@@ -28,8 +29,8 @@ func parseUser(s string) (packet.UserID, error) {
 	return user, nil
 }
 
-// parseName checks a display name; an empty one becomes the user id.
-func parseName(s string, user packet.UserID) (string, error) {
+// ParseName checks a display name; an empty one becomes the user id.
+func ParseName(s string, user packet.UserID) (string, error) {
 	// Bytes first, so that nothing long is worked on.
 	if len(s) > utf8.UTFMax*directory.MaxDisplayName || utf8.RuneCountInString(s) > directory.MaxDisplayName {
 		return "", invalid("A display name has at most %d characters.", directory.MaxDisplayName)
@@ -94,7 +95,7 @@ func parseUsers(names []string) ([]packet.UserID, error) {
 	}
 	users := make([]packet.UserID, len(names))
 	for i, name := range names {
-		user, err := parseUser(name)
+		user, err := ParseUser(name)
 		if err != nil {
 			return nil, err
 		}
@@ -106,7 +107,7 @@ func parseUsers(names []string) ([]packet.UserID, error) {
 // parseDeliver checks that a packet is one that the directory carries, that it
 // is between these two, and that the sender's device signed it.
 func parseDeliver(pb *directorypb.Deliver, from packet.UserID, key ed25519.PublicKey) (to packet.UserID, kind packet.Type, err error) {
-	if to, err = parseUser(pb.GetTo()); err != nil {
+	if to, err = ParseUser(pb.GetTo()); err != nil {
 		return "", "", err
 	}
 	if to == from {

@@ -27,7 +27,7 @@ func (r *Registration) UnmarshalText(b []byte) error {
 		*r = v
 		return nil
 	default:
-		return fmt.Errorf("registration is %s, %s or %s, not %q", RegistrationOpen, RegistrationInvite, RegistrationClosed, b)
+		return fmt.Errorf("it is %s, %s or %s, not %q", RegistrationOpen, RegistrationInvite, RegistrationClosed, b)
 	}
 }
 

@@ -164,7 +164,7 @@ func (st *stream) handle(ctx context.Context, req *directorypb.SessionRequest) e
 	case *directorypb.SessionRequest_Took:
 		return session.Took(ctx, r.Took.GetDelivery())
 	case *directorypb.SessionRequest_Relay:
-		user, err := parseUser(r.Relay.GetUser())
+		user, err := ParseUser(r.Relay.GetUser())
 		if err != nil {
 			return err
 		}

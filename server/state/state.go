@@ -20,6 +20,23 @@ import (
 // ErrInUse says that another server holds the data folder.
 var ErrInUse = errors.New("the data folder is in use by another parley-server; stop it, or give another folder")
 
+// ErrRestoring says that a data folder was not restored to its end.
+var ErrRestoring = errors.New("a backup was not restored into this folder to its end; empty it and restore again")
+
+// Subfolder of the data folder that has the records.
+const Subfolder = "state"
+
+// restoring is a file that is there while a folder is being restored.
+const restoring = "restoring"
+
+// Options of Open.
+type Options struct {
+	Log *slog.Logger
+	// Restore opens a new folder to be filled: nothing is sure to be on disk, and
+	// the folder cannot be opened otherwise until Restored.
+	Restore bool
+}
+
 // MaxRecord is the size of the largest record, a presence with full lists of
 // contacts and blocked users.
 const MaxRecord = 2 << 20
@@ -42,7 +59,7 @@ type State struct {
 
 // Open starts an embedded server on the data folder, which is made if need be.
 // It fails with ErrInUse when another process holds the folder.
-func Open(folder string, log *slog.Logger) (*State, error) {
+func Open(folder string, opts Options) (*State, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w", err)
 	}
@@ -51,7 +68,11 @@ func Open(folder string, log *slog.Logger) (*State, error) {
 		return nil, err
 	}
 	s := &State{folder: folder, lock: lock}
-	if err := s.start(folder, log); err != nil {
+	if err := s.mark(opts); err != nil {
+		s.Close()
+		return nil, err
+	}
+	if err := s.start(folder, opts); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("open the state in %s: %w", folder, err)
 	}
@@ -74,15 +95,38 @@ func lockFolder(folder string) (*os.File, error) {
 	return f, nil
 }
 
-func (s *State) start(folder string, log *slog.Logger) error {
+// mark keeps a folder that is being restored from being used.
+func (s *State) mark(opts Options) error {
+	path := filepath.Join(s.folder, restoring)
+	if opts.Restore {
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			return fmt.Errorf("mark the data folder: %w", err)
+		}
+		return nil
+	}
+	if _, err := os.Stat(path); err == nil {
+		return fmt.Errorf("%s: %w", s.folder, ErrRestoring)
+	}
+	return nil
+}
+
+// Restored lets a folder that was opened with Restore, and closed, be used.
+func Restored(folder string) error {
+	if err := os.Remove(filepath.Join(folder, restoring)); err != nil {
+		return fmt.Errorf("finish the restored folder: %w", err)
+	}
+	return nil
+}
+
+func (s *State) start(folder string, opts Options) error {
 	ns, err := server.NewServer(&server.Options{
 		ServerName: "parley-directory",
 		DontListen: true,
 		NoSigs:     true,
 		JetStream:  true,
-		StoreDir:   filepath.Join(folder, "state"),
+		StoreDir:   filepath.Join(folder, Subfolder),
 		// An account is acknowledged when it is on disk, and no earlier.
-		SyncAlways:         true,
+		SyncAlways:         !opts.Restore,
 		MaxPayload:         MaxRecord,
 		JetStreamMaxMemory: maxMemory,
 		JetStreamMaxStore:  maxStore,
@@ -90,7 +134,7 @@ func (s *State) start(folder string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	ns.SetLoggerV2(logger{log}, false, false, false)
+	ns.SetLoggerV2(logger{opts.Log}, false, false, false)
 	s.server = ns
 	ns.Start()
 	if !ns.ReadyForConnections(readyTimeout) {

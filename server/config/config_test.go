@@ -1,0 +1,100 @@
+package config
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/parley-chat/parley/server/api"
+)
+
+func load(t *testing.T, text string) (Config, string, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "server.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(path)
+	return c, path, err
+}
+
+func TestLoad(t *testing.T) {
+	c, _, err := load(t, `
+listen = ":7410"
+data = "/var/lib/parley"
+registration = "invite"
+log-level = "debug"
+metrics = "127.0.0.1:7411"
+
+[tls]
+cert = "cert.pem"
+key = "key.pem"
+
+[connections]
+max = 5
+
+[limits]
+look-up = { burst = 7, every = "3s" }
+[limits.register]
+burst = 0
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits := c.Limits.API()
+	if c.Listen != ":7410" || c.Registration != api.RegistrationInvite || *c.LogLevel != slog.LevelDebug || c.TLS.Key != "key.pem" ||
+		*c.Connections.Max != 5 || c.Connections.PerAddress != nil ||
+		limits.LookUp != (api.Limit{Burst: 7, Every: 3 * time.Second}) || limits.Register.Burst != 0 || limits.Deliver != api.DefaultLimits().Deliver {
+		t.Errorf("%+v, %+v", c, limits)
+	}
+	if c, _, err := load(t, ""); err != nil || c.Limits.API() != api.DefaultLimits() {
+		t.Errorf("an empty file: %+v, %v", c, err)
+	}
+}
+
+// Each mistake is told with its file and line, and with what is wrong.
+func TestMistakes(t *testing.T) {
+	tests := []struct {
+		name, text string
+		line       string
+		says       string
+	}{
+		{"not TOML", "listen = \":1\"\nthis is not", ":2: ", ""},
+		{"unknown setting", "\n\nlisen = \":1\"", ":3: ", "there is no setting lisen"},
+		{"unknown in a table", "[tls]\ncret = \"x\"", ":2: ", "tls.cret"},
+		{"wrong type", "\nlisten = 5", ":2: ", "listen"},
+		{"registration", "\n\n\nregistration = \"maybe\"", ":4: ", "open, invite or closed"},
+		{"log level", "log-level = \"loud\"", ":1: ", "loud"},
+		{"duration", "[limits.deliver]\nburst = 1\nevery = \"soon\"", ":3: ", "is no duration"},
+		{"address", "\nlisten = \"7410\"", ":2: ", "host:port"},
+		{"port", "metrics = \"localhost:http2\"", ":1: ", "is no port"},
+		{"key without certificate", "\n[tls]\nkey = \"x\"", ":2: ", "give both or none"},
+		{"no connections", "[connections]\n\nmax = 0", ":3: ", "less than 1"},
+		{"negative burst", "[limits]\nsession = { burst = -1, every = \"1s\" }", ":2: ", "less than 0"},
+		{"limit without end", "[limits]\nlook-up.burst = 3", ":", "look-up.every"},
+		{"twice", "listen = \":1\"\nlisten = \":2\"", ":2: ", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, path, err := load(t, tt.text)
+			if err == nil || !strings.HasPrefix(err.Error(), path+tt.line) || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	if _, err := Load("/nowhere/server.toml"); err == nil || !strings.Contains(err.Error(), "/nowhere/server.toml") {
+		t.Errorf("no file: %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("[limits]\nlook-up = { burst = 7, every = \"3s\" }"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if _, err := parse("f", b); err != nil && !strings.HasPrefix(err.Error(), "f:") {
+			t.Errorf("no line: %v", err)
+		}
+	})
+}

@@ -17,6 +17,7 @@ import (
 	"github.com/parley-chat/parley/server/api"
 	"github.com/parley-chat/parley/server/backup"
 	"github.com/parley-chat/parley/server/directory"
+	"github.com/parley-chat/parley/server/metrics"
 	"github.com/parley-chat/parley/server/password"
 	"github.com/parley-chat/parley/server/state"
 )
@@ -90,8 +91,11 @@ type Server struct {
 	dir         *directory.Directory
 	service     *api.Service
 	admin       *admin.Server
-	listener    net.Listener
-	close       sync.Once
+	metrics     *metrics.Metrics
+	// metricsListener is nil when nobody wants metrics.
+	metricsListener net.Listener
+	listener        net.Listener
+	close           sync.Once
 }
 
 // New opens the data folder, reads the records and takes the port. What it
@@ -124,19 +128,24 @@ func (s *Server) open(cfg Config) error {
 	if s.listener, err = listen(cfg); err != nil {
 		return err
 	}
+	if err := s.listenMetrics(cfg.Metrics); err != nil {
+		return err
+	}
+	s.metrics = metrics.New()
 	hasher, err := password.New(cfg.PasswordCost, maxHashesWaiting)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
-	if s.dir, err = directory.Open(ctx, directory.Config{Conn: s.state.Conn(), Log: cfg.Log}); err != nil {
+	if s.dir, err = directory.Open(ctx, directory.Config{Conn: s.state.Conn(), Log: cfg.Log, Wrote: s.metrics.Wrote}); err != nil {
 		return err
 	}
 	s.service = api.New(api.Config{
 		Directory: s.dir, Hasher: hasher, TLS: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13},
-		Limits: *cfg.Limits, Lease: cfg.Lease, Registration: cfg.Registration, Log: cfg.Log,
+		Limits: *cfg.Limits, Lease: cfg.Lease, Registration: cfg.Registration, Called: s.metrics.Called, Log: cfg.Log,
 	})
+	s.metrics.Watch(metrics.Sources{Directory: s.dir.Stats, Hashes: hasher.Load, Limited: s.service.Limited})
 	// Last, so that who reaches it finds all the rest.
 	s.admin, err = admin.Listen(cfg.Data, &admin.Operator{
 		Directory: s.dir, Hasher: hasher, Files: backup.FilesOf(cfg.Data), Log: cfg.Log,
@@ -161,9 +170,6 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 // Directory is the records, for those who administer them.
 func (s *Server) Directory() *directory.Directory { return s.dir }
 
-// MetricsAddr is where metrics and health are, or nil.
-func (s *Server) MetricsAddr() net.Addr { return nil }
-
 // Fingerprint is what clients pin: the hex SHA-256 of the certificate's
 // SubjectPublicKeyInfo.
 func (s *Server) Fingerprint() string { return s.fingerprint }
@@ -181,11 +187,17 @@ func (s *Server) Serve(ctx context.Context) error {
 			s.log.Error("the operator's commands cannot reach the server", "error", err)
 		}
 	})
+	// Metrics live longer than the service, and tell of its end.
+	serving, served := context.WithCancel(context.WithoutCancel(ctx))
+	if s.metricsListener != nil {
+		others.Go(func() { s.serveMetrics(serving) })
+	}
 	s.log.Info("serving", "address", s.Addr().String(), "fingerprint", s.fingerprint)
 	err := s.service.Serve(ctx, s.listener)
 	if err == nil && errors.Is(context.Cause(ctx), ErrState) {
 		err = ErrState
 	}
+	served()
 	cancel(nil)
 	others.Wait()
 	return err
@@ -232,6 +244,9 @@ func (s *Server) Close() {
 	s.close.Do(func() {
 		if s.listener != nil {
 			_ = s.listener.Close()
+		}
+		if s.metricsListener != nil {
+			_ = s.metricsListener.Close()
 		}
 		if s.admin != nil {
 			s.admin.Close()

@@ -14,8 +14,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/server/directory"
@@ -53,7 +55,9 @@ type Config struct {
 	Lease  time.Duration
 	// Registration empty means open.
 	Registration Registration
-	Log          *slog.Logger
+	// Called, which may be nil, is told of each call that has ended.
+	Called func(method string, code codes.Code, took time.Duration)
+	Log    *slog.Logger
 }
 
 // Service is the directory as clients see it. Make it with New.
@@ -68,6 +72,7 @@ type Service struct {
 	limits       limiters
 	log          *slog.Logger
 	now          func() time.Time
+	called       func(string, codes.Code, time.Duration)
 
 	receivers sync.WaitGroup
 }
@@ -79,8 +84,11 @@ type limiters struct {
 // New makes a service.
 func New(cfg Config) *Service {
 	l := cfg.Limits
+	if cfg.Called == nil {
+		cfg.Called = func(string, codes.Code, time.Duration) {}
+	}
 	return &Service{
-		dir: cfg.Directory, hasher: cfg.Hasher, tls: deviceTLS(cfg.TLS), lease: cfg.Lease, registration: cfg.Registration, message: l.Message, log: cfg.Log, now: time.Now,
+		dir: cfg.Directory, hasher: cfg.Hasher, tls: deviceTLS(cfg.TLS), lease: cfg.Lease, registration: cfg.Registration, message: l.Message, log: cfg.Log, now: time.Now, called: cfg.Called,
 		limits: limiters{
 			register: newLimiter(l.Register), logInAddress: newLimiter(l.LogInAddress), logInAccount: newLimiter(l.LogInAccount),
 			changePassword: newLimiter(l.ChangePassword), setProfile: newLimiter(l.SetProfile), lookUp: newLimiter(l.LookUp),
@@ -127,8 +135,36 @@ func (s *Service) server() *grpc.Server {
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: time.Minute, Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second}),
-		grpc.UnaryInterceptor(withDeadline),
+		grpc.ChainUnaryInterceptor(s.observe, withDeadline),
+		grpc.StreamInterceptor(s.observeStream),
 	)
+}
+
+func (s *Service) observe(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	start := time.Now()
+	answer, err := handler(ctx, req)
+	s.called(info.FullMethod, status.Code(err), time.Since(start))
+	return answer, err
+}
+
+func (s *Service) observeStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	start := time.Now()
+	err := handler(srv, stream)
+	s.called(info.FullMethod, status.Code(err), time.Since(start))
+	return err
+}
+
+// Limited counts what the limits have refused, by limit.
+func (s *Service) Limited() map[string]uint64 {
+	l := &s.limits
+	refused := map[string]uint64{}
+	for name, limiter := range map[string]*limiter{
+		"register": l.register, "log_in_address": l.logInAddress, "log_in_account": l.logInAccount, "change_password": l.changePassword,
+		"set_profile": l.setProfile, "look_up": l.lookUp, "deliver": l.deliver, "session": l.session,
+	} {
+		refused[name] = limiter.refused.Load()
+	}
+	return refused
 }
 
 func withDeadline(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -74,9 +75,11 @@ type limiter struct {
 	limit Limit
 	now   func() time.Time
 
-	mu      sync.Mutex // guards both
+	mu      sync.Mutex // guards the two below
 	buckets map[string]*list.Element
 	used    list.List // of *keyed, longest unused first
+
+	refused atomic.Uint64
 }
 
 type keyed struct {
@@ -106,7 +109,10 @@ func (l *limiter) take(key string) (wait time.Duration) {
 	} else {
 		l.used.MoveToBack(e)
 	}
-	return e.Value.(*keyed).take(l.limit, 1, l.now())
+	if wait = e.Value.(*keyed).take(l.limit, 1, l.now()); wait > 0 {
+		l.refused.Add(1)
+	}
+	return wait
 }
 
 // giveBack undoes a take.

@@ -22,7 +22,8 @@ const probeKey = "_"
 // bucket is a key-value bucket and how far the view has followed it.
 type bucket struct {
 	jetstream.KeyValue
-	seen progress
+	seen  progress
+	wrote func(bucket string, took time.Duration, failed bool)
 	// broken is set when a write got no answer, as happens when the disk is full:
 	// JetStream then never writes to the bucket again, and until it is opened
 	// anew nobody has to wait for what will not come.
@@ -37,9 +38,12 @@ func (b *bucket) write(ctx context.Context, f func(context.Context) (uint64, err
 	}
 	inner, cancel := context.WithTimeout(ctx, stateTimeout)
 	defer cancel()
+	start := time.Now()
 	revision, err := f(inner)
+	conflict := errors.Is(err, jetstream.ErrKeyExists) || errors.Is(err, jetstream.ErrKeyRevisionMismatch)
+	b.wrote(b.Bucket(), time.Since(start), err != nil && !conflict)
 	switch {
-	case errors.Is(err, jetstream.ErrKeyExists), errors.Is(err, jetstream.ErrKeyRevisionMismatch):
+	case conflict:
 		return 0, err
 	case err != nil && ctx.Err() != nil:
 		return 0, fmt.Errorf("write to bucket %s: %w", b.Bucket(), ctx.Err())

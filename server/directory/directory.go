@@ -56,21 +56,26 @@ type Config struct {
 	// Conn leads to a NATS server with JetStream. It stays the caller's.
 	Conn *nats.Conn
 	Log  *slog.Logger
+	// Wrote, which may be nil, is told of each write to a bucket: how long it took
+	// to be acknowledged, and whether it failed.
+	Wrote func(bucket string, took time.Duration, failed bool)
 }
 
 // Directory is the records and their view. It is safe for concurrent use.
 type Directory struct {
 	log      *slog.Logger
+	wrote    func(string, time.Duration, bool)
 	conn     *nats.Conn
 	accounts bucket
 	avatars  bucket
 	requests bucket
 	presence bucket
 	// base is added to the presence bucket's revisions.
-	base   uint64
-	stream jetstream.Stream // of accounts
-	view   view
-	relays *nats.Subscription
+	base     uint64
+	stream   jetstream.Stream // of accounts
+	view     view
+	counters counters
+	relays   *nats.Subscription
 
 	cancel  context.CancelFunc
 	workers sync.WaitGroup
@@ -86,9 +91,12 @@ func Open(ctx context.Context, cfg Config) (*Directory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the directory's records: %w", err)
 	}
+	if cfg.Wrote == nil {
+		cfg.Wrote = func(string, time.Duration, bool) {}
+	}
 	run, cancel := context.WithCancel(context.Background())
 	d := &Directory{
-		log: cfg.Log, conn: cfg.Conn, view: newView(), cancel: cancel,
+		log: cfg.Log, wrote: cfg.Wrote, conn: cfg.Conn, view: newView(), cancel: cancel,
 		failed: make(chan struct{}), closing: make(chan struct{}),
 	}
 	if err := d.open(ctx, run, js); err != nil {
@@ -112,7 +120,7 @@ func (d *Directory) open(ctx, run context.Context, js jetstream.JetStream) error
 		if err != nil {
 			return fmt.Errorf("open bucket %s: %w", b.cfg.Bucket, err)
 		}
-		b.into.KeyValue = kv
+		b.into.KeyValue, b.into.wrote = kv, d.wrote
 	}
 	if err := d.allowBatches(ctx, js); err != nil {
 		return err

@@ -50,6 +50,7 @@ func (d *Directory) applyPresence(entry jetstream.KeyValueEntry) {
 			now = nil
 		}
 	}
+	d.counters.presenceChanges.Add(1)
 	for _, s := range d.view.setPresence(user, now, entry.Revision()) {
 		s.end(ErrReplaced)
 	}

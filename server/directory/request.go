@@ -60,6 +60,7 @@ func (d *Directory) Keep(ctx context.Context, to packet.UserID, from packet.User
 	if err != nil {
 		return err
 	}
+	d.counters.requestsKept.Add(1)
 	return d.keptForNobody(ctx, to, key, revision)
 }
 

@@ -82,6 +82,12 @@ func (c Cost) exceeds(limit Cost) bool {
 	return c.MemoryKiB > limit.MemoryKiB || c.Passes > limit.Passes || c.Lanes > limit.Lanes
 }
 
+// Load counts the hashes being computed, and the callers that wait for theirs.
+func (h *Hasher) Load() (computing, waiting int) {
+	computing = len(h.turns)
+	return computing, max(len(h.line)-computing, 0)
+}
+
 // Check says whether password is within bounds.
 func Check(password string) error {
 	if len(password) < MinBytes || len(password) > MaxBytes || !utf8.ValidString(password) {

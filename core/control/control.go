@@ -19,6 +19,7 @@ import (
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/ownsocket"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/protocol/pluginpb"
@@ -134,7 +135,7 @@ func Listen(cfg Config) (*Server, error) {
 		_ = l.Close()
 		return nil, fmt.Errorf("make control socket private: %w", err)
 	}
-	s := &Server{cfg: cfg, listener: &ownListener{UnixListener: l, log: cfg.Log}}
+	s := &Server{cfg: cfg, listener: &ownsocket.Listener{UnixListener: l, Log: cfg.Log}}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.grpc = grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxRequest),

@@ -13,7 +13,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/parley-chat/parley/internal/ownsocket"
 )
 
 const (
@@ -59,7 +59,7 @@ func Listen(folder string, admin Admin, log *slog.Logger) (*Server, error) {
 		return nil, fmt.Errorf("make the admin socket private: %w", err)
 	}
 	return &Server{
-		listener: &ownListener{l, log}, log: log,
+		listener: &ownsocket.Listener{UnixListener: l, Log: log}, log: log,
 		http: &http.Server{Handler: handler(admin), ReadHeaderTimeout: headerTimeout, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)},
 	}, nil
 }
@@ -166,45 +166,4 @@ func (c *counter) Write(b []byte) (int, error) {
 	n, err := c.w.Write(b)
 	c.n += n
 	return n, err
-}
-
-// ownListener lets in processes of this user (or root) only, whatever the
-// permissions of the folder became.
-type ownListener struct {
-	*net.UnixListener
-	log *slog.Logger
-}
-
-// Accept implements net.Listener.
-func (l *ownListener) Accept() (net.Conn, error) {
-	for {
-		c, err := l.AcceptUnix()
-		if err != nil {
-			return nil, err
-		}
-		uid, err := peerUID(c)
-		if err == nil && (uid == os.Getuid() || uid == 0) {
-			return c, nil
-		}
-		l.log.Warn("admin connection refused", "uid", uid, "error", err)
-		_ = c.Close()
-	}
-}
-
-func peerUID(c *net.UnixConn) (int, error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return -1, fmt.Errorf("admin connection: %w", err)
-	}
-	var cred *unix.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
-		return -1, fmt.Errorf("admin connection: %w", err)
-	}
-	if credErr != nil {
-		return -1, fmt.Errorf("admin connection: %w", credErr)
-	}
-	return int(cred.Uid), nil
 }

@@ -1,4 +1,6 @@
-package control
+// Package ownsocket keeps a unix socket to the user it belongs to, whatever the
+// permissions of its folder became.
+package ownsocket
 
 import (
 	"fmt"
@@ -9,15 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ownListener lets in processes of this user (or root) only, whatever the
-// permissions of the folders became.
-type ownListener struct {
+// Listener lets in processes of this user (or root) only. The embedded listener
+// is needed; refusals go to Log.
+type Listener struct {
 	*net.UnixListener
-	log *slog.Logger
+	Log *slog.Logger
 }
 
 // Accept gives the next connection of this user's.
-func (l *ownListener) Accept() (net.Conn, error) {
+func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.AcceptUnix()
 		if err != nil {
@@ -27,25 +29,26 @@ func (l *ownListener) Accept() (net.Conn, error) {
 		if err == nil && (uid == os.Getuid() || uid == 0) {
 			return c, nil
 		}
-		l.log.Warn("control connection refused", "uid", uid, "error", err)
+		l.Log.Warn("connection of another user refused", "socket", l.Addr(), "uid", uid, "error", err)
 		_ = c.Close()
 	}
 }
 
+// peerUID is whose process is at the other end.
 func peerUID(c *net.UnixConn) (int, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return -1, fmt.Errorf("control connection: %w", err)
+		return -1, fmt.Errorf("socket connection: %w", err)
 	}
 	var cred *unix.Ucred
 	var credErr error
 	if err := raw.Control(func(fd uintptr) {
 		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	}); err != nil {
-		return -1, fmt.Errorf("control connection: %w", err)
+		return -1, fmt.Errorf("socket connection: %w", err)
 	}
 	if credErr != nil {
-		return -1, fmt.Errorf("control connection: %w", credErr)
+		return -1, fmt.Errorf("socket connection: %w", credErr)
 	}
 	return int(cred.Uid), nil
 }

@@ -330,6 +330,8 @@ func cmdKillCore(ts *testscript.TestScript, neg bool, args []string) {
 	if !gone(pid, 10*time.Second) {
 		ts.Fatalf("core %d does not die", pid)
 	}
+	// A process that dies loses its program before it loses its socket.
+	cmdEventually(ts, false, []string{args[0], "is not running", "status"})
 }
 
 // cmdKillPlugin: killplugin NAME PLUGIN ends a plugin's process with SIGKILL.

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/thejerf/suture/v4"
 
@@ -227,7 +228,11 @@ func (s *session) setting(ctx context.Context, name string) (string, error) {
 	return value, err
 }
 
-// start runs the services until close.
+// startPatience is how long start waits for plugins to be at work.
+const startPatience = 10 * time.Second
+
+// start runs the services until close, and returns when what front ends ask can
+// be done, or when ctx ends.
 func (s *session) start(ctx context.Context, log *slog.Logger) {
 	tree := supervisor(log)
 	for name, serve := range map[string]func(context.Context) error{
@@ -237,6 +242,13 @@ func (s *session) start(ctx context.Context, log *slog.Logger) {
 	}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop, s.done = cancel, tree.ServeBackground(life)
+	patience := time.NewTimer(startPatience)
+	defer patience.Stop()
+	select {
+	case <-s.host.Ready():
+	case <-patience.C:
+	case <-ctx.Done():
+	}
 }
 
 // serveConn keeps why nobody can connect, when that is so.

@@ -116,6 +116,9 @@ func (h *Host) Serve(ctx context.Context) error {
 	}
 }
 
+// Ready is closed once Serve runs for the first time: from then on Invoke works.
+func (h *Host) Ready() <-chan struct{} { return h.ready }
+
 func (h *Host) begin(svc *service) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

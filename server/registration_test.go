@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -201,4 +202,22 @@ func TestRemovalIsFinishedAfterACrash(t *testing.T) {
 	r.stop()
 	r.start()
 	wantCode(t, r.device().register("alice", goodPassword), codes.OK)
+}
+
+// What was removed is gone for whoever asks next, on any connection.
+func TestRevokedAtOnce(t *testing.T) {
+	r := start(t, mode(api.RegistrationInvite))
+	dir := r.server.Directory()
+	for range 200 {
+		_, code := r.invite(1, time.Time{})
+		if err := dir.RevokeInvite(t.Context(), code); err != nil {
+			t.Fatal(err)
+		}
+		if err := dir.CheckInvite(code); !errors.Is(err, directory.ErrNoInvite) {
+			t.Fatalf("a revoked invite can be used: %v", err)
+		}
+		if err := dir.RevokeInvite(t.Context(), code); !errors.Is(err, directory.ErrNoInvite) {
+			t.Fatalf("revoked again: %v", err)
+		}
+	}
 }

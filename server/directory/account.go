@@ -204,13 +204,13 @@ func (d *Directory) SetProfile(ctx context.Context, user packet.UserID, name str
 	})
 	if errors.Is(err, ErrNoUser) && len(hash) > 0 {
 		// Removed meanwhile, maybe after its pictures were.
-		return errors.Join(err, d.avatars.remove(ctx, avatarKey(user, hash)))
+		return errors.Join(err, d.avatars.remove(ctx, avatarKey(user, hash), 0))
 	}
 	if err != nil {
 		return err
 	}
 	if len(before) > 0 && !bytes.Equal(before, hash) {
-		if err := d.avatars.remove(ctx, avatarKey(user, before)); err != nil {
+		if err := d.avatars.remove(ctx, avatarKey(user, before), 0); err != nil {
 			d.log.Warn("old picture was not removed", "error", err)
 		}
 	}
@@ -219,8 +219,7 @@ func (d *Directory) SetProfile(ctx context.Context, user packet.UserID, name str
 
 func (d *Directory) putAvatar(ctx context.Context, key string, avatar []byte) error {
 	_, err := d.avatars.write(ctx, func(ctx context.Context) (uint64, error) {
-		_, err := d.avatars.Put(ctx, key, avatar)
-		return 0, err // no view follows pictures
+		return d.avatars.Put(ctx, key, avatar)
 	})
 	return err
 }

@@ -37,6 +37,11 @@ const (
 
 func (b *bucket) subject(key string) string { return "$KV." + b.Bucket() + "." + key }
 
+// wrongLast says that a key was at another revision than expected.
+func wrongLast(err *jetstream.APIError) bool {
+	return err.ErrorCode == codeWrongLast || err.ErrorCode == codeWrongLastConst
+}
+
 // batch writes records all together or not at all, and gives the revision of the
 // last. Errors: jetstream.ErrKeyRevisionMismatch.
 func (b *bucket) batch(ctx context.Context, conn *nats.Conn, records []record) (uint64, error) {
@@ -69,7 +74,7 @@ func (b *bucket) batch(ctx context.Context, conn *nats.Conn, records []record) (
 		case ack.Error == nil && last:
 			return ack.Sequence, nil
 		case ack.Error == nil:
-		case ack.Error.ErrorCode == codeWrongLast, ack.Error.ErrorCode == codeWrongLastConst:
+		case wrongLast(ack.Error):
 			return 0, jetstream.ErrKeyRevisionMismatch
 		default:
 			return 0, ack.Error

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -22,15 +24,19 @@ const probeKey = "_"
 // bucket is a key-value bucket and how far the view has followed it.
 type bucket struct {
 	jetstream.KeyValue
-	seen  progress
-	wrote func(bucket string, took time.Duration, failed bool)
+	js   jetstream.JetStream
+	seen progress
+	// followed says that the view has what is in the bucket.
+	followed bool
+	wrote    func(bucket string, took time.Duration, failed bool)
 	// broken is set when a write got no answer, as happens when the disk is full:
 	// JetStream then never writes to the bucket again, and until it is opened
 	// anew nobody has to wait for what will not come.
 	broken atomic.Bool
 }
 
-// write does one write and waits until the view has it. Errors: jetstream's
+// write does one write, which tells its revision, and waits until the view has
+// it, if a view follows the bucket. Errors: jetstream's
 // ErrKeyExists and ErrKeyRevisionMismatch, ErrState, ctx's.
 func (b *bucket) write(ctx context.Context, f func(context.Context) (uint64, error)) (uint64, error) {
 	if b.broken.Load() {
@@ -53,8 +59,8 @@ func (b *bucket) write(ctx context.Context, f func(context.Context) (uint64, err
 		}
 		return 0, fmt.Errorf("write to bucket %s: %w: %w", b.Bucket(), ErrState, err)
 	}
-	if revision == 0 { // a removal, which tells no revision
-		return 0, nil
+	if !b.followed {
+		return revision, nil
 	}
 	if err := b.seen.wait(inner, revision); err != nil {
 		return revision, fmt.Errorf("follow bucket %s: %w: %w", b.Bucket(), ErrState, err)
@@ -62,9 +68,26 @@ func (b *bucket) write(ctx context.Context, f func(context.Context) (uint64, err
 	return revision, nil
 }
 
-// remove is write for a removal.
-func (b *bucket) remove(ctx context.Context, key string, opts ...jetstream.KVDeleteOpt) error {
-	_, err := b.write(ctx, func(ctx context.Context) (uint64, error) { return 0, b.Delete(ctx, key, opts...) })
+// remove is write for a removal: of a record at revision last, or whatever its
+// revision when last is 0. It publishes what KeyValue.Delete would, which does
+// not tell the revision to wait for.
+func (b *bucket) remove(ctx context.Context, key string, last uint64) error {
+	_, err := b.write(ctx, func(ctx context.Context) (uint64, error) {
+		m := nats.NewMsg(b.subject(key))
+		m.Header.Set(headerOperation, "DEL")
+		if last != 0 {
+			m.Header.Set(headerLast, strconv.FormatUint(last, 10))
+		}
+		ack, err := b.js.PublishMsg(ctx, m)
+		var refused *jetstream.APIError
+		if errors.As(err, &refused) && wrongLast(refused) {
+			return 0, jetstream.ErrKeyRevisionMismatch
+		}
+		if err != nil {
+			return 0, err
+		}
+		return ack.Sequence, nil
+	})
 	return err
 }
 

@@ -120,7 +120,7 @@ func (d *Directory) open(ctx, run context.Context, js jetstream.JetStream) error
 		if err != nil {
 			return fmt.Errorf("open bucket %s: %w", b.cfg.Bucket, err)
 		}
-		b.into.KeyValue, b.into.wrote = kv, d.wrote
+		b.into.KeyValue, b.into.js, b.into.wrote = kv, js, d.wrote
 	}
 	if err := d.allowBatches(ctx, js); err != nil {
 		return err
@@ -169,6 +169,7 @@ func (d *Directory) allowBatches(ctx context.Context, js jetstream.JetStream) er
 // watch feeds a bucket's entries to apply, one after the other, and returns
 // when those that exist have been applied.
 func (d *Directory) watch(ctx, run context.Context, b *bucket, apply func(jetstream.KeyValueEntry), opts ...jetstream.WatchOpt) error {
+	b.followed = true
 	w, err := b.WatchAll(run, opts...)
 	if err != nil {
 		return fmt.Errorf("watch bucket %s: %w", b.Bucket(), err)

@@ -115,7 +115,7 @@ func (d *Directory) RevokeInvite(ctx context.Context, idOrCode string) error {
 	if hash == "" {
 		return ErrNoInvite
 	}
-	return d.accounts.remove(ctx, invitePrefix+hash)
+	return d.accounts.remove(ctx, invitePrefix+hash, 0)
 }
 
 func (v *view) findInvite(idOrCode string) string {
@@ -143,7 +143,7 @@ func (d *Directory) pruneInvites(ctx context.Context, now time.Time) error {
 	}
 	d.view.mu.RUnlock()
 	for _, hash := range spent {
-		if err := d.accounts.remove(ctx, invitePrefix+hash); err != nil {
+		if err := d.accounts.remove(ctx, invitePrefix+hash, 0); err != nil {
 			return err
 		}
 	}

@@ -28,17 +28,17 @@ func (d *Directory) RemoveAccount(ctx context.Context, user packet.UserID) error
 
 func (d *Directory) finishRemoval(ctx context.Context, user packet.UserID) error {
 	for key := range d.view.requestsOf(user) {
-		if err := d.requests.remove(ctx, key); err != nil {
+		if err := d.requests.remove(ctx, key, 0); err != nil {
 			return fmt.Errorf("remove requests of %s: %w", user, err)
 		}
 	}
 	if err := d.removeAvatars(ctx, user); err != nil {
 		return fmt.Errorf("remove pictures of %s: %w", user, err)
 	}
-	if err := d.accounts.remove(ctx, keyOf(user)); err != nil {
+	if err := d.accounts.remove(ctx, keyOf(user), 0); err != nil {
 		return fmt.Errorf("remove account of %s: %w", user, err)
 	}
-	return d.view.awaitGone(ctx, user)
+	return nil
 }
 
 // removeAvatars removes all pictures of a user: besides the one in use there can
@@ -52,7 +52,7 @@ func (d *Directory) removeAvatars(ctx context.Context, user packet.UserID) error
 	}
 	defer func() { _ = keys.Stop() }()
 	for key := range keys.Keys() {
-		if err := d.avatars.remove(ctx, key); err != nil {
+		if err := d.avatars.remove(ctx, key, 0); err != nil {
 			return err
 		}
 	}
@@ -92,30 +92,6 @@ func (v *view) requestsOf(user packet.UserID) map[string]struct{} {
 	return keys
 }
 
-// awaitGone waits until the view has no record of a user; a removal tells no
-// revision to wait for.
-func (v *view) awaitGone(ctx context.Context, user packet.UserID) error {
-	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
-	defer cancel()
-	v.mu.Lock()
-	if v.accounts[user] == nil {
-		v.mu.Unlock()
-		return nil
-	}
-	gone := v.gone[user]
-	if gone == nil {
-		gone = make(chan struct{})
-		v.gone[user] = gone
-	}
-	v.mu.Unlock()
-	select {
-	case <-gone:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("remove account of %s: %w: %w", user, ErrState, ctx.Err())
-	}
-}
-
 // keptForNobody removes a request that was stored while its receiver or sender
 // was being removed.
 func (d *Directory) keptForNobody(ctx context.Context, to packet.UserID, key keptKey, revision uint64) error {
@@ -125,7 +101,7 @@ func (d *Directory) keptForNobody(ctx context.Context, to packet.UserID, key kep
 	if !gone {
 		return nil
 	}
-	err := d.requests.remove(ctx, requestKey(to, key), jetstream.LastRevision(revision))
+	err := d.requests.remove(ctx, requestKey(to, key), revision)
 	if err != nil && !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
 		return err
 	}

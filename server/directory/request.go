@@ -153,7 +153,7 @@ func (d *Directory) forget(ctx context.Context, user packet.UserID, revision uin
 	if !ok {
 		return nil
 	}
-	err := d.requests.remove(ctx, requestKey(user, key), jetstream.LastRevision(revision))
+	err := d.requests.remove(ctx, requestKey(user, key), revision)
 	if errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
 		return nil
 	}

@@ -271,7 +271,7 @@ func (s *Session) remove() error {
 	if s.revision == 0 {
 		return nil
 	}
-	err := s.dir.presence.remove(ctx, keyOf(s.user), jetstream.LastRevision(s.revision))
+	err := s.dir.presence.remove(ctx, keyOf(s.user), s.revision)
 	if err != nil && !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
 		return err
 	}

@@ -24,9 +24,8 @@ type view struct {
 	kept       map[packet.UserID]map[keptKey]kept
 	reserved   map[packet.UserID]int // requests being stored
 	sessions   map[packet.UserID][]*Session
-	held       int                             // sessions
-	invites    map[string]*Invite              // by the hex hash of their codes
-	gone       map[packet.UserID]chan struct{} // closed when the record is removed
+	held       int                // sessions
+	invites    map[string]*Invite // by the hex hash of their codes
 }
 
 // claim keeps a device key for the user it is being bound to.
@@ -45,7 +44,6 @@ func newView() view {
 		reserved: map[packet.UserID]int{},
 		sessions: map[packet.UserID][]*Session{},
 		invites:  map[string]*Invite{},
-		gone:     map[packet.UserID]chan struct{}{},
 	}
 }
 
@@ -110,10 +108,6 @@ func (v *view) setAccount(user packet.UserID, a *Account) (revoked []*Session) {
 	}
 	if a == nil {
 		delete(v.accounts, user)
-		if gone := v.gone[user]; gone != nil {
-			close(gone)
-			delete(v.gone, user)
-		}
 	} else {
 		v.accounts[user] = a
 		for _, device := range a.Devices {

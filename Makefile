@@ -11,8 +11,11 @@ BUILD   := -trimpath -buildvcs=false -ldflags '-s -w -X $(MODULE)/internal/versi
 # For `make test`: what to test, and more flags, such as TESTFLAGS='-run Link -v'.
 PKG       ?= ./...
 TESTFLAGS ?=
-# For `make bench`: which benchmarks, how often, and the file to compare with.
-BENCH ?= .
+# For `make bench`: which ones of bench/ (all when empty), and flags for them, such as BENCHFLAGS='-rounds 2'.
+BENCH      ?=
+BENCHFLAGS ?=
+# For `make microbench`: which benchmarks, how often, and the file to compare with.
+MICRO ?= .
 COUNT ?= 6
 OLD   ?=
 # For `make soak`: how long each soak test runs.
@@ -26,7 +29,7 @@ SHELL := /bin/sh
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test lint fmt generate bench soak clean setup-run setup-test setup-lint
+.PHONY: help run build test lint fmt generate bench microbench soak clean setup-run setup-test setup-lint
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -70,9 +73,16 @@ fmt: ## format Go and protobuf sources
 generate: setup-run ## make the generated code anew from the .proto files
 	$(TOOL) buf generate
 
-bench: setup-run ## benchmarks; OLD=file compares with an earlier run
+bench: build ## benchmarks into docs/benchmarks.md; BENCH=name for one
+	@set -e; \
+	for name in $(or $(BENCH),$(patsubst bench/%/main.go,%,$(wildcard bench/*/main.go))); do \
+		CGO_ENABLED=0 $(GO) build -o .cache/bench/ ./bench/$$name; \
+		.cache/bench/$$name -write docs/benchmarks.md $(BENCHFLAGS); \
+	done
+
+microbench: setup-run ## Go benchmarks of packages; OLD=file compares with an earlier run
 	@mkdir -p .cache/bench
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 60m $(PKG) >'.cache/bench/$(VERSION).txt' || { cat '.cache/bench/$(VERSION).txt'; exit 1; }
+	$(GO) test -run '^$$' -bench '$(MICRO)' -benchmem -count $(COUNT) -timeout 60m $(PKG) >'.cache/bench/$(VERSION).txt' || { cat '.cache/bench/$(VERSION).txt'; exit 1; }
 	$(TOOL) benchstat $(OLD) '.cache/bench/$(VERSION).txt'
 
 soak: setup-test build ## long tests; SOAK=duration of each

@@ -1,0 +1,123 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func shell(t *testing.T, script string) *Process {
+	t.Helper()
+	p, err := Start(Config{Program: "/bin/sh", Args: []string{"-c", script}, Env: []string{"WORD=parley"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Kill)
+	return p
+}
+
+func patient(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestAwait(t *testing.T) {
+	p := shell(t, `echo "not listening on 1"; echo "listening on $WORD"; exec sleep 600`)
+	for range 2 { // what was said already is found too
+		if got, err := p.Await(patient(t), "listening on "); err != nil || got != "parley" {
+			t.Fatalf("got %q, %v", got, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := p.Await(ctx, "nonsense"); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "not listening") {
+		t.Errorf("got %v, want what it said instead", err)
+	}
+}
+
+func TestAwaitEnd(t *testing.T) {
+	p := shell(t, `echo cannot listen >&2; exit 3`)
+	if _, err := p.Await(patient(t), "listening"); err == nil || !strings.Contains(err.Error(), "cannot listen") {
+		t.Errorf("got %v, want what it said", err)
+	}
+	if err := p.Stop(); err == nil || !strings.Contains(err.Error(), "exit status 3") {
+		t.Errorf("Stop of a process that failed: %v", err)
+	}
+}
+
+func TestStop(t *testing.T) {
+	p := shell(t, `trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done`)
+	if _, err := p.Await(patient(t), "up"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := p.Stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := p.Await(patient(t), "by"); err != nil || got != "e" {
+		t.Errorf("the last words: %q, %v", got, err)
+	}
+	p.Kill()
+}
+
+func TestOutputIsBounded(t *testing.T) {
+	o := output{more: make(chan struct{})}
+	for range 10 * kept / 10 {
+		_, _ = o.Write([]byte("123456789\n"))
+	}
+	_, _ = o.Write([]byte("last word\n"))
+	if n := len(o.said); n > 2*kept {
+		t.Errorf("%d bytes are kept", n)
+	}
+	if got, ok, _ := o.find("last "); !ok || got != "word" {
+		t.Errorf("got %q, %v", got, ok)
+	}
+}
+
+func TestPrograms(t *testing.T) {
+	if _, err := Start(Config{Program: "parley-nonsense"}); err == nil || !strings.Contains(err.Error(), "make build") {
+		t.Errorf("a program that is not built: %v", err)
+	}
+	if _, err := Start(Config{Program: "/does/not/exist"}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a program that is not there: %v", err)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	p := shell(t, `i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; echo done; exec sleep 600`)
+	if _, err := p.Await(patient(t), "done"); err != nil {
+		t.Fatal(err)
+	}
+	u, err := p.Usage()
+	if err != nil || u.Resident < 100<<10 || u.Peak < u.Resident || u.CPU <= 0 {
+		t.Errorf("got %+v, %v", u, err)
+	}
+	p.Kill()
+	if _, err := p.Usage(); err == nil {
+		t.Error("a process that is gone has a usage")
+	}
+}
+
+func TestParseUsage(t *testing.T) {
+	const status = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n"
+	const stat = "7 (a) b) c) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0\n"
+	got, err := parseUsage(status, stat)
+	if want := (Usage{Resident: 1 << 20, Peak: 2 << 20, CPU: 2 * time.Second}); err != nil || got != want {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+	for _, bad := range [][2]string{{"", stat}, {status, "7 (x) S"}, {status, strings.Replace(stat, "150", "x", 1)}} {
+		if got, err := parseUsage(bad[0], bad[1]); err == nil {
+			t.Errorf("%q: got %+v", bad, got)
+		}
+	}
+}

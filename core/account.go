@@ -22,6 +22,10 @@ type account struct {
 	// Pin is the fingerprint that the directory must have; empty when an
 	// authority vouches for its certificate.
 	Pin string `json:"pin,omitempty"`
+
+	// vouched says that Pin is empty because an authority vouched, not because the
+	// directory was never met.
+	vouched bool
 }
 
 var errNoAccount = errors.New("no account")

@@ -106,7 +106,10 @@ func (f facade) wantedAccount(req *controlpb.LogInRequest) (*account, error) {
 	if err := checkPin(req.GetPin()); err != nil {
 		return nil, err
 	}
-	a := &account{User: user, Directory: address, Pin: req.GetPin()}
+	if req.GetPin() != "" && req.GetForgetPin() {
+		return nil, fmt.Errorf("a fingerprint is either given or forgotten: %w", ErrInvalid)
+	}
+	a := &account{User: user, Directory: address, Pin: req.GetPin(), vouched: req.GetForgetPin()}
 	stored, err := readAccount(f.cfg.Folders)
 	switch {
 	case errors.Is(err, errNoAccount):
@@ -124,8 +127,8 @@ func (f facade) wantedAccount(req *controlpb.LogInRequest) (*account, error) {
 		return nil, fmt.Errorf("profile %s is logged in as %s at %s: log out first, or use another profile (--profile NAME): %w",
 			f.cfg.Folders.Profile, stored.User, stored.Directory, ErrOtherAccount)
 	}
-	if a.Pin == "" {
-		a.Pin = stored.Pin
+	if a.Pin == "" && !a.vouched {
+		a.Pin, a.vouched = stored.Pin, stored.Pin == ""
 	}
 	return a, nil
 }
@@ -155,7 +158,7 @@ func (c *Core) logIn(ctx context.Context, a *account, req *controlpb.LogInReques
 	if err != nil {
 		return directory.Login{}, err
 	}
-	target := directory.Target{Address: a.Directory, Pin: a.Pin, Identity: id, Agent: c.agent()}
+	target := directory.Target{Address: a.Directory, Pin: a.Pin, Vouched: a.vouched, Identity: id, Agent: c.agent()}
 	if req.GetRegister() {
 		return directory.Register(ctx, target, directory.Registration{
 			Password: req.GetPassword(), DisplayName: req.GetDisplayName(), Invite: req.GetInvite(),
@@ -213,6 +216,11 @@ func (f facade) LogOut(ctx context.Context) error {
 			c.cfg.Log.Warn("directory was not told of the log-out", "error", err)
 		}
 	}
+	return c.leave(s)
+}
+
+// leave logs the account out here. The caller holds gate.
+func (c *Core) leave(s *session) error {
 	if err := removeAccount(c.cfg.Folders); err != nil {
 		return err
 	}
@@ -221,6 +229,22 @@ func (f facade) LogOut(ctx context.Context) error {
 		return s.close()
 	}
 	return nil
+}
+
+// DeleteAccount implements control.Core. Only when the directory has forgotten
+// the account is it logged out here; what is stored stays.
+func (f facade) DeleteAccount(ctx context.Context, password string) error {
+	c := f.Core
+	c.gate.Lock()
+	defer c.gate.Unlock()
+	s, err := c.current()
+	if err != nil {
+		return err
+	}
+	if err := s.directory.DeleteAccount(ctx, password); err != nil {
+		return err
+	}
+	return c.leave(s)
 }
 
 // Unlock implements control.Core.

@@ -180,6 +180,36 @@ func TestChangePassword(t *testing.T) {
 	session.quiet("session lives on", func(*directorypb.SessionResponse) bool { return false })
 }
 
+func TestDeleteAccount(t *testing.T) {
+	r := start(t, func(c *server.Config) {
+		c.Limits = &api.Limits{ChangePassword: api.Limit{Burst: 2, Every: time.Hour}}
+	})
+	alice, bob := r.registered("alice"), r.registered("bob")
+	a, b := alice.begin(lists{contacts: []string{"bob"}}), bob.begin(lists{contacts: []string{"alice"}})
+	b.awaitPresence("alice", true)
+	remove := func(d *device, pass string) error {
+		_, err := d.DeleteAccount(t.Context(), &directorypb.DeleteAccountRequest{Password: pass})
+		return err
+	}
+	wantCode(t, remove(alice, "wrong password"), codes.Unauthenticated)
+	wantCode(t, remove(r.device(), goodPassword), codes.Unauthenticated)
+	wantCode(t, remove(alice, goodPassword), codes.OK)
+	if code := a.ended(); code != codes.Unauthenticated {
+		t.Errorf("the session ended with %s", code)
+	}
+	b.awaitPresence("alice", false)
+	wantCode(t, alice.logIn("alice", goodPassword, false), codes.Unauthenticated)
+	wantCode(t, remove(alice, goodPassword), codes.Unauthenticated)
+	_, err := bob.lookUp("alice")
+	wantCode(t, err, codes.NotFound)
+	wantCode(t, r.device().register("alice", goodPassword), codes.OK)
+	// Passwords are not guessed here either.
+	for range 2 {
+		wantCode(t, remove(bob, "wrong password"), codes.Unauthenticated)
+	}
+	wantCode(t, remove(bob, goodPassword), codes.ResourceExhausted)
+}
+
 func TestProfile(t *testing.T) {
 	r := start(t, nil)
 	alice, bob := r.registered("alice"), r.registered("bob")

@@ -23,10 +23,11 @@ import (
 	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/server"
 	"github.com/parley-chat/parley/server/api"
+	"github.com/parley-chat/parley/server/certificate/acmetest"
 	"github.com/parley-chat/parley/server/password"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, acmetest.Leaves()) }
 
 // patience bounds how long a test waits for what must happen.
 const patience = 20 * time.Second

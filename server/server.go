@@ -4,7 +4,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +15,7 @@ import (
 	"github.com/parley-chat/parley/server/admin"
 	"github.com/parley-chat/parley/server/api"
 	"github.com/parley-chat/parley/server/backup"
+	"github.com/parley-chat/parley/server/certificate"
 	"github.com/parley-chat/parley/server/directory"
 	"github.com/parley-chat/parley/server/metrics"
 	"github.com/parley-chat/parley/server/password"
@@ -39,9 +39,13 @@ type Config struct {
 	Listen string
 	// Data is the folder for all that is kept. It is made if need be.
 	Data string
-	// CertFile and KeyFile are PEM files; without them the server makes its own
-	// certificate and keeps it in Data.
+	// CertFile and KeyFile are PEM files, which are read anew when they change.
+	// Without them, and without ACME, the server makes its own certificate and
+	// keeps it in Data.
 	CertFile, KeyFile string
+	// ACME, if not nil, has the certificate given by an authority. Its Data and Log
+	// are those here.
+	ACME *certificate.ACME
 	// Metrics is "host:port" for metrics and health, or empty for none.
 	Metrics string
 	Log     *slog.Logger
@@ -50,6 +54,8 @@ type Config struct {
 
 	// Limits nil means api.DefaultLimits.
 	Limits *api.Limits
+	// CertCheck is how often CertFile and KeyFile are looked at.
+	CertCheck time.Duration
 	// Lease is how long a session lives without a message.
 	Lease time.Duration
 	// Registration says who may make an account; empty means everybody.
@@ -86,7 +92,7 @@ var ErrState = errors.New("the records could not be written, most likely because
 // Server is a directory server. Make it with New.
 type Server struct {
 	log         *slog.Logger
-	fingerprint string
+	certificate certificate.Keeper
 	state       *state.State
 	dir         *directory.Directory
 	service     *api.Service
@@ -118,11 +124,7 @@ func (s *Server) open(cfg Config) error {
 	if s.state, err = state.Open(cfg.Data, state.Options{Log: cfg.Log}); err != nil {
 		return err
 	}
-	cert, err := certificate(cfg)
-	if err != nil {
-		return err
-	}
-	if s.fingerprint, err = Fingerprint(cert); err != nil {
+	if s.certificate, err = keeper(cfg); err != nil {
 		return err
 	}
 	if s.listener, err = listen(cfg); err != nil {
@@ -142,15 +144,33 @@ func (s *Server) open(cfg Config) error {
 		return err
 	}
 	s.service = api.New(api.Config{
-		Directory: s.dir, Hasher: hasher, TLS: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13},
+		Directory: s.dir, Hasher: hasher, TLS: s.certificate.TLS(),
 		Limits: *cfg.Limits, Lease: cfg.Lease, Registration: cfg.Registration, Called: s.metrics.Called, Log: cfg.Log,
 	})
-	s.metrics.Watch(metrics.Sources{Directory: s.dir.Stats, Hashes: hasher.Load, Limited: s.service.Limited})
+	s.metrics.Watch(metrics.Sources{Directory: s.dir.Stats, Hashes: hasher.Load, Limited: s.service.Limited, Certificate: s.certificate.Leaf})
 	// Last, so that who reaches it finds all the rest.
 	s.admin, err = admin.Listen(cfg.Data, &admin.Operator{
 		Directory: s.dir, Hasher: hasher, Files: backup.FilesOf(cfg.Data), Log: cfg.Log,
 	}, cfg.Log)
 	return err
+}
+
+// keeper gives the TLS certificate as configured.
+func keeper(cfg Config) (certificate.Keeper, error) {
+	switch {
+	case (cfg.CertFile == "") != (cfg.KeyFile == ""):
+		return nil, errors.New("a TLS certificate needs its key, and a key its certificate: give both files or none")
+	case cfg.CertFile != "" && cfg.ACME != nil:
+		return nil, errors.New("the TLS certificate is either in files or given by an authority: configure one of them")
+	case cfg.CertFile != "":
+		return certificate.Files{Cert: cfg.CertFile, Key: cfg.KeyFile, Check: cfg.CertCheck, Log: cfg.Log}.Open()
+	case cfg.ACME != nil:
+		authority := *cfg.ACME
+		authority.Data, authority.Log = cfg.Data, cfg.Log
+		return authority.Open()
+	default:
+		return certificate.Own(cfg.Data)
+	}
 }
 
 func listen(cfg Config) (net.Listener, error) {
@@ -171,8 +191,11 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 func (s *Server) Directory() *directory.Directory { return s.dir }
 
 // Fingerprint is what clients pin: the hex SHA-256 of the certificate's
-// SubjectPublicKeyInfo.
-func (s *Server) Fingerprint() string { return s.fingerprint }
+// SubjectPublicKeyInfo, as it is now.
+func (s *Server) Fingerprint() string { return certificate.Fingerprint(s.certificate.Leaf()) }
+
+// Reload looks at once for a newer certificate. It never blocks.
+func (s *Server) Reload() { s.certificate.Reload() }
 
 // Serve serves until ctx ends, and closes the server. Clients are asked to come
 // back. It fails when the records cannot be used any more.
@@ -181,6 +204,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var others sync.WaitGroup
 	others.Go(func() { s.watchHealth(ctx, cancel) })
+	others.Go(func() { s.certificate.Serve(ctx) })
 	others.Go(func() {
 		// The directory serves on without it.
 		if err := s.admin.Serve(ctx); err != nil {
@@ -192,7 +216,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	if s.metricsListener != nil {
 		others.Go(func() { s.serveMetrics(serving) })
 	}
-	s.log.Info("serving", "address", s.Addr().String(), "fingerprint", s.fingerprint)
+	s.log.Info("serving", "address", s.Addr().String(), "fingerprint", s.Fingerprint())
 	err := s.service.Serve(ctx, s.listener)
 	if err == nil && errors.Is(context.Cause(ctx), ErrState) {
 		err = ErrState
@@ -247,6 +271,9 @@ func (s *Server) Close() {
 		}
 		if s.metricsListener != nil {
 			_ = s.metricsListener.Close()
+		}
+		if s.certificate != nil {
+			s.certificate.Close()
 		}
 		if s.admin != nil {
 			s.admin.Close()

@@ -4,11 +4,15 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/parley-chat/parley/server"
 	"github.com/parley-chat/parley/server/api"
+	"github.com/parley-chat/parley/server/certificate"
 	"github.com/parley-chat/parley/server/config"
 )
 
@@ -22,8 +26,14 @@ func (a *app) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the directory until interrupted",
-		Long: "Serve the directory until interrupted.\n\nWithout --tls-cert and --tls-key the server makes its own certificate; " +
-			"give its fingerprint, printed at start, to the people who log in, so that they can compare it.",
+		Long: `Serve the directory until interrupted.
+
+Without --tls-cert and --tls-key, and without [acme] in the configuration, the
+server makes its own certificate; give its fingerprint, printed at start, to the
+people who log in, so that they can compare it.
+
+SIGHUP has it look at once for a newer certificate. SIGTERM and SIGINT end it in
+order, a second one at once.`,
 		Args: args(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, level, err := a.serverConfig(f)
@@ -39,6 +49,7 @@ func (a *app) serveCommand() *cobra.Command {
 				s.Close()
 				return err
 			}
+			defer onHangUp(s.Reload)()
 			return s.Serve(cmd.Context())
 		},
 	}
@@ -50,6 +61,21 @@ func (a *app) serveCommand() *cobra.Command {
 	flags.StringVar(&f.key, "tls-key", "", "PEM file with the certificate's key")
 	flags.StringVar(&f.level, "log-level", "", "debug, info, warn or error (default info)")
 	return cmd
+}
+
+// onHangUp calls do at each SIGHUP until stop is called.
+func onHangUp(do func()) (stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	go func() {
+		for range signals {
+			do()
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(signals)
+	}
 }
 
 func (a *app) started(s *server.Server) error {
@@ -99,6 +125,9 @@ func (a *app) serverConfig(f serveFlags) (server.Config, slog.Level, error) {
 		Metrics:  cmp.Or(f.metrics, file.Metrics),
 		CertFile: cmp.Or(f.cert, file.TLS.Cert), KeyFile: cmp.Or(f.key, file.TLS.Key),
 		Registration: cmp.Or(registration, api.RegistrationOpen), Limits: &limits,
+	}
+	if acme := file.ACME; len(acme.Domains) > 0 && cfg.CertFile == "" {
+		cfg.ACME = &certificate.ACME{Domains: acme.Domains, Email: acme.Email, HTTP: acme.HTTP, Directory: acme.Directory}
 	}
 	if n := file.Connections.Max; n != nil {
 		cfg.MaxConnections = *n

@@ -41,6 +41,8 @@ it with the one its operator tells you, or give it with --pin.`,
 	cmd.Flags().StringVar(&req.Invite, "invite", "", "invitation, for directories that ask for one")
 	cmd.Flags().BoolVar(&req.Replace, "replace", false, "log out the device that is logged in now")
 	cmd.Flags().StringVar(&req.Pin, "pin", "", "fingerprint that the directory must have")
+	cmd.Flags().BoolVar(&req.ForgetPin, "no-pin", false, "forget the directory's fingerprint: an authority must vouch for it")
+	cmd.MarkFlagsMutuallyExclusive("pin", "no-pin")
 	cmd.Flags().BoolVar(&protect, "passphrase", false, "protect what is stored here with a passphrase, asked for after the password")
 	return cmd
 }
@@ -120,7 +122,7 @@ func (a *app) unlockCommand() *cobra.Command {
 }
 
 func (a *app) accountCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "account", Short: "Change one's own name, picture or password", Args: noArgs, RunE: showHelp}
+	cmd := &cobra.Command{Use: "account", Short: "Change one's own name, picture or password, or delete the account", Args: noArgs, RunE: showHelp}
 	cmd.AddCommand(
 		&cobra.Command{
 			Use: "name NAME", Short: "Set the name shown to others", Args: needArgs(1, 1),
@@ -144,6 +146,7 @@ func (a *app) accountCommand() *cobra.Command {
 				return a.withCore(cmd, a.changePassword)
 			},
 		},
+		a.deleteAccountCommand(),
 	)
 	return cmd
 }
@@ -189,6 +192,41 @@ func (a *app) changePassword(ctx context.Context, c *client.Client) error {
 		return err
 	}
 	return a.done(map[string]any{"changed": true}, "Password changed.")
+}
+
+func (a *app) deleteAccountCommand() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "delete", Short: "Delete the account at the directory, for good", Args: noArgs,
+		Long: `Delete the account at the directory, for good.
+
+The directory forgets who you are and whom you know, and anybody can have the
+name. What is stored on this device stays, and what others have of you is theirs.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
+				s, err := c.GetStatus(ctx, &controlpb.GetStatusRequest{})
+				if err != nil {
+					return err
+				}
+				password := ""
+				if s.GetState() == controlpb.AccountState_ACCOUNT_STATE_OPEN { // else the core says why not
+					question := fmt.Sprintf("Delete the account %s at %s for good?", s.GetUser(), s.GetDirectory().GetAddress())
+					if !yes && !a.confirm(ctx, question) {
+						return usagef("deleting the account cannot be undone, and its name is free then; say --yes if you mean it")
+					}
+					if password, err = a.secret(ctx, "Password"); err != nil {
+						return err
+					}
+				}
+				if _, err := c.DeleteAccount(ctx, &controlpb.DeleteAccountRequest{Password: password}); err != nil {
+					return err
+				}
+				return a.done(map[string]any{"deleted": s.GetUser()}, "The account %s is deleted. What is stored here stays.", s.GetUser())
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "delete it without asking")
+	return cmd
 }
 
 func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }

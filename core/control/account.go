@@ -51,6 +51,11 @@ func (s *Server) ChangePassword(ctx context.Context, req *controlpb.ChangePasswo
 	return &controlpb.ChangePasswordResponse{}, a.ChangePassword(ctx, req.GetOldPassword(), req.GetNewPassword())
 }
 
+// DeleteAccount implements controlpb.ControlServer.
+func (s *Server) DeleteAccount(ctx context.Context, req *controlpb.DeleteAccountRequest) (*controlpb.DeleteAccountResponse, error) {
+	return &controlpb.DeleteAccountResponse{}, s.cfg.Core.DeleteAccount(ctx, req.GetPassword())
+}
+
 // ListPlugins implements controlpb.ControlServer.
 func (s *Server) ListPlugins(ctx context.Context, _ *controlpb.ListPluginsRequest) (*controlpb.ListPluginsResponse, error) {
 	a, err := s.account()

@@ -31,6 +31,7 @@ type Core interface {
 	Status(ctx context.Context) *controlpb.Status
 	LogIn(ctx context.Context, req *controlpb.LogInRequest) (*controlpb.LogInResponse, error)
 	LogOut(ctx context.Context) error
+	DeleteAccount(ctx context.Context, password string) error
 	Unlock(ctx context.Context, passphrase string) error
 	// Account gives the account that is open, or an error that says why none is.
 	Account() (Account, error)

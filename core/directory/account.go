@@ -63,7 +63,7 @@ func LogIn(ctx context.Context, t Target, c Credentials) (Login, error) {
 func withLink(ctx context.Context, t Target, call func(context.Context, *link, *Login) error) (Login, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout+callTimeout)
 	defer cancel()
-	l, err := dial(ctx, t, true)
+	l, err := dial(ctx, t, !t.Vouched)
 	if err != nil {
 		return Login{}, err
 	}
@@ -111,9 +111,27 @@ func (c *Client) ChangePassword(ctx context.Context, oldPassword, newPassword st
 	})
 }
 
+// DeleteAccount has the directory forget the account; the session ends. It has a
+// connection of its own, like LogOut. Besides the kinds of every call:
+// ErrPassword, ErrLimit.
+func (c *Client) DeleteAccount(ctx context.Context, password string) error {
+	return c.alone(ctx, ErrPassword, func(ctx context.Context, d directorypb.DirectoryClient) error {
+		_, err := d.DeleteAccount(ctx, &directorypb.DeleteAccountRequest{Password: password})
+		return err
+	})
+}
+
 // LogOut unbinds this device from the account; its session ends. It has a
 // connection of its own, for that of the session ends with it.
 func (c *Client) LogOut(ctx context.Context) error {
+	return c.alone(ctx, ErrNotLoggedIn, func(ctx context.Context, d directorypb.DirectoryClient) error {
+		_, err := d.LogOut(ctx, &directorypb.LogOutRequest{})
+		return err
+	})
+}
+
+// alone makes a call on a connection of its own.
+func (c *Client) alone(ctx context.Context, unauthenticated error, f func(context.Context, directorypb.DirectoryClient) error) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout+callTimeout)
 	defer cancel()
 	l, err := dial(ctx, c.cfg.target(), false)
@@ -121,8 +139,7 @@ func (c *Client) LogOut(ctx context.Context) error {
 		return err
 	}
 	defer l.close()
-	_, err = l.client.LogOut(ctx, &directorypb.LogOutRequest{})
-	return callError(ctx, l.address, err, ErrNotLoggedIn)
+	return callError(ctx, l.address, f(ctx, l.client), unauthenticated)
 }
 
 // call makes a call on the session's connection.

@@ -38,7 +38,10 @@ type Target struct {
 	Address string
 	// Pin is the fingerprint that the directory's certificate must have: the hex
 	// SHA-256 of its SubjectPublicKeyInfo. Empty when none is known.
-	Pin      string
+	Pin string
+	// Vouched says that an authority has vouched for the directory before, or is
+	// to: without a Pin, no certificate is taken because it is the first one.
+	Vouched  bool
 	Identity *identity.Identity
 	// Agent is the name and version of the program.
 	Agent string
@@ -151,16 +154,12 @@ func (l *link) verify(cs tls.ConnectionState, t Target, firstUse bool) error {
 	l.fingerprint = hex.EncodeToString(sum[:])
 	if t.Pin != "" {
 		if pin := normalPin(t.Pin); pin != l.fingerprint {
-			return pinError(l.address, pin, l.fingerprint)
+			return pinError(l.address, pin, l.fingerprint, l.authority(cs, t) == nil)
 		}
 		l.vouched = true
 		return nil
 	}
-	intermediates := x509.NewCertPool()
-	for _, cert := range cs.PeerCertificates[1:] {
-		intermediates.AddCert(cert)
-	}
-	_, err := leaf.Verify(x509.VerifyOptions{DNSName: hostOf(l.address), Roots: t.Roots, Intermediates: intermediates})
+	err := l.authority(cs, t)
 	if err == nil {
 		l.vouched = true
 		return nil
@@ -169,6 +168,17 @@ func (l *link) verify(cs tls.ConnectionState, t Target, firstUse bool) error {
 		return untrustedError(l.address, l.fingerprint, err)
 	}
 	return nil
+}
+
+// authority says whether an authority vouches for the certificate: nil, or why
+// not.
+func (l *link) authority(cs tls.ConnectionState, t Target) error {
+	intermediates := x509.NewCertPool()
+	for _, cert := range cs.PeerCertificates[1:] {
+		intermediates.AddCert(cert)
+	}
+	_, err := cs.PeerCertificates[0].Verify(x509.VerifyOptions{DNSName: hostOf(l.address), Roots: t.Roots, Intermediates: intermediates})
+	return err
 }
 
 // normalPin takes the ways in which people write a fingerprint.

@@ -115,6 +115,21 @@ func TestAuthority(t *testing.T) {
 	p := serve(t, directory.Config{Address: r.addr, Identity: target.Identity, Roots: roots})
 	p.awaitConnected(true)
 
+	// A pin counts for more; but who is asked to choose is told the difference.
+	pinned := target
+	pinned.Pin = strings.Repeat("ab", 32)
+	if _, err = directory.LogIn(t.Context(), pinned, directory.Credentials{Password: goodPassword}); !errors.Is(err, directory.ErrPin) ||
+		!strings.Contains(err.Error(), "An authority vouches for the new one") {
+		t.Errorf("another pin: %v", err)
+	}
+	// Where an authority vouched before, no password goes to whom nobody vouches for.
+	before := target
+	before.Roots, before.Vouched = x509.NewCertPool(), true
+	if _, err = directory.LogIn(t.Context(), before, directory.Credentials{Password: goodPassword}); !errors.Is(err, directory.ErrUntrusted) ||
+		!strings.Contains(err.Error(), r.fingerprint) {
+		t.Errorf("vouched for no more: %v", err)
+	}
+
 	_, port, _ := net.SplitHostPort(r.addr)
 	target.Address = "localhost:" + port // which the certificate does not name
 	login, err = directory.LogIn(t.Context(), target, directory.Credentials{Password: goodPassword})

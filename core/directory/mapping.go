@@ -148,15 +148,19 @@ func tlsError(ctx context.Context, address string, err error) error {
 	return dialError(ctx, address, err)
 }
 
-func pinError(address, pinned, met string) error {
+func pinError(address, pinned, met string, vouched bool) error {
+	more := ""
+	if vouched {
+		more = " An authority vouches for the new one: if the operator says so, you can also log in again without a fingerprint."
+	}
 	return &Error{Kind: ErrPin, Text: fmt.Sprintf("The directory %s shows another certificate than before. Either it was set up anew, or somebody "+
-		"stands between. Ask its operator for the fingerprint: if it is %s, log in again with that one; if not, do not connect. (Known: %s.)",
-		address, met, pinned)}
+		"stands between. Ask its operator for the fingerprint: if it is %s, log in again with that one; if not, do not connect.%s (Known: %s.)",
+		address, met, more, pinned)}
 }
 
 func untrustedError(address, met string, cause error) error {
 	text := fmt.Sprintf("No authority vouches for the certificate of the directory %s, and it was not accepted before; "+
-		"ask its operator whether its fingerprint is %s, and log in again.", address, met)
+		"ask its operator whether its fingerprint is %s, and log in again with that one.", address, met)
 	var expired x509.CertificateInvalidError
 	if errors.As(cause, &expired) && expired.Reason == x509.Expired {
 		text = fmt.Sprintf("The certificate of the directory %s has expired, or this machine's clock is wrong; "+

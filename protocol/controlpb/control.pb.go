@@ -1279,7 +1279,10 @@ type LogInRequest struct {
 	// Expected fingerprint of the directory; empty trusts the first met.
 	Pin string `protobuf:"bytes,8,opt,name=pin,proto3" json:"pin,omitempty"`
 	// Protect the database of a new account with a passphrase.
-	Passphrase    string `protobuf:"bytes,9,opt,name=passphrase,proto3" json:"passphrase,omitempty"`
+	Passphrase string `protobuf:"bytes,9,opt,name=passphrase,proto3" json:"passphrase,omitempty"`
+	// Forget the fingerprint that is pinned: from now on an authority must vouch
+	// for the directory.
+	ForgetPin     bool `protobuf:"varint,10,opt,name=forget_pin,json=forgetPin,proto3" json:"forget_pin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1375,6 +1378,13 @@ func (x *LogInRequest) GetPassphrase() string {
 		return x.Passphrase
 	}
 	return ""
+}
+
+func (x *LogInRequest) GetForgetPin() bool {
+	if x != nil {
+		return x.ForgetPin
+	}
+	return false
 }
 
 type LogInResponse struct {
@@ -1510,6 +1520,86 @@ func (*LogOutResponse) Descriptor() ([]byte, []int) {
 	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{16}
 }
 
+type DeleteAccountRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Password      string                 `protobuf:"bytes,1,opt,name=password,proto3" json:"password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteAccountRequest) Reset() {
+	*x = DeleteAccountRequest{}
+	mi := &file_protocol_controlpb_control_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteAccountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteAccountRequest) ProtoMessage() {}
+
+func (x *DeleteAccountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_controlpb_control_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteAccountRequest.ProtoReflect.Descriptor instead.
+func (*DeleteAccountRequest) Descriptor() ([]byte, []int) {
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *DeleteAccountRequest) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+type DeleteAccountResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteAccountResponse) Reset() {
+	*x = DeleteAccountResponse{}
+	mi := &file_protocol_controlpb_control_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteAccountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteAccountResponse) ProtoMessage() {}
+
+func (x *DeleteAccountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_controlpb_control_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteAccountResponse.ProtoReflect.Descriptor instead.
+func (*DeleteAccountResponse) Descriptor() ([]byte, []int) {
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{18}
+}
+
 type UnlockRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Passphrase    string                 `protobuf:"bytes,1,opt,name=passphrase,proto3" json:"passphrase,omitempty"`
@@ -1519,7 +1609,7 @@ type UnlockRequest struct {
 
 func (x *UnlockRequest) Reset() {
 	*x = UnlockRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[17]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1531,7 +1621,7 @@ func (x *UnlockRequest) String() string {
 func (*UnlockRequest) ProtoMessage() {}
 
 func (x *UnlockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[17]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1544,7 +1634,7 @@ func (x *UnlockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnlockRequest.ProtoReflect.Descriptor instead.
 func (*UnlockRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{17}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *UnlockRequest) GetPassphrase() string {
@@ -1562,7 +1652,7 @@ type UnlockResponse struct {
 
 func (x *UnlockResponse) Reset() {
 	*x = UnlockResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[18]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1574,7 +1664,7 @@ func (x *UnlockResponse) String() string {
 func (*UnlockResponse) ProtoMessage() {}
 
 func (x *UnlockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[18]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1587,7 +1677,7 @@ func (x *UnlockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnlockResponse.ProtoReflect.Descriptor instead.
 func (*UnlockResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{18}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{20}
 }
 
 type SetProfileRequest struct {
@@ -1604,7 +1694,7 @@ type SetProfileRequest struct {
 
 func (x *SetProfileRequest) Reset() {
 	*x = SetProfileRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[19]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1616,7 +1706,7 @@ func (x *SetProfileRequest) String() string {
 func (*SetProfileRequest) ProtoMessage() {}
 
 func (x *SetProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[19]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1629,7 +1719,7 @@ func (x *SetProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProfileRequest.ProtoReflect.Descriptor instead.
 func (*SetProfileRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{19}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SetProfileRequest) GetDisplayName() string {
@@ -1668,7 +1758,7 @@ type SetProfileResponse struct {
 
 func (x *SetProfileResponse) Reset() {
 	*x = SetProfileResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[20]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1680,7 +1770,7 @@ func (x *SetProfileResponse) String() string {
 func (*SetProfileResponse) ProtoMessage() {}
 
 func (x *SetProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[20]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1693,7 +1783,7 @@ func (x *SetProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProfileResponse.ProtoReflect.Descriptor instead.
 func (*SetProfileResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{20}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{22}
 }
 
 type ChangePasswordRequest struct {
@@ -1706,7 +1796,7 @@ type ChangePasswordRequest struct {
 
 func (x *ChangePasswordRequest) Reset() {
 	*x = ChangePasswordRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[21]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1718,7 +1808,7 @@ func (x *ChangePasswordRequest) String() string {
 func (*ChangePasswordRequest) ProtoMessage() {}
 
 func (x *ChangePasswordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[21]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1731,7 +1821,7 @@ func (x *ChangePasswordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePasswordRequest.ProtoReflect.Descriptor instead.
 func (*ChangePasswordRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{21}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ChangePasswordRequest) GetOldPassword() string {
@@ -1756,7 +1846,7 @@ type ChangePasswordResponse struct {
 
 func (x *ChangePasswordResponse) Reset() {
 	*x = ChangePasswordResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[22]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1768,7 +1858,7 @@ func (x *ChangePasswordResponse) String() string {
 func (*ChangePasswordResponse) ProtoMessage() {}
 
 func (x *ChangePasswordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[22]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1781,7 +1871,7 @@ func (x *ChangePasswordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePasswordResponse.ProtoReflect.Descriptor instead.
 func (*ChangePasswordResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{22}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{24}
 }
 
 // Contact is a person in the roster.
@@ -1813,7 +1903,7 @@ type Contact struct {
 
 func (x *Contact) Reset() {
 	*x = Contact{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[23]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1825,7 +1915,7 @@ func (x *Contact) String() string {
 func (*Contact) ProtoMessage() {}
 
 func (x *Contact) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[23]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1838,7 +1928,7 @@ func (x *Contact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contact.ProtoReflect.Descriptor instead.
 func (*Contact) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{23}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Contact) GetUser() string {
@@ -1954,7 +2044,7 @@ type ListContactsRequest struct {
 
 func (x *ListContactsRequest) Reset() {
 	*x = ListContactsRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[24]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1966,7 +2056,7 @@ func (x *ListContactsRequest) String() string {
 func (*ListContactsRequest) ProtoMessage() {}
 
 func (x *ListContactsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[24]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1979,7 +2069,7 @@ func (x *ListContactsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContactsRequest.ProtoReflect.Descriptor instead.
 func (*ListContactsRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{24}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{26}
 }
 
 type ListContactsResponse struct {
@@ -1991,7 +2081,7 @@ type ListContactsResponse struct {
 
 func (x *ListContactsResponse) Reset() {
 	*x = ListContactsResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[25]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2003,7 +2093,7 @@ func (x *ListContactsResponse) String() string {
 func (*ListContactsResponse) ProtoMessage() {}
 
 func (x *ListContactsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[25]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2016,7 +2106,7 @@ func (x *ListContactsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContactsResponse.ProtoReflect.Descriptor instead.
 func (*ListContactsResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{25}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListContactsResponse) GetContacts() []*Contact {
@@ -2037,7 +2127,7 @@ type RequestContactRequest struct {
 
 func (x *RequestContactRequest) Reset() {
 	*x = RequestContactRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[26]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2049,7 +2139,7 @@ func (x *RequestContactRequest) String() string {
 func (*RequestContactRequest) ProtoMessage() {}
 
 func (x *RequestContactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[26]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2062,7 +2152,7 @@ func (x *RequestContactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestContactRequest.ProtoReflect.Descriptor instead.
 func (*RequestContactRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{26}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RequestContactRequest) GetUser() string {
@@ -2089,7 +2179,7 @@ type AnswerContactRequest struct {
 
 func (x *AnswerContactRequest) Reset() {
 	*x = AnswerContactRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[27]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2101,7 +2191,7 @@ func (x *AnswerContactRequest) String() string {
 func (*AnswerContactRequest) ProtoMessage() {}
 
 func (x *AnswerContactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[27]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2114,7 +2204,7 @@ func (x *AnswerContactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerContactRequest.ProtoReflect.Descriptor instead.
 func (*AnswerContactRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{27}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AnswerContactRequest) GetUser() string {
@@ -2139,7 +2229,7 @@ type AnswerContactResponse struct {
 
 func (x *AnswerContactResponse) Reset() {
 	*x = AnswerContactResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[28]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2151,7 +2241,7 @@ func (x *AnswerContactResponse) String() string {
 func (*AnswerContactResponse) ProtoMessage() {}
 
 func (x *AnswerContactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[28]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2164,7 +2254,7 @@ func (x *AnswerContactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerContactResponse.ProtoReflect.Descriptor instead.
 func (*AnswerContactResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{28}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{30}
 }
 
 type RemoveContactRequest struct {
@@ -2177,7 +2267,7 @@ type RemoveContactRequest struct {
 
 func (x *RemoveContactRequest) Reset() {
 	*x = RemoveContactRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[29]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2189,7 +2279,7 @@ func (x *RemoveContactRequest) String() string {
 func (*RemoveContactRequest) ProtoMessage() {}
 
 func (x *RemoveContactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[29]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2202,7 +2292,7 @@ func (x *RemoveContactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveContactRequest.ProtoReflect.Descriptor instead.
 func (*RemoveContactRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{29}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RemoveContactRequest) GetUser() string {
@@ -2227,7 +2317,7 @@ type RemoveContactResponse struct {
 
 func (x *RemoveContactResponse) Reset() {
 	*x = RemoveContactResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[30]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2239,7 +2329,7 @@ func (x *RemoveContactResponse) String() string {
 func (*RemoveContactResponse) ProtoMessage() {}
 
 func (x *RemoveContactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[30]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2252,7 +2342,7 @@ func (x *RemoveContactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveContactResponse.ProtoReflect.Descriptor instead.
 func (*RemoveContactResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{30}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{32}
 }
 
 type BlockContactRequest struct {
@@ -2265,7 +2355,7 @@ type BlockContactRequest struct {
 
 func (x *BlockContactRequest) Reset() {
 	*x = BlockContactRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[31]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2277,7 +2367,7 @@ func (x *BlockContactRequest) String() string {
 func (*BlockContactRequest) ProtoMessage() {}
 
 func (x *BlockContactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[31]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2290,7 +2380,7 @@ func (x *BlockContactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockContactRequest.ProtoReflect.Descriptor instead.
 func (*BlockContactRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{31}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *BlockContactRequest) GetUser() string {
@@ -2315,7 +2405,7 @@ type BlockContactResponse struct {
 
 func (x *BlockContactResponse) Reset() {
 	*x = BlockContactResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[32]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2327,7 +2417,7 @@ func (x *BlockContactResponse) String() string {
 func (*BlockContactResponse) ProtoMessage() {}
 
 func (x *BlockContactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[32]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2340,7 +2430,7 @@ func (x *BlockContactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockContactResponse.ProtoReflect.Descriptor instead.
 func (*BlockContactResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{32}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{34}
 }
 
 type RenameContactRequest struct {
@@ -2353,7 +2443,7 @@ type RenameContactRequest struct {
 
 func (x *RenameContactRequest) Reset() {
 	*x = RenameContactRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[33]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2365,7 +2455,7 @@ func (x *RenameContactRequest) String() string {
 func (*RenameContactRequest) ProtoMessage() {}
 
 func (x *RenameContactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[33]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2378,7 +2468,7 @@ func (x *RenameContactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameContactRequest.ProtoReflect.Descriptor instead.
 func (*RenameContactRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{33}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RenameContactRequest) GetUser() string {
@@ -2403,7 +2493,7 @@ type RenameContactResponse struct {
 
 func (x *RenameContactResponse) Reset() {
 	*x = RenameContactResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[34]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2415,7 +2505,7 @@ func (x *RenameContactResponse) String() string {
 func (*RenameContactResponse) ProtoMessage() {}
 
 func (x *RenameContactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[34]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2428,7 +2518,7 @@ func (x *RenameContactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameContactResponse.ProtoReflect.Descriptor instead.
 func (*RenameContactResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{34}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{36}
 }
 
 type TrustContactRequest struct {
@@ -2445,7 +2535,7 @@ type TrustContactRequest struct {
 
 func (x *TrustContactRequest) Reset() {
 	*x = TrustContactRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[35]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2457,7 +2547,7 @@ func (x *TrustContactRequest) String() string {
 func (*TrustContactRequest) ProtoMessage() {}
 
 func (x *TrustContactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[35]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2470,7 +2560,7 @@ func (x *TrustContactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrustContactRequest.ProtoReflect.Descriptor instead.
 func (*TrustContactRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{35}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *TrustContactRequest) GetUser() string {
@@ -2509,7 +2599,7 @@ type TrustContactResponse struct {
 
 func (x *TrustContactResponse) Reset() {
 	*x = TrustContactResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[36]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2521,7 +2611,7 @@ func (x *TrustContactResponse) String() string {
 func (*TrustContactResponse) ProtoMessage() {}
 
 func (x *TrustContactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[36]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2534,7 +2624,7 @@ func (x *TrustContactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrustContactResponse.ProtoReflect.Descriptor instead.
 func (*TrustContactResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{36}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{38}
 }
 
 // Chat is a chat as a list shows it.
@@ -2560,7 +2650,7 @@ type Chat struct {
 
 func (x *Chat) Reset() {
 	*x = Chat{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[37]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2572,7 +2662,7 @@ func (x *Chat) String() string {
 func (*Chat) ProtoMessage() {}
 
 func (x *Chat) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[37]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2585,7 +2675,7 @@ func (x *Chat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chat.ProtoReflect.Descriptor instead.
 func (*Chat) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{37}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Chat) GetId() string {
@@ -2675,7 +2765,7 @@ type ListChatsRequest struct {
 
 func (x *ListChatsRequest) Reset() {
 	*x = ListChatsRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[38]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2687,7 +2777,7 @@ func (x *ListChatsRequest) String() string {
 func (*ListChatsRequest) ProtoMessage() {}
 
 func (x *ListChatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[38]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2700,7 +2790,7 @@ func (x *ListChatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChatsRequest.ProtoReflect.Descriptor instead.
 func (*ListChatsRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{38}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListChatsRequest) GetId() string {
@@ -2719,7 +2809,7 @@ type ListChatsResponse struct {
 
 func (x *ListChatsResponse) Reset() {
 	*x = ListChatsResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[39]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2731,7 +2821,7 @@ func (x *ListChatsResponse) String() string {
 func (*ListChatsResponse) ProtoMessage() {}
 
 func (x *ListChatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[39]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2744,7 +2834,7 @@ func (x *ListChatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChatsResponse.ProtoReflect.Descriptor instead.
 func (*ListChatsResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{39}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListChatsResponse) GetChats() []*Chat {
@@ -2772,7 +2862,7 @@ type ListMessagesRequest struct {
 
 func (x *ListMessagesRequest) Reset() {
 	*x = ListMessagesRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[40]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2784,7 +2874,7 @@ func (x *ListMessagesRequest) String() string {
 func (*ListMessagesRequest) ProtoMessage() {}
 
 func (x *ListMessagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[40]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2797,7 +2887,7 @@ func (x *ListMessagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMessagesRequest.ProtoReflect.Descriptor instead.
 func (*ListMessagesRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{40}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListMessagesRequest) GetChat() string {
@@ -2853,7 +2943,7 @@ type ListMessagesResponse struct {
 
 func (x *ListMessagesResponse) Reset() {
 	*x = ListMessagesResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[41]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2865,7 +2955,7 @@ func (x *ListMessagesResponse) String() string {
 func (*ListMessagesResponse) ProtoMessage() {}
 
 func (x *ListMessagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[41]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2878,7 +2968,7 @@ func (x *ListMessagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMessagesResponse.ProtoReflect.Descriptor instead.
 func (*ListMessagesResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{41}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListMessagesResponse) GetMessages() []*Message {
@@ -2924,7 +3014,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[42]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2936,7 +3026,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[42]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2949,7 +3039,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{42}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Message) GetId() []byte {
@@ -3085,7 +3175,7 @@ type Quote struct {
 
 func (x *Quote) Reset() {
 	*x = Quote{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[43]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3097,7 +3187,7 @@ func (x *Quote) String() string {
 func (*Quote) ProtoMessage() {}
 
 func (x *Quote) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[43]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3110,7 +3200,7 @@ func (x *Quote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quote.ProtoReflect.Descriptor instead.
 func (*Quote) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{43}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Quote) GetId() []byte {
@@ -3154,7 +3244,7 @@ type RecipientState struct {
 
 func (x *RecipientState) Reset() {
 	*x = RecipientState{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[44]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3166,7 +3256,7 @@ func (x *RecipientState) String() string {
 func (*RecipientState) ProtoMessage() {}
 
 func (x *RecipientState) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[44]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3179,7 +3269,7 @@ func (x *RecipientState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecipientState.ProtoReflect.Descriptor instead.
 func (*RecipientState) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{44}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RecipientState) GetUser() string {
@@ -3215,7 +3305,7 @@ type Annotation struct {
 
 func (x *Annotation) Reset() {
 	*x = Annotation{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[45]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3227,7 +3317,7 @@ func (x *Annotation) String() string {
 func (*Annotation) ProtoMessage() {}
 
 func (x *Annotation) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[45]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3240,7 +3330,7 @@ func (x *Annotation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Annotation.ProtoReflect.Descriptor instead.
 func (*Annotation) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{45}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Annotation) GetKind() string {
@@ -3280,7 +3370,7 @@ type SearchRequest struct {
 
 func (x *SearchRequest) Reset() {
 	*x = SearchRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[46]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3292,7 +3382,7 @@ func (x *SearchRequest) String() string {
 func (*SearchRequest) ProtoMessage() {}
 
 func (x *SearchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[46]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3305,7 +3395,7 @@ func (x *SearchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchRequest.ProtoReflect.Descriptor instead.
 func (*SearchRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{46}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SearchRequest) GetQuery() string {
@@ -3346,7 +3436,7 @@ type SearchResponse struct {
 
 func (x *SearchResponse) Reset() {
 	*x = SearchResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[47]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3358,7 +3448,7 @@ func (x *SearchResponse) String() string {
 func (*SearchResponse) ProtoMessage() {}
 
 func (x *SearchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[47]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3371,7 +3461,7 @@ func (x *SearchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchResponse.ProtoReflect.Descriptor instead.
 func (*SearchResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{47}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SearchResponse) GetMessages() []*Message {
@@ -3399,7 +3489,7 @@ type MarkReadRequest struct {
 
 func (x *MarkReadRequest) Reset() {
 	*x = MarkReadRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[48]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3411,7 +3501,7 @@ func (x *MarkReadRequest) String() string {
 func (*MarkReadRequest) ProtoMessage() {}
 
 func (x *MarkReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[48]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3424,7 +3514,7 @@ func (x *MarkReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkReadRequest.ProtoReflect.Descriptor instead.
 func (*MarkReadRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{48}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *MarkReadRequest) GetChat() string {
@@ -3449,7 +3539,7 @@ type MarkReadResponse struct {
 
 func (x *MarkReadResponse) Reset() {
 	*x = MarkReadResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[49]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3461,7 +3551,7 @@ func (x *MarkReadResponse) String() string {
 func (*MarkReadResponse) ProtoMessage() {}
 
 func (x *MarkReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[49]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3474,7 +3564,7 @@ func (x *MarkReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkReadResponse.ProtoReflect.Descriptor instead.
 func (*MarkReadResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{49}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{51}
 }
 
 type SetChatRequest struct {
@@ -3489,7 +3579,7 @@ type SetChatRequest struct {
 
 func (x *SetChatRequest) Reset() {
 	*x = SetChatRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[50]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3501,7 +3591,7 @@ func (x *SetChatRequest) String() string {
 func (*SetChatRequest) ProtoMessage() {}
 
 func (x *SetChatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[50]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3514,7 +3604,7 @@ func (x *SetChatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetChatRequest.ProtoReflect.Descriptor instead.
 func (*SetChatRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{50}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *SetChatRequest) GetId() string {
@@ -3555,7 +3645,7 @@ type InvokeRequest struct {
 
 func (x *InvokeRequest) Reset() {
 	*x = InvokeRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[51]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3567,7 +3657,7 @@ func (x *InvokeRequest) String() string {
 func (*InvokeRequest) ProtoMessage() {}
 
 func (x *InvokeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[51]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3580,7 +3670,7 @@ func (x *InvokeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeRequest.ProtoReflect.Descriptor instead.
 func (*InvokeRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{51}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *InvokeRequest) GetPlugin() string {
@@ -3610,7 +3700,7 @@ type InvokeResponse struct {
 
 func (x *InvokeResponse) Reset() {
 	*x = InvokeResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[52]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3622,7 +3712,7 @@ func (x *InvokeResponse) String() string {
 func (*InvokeResponse) ProtoMessage() {}
 
 func (x *InvokeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[52]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3635,7 +3725,7 @@ func (x *InvokeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeResponse.ProtoReflect.Descriptor instead.
 func (*InvokeResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{52}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *InvokeResponse) GetResponse() isInvokeResponse_Response {
@@ -3691,7 +3781,7 @@ type InvokeResult struct {
 
 func (x *InvokeResult) Reset() {
 	*x = InvokeResult{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[53]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3703,7 +3793,7 @@ func (x *InvokeResult) String() string {
 func (*InvokeResult) ProtoMessage() {}
 
 func (x *InvokeResult) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[53]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3716,7 +3806,7 @@ func (x *InvokeResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeResult.ProtoReflect.Descriptor instead.
 func (*InvokeResult) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{53}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *InvokeResult) GetResult() []byte {
@@ -3760,7 +3850,7 @@ type Plugin struct {
 
 func (x *Plugin) Reset() {
 	*x = Plugin{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[54]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3772,7 +3862,7 @@ func (x *Plugin) String() string {
 func (*Plugin) ProtoMessage() {}
 
 func (x *Plugin) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[54]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3785,7 +3875,7 @@ func (x *Plugin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plugin.ProtoReflect.Descriptor instead.
 func (*Plugin) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{54}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Plugin) GetName() string {
@@ -3887,7 +3977,7 @@ type ListPluginsRequest struct {
 
 func (x *ListPluginsRequest) Reset() {
 	*x = ListPluginsRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[55]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3899,7 +3989,7 @@ func (x *ListPluginsRequest) String() string {
 func (*ListPluginsRequest) ProtoMessage() {}
 
 func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[55]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3912,7 +4002,7 @@ func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPluginsRequest.ProtoReflect.Descriptor instead.
 func (*ListPluginsRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{55}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{57}
 }
 
 type ListPluginsResponse struct {
@@ -3924,7 +4014,7 @@ type ListPluginsResponse struct {
 
 func (x *ListPluginsResponse) Reset() {
 	*x = ListPluginsResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[56]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3936,7 +4026,7 @@ func (x *ListPluginsResponse) String() string {
 func (*ListPluginsResponse) ProtoMessage() {}
 
 func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[56]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3949,7 +4039,7 @@ func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPluginsResponse.ProtoReflect.Descriptor instead.
 func (*ListPluginsResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{56}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListPluginsResponse) GetPlugins() []*Plugin {
@@ -3972,7 +4062,7 @@ type SetPluginRequest struct {
 
 func (x *SetPluginRequest) Reset() {
 	*x = SetPluginRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[57]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3984,7 +4074,7 @@ func (x *SetPluginRequest) String() string {
 func (*SetPluginRequest) ProtoMessage() {}
 
 func (x *SetPluginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[57]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3997,7 +4087,7 @@ func (x *SetPluginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPluginRequest.ProtoReflect.Descriptor instead.
 func (*SetPluginRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{57}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *SetPluginRequest) GetName() string {
@@ -4030,7 +4120,7 @@ type RestartPluginRequest struct {
 
 func (x *RestartPluginRequest) Reset() {
 	*x = RestartPluginRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[58]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4042,7 +4132,7 @@ func (x *RestartPluginRequest) String() string {
 func (*RestartPluginRequest) ProtoMessage() {}
 
 func (x *RestartPluginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[58]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4055,7 +4145,7 @@ func (x *RestartPluginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartPluginRequest.ProtoReflect.Descriptor instead.
 func (*RestartPluginRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{58}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *RestartPluginRequest) GetName() string {
@@ -4075,7 +4165,7 @@ type GetSettingsRequest struct {
 
 func (x *GetSettingsRequest) Reset() {
 	*x = GetSettingsRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[59]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4087,7 +4177,7 @@ func (x *GetSettingsRequest) String() string {
 func (*GetSettingsRequest) ProtoMessage() {}
 
 func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[59]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4100,7 +4190,7 @@ func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsRequest.ProtoReflect.Descriptor instead.
 func (*GetSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{59}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *GetSettingsRequest) GetPlugin() string {
@@ -4121,7 +4211,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[60]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4133,7 +4223,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[60]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4146,7 +4236,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{60}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Settings) GetSchema() []*pluginpb.Setting {
@@ -4174,7 +4264,7 @@ type SetSettingRequest struct {
 
 func (x *SetSettingRequest) Reset() {
 	*x = SetSettingRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[61]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4186,7 +4276,7 @@ func (x *SetSettingRequest) String() string {
 func (*SetSettingRequest) ProtoMessage() {}
 
 func (x *SetSettingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[61]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4199,7 +4289,7 @@ func (x *SetSettingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSettingRequest.ProtoReflect.Descriptor instead.
 func (*SetSettingRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{61}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *SetSettingRequest) GetPlugin() string {
@@ -4233,7 +4323,7 @@ type DiagnoseRequest struct {
 
 func (x *DiagnoseRequest) Reset() {
 	*x = DiagnoseRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[62]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4245,7 +4335,7 @@ func (x *DiagnoseRequest) String() string {
 func (*DiagnoseRequest) ProtoMessage() {}
 
 func (x *DiagnoseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[62]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4258,7 +4348,7 @@ func (x *DiagnoseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiagnoseRequest.ProtoReflect.Descriptor instead.
 func (*DiagnoseRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{62}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *DiagnoseRequest) GetUser() string {
@@ -4283,7 +4373,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[63]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4295,7 +4385,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[63]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4308,7 +4398,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{63}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Finding) GetCheck() string {
@@ -4404,7 +4494,7 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x18\n" +
 	"\asubject\x18\x03 \x01(\tR\asubject\"\x11\n" +
 	"\x0fShutdownRequest\"\x12\n" +
-	"\x10ShutdownResponse\"\xff\x01\n" +
+	"\x10ShutdownResponse\"\x9e\x02\n" +
 	"\fLogInRequest\x12\x1c\n" +
 	"\tdirectory\x18\x01 \x01(\tR\tdirectory\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x1a\n" +
@@ -4416,14 +4506,20 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\x03pin\x18\b \x01(\tR\x03pin\x12\x1e\n" +
 	"\n" +
 	"passphrase\x18\t \x01(\tR\n" +
-	"passphrase\"d\n" +
+	"passphrase\x12\x1d\n" +
+	"\n" +
+	"forget_pin\x18\n" +
+	" \x01(\bR\tforgetPin\"d\n" +
 	"\rLogInResponse\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x1d\n" +
 	"\n" +
 	"pinned_now\x18\x03 \x01(\bR\tpinnedNow\"\x0f\n" +
 	"\rLogOutRequest\"\x10\n" +
-	"\x0eLogOutResponse\"/\n" +
+	"\x0eLogOutResponse\"2\n" +
+	"\x14DeleteAccountRequest\x12\x1a\n" +
+	"\bpassword\x18\x01 \x01(\tR\bpassword\"\x17\n" +
+	"\x15DeleteAccountResponse\"/\n" +
 	"\rUnlockRequest\x12\x1e\n" +
 	"\n" +
 	"passphrase\x18\x01 \x01(\tR\n" +
@@ -4649,7 +4745,7 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\x11PLUGIN_STATE_IDLE\x10\x04\x12\x18\n" +
 	"\x14PLUGIN_STATE_RUNNING\x10\x05\x12\x18\n" +
 	"\x14PLUGIN_STATE_BACKOFF\x10\x06\x12\x17\n" +
-	"\x13PLUGIN_STATE_BROKEN\x10\a2\xab\x12\n" +
+	"\x13PLUGIN_STATE_BROKEN\x10\a2\x8f\x13\n" +
 	"\aControl\x12K\n" +
 	"\tGetStatus\x12#.parley.control.v1.GetStatusRequest\x1a\x19.parley.control.v1.Status\x12D\n" +
 	"\x05Watch\x12\x1f.parley.control.v1.WatchRequest\x1a\x18.parley.control.v1.Event0\x01\x12S\n" +
@@ -4659,7 +4755,8 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\x06Unlock\x12 .parley.control.v1.UnlockRequest\x1a!.parley.control.v1.UnlockResponse\x12Y\n" +
 	"\n" +
 	"SetProfile\x12$.parley.control.v1.SetProfileRequest\x1a%.parley.control.v1.SetProfileResponse\x12e\n" +
-	"\x0eChangePassword\x12(.parley.control.v1.ChangePasswordRequest\x1a).parley.control.v1.ChangePasswordResponse\x12_\n" +
+	"\x0eChangePassword\x12(.parley.control.v1.ChangePasswordRequest\x1a).parley.control.v1.ChangePasswordResponse\x12b\n" +
+	"\rDeleteAccount\x12'.parley.control.v1.DeleteAccountRequest\x1a(.parley.control.v1.DeleteAccountResponse\x12_\n" +
 	"\fListContacts\x12&.parley.control.v1.ListContactsRequest\x1a'.parley.control.v1.ListContactsResponse\x12V\n" +
 	"\x0eRequestContact\x12(.parley.control.v1.RequestContactRequest\x1a\x1a.parley.control.v1.Contact\x12b\n" +
 	"\rAnswerContact\x12'.parley.control.v1.AnswerContactRequest\x1a(.parley.control.v1.AnswerContactResponse\x12b\n" +
@@ -4694,7 +4791,7 @@ func file_protocol_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_protocol_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_protocol_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
+var file_protocol_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
 var file_protocol_controlpb_control_proto_goTypes = []any{
 	(AccountState)(0),              // 0: parley.control.v1.AccountState
 	(ContactState)(0),              // 1: parley.control.v1.ContactState
@@ -4717,60 +4814,62 @@ var file_protocol_controlpb_control_proto_goTypes = []any{
 	(*LogInResponse)(nil),          // 18: parley.control.v1.LogInResponse
 	(*LogOutRequest)(nil),          // 19: parley.control.v1.LogOutRequest
 	(*LogOutResponse)(nil),         // 20: parley.control.v1.LogOutResponse
-	(*UnlockRequest)(nil),          // 21: parley.control.v1.UnlockRequest
-	(*UnlockResponse)(nil),         // 22: parley.control.v1.UnlockResponse
-	(*SetProfileRequest)(nil),      // 23: parley.control.v1.SetProfileRequest
-	(*SetProfileResponse)(nil),     // 24: parley.control.v1.SetProfileResponse
-	(*ChangePasswordRequest)(nil),  // 25: parley.control.v1.ChangePasswordRequest
-	(*ChangePasswordResponse)(nil), // 26: parley.control.v1.ChangePasswordResponse
-	(*Contact)(nil),                // 27: parley.control.v1.Contact
-	(*ListContactsRequest)(nil),    // 28: parley.control.v1.ListContactsRequest
-	(*ListContactsResponse)(nil),   // 29: parley.control.v1.ListContactsResponse
-	(*RequestContactRequest)(nil),  // 30: parley.control.v1.RequestContactRequest
-	(*AnswerContactRequest)(nil),   // 31: parley.control.v1.AnswerContactRequest
-	(*AnswerContactResponse)(nil),  // 32: parley.control.v1.AnswerContactResponse
-	(*RemoveContactRequest)(nil),   // 33: parley.control.v1.RemoveContactRequest
-	(*RemoveContactResponse)(nil),  // 34: parley.control.v1.RemoveContactResponse
-	(*BlockContactRequest)(nil),    // 35: parley.control.v1.BlockContactRequest
-	(*BlockContactResponse)(nil),   // 36: parley.control.v1.BlockContactResponse
-	(*RenameContactRequest)(nil),   // 37: parley.control.v1.RenameContactRequest
-	(*RenameContactResponse)(nil),  // 38: parley.control.v1.RenameContactResponse
-	(*TrustContactRequest)(nil),    // 39: parley.control.v1.TrustContactRequest
-	(*TrustContactResponse)(nil),   // 40: parley.control.v1.TrustContactResponse
-	(*Chat)(nil),                   // 41: parley.control.v1.Chat
-	(*ListChatsRequest)(nil),       // 42: parley.control.v1.ListChatsRequest
-	(*ListChatsResponse)(nil),      // 43: parley.control.v1.ListChatsResponse
-	(*ListMessagesRequest)(nil),    // 44: parley.control.v1.ListMessagesRequest
-	(*ListMessagesResponse)(nil),   // 45: parley.control.v1.ListMessagesResponse
-	(*Message)(nil),                // 46: parley.control.v1.Message
-	(*Quote)(nil),                  // 47: parley.control.v1.Quote
-	(*RecipientState)(nil),         // 48: parley.control.v1.RecipientState
-	(*Annotation)(nil),             // 49: parley.control.v1.Annotation
-	(*SearchRequest)(nil),          // 50: parley.control.v1.SearchRequest
-	(*SearchResponse)(nil),         // 51: parley.control.v1.SearchResponse
-	(*MarkReadRequest)(nil),        // 52: parley.control.v1.MarkReadRequest
-	(*MarkReadResponse)(nil),       // 53: parley.control.v1.MarkReadResponse
-	(*SetChatRequest)(nil),         // 54: parley.control.v1.SetChatRequest
-	(*InvokeRequest)(nil),          // 55: parley.control.v1.InvokeRequest
-	(*InvokeResponse)(nil),         // 56: parley.control.v1.InvokeResponse
-	(*InvokeResult)(nil),           // 57: parley.control.v1.InvokeResult
-	(*Plugin)(nil),                 // 58: parley.control.v1.Plugin
-	(*ListPluginsRequest)(nil),     // 59: parley.control.v1.ListPluginsRequest
-	(*ListPluginsResponse)(nil),    // 60: parley.control.v1.ListPluginsResponse
-	(*SetPluginRequest)(nil),       // 61: parley.control.v1.SetPluginRequest
-	(*RestartPluginRequest)(nil),   // 62: parley.control.v1.RestartPluginRequest
-	(*GetSettingsRequest)(nil),     // 63: parley.control.v1.GetSettingsRequest
-	(*Settings)(nil),               // 64: parley.control.v1.Settings
-	(*SetSettingRequest)(nil),      // 65: parley.control.v1.SetSettingRequest
-	(*DiagnoseRequest)(nil),        // 66: parley.control.v1.DiagnoseRequest
-	(*Finding)(nil),                // 67: parley.control.v1.Finding
-	nil,                            // 68: parley.control.v1.Settings.ValuesEntry
-	(*pluginpb.Card)(nil),          // 69: parley.plugin.v1.Card
-	(pluginpb.Presentation)(0),     // 70: parley.plugin.v1.Presentation
-	(*pluginpb.InvokeRequest)(nil), // 71: parley.plugin.v1.InvokeRequest
-	(*pluginpb.InvokeUpdate)(nil),  // 72: parley.plugin.v1.InvokeUpdate
-	(*pluginpb.Manifest)(nil),      // 73: parley.plugin.v1.Manifest
-	(*pluginpb.Setting)(nil),       // 74: parley.plugin.v1.Setting
+	(*DeleteAccountRequest)(nil),   // 21: parley.control.v1.DeleteAccountRequest
+	(*DeleteAccountResponse)(nil),  // 22: parley.control.v1.DeleteAccountResponse
+	(*UnlockRequest)(nil),          // 23: parley.control.v1.UnlockRequest
+	(*UnlockResponse)(nil),         // 24: parley.control.v1.UnlockResponse
+	(*SetProfileRequest)(nil),      // 25: parley.control.v1.SetProfileRequest
+	(*SetProfileResponse)(nil),     // 26: parley.control.v1.SetProfileResponse
+	(*ChangePasswordRequest)(nil),  // 27: parley.control.v1.ChangePasswordRequest
+	(*ChangePasswordResponse)(nil), // 28: parley.control.v1.ChangePasswordResponse
+	(*Contact)(nil),                // 29: parley.control.v1.Contact
+	(*ListContactsRequest)(nil),    // 30: parley.control.v1.ListContactsRequest
+	(*ListContactsResponse)(nil),   // 31: parley.control.v1.ListContactsResponse
+	(*RequestContactRequest)(nil),  // 32: parley.control.v1.RequestContactRequest
+	(*AnswerContactRequest)(nil),   // 33: parley.control.v1.AnswerContactRequest
+	(*AnswerContactResponse)(nil),  // 34: parley.control.v1.AnswerContactResponse
+	(*RemoveContactRequest)(nil),   // 35: parley.control.v1.RemoveContactRequest
+	(*RemoveContactResponse)(nil),  // 36: parley.control.v1.RemoveContactResponse
+	(*BlockContactRequest)(nil),    // 37: parley.control.v1.BlockContactRequest
+	(*BlockContactResponse)(nil),   // 38: parley.control.v1.BlockContactResponse
+	(*RenameContactRequest)(nil),   // 39: parley.control.v1.RenameContactRequest
+	(*RenameContactResponse)(nil),  // 40: parley.control.v1.RenameContactResponse
+	(*TrustContactRequest)(nil),    // 41: parley.control.v1.TrustContactRequest
+	(*TrustContactResponse)(nil),   // 42: parley.control.v1.TrustContactResponse
+	(*Chat)(nil),                   // 43: parley.control.v1.Chat
+	(*ListChatsRequest)(nil),       // 44: parley.control.v1.ListChatsRequest
+	(*ListChatsResponse)(nil),      // 45: parley.control.v1.ListChatsResponse
+	(*ListMessagesRequest)(nil),    // 46: parley.control.v1.ListMessagesRequest
+	(*ListMessagesResponse)(nil),   // 47: parley.control.v1.ListMessagesResponse
+	(*Message)(nil),                // 48: parley.control.v1.Message
+	(*Quote)(nil),                  // 49: parley.control.v1.Quote
+	(*RecipientState)(nil),         // 50: parley.control.v1.RecipientState
+	(*Annotation)(nil),             // 51: parley.control.v1.Annotation
+	(*SearchRequest)(nil),          // 52: parley.control.v1.SearchRequest
+	(*SearchResponse)(nil),         // 53: parley.control.v1.SearchResponse
+	(*MarkReadRequest)(nil),        // 54: parley.control.v1.MarkReadRequest
+	(*MarkReadResponse)(nil),       // 55: parley.control.v1.MarkReadResponse
+	(*SetChatRequest)(nil),         // 56: parley.control.v1.SetChatRequest
+	(*InvokeRequest)(nil),          // 57: parley.control.v1.InvokeRequest
+	(*InvokeResponse)(nil),         // 58: parley.control.v1.InvokeResponse
+	(*InvokeResult)(nil),           // 59: parley.control.v1.InvokeResult
+	(*Plugin)(nil),                 // 60: parley.control.v1.Plugin
+	(*ListPluginsRequest)(nil),     // 61: parley.control.v1.ListPluginsRequest
+	(*ListPluginsResponse)(nil),    // 62: parley.control.v1.ListPluginsResponse
+	(*SetPluginRequest)(nil),       // 63: parley.control.v1.SetPluginRequest
+	(*RestartPluginRequest)(nil),   // 64: parley.control.v1.RestartPluginRequest
+	(*GetSettingsRequest)(nil),     // 65: parley.control.v1.GetSettingsRequest
+	(*Settings)(nil),               // 66: parley.control.v1.Settings
+	(*SetSettingRequest)(nil),      // 67: parley.control.v1.SetSettingRequest
+	(*DiagnoseRequest)(nil),        // 68: parley.control.v1.DiagnoseRequest
+	(*Finding)(nil),                // 69: parley.control.v1.Finding
+	nil,                            // 70: parley.control.v1.Settings.ValuesEntry
+	(*pluginpb.Card)(nil),          // 71: parley.plugin.v1.Card
+	(pluginpb.Presentation)(0),     // 72: parley.plugin.v1.Presentation
+	(*pluginpb.InvokeRequest)(nil), // 73: parley.plugin.v1.InvokeRequest
+	(*pluginpb.InvokeUpdate)(nil),  // 74: parley.plugin.v1.InvokeUpdate
+	(*pluginpb.Manifest)(nil),      // 75: parley.plugin.v1.Manifest
+	(*pluginpb.Setting)(nil),       // 76: parley.plugin.v1.Setting
 }
 var file_protocol_controlpb_control_proto_depIdxs = []int32{
 	0,  // 0: parley.control.v1.Status.state:type_name -> parley.control.v1.AccountState
@@ -4779,91 +4878,93 @@ var file_protocol_controlpb_control_proto_depIdxs = []int32{
 	10, // 3: parley.control.v1.Event.watching:type_name -> parley.control.v1.Watching
 	11, // 4: parley.control.v1.Event.resync:type_name -> parley.control.v1.Resync
 	5,  // 5: parley.control.v1.Event.status:type_name -> parley.control.v1.Status
-	27, // 6: parley.control.v1.Event.contact:type_name -> parley.control.v1.Contact
-	41, // 7: parley.control.v1.Event.chat:type_name -> parley.control.v1.Chat
-	46, // 8: parley.control.v1.Event.message_added:type_name -> parley.control.v1.Message
-	46, // 9: parley.control.v1.Event.message_changed:type_name -> parley.control.v1.Message
+	29, // 6: parley.control.v1.Event.contact:type_name -> parley.control.v1.Contact
+	43, // 7: parley.control.v1.Event.chat:type_name -> parley.control.v1.Chat
+	48, // 8: parley.control.v1.Event.message_added:type_name -> parley.control.v1.Message
+	48, // 9: parley.control.v1.Event.message_changed:type_name -> parley.control.v1.Message
 	12, // 10: parley.control.v1.Event.message_removed:type_name -> parley.control.v1.MessageRemoved
-	58, // 11: parley.control.v1.Event.plugin:type_name -> parley.control.v1.Plugin
+	60, // 11: parley.control.v1.Event.plugin:type_name -> parley.control.v1.Plugin
 	13, // 12: parley.control.v1.Event.plugin_event:type_name -> parley.control.v1.PluginEvent
 	14, // 13: parley.control.v1.Event.notice:type_name -> parley.control.v1.Notice
 	1,  // 14: parley.control.v1.Contact.state:type_name -> parley.control.v1.ContactState
-	27, // 15: parley.control.v1.ListContactsResponse.contacts:type_name -> parley.control.v1.Contact
-	46, // 16: parley.control.v1.Chat.last:type_name -> parley.control.v1.Message
-	41, // 17: parley.control.v1.ListChatsResponse.chats:type_name -> parley.control.v1.Chat
-	46, // 18: parley.control.v1.ListMessagesResponse.messages:type_name -> parley.control.v1.Message
-	47, // 19: parley.control.v1.Message.reply_to:type_name -> parley.control.v1.Quote
-	69, // 20: parley.control.v1.Message.card:type_name -> parley.plugin.v1.Card
+	29, // 15: parley.control.v1.ListContactsResponse.contacts:type_name -> parley.control.v1.Contact
+	48, // 16: parley.control.v1.Chat.last:type_name -> parley.control.v1.Message
+	43, // 17: parley.control.v1.ListChatsResponse.chats:type_name -> parley.control.v1.Chat
+	48, // 18: parley.control.v1.ListMessagesResponse.messages:type_name -> parley.control.v1.Message
+	49, // 19: parley.control.v1.Message.reply_to:type_name -> parley.control.v1.Quote
+	71, // 20: parley.control.v1.Message.card:type_name -> parley.plugin.v1.Card
 	2,  // 21: parley.control.v1.Message.delivery:type_name -> parley.control.v1.Delivery
-	48, // 22: parley.control.v1.Message.recipients:type_name -> parley.control.v1.RecipientState
-	49, // 23: parley.control.v1.Message.annotations:type_name -> parley.control.v1.Annotation
-	70, // 24: parley.control.v1.Message.presentation:type_name -> parley.plugin.v1.Presentation
+	50, // 22: parley.control.v1.Message.recipients:type_name -> parley.control.v1.RecipientState
+	51, // 23: parley.control.v1.Message.annotations:type_name -> parley.control.v1.Annotation
+	72, // 24: parley.control.v1.Message.presentation:type_name -> parley.plugin.v1.Presentation
 	2,  // 25: parley.control.v1.RecipientState.delivery:type_name -> parley.control.v1.Delivery
-	46, // 26: parley.control.v1.SearchResponse.messages:type_name -> parley.control.v1.Message
-	71, // 27: parley.control.v1.InvokeRequest.request:type_name -> parley.plugin.v1.InvokeRequest
-	72, // 28: parley.control.v1.InvokeResponse.update:type_name -> parley.plugin.v1.InvokeUpdate
-	57, // 29: parley.control.v1.InvokeResponse.result:type_name -> parley.control.v1.InvokeResult
+	48, // 26: parley.control.v1.SearchResponse.messages:type_name -> parley.control.v1.Message
+	73, // 27: parley.control.v1.InvokeRequest.request:type_name -> parley.plugin.v1.InvokeRequest
+	74, // 28: parley.control.v1.InvokeResponse.update:type_name -> parley.plugin.v1.InvokeUpdate
+	59, // 29: parley.control.v1.InvokeResponse.result:type_name -> parley.control.v1.InvokeResult
 	3,  // 30: parley.control.v1.Plugin.state:type_name -> parley.control.v1.PluginState
-	73, // 31: parley.control.v1.Plugin.manifest:type_name -> parley.plugin.v1.Manifest
-	58, // 32: parley.control.v1.ListPluginsResponse.plugins:type_name -> parley.control.v1.Plugin
-	74, // 33: parley.control.v1.Settings.schema:type_name -> parley.plugin.v1.Setting
-	68, // 34: parley.control.v1.Settings.values:type_name -> parley.control.v1.Settings.ValuesEntry
+	75, // 31: parley.control.v1.Plugin.manifest:type_name -> parley.plugin.v1.Manifest
+	60, // 32: parley.control.v1.ListPluginsResponse.plugins:type_name -> parley.control.v1.Plugin
+	76, // 33: parley.control.v1.Settings.schema:type_name -> parley.plugin.v1.Setting
+	70, // 34: parley.control.v1.Settings.values:type_name -> parley.control.v1.Settings.ValuesEntry
 	4,  // 35: parley.control.v1.Control.GetStatus:input_type -> parley.control.v1.GetStatusRequest
 	8,  // 36: parley.control.v1.Control.Watch:input_type -> parley.control.v1.WatchRequest
 	15, // 37: parley.control.v1.Control.Shutdown:input_type -> parley.control.v1.ShutdownRequest
 	17, // 38: parley.control.v1.Control.LogIn:input_type -> parley.control.v1.LogInRequest
 	19, // 39: parley.control.v1.Control.LogOut:input_type -> parley.control.v1.LogOutRequest
-	21, // 40: parley.control.v1.Control.Unlock:input_type -> parley.control.v1.UnlockRequest
-	23, // 41: parley.control.v1.Control.SetProfile:input_type -> parley.control.v1.SetProfileRequest
-	25, // 42: parley.control.v1.Control.ChangePassword:input_type -> parley.control.v1.ChangePasswordRequest
-	28, // 43: parley.control.v1.Control.ListContacts:input_type -> parley.control.v1.ListContactsRequest
-	30, // 44: parley.control.v1.Control.RequestContact:input_type -> parley.control.v1.RequestContactRequest
-	31, // 45: parley.control.v1.Control.AnswerContact:input_type -> parley.control.v1.AnswerContactRequest
-	33, // 46: parley.control.v1.Control.RemoveContact:input_type -> parley.control.v1.RemoveContactRequest
-	35, // 47: parley.control.v1.Control.BlockContact:input_type -> parley.control.v1.BlockContactRequest
-	37, // 48: parley.control.v1.Control.RenameContact:input_type -> parley.control.v1.RenameContactRequest
-	39, // 49: parley.control.v1.Control.TrustContact:input_type -> parley.control.v1.TrustContactRequest
-	42, // 50: parley.control.v1.Control.ListChats:input_type -> parley.control.v1.ListChatsRequest
-	44, // 51: parley.control.v1.Control.ListMessages:input_type -> parley.control.v1.ListMessagesRequest
-	50, // 52: parley.control.v1.Control.Search:input_type -> parley.control.v1.SearchRequest
-	52, // 53: parley.control.v1.Control.MarkRead:input_type -> parley.control.v1.MarkReadRequest
-	54, // 54: parley.control.v1.Control.SetChat:input_type -> parley.control.v1.SetChatRequest
-	55, // 55: parley.control.v1.Control.Invoke:input_type -> parley.control.v1.InvokeRequest
-	59, // 56: parley.control.v1.Control.ListPlugins:input_type -> parley.control.v1.ListPluginsRequest
-	61, // 57: parley.control.v1.Control.SetPlugin:input_type -> parley.control.v1.SetPluginRequest
-	62, // 58: parley.control.v1.Control.RestartPlugin:input_type -> parley.control.v1.RestartPluginRequest
-	63, // 59: parley.control.v1.Control.GetSettings:input_type -> parley.control.v1.GetSettingsRequest
-	65, // 60: parley.control.v1.Control.SetSetting:input_type -> parley.control.v1.SetSettingRequest
-	66, // 61: parley.control.v1.Control.Diagnose:input_type -> parley.control.v1.DiagnoseRequest
-	5,  // 62: parley.control.v1.Control.GetStatus:output_type -> parley.control.v1.Status
-	9,  // 63: parley.control.v1.Control.Watch:output_type -> parley.control.v1.Event
-	16, // 64: parley.control.v1.Control.Shutdown:output_type -> parley.control.v1.ShutdownResponse
-	18, // 65: parley.control.v1.Control.LogIn:output_type -> parley.control.v1.LogInResponse
-	20, // 66: parley.control.v1.Control.LogOut:output_type -> parley.control.v1.LogOutResponse
-	22, // 67: parley.control.v1.Control.Unlock:output_type -> parley.control.v1.UnlockResponse
-	24, // 68: parley.control.v1.Control.SetProfile:output_type -> parley.control.v1.SetProfileResponse
-	26, // 69: parley.control.v1.Control.ChangePassword:output_type -> parley.control.v1.ChangePasswordResponse
-	29, // 70: parley.control.v1.Control.ListContacts:output_type -> parley.control.v1.ListContactsResponse
-	27, // 71: parley.control.v1.Control.RequestContact:output_type -> parley.control.v1.Contact
-	32, // 72: parley.control.v1.Control.AnswerContact:output_type -> parley.control.v1.AnswerContactResponse
-	34, // 73: parley.control.v1.Control.RemoveContact:output_type -> parley.control.v1.RemoveContactResponse
-	36, // 74: parley.control.v1.Control.BlockContact:output_type -> parley.control.v1.BlockContactResponse
-	38, // 75: parley.control.v1.Control.RenameContact:output_type -> parley.control.v1.RenameContactResponse
-	40, // 76: parley.control.v1.Control.TrustContact:output_type -> parley.control.v1.TrustContactResponse
-	43, // 77: parley.control.v1.Control.ListChats:output_type -> parley.control.v1.ListChatsResponse
-	45, // 78: parley.control.v1.Control.ListMessages:output_type -> parley.control.v1.ListMessagesResponse
-	51, // 79: parley.control.v1.Control.Search:output_type -> parley.control.v1.SearchResponse
-	53, // 80: parley.control.v1.Control.MarkRead:output_type -> parley.control.v1.MarkReadResponse
-	41, // 81: parley.control.v1.Control.SetChat:output_type -> parley.control.v1.Chat
-	56, // 82: parley.control.v1.Control.Invoke:output_type -> parley.control.v1.InvokeResponse
-	60, // 83: parley.control.v1.Control.ListPlugins:output_type -> parley.control.v1.ListPluginsResponse
-	58, // 84: parley.control.v1.Control.SetPlugin:output_type -> parley.control.v1.Plugin
-	58, // 85: parley.control.v1.Control.RestartPlugin:output_type -> parley.control.v1.Plugin
-	64, // 86: parley.control.v1.Control.GetSettings:output_type -> parley.control.v1.Settings
-	64, // 87: parley.control.v1.Control.SetSetting:output_type -> parley.control.v1.Settings
-	67, // 88: parley.control.v1.Control.Diagnose:output_type -> parley.control.v1.Finding
-	62, // [62:89] is the sub-list for method output_type
-	35, // [35:62] is the sub-list for method input_type
+	23, // 40: parley.control.v1.Control.Unlock:input_type -> parley.control.v1.UnlockRequest
+	25, // 41: parley.control.v1.Control.SetProfile:input_type -> parley.control.v1.SetProfileRequest
+	27, // 42: parley.control.v1.Control.ChangePassword:input_type -> parley.control.v1.ChangePasswordRequest
+	21, // 43: parley.control.v1.Control.DeleteAccount:input_type -> parley.control.v1.DeleteAccountRequest
+	30, // 44: parley.control.v1.Control.ListContacts:input_type -> parley.control.v1.ListContactsRequest
+	32, // 45: parley.control.v1.Control.RequestContact:input_type -> parley.control.v1.RequestContactRequest
+	33, // 46: parley.control.v1.Control.AnswerContact:input_type -> parley.control.v1.AnswerContactRequest
+	35, // 47: parley.control.v1.Control.RemoveContact:input_type -> parley.control.v1.RemoveContactRequest
+	37, // 48: parley.control.v1.Control.BlockContact:input_type -> parley.control.v1.BlockContactRequest
+	39, // 49: parley.control.v1.Control.RenameContact:input_type -> parley.control.v1.RenameContactRequest
+	41, // 50: parley.control.v1.Control.TrustContact:input_type -> parley.control.v1.TrustContactRequest
+	44, // 51: parley.control.v1.Control.ListChats:input_type -> parley.control.v1.ListChatsRequest
+	46, // 52: parley.control.v1.Control.ListMessages:input_type -> parley.control.v1.ListMessagesRequest
+	52, // 53: parley.control.v1.Control.Search:input_type -> parley.control.v1.SearchRequest
+	54, // 54: parley.control.v1.Control.MarkRead:input_type -> parley.control.v1.MarkReadRequest
+	56, // 55: parley.control.v1.Control.SetChat:input_type -> parley.control.v1.SetChatRequest
+	57, // 56: parley.control.v1.Control.Invoke:input_type -> parley.control.v1.InvokeRequest
+	61, // 57: parley.control.v1.Control.ListPlugins:input_type -> parley.control.v1.ListPluginsRequest
+	63, // 58: parley.control.v1.Control.SetPlugin:input_type -> parley.control.v1.SetPluginRequest
+	64, // 59: parley.control.v1.Control.RestartPlugin:input_type -> parley.control.v1.RestartPluginRequest
+	65, // 60: parley.control.v1.Control.GetSettings:input_type -> parley.control.v1.GetSettingsRequest
+	67, // 61: parley.control.v1.Control.SetSetting:input_type -> parley.control.v1.SetSettingRequest
+	68, // 62: parley.control.v1.Control.Diagnose:input_type -> parley.control.v1.DiagnoseRequest
+	5,  // 63: parley.control.v1.Control.GetStatus:output_type -> parley.control.v1.Status
+	9,  // 64: parley.control.v1.Control.Watch:output_type -> parley.control.v1.Event
+	16, // 65: parley.control.v1.Control.Shutdown:output_type -> parley.control.v1.ShutdownResponse
+	18, // 66: parley.control.v1.Control.LogIn:output_type -> parley.control.v1.LogInResponse
+	20, // 67: parley.control.v1.Control.LogOut:output_type -> parley.control.v1.LogOutResponse
+	24, // 68: parley.control.v1.Control.Unlock:output_type -> parley.control.v1.UnlockResponse
+	26, // 69: parley.control.v1.Control.SetProfile:output_type -> parley.control.v1.SetProfileResponse
+	28, // 70: parley.control.v1.Control.ChangePassword:output_type -> parley.control.v1.ChangePasswordResponse
+	22, // 71: parley.control.v1.Control.DeleteAccount:output_type -> parley.control.v1.DeleteAccountResponse
+	31, // 72: parley.control.v1.Control.ListContacts:output_type -> parley.control.v1.ListContactsResponse
+	29, // 73: parley.control.v1.Control.RequestContact:output_type -> parley.control.v1.Contact
+	34, // 74: parley.control.v1.Control.AnswerContact:output_type -> parley.control.v1.AnswerContactResponse
+	36, // 75: parley.control.v1.Control.RemoveContact:output_type -> parley.control.v1.RemoveContactResponse
+	38, // 76: parley.control.v1.Control.BlockContact:output_type -> parley.control.v1.BlockContactResponse
+	40, // 77: parley.control.v1.Control.RenameContact:output_type -> parley.control.v1.RenameContactResponse
+	42, // 78: parley.control.v1.Control.TrustContact:output_type -> parley.control.v1.TrustContactResponse
+	45, // 79: parley.control.v1.Control.ListChats:output_type -> parley.control.v1.ListChatsResponse
+	47, // 80: parley.control.v1.Control.ListMessages:output_type -> parley.control.v1.ListMessagesResponse
+	53, // 81: parley.control.v1.Control.Search:output_type -> parley.control.v1.SearchResponse
+	55, // 82: parley.control.v1.Control.MarkRead:output_type -> parley.control.v1.MarkReadResponse
+	43, // 83: parley.control.v1.Control.SetChat:output_type -> parley.control.v1.Chat
+	58, // 84: parley.control.v1.Control.Invoke:output_type -> parley.control.v1.InvokeResponse
+	62, // 85: parley.control.v1.Control.ListPlugins:output_type -> parley.control.v1.ListPluginsResponse
+	60, // 86: parley.control.v1.Control.SetPlugin:output_type -> parley.control.v1.Plugin
+	60, // 87: parley.control.v1.Control.RestartPlugin:output_type -> parley.control.v1.Plugin
+	66, // 88: parley.control.v1.Control.GetSettings:output_type -> parley.control.v1.Settings
+	66, // 89: parley.control.v1.Control.SetSetting:output_type -> parley.control.v1.Settings
+	69, // 90: parley.control.v1.Control.Diagnose:output_type -> parley.control.v1.Finding
+	63, // [63:91] is the sub-list for method output_type
+	35, // [35:63] is the sub-list for method input_type
 	35, // [35:35] is the sub-list for extension type_name
 	35, // [35:35] is the sub-list for extension extendee
 	0,  // [0:35] is the sub-list for field type_name
@@ -4889,8 +4990,8 @@ func file_protocol_controlpb_control_proto_init() {
 		(*Event_PluginEvent)(nil),
 		(*Event_Notice)(nil),
 	}
-	file_protocol_controlpb_control_proto_msgTypes[50].OneofWrappers = []any{}
-	file_protocol_controlpb_control_proto_msgTypes[52].OneofWrappers = []any{
+	file_protocol_controlpb_control_proto_msgTypes[52].OneofWrappers = []any{}
+	file_protocol_controlpb_control_proto_msgTypes[54].OneofWrappers = []any{
 		(*InvokeResponse_Update)(nil),
 		(*InvokeResponse_Result)(nil),
 	}
@@ -4900,7 +5001,7 @@ func file_protocol_controlpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_controlpb_control_proto_rawDesc), len(file_protocol_controlpb_control_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   65,
+			NumMessages:   67,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

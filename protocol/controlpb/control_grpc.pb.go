@@ -37,6 +37,7 @@ const (
 	Control_Unlock_FullMethodName         = "/parley.control.v1.Control/Unlock"
 	Control_SetProfile_FullMethodName     = "/parley.control.v1.Control/SetProfile"
 	Control_ChangePassword_FullMethodName = "/parley.control.v1.Control/ChangePassword"
+	Control_DeleteAccount_FullMethodName  = "/parley.control.v1.Control/DeleteAccount"
 	Control_ListContacts_FullMethodName   = "/parley.control.v1.Control/ListContacts"
 	Control_RequestContact_FullMethodName = "/parley.control.v1.Control/RequestContact"
 	Control_AnswerContact_FullMethodName  = "/parley.control.v1.Control/AnswerContact"
@@ -75,7 +76,8 @@ type ControlClient interface {
 	Shutdown(ctx context.Context, in *ShutdownRequest, opts ...grpc.CallOption) (*ShutdownResponse, error)
 	// LogIn logs in to a directory, or makes an account there first. Without a
 	// pin, and with a certificate no authority vouches for, it pins the
-	// certificate it meets and reports the fingerprint. UNAUTHENTICATED,
+	// certificate it meets and reports the fingerprint; where an authority vouched
+	// before, one must vouch again, or a pin be given. UNAUTHENTICATED,
 	// ALREADY_EXISTS, INVALID_ARGUMENT, UNAVAILABLE (directory unreachable),
 	// FAILED_PRECONDITION reason OTHER_DEVICE (repeat with replace), reason
 	// PIN_MISMATCH (the directory's key changed).
@@ -89,6 +91,10 @@ type ControlClient interface {
 	SetProfile(ctx context.Context, in *SetProfileRequest, opts ...grpc.CallOption) (*SetProfileResponse, error)
 	// ChangePassword changes the directory password.
 	ChangePassword(ctx context.Context, in *ChangePasswordRequest, opts ...grpc.CallOption) (*ChangePasswordResponse, error)
+	// DeleteAccount has the directory forget the account, and logs this device
+	// out; what is stored here stays. UNAUTHENTICATED (wrong password),
+	// UNAVAILABLE (directory unreachable: nothing was done).
+	DeleteAccount(ctx context.Context, in *DeleteAccountRequest, opts ...grpc.CallOption) (*DeleteAccountResponse, error)
 	// ListContacts lists contacts and requests in both directions.
 	ListContacts(ctx context.Context, in *ListContactsRequest, opts ...grpc.CallOption) (*ListContactsResponse, error)
 	// RequestContact asks a user to become a contact. NOT_FOUND (no such user).
@@ -224,6 +230,16 @@ func (c *controlClient) ChangePassword(ctx context.Context, in *ChangePasswordRe
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ChangePasswordResponse)
 	err := c.cc.Invoke(ctx, Control_ChangePassword_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) DeleteAccount(ctx context.Context, in *DeleteAccountRequest, opts ...grpc.CallOption) (*DeleteAccountResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteAccountResponse)
+	err := c.cc.Invoke(ctx, Control_DeleteAccount_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -455,7 +471,8 @@ type ControlServer interface {
 	Shutdown(context.Context, *ShutdownRequest) (*ShutdownResponse, error)
 	// LogIn logs in to a directory, or makes an account there first. Without a
 	// pin, and with a certificate no authority vouches for, it pins the
-	// certificate it meets and reports the fingerprint. UNAUTHENTICATED,
+	// certificate it meets and reports the fingerprint; where an authority vouched
+	// before, one must vouch again, or a pin be given. UNAUTHENTICATED,
 	// ALREADY_EXISTS, INVALID_ARGUMENT, UNAVAILABLE (directory unreachable),
 	// FAILED_PRECONDITION reason OTHER_DEVICE (repeat with replace), reason
 	// PIN_MISMATCH (the directory's key changed).
@@ -469,6 +486,10 @@ type ControlServer interface {
 	SetProfile(context.Context, *SetProfileRequest) (*SetProfileResponse, error)
 	// ChangePassword changes the directory password.
 	ChangePassword(context.Context, *ChangePasswordRequest) (*ChangePasswordResponse, error)
+	// DeleteAccount has the directory forget the account, and logs this device
+	// out; what is stored here stays. UNAUTHENTICATED (wrong password),
+	// UNAVAILABLE (directory unreachable: nothing was done).
+	DeleteAccount(context.Context, *DeleteAccountRequest) (*DeleteAccountResponse, error)
 	// ListContacts lists contacts and requests in both directions.
 	ListContacts(context.Context, *ListContactsRequest) (*ListContactsResponse, error)
 	// RequestContact asks a user to become a contact. NOT_FOUND (no such user).
@@ -544,6 +565,9 @@ func (UnimplementedControlServer) SetProfile(context.Context, *SetProfileRequest
 }
 func (UnimplementedControlServer) ChangePassword(context.Context, *ChangePasswordRequest) (*ChangePasswordResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ChangePassword not implemented")
+}
+func (UnimplementedControlServer) DeleteAccount(context.Context, *DeleteAccountRequest) (*DeleteAccountResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteAccount not implemented")
 }
 func (UnimplementedControlServer) ListContacts(context.Context, *ListContactsRequest) (*ListContactsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListContacts not implemented")
@@ -756,6 +780,24 @@ func _Control_ChangePassword_Handler(srv interface{}, ctx context.Context, dec f
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ControlServer).ChangePassword(ctx, req.(*ChangePasswordRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_DeleteAccount_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteAccountRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).DeleteAccount(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_DeleteAccount_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).DeleteAccount(ctx, req.(*DeleteAccountRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1122,6 +1164,10 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ChangePassword",
 			Handler:    _Control_ChangePassword_Handler,
+		},
+		{
+			MethodName: "DeleteAccount",
+			Handler:    _Control_DeleteAccount_Handler,
 		},
 		{
 			MethodName: "ListContacts",

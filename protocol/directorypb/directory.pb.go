@@ -411,6 +411,86 @@ func (*ChangePasswordResponse) Descriptor() ([]byte, []int) {
 	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{7}
 }
 
+type DeleteAccountRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Password      string                 `protobuf:"bytes,1,opt,name=password,proto3" json:"password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteAccountRequest) Reset() {
+	*x = DeleteAccountRequest{}
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteAccountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteAccountRequest) ProtoMessage() {}
+
+func (x *DeleteAccountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteAccountRequest.ProtoReflect.Descriptor instead.
+func (*DeleteAccountRequest) Descriptor() ([]byte, []int) {
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *DeleteAccountRequest) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+type DeleteAccountResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteAccountResponse) Reset() {
+	*x = DeleteAccountResponse{}
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteAccountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteAccountResponse) ProtoMessage() {}
+
+func (x *DeleteAccountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteAccountResponse.ProtoReflect.Descriptor instead.
+func (*DeleteAccountResponse) Descriptor() ([]byte, []int) {
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{9}
+}
+
 type SetProfileRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Profile       *Profile               `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
@@ -420,7 +500,7 @@ type SetProfileRequest struct {
 
 func (x *SetProfileRequest) Reset() {
 	*x = SetProfileRequest{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[8]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -432,7 +512,7 @@ func (x *SetProfileRequest) String() string {
 func (*SetProfileRequest) ProtoMessage() {}
 
 func (x *SetProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[8]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -445,7 +525,7 @@ func (x *SetProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProfileRequest.ProtoReflect.Descriptor instead.
 func (*SetProfileRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{8}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SetProfileRequest) GetProfile() *Profile {
@@ -463,7 +543,7 @@ type SetProfileResponse struct {
 
 func (x *SetProfileResponse) Reset() {
 	*x = SetProfileResponse{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[9]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -475,7 +555,7 @@ func (x *SetProfileResponse) String() string {
 func (*SetProfileResponse) ProtoMessage() {}
 
 func (x *SetProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[9]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -488,7 +568,7 @@ func (x *SetProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProfileResponse.ProtoReflect.Descriptor instead.
 func (*SetProfileResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{9}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{11}
 }
 
 // Profile is what anyone logged in may see of an account.
@@ -508,7 +588,7 @@ type Profile struct {
 
 func (x *Profile) Reset() {
 	*x = Profile{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[10]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -520,7 +600,7 @@ func (x *Profile) String() string {
 func (*Profile) ProtoMessage() {}
 
 func (x *Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[10]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -533,7 +613,7 @@ func (x *Profile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Profile.ProtoReflect.Descriptor instead.
 func (*Profile) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{10}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Profile) GetDisplayName() string {
@@ -566,7 +646,7 @@ type LookUpRequest struct {
 
 func (x *LookUpRequest) Reset() {
 	*x = LookUpRequest{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[11]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -578,7 +658,7 @@ func (x *LookUpRequest) String() string {
 func (*LookUpRequest) ProtoMessage() {}
 
 func (x *LookUpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[11]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -591,7 +671,7 @@ func (x *LookUpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookUpRequest.ProtoReflect.Descriptor instead.
 func (*LookUpRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{11}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LookUpRequest) GetUser() string {
@@ -612,7 +692,7 @@ type LookUpResponse struct {
 
 func (x *LookUpResponse) Reset() {
 	*x = LookUpResponse{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[12]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -624,7 +704,7 @@ func (x *LookUpResponse) String() string {
 func (*LookUpResponse) ProtoMessage() {}
 
 func (x *LookUpResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[12]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -637,7 +717,7 @@ func (x *LookUpResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookUpResponse.ProtoReflect.Descriptor instead.
 func (*LookUpResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{12}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LookUpResponse) GetUser() string {
@@ -674,7 +754,7 @@ type Device struct {
 
 func (x *Device) Reset() {
 	*x = Device{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[13]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -686,7 +766,7 @@ func (x *Device) String() string {
 func (*Device) ProtoMessage() {}
 
 func (x *Device) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[13]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -699,7 +779,7 @@ func (x *Device) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Device.ProtoReflect.Descriptor instead.
 func (*Device) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{13}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Device) GetKey() []byte {
@@ -735,7 +815,7 @@ type SessionRequest struct {
 
 func (x *SessionRequest) Reset() {
 	*x = SessionRequest{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[14]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -747,7 +827,7 @@ func (x *SessionRequest) String() string {
 func (*SessionRequest) ProtoMessage() {}
 
 func (x *SessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[14]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -760,7 +840,7 @@ func (x *SessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRequest.ProtoReflect.Descriptor instead.
 func (*SessionRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{14}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SessionRequest) GetRequest() isSessionRequest_Request {
@@ -898,7 +978,7 @@ type Begin struct {
 
 func (x *Begin) Reset() {
 	*x = Begin{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[15]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -910,7 +990,7 @@ func (x *Begin) String() string {
 func (*Begin) ProtoMessage() {}
 
 func (x *Begin) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[15]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -923,7 +1003,7 @@ func (x *Begin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Begin.ProtoReflect.Descriptor instead.
 func (*Begin) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{15}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Begin) GetPublish() *Publish {
@@ -955,7 +1035,7 @@ type KeepAlive struct {
 
 func (x *KeepAlive) Reset() {
 	*x = KeepAlive{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[16]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -967,7 +1047,7 @@ func (x *KeepAlive) String() string {
 func (*KeepAlive) ProtoMessage() {}
 
 func (x *KeepAlive) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[16]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -980,7 +1060,7 @@ func (x *KeepAlive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepAlive.ProtoReflect.Descriptor instead.
 func (*KeepAlive) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{16}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{18}
 }
 
 // Publish says where the device listens. The directory adds nothing to it.
@@ -994,7 +1074,7 @@ type Publish struct {
 
 func (x *Publish) Reset() {
 	*x = Publish{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[17]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1006,7 +1086,7 @@ func (x *Publish) String() string {
 func (*Publish) ProtoMessage() {}
 
 func (x *Publish) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[17]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1019,7 +1099,7 @@ func (x *Publish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publish.ProtoReflect.Descriptor instead.
 func (*Publish) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{17}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Publish) GetEndpoints() []*Endpoint {
@@ -1041,7 +1121,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[18]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1053,7 +1133,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[18]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1066,7 +1146,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{18}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Endpoint) GetHost() string {
@@ -1098,7 +1178,7 @@ type SetContacts struct {
 
 func (x *SetContacts) Reset() {
 	*x = SetContacts{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[19]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1110,7 +1190,7 @@ func (x *SetContacts) String() string {
 func (*SetContacts) ProtoMessage() {}
 
 func (x *SetContacts) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[19]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1123,7 +1203,7 @@ func (x *SetContacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetContacts.ProtoReflect.Descriptor instead.
 func (*SetContacts) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{19}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SetContacts) GetContacts() []string {
@@ -1157,7 +1237,7 @@ type Deliver struct {
 
 func (x *Deliver) Reset() {
 	*x = Deliver{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[20]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1169,7 +1249,7 @@ func (x *Deliver) String() string {
 func (*Deliver) ProtoMessage() {}
 
 func (x *Deliver) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[20]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1182,7 +1262,7 @@ func (x *Deliver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deliver.ProtoReflect.Descriptor instead.
 func (*Deliver) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{20}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Deliver) GetId() uint64 {
@@ -1216,7 +1296,7 @@ type Took struct {
 
 func (x *Took) Reset() {
 	*x = Took{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[21]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1228,7 +1308,7 @@ func (x *Took) String() string {
 func (*Took) ProtoMessage() {}
 
 func (x *Took) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[21]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1241,7 +1321,7 @@ func (x *Took) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Took.ProtoReflect.Descriptor instead.
 func (*Took) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{21}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Took) GetDelivery() uint64 {
@@ -1262,7 +1342,7 @@ type Relay struct {
 
 func (x *Relay) Reset() {
 	*x = Relay{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[22]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1274,7 +1354,7 @@ func (x *Relay) String() string {
 func (*Relay) ProtoMessage() {}
 
 func (x *Relay) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[22]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1287,7 +1367,7 @@ func (x *Relay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Relay.ProtoReflect.Descriptor instead.
 func (*Relay) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{22}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Relay) GetUser() string {
@@ -1323,7 +1403,7 @@ type SessionResponse struct {
 
 func (x *SessionResponse) Reset() {
 	*x = SessionResponse{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[23]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1335,7 +1415,7 @@ func (x *SessionResponse) String() string {
 func (*SessionResponse) ProtoMessage() {}
 
 func (x *SessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[23]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1348,7 +1428,7 @@ func (x *SessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionResponse.ProtoReflect.Descriptor instead.
 func (*SessionResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{23}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SessionResponse) GetResponse() isSessionResponse_Response {
@@ -1484,7 +1564,7 @@ type Begun struct {
 
 func (x *Begun) Reset() {
 	*x = Begun{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[24]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1496,7 +1576,7 @@ func (x *Begun) String() string {
 func (*Begun) ProtoMessage() {}
 
 func (x *Begun) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[24]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1509,7 +1589,7 @@ func (x *Begun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Begun.ProtoReflect.Descriptor instead.
 func (*Begun) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{24}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Begun) GetRevision() uint64 {
@@ -1550,7 +1630,7 @@ type Presence struct {
 
 func (x *Presence) Reset() {
 	*x = Presence{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[25]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1562,7 +1642,7 @@ func (x *Presence) String() string {
 func (*Presence) ProtoMessage() {}
 
 func (x *Presence) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[25]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1575,7 +1655,7 @@ func (x *Presence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Presence.ProtoReflect.Descriptor instead.
 func (*Presence) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{25}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Presence) GetUser() string {
@@ -1633,7 +1713,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[26]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1645,7 +1725,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[26]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1658,7 +1738,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{26}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Receipt) GetId() uint64 {
@@ -1698,7 +1778,7 @@ type Delivered struct {
 
 func (x *Delivered) Reset() {
 	*x = Delivered{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[27]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1710,7 +1790,7 @@ func (x *Delivered) String() string {
 func (*Delivered) ProtoMessage() {}
 
 func (x *Delivered) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[27]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1723,7 +1803,7 @@ func (x *Delivered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivered.ProtoReflect.Descriptor instead.
 func (*Delivered) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{27}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Delivered) GetDelivery() uint64 {
@@ -1772,7 +1852,7 @@ type GoAway struct {
 
 func (x *GoAway) Reset() {
 	*x = GoAway{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[28]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1784,7 +1864,7 @@ func (x *GoAway) String() string {
 func (*GoAway) ProtoMessage() {}
 
 func (x *GoAway) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[28]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1797,7 +1877,7 @@ func (x *GoAway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GoAway.ProtoReflect.Descriptor instead.
 func (*GoAway) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{28}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GoAway) GetSpreadMs() uint32 {
@@ -1829,7 +1909,10 @@ const file_protocol_directorypb_directory_proto_rawDesc = "" +
 	"\x15ChangePasswordRequest\x12!\n" +
 	"\fold_password\x18\x01 \x01(\tR\voldPassword\x12!\n" +
 	"\fnew_password\x18\x02 \x01(\tR\vnewPassword\"\x18\n" +
-	"\x16ChangePasswordResponse\"K\n" +
+	"\x16ChangePasswordResponse\"2\n" +
+	"\x14DeleteAccountRequest\x12\x1a\n" +
+	"\bpassword\x18\x01 \x01(\tR\bpassword\"\x17\n" +
+	"\x15DeleteAccountResponse\"K\n" +
 	"\x11SetProfileRequest\x126\n" +
 	"\aprofile\x18\x01 \x01(\v2\x1c.parley.directory.v1.ProfileR\aprofile\"\x14\n" +
 	"\x12SetProfileResponse\"e\n" +
@@ -1912,12 +1995,13 @@ const file_protocol_directorypb_directory_proto_rawDesc = "" +
 	"\adevices\x18\x04 \x03(\v2\x1b.parley.directory.v1.DeviceR\adevices\x126\n" +
 	"\aprofile\x18\x05 \x01(\v2\x1c.parley.directory.v1.ProfileR\aprofile\"%\n" +
 	"\x06GoAway\x12\x1b\n" +
-	"\tspread_ms\x18\x01 \x01(\rR\bspreadMs2\xfe\x04\n" +
+	"\tspread_ms\x18\x01 \x01(\rR\bspreadMs2\xe6\x05\n" +
 	"\tDirectory\x12W\n" +
 	"\bRegister\x12$.parley.directory.v1.RegisterRequest\x1a%.parley.directory.v1.RegisterResponse\x12N\n" +
 	"\x05LogIn\x12!.parley.directory.v1.LogInRequest\x1a\".parley.directory.v1.LogInResponse\x12Q\n" +
 	"\x06LogOut\x12\".parley.directory.v1.LogOutRequest\x1a#.parley.directory.v1.LogOutResponse\x12i\n" +
-	"\x0eChangePassword\x12*.parley.directory.v1.ChangePasswordRequest\x1a+.parley.directory.v1.ChangePasswordResponse\x12]\n" +
+	"\x0eChangePassword\x12*.parley.directory.v1.ChangePasswordRequest\x1a+.parley.directory.v1.ChangePasswordResponse\x12f\n" +
+	"\rDeleteAccount\x12).parley.directory.v1.DeleteAccountRequest\x1a*.parley.directory.v1.DeleteAccountResponse\x12]\n" +
 	"\n" +
 	"SetProfile\x12&.parley.directory.v1.SetProfileRequest\x1a'.parley.directory.v1.SetProfileResponse\x12Q\n" +
 	"\x06LookUp\x12\".parley.directory.v1.LookUpRequest\x1a#.parley.directory.v1.LookUpResponse\x12X\n" +
@@ -1935,7 +2019,7 @@ func file_protocol_directorypb_directory_proto_rawDescGZIP() []byte {
 	return file_protocol_directorypb_directory_proto_rawDescData
 }
 
-var file_protocol_directorypb_directory_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_protocol_directorypb_directory_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_protocol_directorypb_directory_proto_goTypes = []any{
 	(*RegisterRequest)(nil),        // 0: parley.directory.v1.RegisterRequest
 	(*RegisterResponse)(nil),       // 1: parley.directory.v1.RegisterResponse
@@ -1945,71 +2029,75 @@ var file_protocol_directorypb_directory_proto_goTypes = []any{
 	(*LogOutResponse)(nil),         // 5: parley.directory.v1.LogOutResponse
 	(*ChangePasswordRequest)(nil),  // 6: parley.directory.v1.ChangePasswordRequest
 	(*ChangePasswordResponse)(nil), // 7: parley.directory.v1.ChangePasswordResponse
-	(*SetProfileRequest)(nil),      // 8: parley.directory.v1.SetProfileRequest
-	(*SetProfileResponse)(nil),     // 9: parley.directory.v1.SetProfileResponse
-	(*Profile)(nil),                // 10: parley.directory.v1.Profile
-	(*LookUpRequest)(nil),          // 11: parley.directory.v1.LookUpRequest
-	(*LookUpResponse)(nil),         // 12: parley.directory.v1.LookUpResponse
-	(*Device)(nil),                 // 13: parley.directory.v1.Device
-	(*SessionRequest)(nil),         // 14: parley.directory.v1.SessionRequest
-	(*Begin)(nil),                  // 15: parley.directory.v1.Begin
-	(*KeepAlive)(nil),              // 16: parley.directory.v1.KeepAlive
-	(*Publish)(nil),                // 17: parley.directory.v1.Publish
-	(*Endpoint)(nil),               // 18: parley.directory.v1.Endpoint
-	(*SetContacts)(nil),            // 19: parley.directory.v1.SetContacts
-	(*Deliver)(nil),                // 20: parley.directory.v1.Deliver
-	(*Took)(nil),                   // 21: parley.directory.v1.Took
-	(*Relay)(nil),                  // 22: parley.directory.v1.Relay
-	(*SessionResponse)(nil),        // 23: parley.directory.v1.SessionResponse
-	(*Begun)(nil),                  // 24: parley.directory.v1.Begun
-	(*Presence)(nil),               // 25: parley.directory.v1.Presence
-	(*Receipt)(nil),                // 26: parley.directory.v1.Receipt
-	(*Delivered)(nil),              // 27: parley.directory.v1.Delivered
-	(*GoAway)(nil),                 // 28: parley.directory.v1.GoAway
+	(*DeleteAccountRequest)(nil),   // 8: parley.directory.v1.DeleteAccountRequest
+	(*DeleteAccountResponse)(nil),  // 9: parley.directory.v1.DeleteAccountResponse
+	(*SetProfileRequest)(nil),      // 10: parley.directory.v1.SetProfileRequest
+	(*SetProfileResponse)(nil),     // 11: parley.directory.v1.SetProfileResponse
+	(*Profile)(nil),                // 12: parley.directory.v1.Profile
+	(*LookUpRequest)(nil),          // 13: parley.directory.v1.LookUpRequest
+	(*LookUpResponse)(nil),         // 14: parley.directory.v1.LookUpResponse
+	(*Device)(nil),                 // 15: parley.directory.v1.Device
+	(*SessionRequest)(nil),         // 16: parley.directory.v1.SessionRequest
+	(*Begin)(nil),                  // 17: parley.directory.v1.Begin
+	(*KeepAlive)(nil),              // 18: parley.directory.v1.KeepAlive
+	(*Publish)(nil),                // 19: parley.directory.v1.Publish
+	(*Endpoint)(nil),               // 20: parley.directory.v1.Endpoint
+	(*SetContacts)(nil),            // 21: parley.directory.v1.SetContacts
+	(*Deliver)(nil),                // 22: parley.directory.v1.Deliver
+	(*Took)(nil),                   // 23: parley.directory.v1.Took
+	(*Relay)(nil),                  // 24: parley.directory.v1.Relay
+	(*SessionResponse)(nil),        // 25: parley.directory.v1.SessionResponse
+	(*Begun)(nil),                  // 26: parley.directory.v1.Begun
+	(*Presence)(nil),               // 27: parley.directory.v1.Presence
+	(*Receipt)(nil),                // 28: parley.directory.v1.Receipt
+	(*Delivered)(nil),              // 29: parley.directory.v1.Delivered
+	(*GoAway)(nil),                 // 30: parley.directory.v1.GoAway
 }
 var file_protocol_directorypb_directory_proto_depIdxs = []int32{
-	10, // 0: parley.directory.v1.LogInResponse.profile:type_name -> parley.directory.v1.Profile
-	10, // 1: parley.directory.v1.SetProfileRequest.profile:type_name -> parley.directory.v1.Profile
-	10, // 2: parley.directory.v1.LookUpResponse.profile:type_name -> parley.directory.v1.Profile
-	13, // 3: parley.directory.v1.LookUpResponse.devices:type_name -> parley.directory.v1.Device
-	15, // 4: parley.directory.v1.SessionRequest.begin:type_name -> parley.directory.v1.Begin
-	16, // 5: parley.directory.v1.SessionRequest.keep_alive:type_name -> parley.directory.v1.KeepAlive
-	17, // 6: parley.directory.v1.SessionRequest.publish:type_name -> parley.directory.v1.Publish
-	19, // 7: parley.directory.v1.SessionRequest.set_contacts:type_name -> parley.directory.v1.SetContacts
-	20, // 8: parley.directory.v1.SessionRequest.deliver:type_name -> parley.directory.v1.Deliver
-	21, // 9: parley.directory.v1.SessionRequest.took:type_name -> parley.directory.v1.Took
-	22, // 10: parley.directory.v1.SessionRequest.relay:type_name -> parley.directory.v1.Relay
-	17, // 11: parley.directory.v1.Begin.publish:type_name -> parley.directory.v1.Publish
-	19, // 12: parley.directory.v1.Begin.contacts:type_name -> parley.directory.v1.SetContacts
-	18, // 13: parley.directory.v1.Publish.endpoints:type_name -> parley.directory.v1.Endpoint
-	24, // 14: parley.directory.v1.SessionResponse.begun:type_name -> parley.directory.v1.Begun
-	16, // 15: parley.directory.v1.SessionResponse.keep_alive:type_name -> parley.directory.v1.KeepAlive
-	25, // 16: parley.directory.v1.SessionResponse.presence:type_name -> parley.directory.v1.Presence
-	26, // 17: parley.directory.v1.SessionResponse.receipt:type_name -> parley.directory.v1.Receipt
-	27, // 18: parley.directory.v1.SessionResponse.delivered:type_name -> parley.directory.v1.Delivered
-	22, // 19: parley.directory.v1.SessionResponse.relay:type_name -> parley.directory.v1.Relay
-	28, // 20: parley.directory.v1.SessionResponse.go_away:type_name -> parley.directory.v1.GoAway
-	18, // 21: parley.directory.v1.Presence.endpoints:type_name -> parley.directory.v1.Endpoint
-	13, // 22: parley.directory.v1.Presence.devices:type_name -> parley.directory.v1.Device
-	10, // 23: parley.directory.v1.Presence.profile:type_name -> parley.directory.v1.Profile
-	13, // 24: parley.directory.v1.Delivered.devices:type_name -> parley.directory.v1.Device
-	10, // 25: parley.directory.v1.Delivered.profile:type_name -> parley.directory.v1.Profile
+	12, // 0: parley.directory.v1.LogInResponse.profile:type_name -> parley.directory.v1.Profile
+	12, // 1: parley.directory.v1.SetProfileRequest.profile:type_name -> parley.directory.v1.Profile
+	12, // 2: parley.directory.v1.LookUpResponse.profile:type_name -> parley.directory.v1.Profile
+	15, // 3: parley.directory.v1.LookUpResponse.devices:type_name -> parley.directory.v1.Device
+	17, // 4: parley.directory.v1.SessionRequest.begin:type_name -> parley.directory.v1.Begin
+	18, // 5: parley.directory.v1.SessionRequest.keep_alive:type_name -> parley.directory.v1.KeepAlive
+	19, // 6: parley.directory.v1.SessionRequest.publish:type_name -> parley.directory.v1.Publish
+	21, // 7: parley.directory.v1.SessionRequest.set_contacts:type_name -> parley.directory.v1.SetContacts
+	22, // 8: parley.directory.v1.SessionRequest.deliver:type_name -> parley.directory.v1.Deliver
+	23, // 9: parley.directory.v1.SessionRequest.took:type_name -> parley.directory.v1.Took
+	24, // 10: parley.directory.v1.SessionRequest.relay:type_name -> parley.directory.v1.Relay
+	19, // 11: parley.directory.v1.Begin.publish:type_name -> parley.directory.v1.Publish
+	21, // 12: parley.directory.v1.Begin.contacts:type_name -> parley.directory.v1.SetContacts
+	20, // 13: parley.directory.v1.Publish.endpoints:type_name -> parley.directory.v1.Endpoint
+	26, // 14: parley.directory.v1.SessionResponse.begun:type_name -> parley.directory.v1.Begun
+	18, // 15: parley.directory.v1.SessionResponse.keep_alive:type_name -> parley.directory.v1.KeepAlive
+	27, // 16: parley.directory.v1.SessionResponse.presence:type_name -> parley.directory.v1.Presence
+	28, // 17: parley.directory.v1.SessionResponse.receipt:type_name -> parley.directory.v1.Receipt
+	29, // 18: parley.directory.v1.SessionResponse.delivered:type_name -> parley.directory.v1.Delivered
+	24, // 19: parley.directory.v1.SessionResponse.relay:type_name -> parley.directory.v1.Relay
+	30, // 20: parley.directory.v1.SessionResponse.go_away:type_name -> parley.directory.v1.GoAway
+	20, // 21: parley.directory.v1.Presence.endpoints:type_name -> parley.directory.v1.Endpoint
+	15, // 22: parley.directory.v1.Presence.devices:type_name -> parley.directory.v1.Device
+	12, // 23: parley.directory.v1.Presence.profile:type_name -> parley.directory.v1.Profile
+	15, // 24: parley.directory.v1.Delivered.devices:type_name -> parley.directory.v1.Device
+	12, // 25: parley.directory.v1.Delivered.profile:type_name -> parley.directory.v1.Profile
 	0,  // 26: parley.directory.v1.Directory.Register:input_type -> parley.directory.v1.RegisterRequest
 	2,  // 27: parley.directory.v1.Directory.LogIn:input_type -> parley.directory.v1.LogInRequest
 	4,  // 28: parley.directory.v1.Directory.LogOut:input_type -> parley.directory.v1.LogOutRequest
 	6,  // 29: parley.directory.v1.Directory.ChangePassword:input_type -> parley.directory.v1.ChangePasswordRequest
-	8,  // 30: parley.directory.v1.Directory.SetProfile:input_type -> parley.directory.v1.SetProfileRequest
-	11, // 31: parley.directory.v1.Directory.LookUp:input_type -> parley.directory.v1.LookUpRequest
-	14, // 32: parley.directory.v1.Directory.Session:input_type -> parley.directory.v1.SessionRequest
-	1,  // 33: parley.directory.v1.Directory.Register:output_type -> parley.directory.v1.RegisterResponse
-	3,  // 34: parley.directory.v1.Directory.LogIn:output_type -> parley.directory.v1.LogInResponse
-	5,  // 35: parley.directory.v1.Directory.LogOut:output_type -> parley.directory.v1.LogOutResponse
-	7,  // 36: parley.directory.v1.Directory.ChangePassword:output_type -> parley.directory.v1.ChangePasswordResponse
-	9,  // 37: parley.directory.v1.Directory.SetProfile:output_type -> parley.directory.v1.SetProfileResponse
-	12, // 38: parley.directory.v1.Directory.LookUp:output_type -> parley.directory.v1.LookUpResponse
-	23, // 39: parley.directory.v1.Directory.Session:output_type -> parley.directory.v1.SessionResponse
-	33, // [33:40] is the sub-list for method output_type
-	26, // [26:33] is the sub-list for method input_type
+	8,  // 30: parley.directory.v1.Directory.DeleteAccount:input_type -> parley.directory.v1.DeleteAccountRequest
+	10, // 31: parley.directory.v1.Directory.SetProfile:input_type -> parley.directory.v1.SetProfileRequest
+	13, // 32: parley.directory.v1.Directory.LookUp:input_type -> parley.directory.v1.LookUpRequest
+	16, // 33: parley.directory.v1.Directory.Session:input_type -> parley.directory.v1.SessionRequest
+	1,  // 34: parley.directory.v1.Directory.Register:output_type -> parley.directory.v1.RegisterResponse
+	3,  // 35: parley.directory.v1.Directory.LogIn:output_type -> parley.directory.v1.LogInResponse
+	5,  // 36: parley.directory.v1.Directory.LogOut:output_type -> parley.directory.v1.LogOutResponse
+	7,  // 37: parley.directory.v1.Directory.ChangePassword:output_type -> parley.directory.v1.ChangePasswordResponse
+	9,  // 38: parley.directory.v1.Directory.DeleteAccount:output_type -> parley.directory.v1.DeleteAccountResponse
+	11, // 39: parley.directory.v1.Directory.SetProfile:output_type -> parley.directory.v1.SetProfileResponse
+	14, // 40: parley.directory.v1.Directory.LookUp:output_type -> parley.directory.v1.LookUpResponse
+	25, // 41: parley.directory.v1.Directory.Session:output_type -> parley.directory.v1.SessionResponse
+	34, // [34:42] is the sub-list for method output_type
+	26, // [26:34] is the sub-list for method input_type
 	26, // [26:26] is the sub-list for extension type_name
 	26, // [26:26] is the sub-list for extension extendee
 	0,  // [0:26] is the sub-list for field type_name
@@ -2020,7 +2108,7 @@ func file_protocol_directorypb_directory_proto_init() {
 	if File_protocol_directorypb_directory_proto != nil {
 		return
 	}
-	file_protocol_directorypb_directory_proto_msgTypes[14].OneofWrappers = []any{
+	file_protocol_directorypb_directory_proto_msgTypes[16].OneofWrappers = []any{
 		(*SessionRequest_Begin)(nil),
 		(*SessionRequest_KeepAlive)(nil),
 		(*SessionRequest_Publish)(nil),
@@ -2029,7 +2117,7 @@ func file_protocol_directorypb_directory_proto_init() {
 		(*SessionRequest_Took)(nil),
 		(*SessionRequest_Relay)(nil),
 	}
-	file_protocol_directorypb_directory_proto_msgTypes[23].OneofWrappers = []any{
+	file_protocol_directorypb_directory_proto_msgTypes[25].OneofWrappers = []any{
 		(*SessionResponse_Begun)(nil),
 		(*SessionResponse_KeepAlive)(nil),
 		(*SessionResponse_Presence)(nil),
@@ -2044,7 +2132,7 @@ func file_protocol_directorypb_directory_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_directorypb_directory_proto_rawDesc), len(file_protocol_directorypb_directory_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

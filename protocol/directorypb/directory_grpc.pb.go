@@ -39,6 +39,7 @@ const (
 	Directory_LogIn_FullMethodName          = "/parley.directory.v1.Directory/LogIn"
 	Directory_LogOut_FullMethodName         = "/parley.directory.v1.Directory/LogOut"
 	Directory_ChangePassword_FullMethodName = "/parley.directory.v1.Directory/ChangePassword"
+	Directory_DeleteAccount_FullMethodName  = "/parley.directory.v1.Directory/DeleteAccount"
 	Directory_SetProfile_FullMethodName     = "/parley.directory.v1.Directory/SetProfile"
 	Directory_LookUp_FullMethodName         = "/parley.directory.v1.Directory/LookUp"
 	Directory_Session_FullMethodName        = "/parley.directory.v1.Directory/Session"
@@ -62,6 +63,9 @@ type DirectoryClient interface {
 	LogOut(ctx context.Context, in *LogOutRequest, opts ...grpc.CallOption) (*LogOutResponse, error)
 	// ChangePassword needs the old one. Sessions live on.
 	ChangePassword(ctx context.Context, in *ChangePasswordRequest, opts ...grpc.CallOption) (*ChangePasswordResponse, error)
+	// DeleteAccount removes the caller's account with all that is kept of it; its
+	// sessions end, and its name is free again. It needs the password.
+	DeleteAccount(ctx context.Context, in *DeleteAccountRequest, opts ...grpc.CallOption) (*DeleteAccountResponse, error)
 	// SetProfile sets the account's public name and picture.
 	SetProfile(ctx context.Context, in *SetProfileRequest, opts ...grpc.CallOption) (*SetProfileResponse, error)
 	// LookUp gives a user's public profile and device keys to any logged-in
@@ -122,6 +126,16 @@ func (c *directoryClient) ChangePassword(ctx context.Context, in *ChangePassword
 	return out, nil
 }
 
+func (c *directoryClient) DeleteAccount(ctx context.Context, in *DeleteAccountRequest, opts ...grpc.CallOption) (*DeleteAccountResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteAccountResponse)
+	err := c.cc.Invoke(ctx, Directory_DeleteAccount_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *directoryClient) SetProfile(ctx context.Context, in *SetProfileRequest, opts ...grpc.CallOption) (*SetProfileResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SetProfileResponse)
@@ -173,6 +187,9 @@ type DirectoryServer interface {
 	LogOut(context.Context, *LogOutRequest) (*LogOutResponse, error)
 	// ChangePassword needs the old one. Sessions live on.
 	ChangePassword(context.Context, *ChangePasswordRequest) (*ChangePasswordResponse, error)
+	// DeleteAccount removes the caller's account with all that is kept of it; its
+	// sessions end, and its name is free again. It needs the password.
+	DeleteAccount(context.Context, *DeleteAccountRequest) (*DeleteAccountResponse, error)
 	// SetProfile sets the account's public name and picture.
 	SetProfile(context.Context, *SetProfileRequest) (*SetProfileResponse, error)
 	// LookUp gives a user's public profile and device keys to any logged-in
@@ -204,6 +221,9 @@ func (UnimplementedDirectoryServer) LogOut(context.Context, *LogOutRequest) (*Lo
 }
 func (UnimplementedDirectoryServer) ChangePassword(context.Context, *ChangePasswordRequest) (*ChangePasswordResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ChangePassword not implemented")
+}
+func (UnimplementedDirectoryServer) DeleteAccount(context.Context, *DeleteAccountRequest) (*DeleteAccountResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteAccount not implemented")
 }
 func (UnimplementedDirectoryServer) SetProfile(context.Context, *SetProfileRequest) (*SetProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetProfile not implemented")
@@ -307,6 +327,24 @@ func _Directory_ChangePassword_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Directory_DeleteAccount_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteAccountRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DirectoryServer).DeleteAccount(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Directory_DeleteAccount_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DirectoryServer).DeleteAccount(ctx, req.(*DeleteAccountRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Directory_SetProfile_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(SetProfileRequest)
 	if err := dec(in); err != nil {
@@ -372,6 +410,10 @@ var Directory_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ChangePassword",
 			Handler:    _Directory_ChangePassword_Handler,
+		},
+		{
+			MethodName: "DeleteAccount",
+			Handler:    _Directory_DeleteAccount_Handler,
 		},
 		{
 			MethodName: "SetProfile",

@@ -61,7 +61,7 @@ func (s *Service) Register(ctx context.Context, req *directorypb.RegisterRequest
 	if err != nil {
 		return nil, statusOf(s.log, err)
 	}
-	s.log.Debug("account made", "user", user)
+	s.log.Debug("account made")
 	return &directorypb.RegisterResponse{}, nil
 }
 
@@ -107,7 +107,7 @@ func (s *Service) LogIn(ctx context.Context, req *directorypb.LogInRequest) (*di
 	if err != nil {
 		return nil, statusOf(s.log, err)
 	}
-	s.log.Debug("logged in", "user", user)
+	s.log.Debug("logged in")
 	return &directorypb.LogInResponse{Profile: profile}, nil
 }
 
@@ -154,7 +154,7 @@ func (s *Service) LogOut(ctx context.Context, _ *directorypb.LogOutRequest) (*di
 	}); err != nil {
 		return nil, statusOf(s.log, err)
 	}
-	s.log.Debug("logged out", "user", a.User)
+	s.log.Debug("logged out")
 	return &directorypb.LogOutResponse{}, nil
 }
 
@@ -167,14 +167,10 @@ func (s *Service) ChangePassword(ctx context.Context, req *directorypb.ChangePas
 	if err := password.Check(req.GetNewPassword()); err != nil {
 		return nil, statusOf(s.log, err)
 	}
-	if wait := s.limits.changePassword.take(string(a.User)); wait > 0 {
-		return nil, exhausted("The old password was wrong too often.", wait)
-	}
 	old := a.Password
-	if err := s.hasher.Verify(ctx, old, req.GetOldPassword()); err != nil {
-		return nil, statusOf(s.log, err)
+	if err := s.checkOwnPassword(ctx, a, req.GetOldPassword()); err != nil {
+		return nil, err
 	}
-	s.limits.changePassword.giveBack(string(a.User))
 	hash, err := s.hasher.Hash(ctx, req.GetNewPassword())
 	if err != nil {
 		return nil, statusOf(s.log, err)
@@ -191,8 +187,38 @@ func (s *Service) ChangePassword(ctx context.Context, req *directorypb.ChangePas
 	}); err != nil {
 		return nil, statusOf(s.log, err)
 	}
-	s.log.Debug("password changed", "user", a.User)
+	s.log.Debug("password changed")
 	return &directorypb.ChangePasswordResponse{}, nil
+}
+
+// DeleteAccount implements directorypb.DirectoryServer. Wrong passwords count as
+// those of ChangePassword do.
+func (s *Service) DeleteAccount(ctx context.Context, req *directorypb.DeleteAccountRequest) (*directorypb.DeleteAccountResponse, error) {
+	_, a, err := s.account(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkOwnPassword(ctx, a, req.GetPassword()); err != nil {
+		return nil, err
+	}
+	// All of it, also when the caller goes away: half removed it is of use to nobody.
+	if err := s.dir.RemoveAccount(context.WithoutCancel(ctx), a.User); err != nil {
+		return nil, statusOf(s.log, err)
+	}
+	s.log.Debug("account removed by its user")
+	return &directorypb.DeleteAccountResponse{}, nil
+}
+
+// checkOwnPassword checks the password of a device that is logged in.
+func (s *Service) checkOwnPassword(ctx context.Context, a *directory.Account, pass string) error {
+	if wait := s.limits.changePassword.take(string(a.User)); wait > 0 {
+		return exhausted("The password was wrong too often.", wait)
+	}
+	if err := s.hasher.Verify(ctx, a.Password, pass); err != nil {
+		return statusOf(s.log, err)
+	}
+	s.limits.changePassword.giveBack(string(a.User))
+	return nil
 }
 
 // SetProfile implements directorypb.DirectoryServer.

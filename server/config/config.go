@@ -9,7 +9,11 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/mail"
+	"net/netip"
+	"net/url"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +34,7 @@ type Config struct {
 	Registration api.Registration `toml:"registration"`
 	LogLevel     *slog.Level      `toml:"log-level"`
 	TLS          TLS              `toml:"tls"`
+	ACME         ACME             `toml:"acme"`
 	Connections  Connections      `toml:"connections"`
 	Limits       Limits           `toml:"limits"`
 }
@@ -38,6 +43,14 @@ type Config struct {
 type TLS struct {
 	Cert string `toml:"cert"`
 	Key  string `toml:"key"`
+}
+
+// ACME names the authority that gives the certificate, and for what.
+type ACME struct {
+	Domains   []string `toml:"domains"`
+	Email     string   `toml:"email"`
+	HTTP      string   `toml:"http"`
+	Directory string   `toml:"directory"`
 }
 
 // Connections are at most so many, in all and from one address.
@@ -136,7 +149,7 @@ type problem struct{ key, text string }
 // problems are what is well written and cannot be meant so.
 func (c *Config) problems() (all []problem) {
 	say := func(key, format string, args ...any) { all = append(all, problem{key, fmt.Sprintf(format, args...)}) }
-	for _, a := range []struct{ key, addr string }{{"listen", c.Listen}, {"metrics", c.Metrics}} {
+	for _, a := range []struct{ key, addr string }{{"listen", c.Listen}, {"metrics", c.Metrics}, {"acme.http", c.ACME.HTTP}} {
 		if a.addr != "" {
 			if err := CheckAddress(a.addr); err != nil {
 				say(a.key, "%v", err)
@@ -151,6 +164,10 @@ func (c *Config) problems() (all []problem) {
 	}
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
 		say("tls", "a certificate needs its key, and a key its certificate: give both or none")
+	}
+	c.ACME.problems(say)
+	if c.TLS.Cert != "" && len(c.ACME.Domains) > 0 {
+		say("acme", "the certificate is either in files or given by an authority: remove [tls] or [acme]")
 	}
 	for _, n := range []struct {
 		key   string
@@ -172,6 +189,34 @@ func (c *Config) problems() (all []problem) {
 		}
 	}
 	return all
+}
+
+const maxDomains = 100 // of one certificate; Let's Encrypt's own bound
+
+var domainPattern = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+func (a *ACME) problems(say func(key, format string, args ...any)) {
+	switch n := len(a.Domains); {
+	case n == 0 && (a.Email != "" || a.HTTP != "" || a.Directory != ""):
+		say("acme.domains", "say for which names the certificate is, such as [\"directory.example.org\"]")
+	case n > maxDomains:
+		say("acme.domains", "%d names; a certificate is for at most %d", n, maxDomains)
+	}
+	for _, name := range a.Domains {
+		if _, err := netip.ParseAddr(name); err == nil || len(name) > 253 || !domainPattern.MatchString(name) {
+			say("acme.domains", "%.100q is no host name; write it in lower case, as in DNS, without a port", name)
+		}
+	}
+	if a.Email != "" {
+		if parsed, err := mail.ParseAddress(a.Email); err != nil || parsed.Address != a.Email {
+			say("acme.email", "%.100q is no e-mail address", a.Email)
+		}
+	}
+	if a.Directory != "" {
+		if u, err := url.Parse(a.Directory); err != nil || u.Scheme != "https" || u.Host == "" {
+			say("acme.directory", "%.100q is no https address of an ACME directory", a.Directory)
+		}
+	}
 }
 
 // CheckAddress says whether an address is "host:port" or ":port".

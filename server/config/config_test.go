@@ -75,6 +75,14 @@ func TestMistakes(t *testing.T) {
 		{"no connections", "[connections]\n\nmax = 0", ":3: ", "less than 1"},
 		{"negative burst", "[limits]\nsession = { burst = -1, every = \"1s\" }", ":2: ", "less than 0"},
 		{"limit without end", "[limits]\nlook-up.burst = 3", ":", "look-up.every"},
+		{"files and authority", "[tls]\ncert = \"a\"\nkey = \"b\"\n[acme]\ndomains = [\"a.example\"]", ":4: ", "remove [tls] or [acme]"},
+		{"authority for nothing", "[acme]\nemail = \"ops@example.org\"", ":1: ", "for which names"},
+		{"name with a port", "[acme]\ndomains = [\n\"a.example:7410\"]", ":2: ", "is no host name"},
+		{"address for a name", "[acme]\ndomains = [\"192.0.2.1\"]", ":2: ", "is no host name"},
+		{"wildcard", "[acme]\ndomains = [\"*.example.org\"]", ":2: ", "is no host name"},
+		{"e-mail", "[acme]\ndomains = [\"a.example\"]\nemail = \"nobody\"", ":3: ", "is no e-mail address"},
+		{"authority without TLS", "[acme]\ndomains = [\"a.example\"]\ndirectory = \"http://a.example\"", ":3: ", "is no https address"},
+		{"port of the questions", "[acme]\ndomains = [\"a.example\"]\nhttp = \"80\"", ":3: ", "host:port"},
 		{"twice", "listen = \":1\"\nlisten = \":2\"", ":2: ", ""},
 	}
 	for _, tt := range tests {

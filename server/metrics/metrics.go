@@ -3,6 +3,7 @@
 package metrics
 
 import (
+	"crypto/x509"
 	"net/http"
 	"path"
 	"runtime"
@@ -36,6 +37,8 @@ type Sources struct {
 	Hashes func() (computing, waiting int)
 	// Limited counts what was refused, by limit.
 	Limited func() map[string]uint64
+	// Certificate is the TLS certificate in use.
+	Certificate func() *x509.Certificate
 }
 
 // New makes metrics that are all zero.

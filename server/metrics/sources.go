@@ -12,6 +12,7 @@ var (
 	kept        = desc("requests_kept_total", "Requests that were kept for their receivers.")
 	computing   = desc("password_hashes_computing", "Password hashes being computed.")
 	hashWaiting = desc("password_hashes_waiting", "Password hashes that wait for their turn.")
+	expiry      = desc("certificate_expiry_timestamp_seconds", "When the TLS certificate in use expires, in Unix time.")
 	limited     = desc("rate_limited_total", "Calls and messages that were refused because there were too many, by limit.", "limit")
 )
 
@@ -41,6 +42,7 @@ func (s *sources) Collect(ch chan<- prometheus.Metric) {
 	c, w := s.Hashes()
 	tell(computing, prometheus.GaugeValue, float64(c))
 	tell(hashWaiting, prometheus.GaugeValue, float64(w))
+	tell(expiry, prometheus.GaugeValue, float64(s.Certificate().NotAfter.Unix()))
 	for limit, n := range s.Limited() {
 		tell(limited, prometheus.CounterValue, float64(n), limit)
 	}

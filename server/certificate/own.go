@@ -1,14 +1,12 @@
-package server
+package certificate
 
 import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -19,22 +17,22 @@ import (
 	"time"
 )
 
-const ownCertificate = "certificate.pem"
+// OwnFile is the file in the data folder with the server's own certificate and
+// key.
+const OwnFile = "certificate.pem"
 
-// certificate reads the configured certificate, or the one the server made for
-// itself, which it makes if there is none.
-func certificate(cfg Config) (tls.Certificate, error) {
-	if (cfg.CertFile == "") != (cfg.KeyFile == "") {
-		return tls.Certificate{}, errors.New("a TLS certificate needs its key, and a key its certificate: give both files or none")
+// Own reads the certificate that the server made for itself, which is made if
+// there is none.
+func Own(folder string) (Keeper, error) {
+	cert, err := readOwn(folder)
+	if err != nil {
+		return nil, err
 	}
-	if cfg.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
-		if err != nil {
-			return tls.Certificate{}, fmt.Errorf("read the TLS certificate %s with key %s: %w", cfg.CertFile, cfg.KeyFile, err)
-		}
-		return cert, nil
-	}
-	path := filepath.Join(cfg.Data, ownCertificate)
+	return &fixed{cert}, nil
+}
+
+func readOwn(folder string) (tls.Certificate, error) {
+	path := filepath.Join(folder, OwnFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if b, err = makeCertificate(); err == nil {
@@ -105,18 +103,4 @@ func writeSecret(path string, b []byte) error {
 		return err
 	}
 	return errors.Join(dir.Sync(), dir.Close())
-}
-
-// Fingerprint is the hex SHA-256 of a certificate's SubjectPublicKeyInfo, so
-// that a renewed certificate with the same key keeps it.
-func Fingerprint(cert tls.Certificate) (string, error) {
-	leaf := cert.Leaf
-	if leaf == nil {
-		var err error
-		if leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
-			return "", fmt.Errorf("read the TLS certificate: %w", err)
-		}
-	}
-	sum := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
-	return hex.EncodeToString(sum[:]), nil
 }

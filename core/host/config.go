@@ -49,6 +49,7 @@ type Config struct {
 	Now func() time.Time
 
 	timing timing // tests make it quicker
+	limits limits // and smaller
 }
 
 // NoSandbox as Config.Bubblewrap does without confinement.
@@ -145,5 +146,6 @@ func (c Config) checked() (Config, error) {
 		c.Now = time.Now
 	}
 	c.timing = c.timing.withDefaults()
+	c.limits = c.limits.withDefaults()
 	return c, nil
 }

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -41,7 +42,8 @@ func probeSandbox(path string) sandbox {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, append(systemView(), "--unshare-net", truth)...) //nolint:gosec // the configured bwrap
+	try := append(systemView(), "--unshare-net", "--size", "4096", "--tmpfs", "/tmp", truth)
+	cmd := exec.CommandContext(ctx, path, try...) //nolint:gosec // the configured bwrap
 	// It forks: killed while it sets things up, its child would wait for ever.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -76,7 +78,7 @@ func systemView() []string {
 	for _, path := range []string{"/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/fonts"} {
 		args = append(args, "--ro-bind-try", path, path)
 	}
-	return append(args, "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp")
+	return append(args, "--proc", "/proc", "--dev", "/dev")
 }
 
 // view is what one confined plugin sees of the machine.
@@ -85,11 +87,17 @@ type view struct {
 	folders       []string
 	capabilities  []pluginpb.Capability
 	runtimeFolder string // XDG_RUNTIME_DIR, for sound
+	scratch       int64  // bytes of its /tmp
 }
 
 // command gives the arguments to run the plugin with.
 func (s sandbox) command(v view) []string {
 	args := append([]string{s.bwrap}, systemView()...)
+	args = append(args, barrierArguments()...)
+	// What lies in memory is bounded too.
+	for _, folder := range []string{"/tmp", "/dev/shm"} {
+		args = append(args, "--size", strconv.FormatInt(v.scratch, 10), "--tmpfs", folder)
+	}
 	has := func(c pluginpb.Capability) bool { return slices.Contains(v.capabilities, c) }
 	if has(pluginpb.Capability_CAPABILITY_NETWORK) {
 		for _, path := range []string{"/etc/ssl", "/etc/ca-certificates", "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/services"} {
@@ -114,7 +122,8 @@ func (s sandbox) command(v view) []string {
 		args = append(args, "--bind", folder, folder)
 	}
 	// The open descriptor is bound, not the name: what runs is what was hashed.
-	args = append(args, "--ro-bind", "/proc/self/fd/3", v.path, "--remount-ro", "/", "--chdir", "/", v.path)
+	self := fmt.Sprintf("/proc/self/fd/%d", fdPlugin)
+	args = append(args, "--ro-bind", self, v.path, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", v.path)
 	return args
 }
 

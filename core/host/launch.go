@@ -54,6 +54,7 @@ func (grpcPlugin) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, c *grpc.
 type spec struct {
 	file         file
 	confine      bool
+	limits       *limits // nil for none
 	capabilities []pluginpb.Capability
 	data, cache  string
 }
@@ -112,7 +113,7 @@ func (l *launcher) launch(ctx context.Context, s spec, out *lines) (*running, er
 				return nil, err
 			}
 			cmd.Env = append(environment(s.file.bundled, s.data), template.Env...)
-			proc, err := newProcess(l.forker, cmd, socket)
+			proc, err := newProcess(l.forker, cmd, socket, s)
 			if err != nil {
 				return nil, err
 			}
@@ -218,7 +219,7 @@ func (l *launcher) command(s spec, f *os.File, run, socket string) (*exec.Cmd, e
 	if s.confine {
 		args := l.sandbox.command(view{
 			path: s.file.path, folders: []string{s.data, s.cache, run},
-			capabilities: s.capabilities, runtimeFolder: os.Getenv("XDG_RUNTIME_DIR"),
+			capabilities: s.capabilities, runtimeFolder: os.Getenv("XDG_RUNTIME_DIR"), scratch: l.cfg.limits.scratch,
 		})
 		return &exec.Cmd{Path: args[0], Args: args, ExtraFiles: []*os.File{dup}}, nil
 	}

@@ -23,6 +23,9 @@ type process struct {
 	forker *forker
 	socket string // folder the plugin's socket must be in
 
+	limits  *limits  // nil for none
+	barrier *barrier // of a sandbox
+
 	stdin          *os.File // its closing tells the plugin to exit
 	stdout, stderr *os.File
 	theirs         []*os.File
@@ -35,10 +38,17 @@ type process struct {
 var _ runner.Runner = (*process)(nil)
 
 // newProcess prepares cmd; the files in it are closed once it has started.
-func newProcess(f *forker, cmd *exec.Cmd, socketFolder string) (*process, error) {
-	p := &process{cmd: cmd, forker: f, socket: socketFolder, done: make(chan struct{})}
+func newProcess(f *forker, cmd *exec.Cmd, socketFolder string, s spec) (*process, error) {
+	p := &process{cmd: cmd, forker: f, socket: socketFolder, limits: s.limits, done: make(chan struct{})}
 	p.theirs = append(p.theirs, cmd.ExtraFiles...)
 	var err error
+	if s.confine {
+		var wait, facts *os.File
+		if p.barrier, wait, facts, err = newBarrier(); err == nil {
+			cmd.ExtraFiles = append(cmd.ExtraFiles, wait, facts)
+			p.theirs = append(p.theirs, wait, facts)
+		}
+	}
 	pipe := func(ours **os.File, childReads bool) *os.File {
 		if err != nil {
 			return nil
@@ -77,6 +87,7 @@ func closeAll(files ...*os.File) {
 func (p *process) closeFiles() {
 	closeAll(p.theirs...)
 	closeAll(p.stdin, p.stdout, p.stderr)
+	p.barrier.close()
 }
 
 // Start starts the process.
@@ -91,6 +102,23 @@ func (p *process) Start(ctx context.Context) error {
 	p.running.Store(true)
 	closeAll(p.theirs...)
 	go p.wait()
+	if err := p.limit(); err != nil {
+		_ = p.Kill(ctx)
+		return fmt.Errorf("start %s: %w", p.cmd.Path, err)
+	}
+	return nil
+}
+
+// limit bounds what the process may use. One in a sandbox has not come to the
+// plugin's own code yet.
+func (p *process) limit() error {
+	switch {
+	case p.barrier != nil:
+		defer p.barrier.close()
+		return p.barrier.pass(p.cmd.Process.Pid, *p.limits)
+	case p.limits != nil:
+		return p.limits.impose(p.cmd.Process.Pid)
+	}
 	return nil
 }
 

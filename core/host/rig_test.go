@@ -37,7 +37,10 @@ func TestMain(m *testing.M) {
 		os.Exit(helper())
 	}
 	dir, err := os.MkdirTemp("", "host-test")
-	if err == nil {
+	if path := os.Getenv("HOST_TEST_PLUGIN"); err == nil && path != "" {
+		testBinary, err = os.ReadFile(path)
+		_ = os.RemoveAll(dir)
+	} else if err == nil {
 		path := filepath.Join(dir, "testplugin")
 		build := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, "./internal/testplugin")
 		build.Stderr = os.Stderr
@@ -214,7 +217,7 @@ func manifestOf(name string, change ...func(*pluginpb.Manifest)) *pluginpb.Manif
 		PacketTypes:  []*pluginpb.PacketType{{Name: name}},
 		MessageKinds: []*pluginpb.MessageKind{{Name: name, Presentation: pluginpb.Presentation_PRESENTATION_TEXT, Notifies: true}},
 	}
-	for _, action := range strings.Fields("send die die-once hang slow fail read write dial environment settings big-result effects ask flood log updates long-update print") {
+	for _, action := range strings.Fields("send die die-once hang slow fail read write dial environment settings big-result effects ask flood log updates long-update print hog fork multiply fill") {
 		a := &pluginpb.Action{Name: action, Label: action, Places: []pluginpb.Place{pluginpb.Place_PLACE_HIDDEN}}
 		if action == "send" {
 			a.Places = append(a.Places, pluginpb.Place_PLACE_SLASH_COMMAND)

@@ -134,13 +134,31 @@ func parseStat(raw []byte) (pid int, p processUsage, ok bool) {
 // of sums up a process and all below it.
 func (u usage) of(pid int) (cpu time.Duration, resident int64) {
 	for id, p := range u {
-		for up, steps := id, 0; up > 1 && steps < 64; up, steps = u[up].parent, steps+1 {
-			if up == pid {
-				cpu += p.cpu
-				resident += p.resident
-				break
-			}
+		if u.below(id, pid) {
+			cpu += p.cpu
+			resident += p.resident
 		}
 	}
 	return cpu, resident
+}
+
+// count counts a process and all below it.
+func (u usage) count(pid int) int {
+	n := 0
+	for id := range u {
+		if u.below(id, pid) {
+			n++
+		}
+	}
+	return n
+}
+
+// below says whether id is pid or was started by it, directly or not.
+func (u usage) below(id, pid int) bool {
+	for up, steps := id, 0; up > 1 && steps < 64; up, steps = u[up].parent, steps+1 {
+		if up == pid {
+			return true
+		}
+	}
+	return false
 }

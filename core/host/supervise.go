@@ -69,7 +69,9 @@ func (p *plugin) runOnce(ctx context.Context, l *launcher) error {
 	if p.checked {
 		s.capabilities = p.manifest.GetCapabilities()
 	}
-	s.confine = !p.file.bundled && l.works()
+	if !p.file.bundled {
+		s.confine, s.limits = l.works(), &p.host.cfg.limits
+	}
 	p.confined = s.confine
 	stillWanted := p.runnable()
 	p.mu.Unlock()
@@ -155,7 +157,7 @@ func (p *plugin) serve(ctx context.Context, sess *session, s spec, m *pluginpb.M
 		for range maxChats {
 			group.Go(func() error { return p.work(ctx, gctx, sess) })
 		}
-		return p.watch(gctx, sess)
+		return p.watch(gctx, sess, s.limits)
 	})
 	defer p.change(func() { p.session = nil })
 	return group.Wait()
@@ -173,11 +175,15 @@ func (p *plugin) start(ctx context.Context, sess *session, s spec, m *pluginpb.M
 	return err
 }
 
-// watch pings.
-func (p *plugin) watch(ctx context.Context, sess *session) error {
+// watch pings, and looks at what the plugin uses.
+func (p *plugin) watch(ctx context.Context, sess *session, l *limits) error {
 	t := p.host.cfg.timing
 	for {
-		if err := sess.run.ping(ctx, t.hang); err != nil && ctx.Err() == nil {
+		err := sess.run.ping(ctx, t.hang)
+		if err == nil && l != nil {
+			err = l.excess(readUsage(), sess.run.process.cmd.Process.Pid)
+		}
+		if err != nil && ctx.Err() == nil {
 			sess.fail(err)
 			return errDead
 		}

@@ -72,6 +72,14 @@ func (b *behaviour) invoke(id uint64, r *pluginpb.InvokeRequest) {
 			_ = c.Close()
 		}
 		answer.Result = fmt.Appendf(nil, "%v", err)
+	case "hog":
+		answer.Result = []byte(hog(number(r.GetText())))
+	case "fork":
+		answer.Result = []byte(fork(number(r.GetText())))
+	case "multiply":
+		answer.Result = []byte(multiply(number(r.GetText())))
+	case "fill":
+		answer.Result = []byte(fill(r.GetText(), 64<<20))
 	case "environment":
 		answer.Result = []byte(strings.Join(os.Environ(), "\n"))
 	case "settings":

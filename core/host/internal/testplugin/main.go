@@ -33,7 +33,7 @@ type config struct {
 	Cookie   string          `json:"cookie"`
 	// Mode: "", "silent", "garbage", "tcp", "exit", "slow-describe",
 	// "describe-error", "die-after-describe", "die-after-start", "ask-in-start",
-	// "deaf" (does not exit when told)
+	// "deaf" (does not exit when told), "rage-..." (see rage.go)
 	Mode string `json:"mode"`
 }
 
@@ -202,6 +202,9 @@ func (b *behaviour) hook(r *pluginpb.HookRequest) {
 			b.ask(&pluginpb.HostRequest{Request: &pluginpb.HostRequest_QueryValues{QueryValues: &pluginpb.QueryValues{}}})
 		}
 		b.answer(&pluginpb.HookResponse{Id: r.GetId(), Answer: &pluginpb.HookResponse_Start{Start: &pluginpb.StartResponse{}}})
+		if strings.HasPrefix(b.config.Mode, "rage-") {
+			b.rage()
+		}
 		if b.config.Mode == "die-after-start" {
 			time.Sleep(20 * time.Millisecond)
 			fmt.Fprintln(os.Stderr, "I have seen enough")
@@ -316,6 +319,15 @@ func (b *behaviour) kind() string {
 	m := &pluginpb.Manifest{}
 	_ = protojson.Unmarshal(b.config.Manifest, m)
 	return m.GetMessageKinds()[0].GetName()
+}
+
+func number(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(9)
+	}
+	return n
 }
 
 func add(p *pluginpb.Packet, kind, body string) *pluginpb.Effect {

@@ -18,8 +18,11 @@ BENCHFLAGS ?=
 MICRO ?= .
 COUNT ?= 6
 OLD   ?=
-# For `make soak`: how long each soak test runs.
+# For `make soak`: how long each soak test runs, and each fuzz target.
 SOAK ?= 10m
+FUZZTIME ?= 30s
+# For `make fuzz`: which targets, as a pattern for "package Name"; all when empty.
+FUZZ ?=
 
 # scripts/setup puts a Go toolchain into .cache/go where the machine has none.
 export PATH := $(CURDIR)/.cache/go/bin:$(PATH):/usr/local/go/bin
@@ -29,7 +32,7 @@ SHELL := /bin/sh
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test lint fmt generate bench microbench soak clean setup-run setup-test setup-lint
+.PHONY: help run build test lint fmt generate bench microbench soak fuzz clean setup-run setup-test setup-lint
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -85,8 +88,11 @@ microbench: setup-run ## Go benchmarks of packages; OLD=file compares with an ea
 	$(GO) test -run '^$$' -bench '$(MICRO)' -benchmem -count $(COUNT) -timeout 60m $(PKG) >'.cache/bench/$(VERSION).txt' || { cat '.cache/bench/$(VERSION).txt'; exit 1; }
 	$(TOOL) benchstat $(OLD) '.cache/bench/$(VERSION).txt'
 
-soak: setup-test build ## long tests; SOAK=duration of each
+soak: setup-test build fuzz ## long tests and all fuzz targets; SOAK=duration, FUZZTIME=duration
 	PARLEY_SOAK=$(SOAK) CGO_ENABLED=1 $(GO) test -race -count=1 -run '^TestSoak' -timeout 0 -v $(PKG)
+
+fuzz: setup-run ## run all fuzz targets, FUZZTIME each; FUZZ=pattern for some
+	FUZZTIME=$(FUZZTIME) scripts/fuzz $(FUZZ)
 
 clean: ## remove what was built
 	rm -rf bin .cache/bench

@@ -48,22 +48,27 @@ func readAccountFile(path string) (*account, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read account: %w", err)
 	}
-	damaged := func(why any) error {
-		return fmt.Errorf("%s is damaged (%v): remove it and log in again, the account's messages are kept", path, why)
-	}
 	if info.Size() > maxAccountFile {
-		return nil, damaged(fmt.Sprintf("%d bytes", info.Size()))
+		return nil, damagedAccount(path, fmt.Sprintf("%d bytes", info.Size()))
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read account: %w", err)
 	}
+	return parseAccount(path, b)
+}
+
+func damagedAccount(path string, why any) error {
+	return fmt.Errorf("%s is damaged (%v): remove it and log in again, the account's messages are kept", path, why)
+}
+
+func parseAccount(path string, b []byte) (*account, error) {
 	var a account
 	if err := json.Unmarshal(b, &a); err != nil {
-		return nil, damaged(err)
+		return nil, damagedAccount(path, err)
 	}
 	if _, err := packet.ParseUserID(string(a.User)); err != nil {
-		return nil, damaged(err)
+		return nil, damagedAccount(path, err)
 	}
 	return &a, nil
 }

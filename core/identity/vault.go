@@ -256,8 +256,12 @@ func (v *Vault) read() (*record, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseRecord(path, b)
+}
+
+func parseRecord(path string, b []byte) (*record, error) {
 	rec := &record{}
-	err = json.Unmarshal(b, rec)
+	err := json.Unmarshal(b, rec)
 	if err == nil && rec.Version > vaultVersion {
 		return nil, fail(ErrDamaged, "%s was written by a newer version of Parley: use that one", path)
 	}

@@ -34,47 +34,6 @@ func (raw) Unmarshal(b []byte, v any) error {
 	return nil
 }
 
-// willing is a core that takes whatever gets past the service's checks.
-type willing struct{ fakeCore }
-
-func (*willing) LogIn(context.Context, *controlpb.LogInRequest) (*controlpb.LogInResponse, error) {
-	return &controlpb.LogInResponse{}, nil
-}
-func (*willing) LogOut(context.Context) error         { return nil }
-func (*willing) Unlock(context.Context, string) error { return nil }
-func (*willing) Settings(context.Context) (*controlpb.Settings, error) {
-	return &controlpb.Settings{}, nil
-}
-func (*willing) SetSetting(context.Context, string, string) error { return nil }
-func (*willing) Shutdown()                                        {}
-func (*willing) Diagnose(_ context.Context, _ packet.UserID, found func(*controlpb.Finding) error) error {
-	return found(&controlpb.Finding{})
-}
-
-type willingPeople struct{ fakePeople }
-
-func (willingPeople) Contacts(context.Context) ([]*controlpb.Contact, error)  { return nil, nil }
-func (willingPeople) Request(context.Context, packet.UserID, string) error    { return nil }
-func (willingPeople) Answer(context.Context, packet.UserID, bool) error       { return nil }
-func (willingPeople) Remove(context.Context, packet.UserID, bool) error       { return nil }
-func (willingPeople) Block(context.Context, packet.UserID, bool) error        { return nil }
-func (willingPeople) Rename(context.Context, packet.UserID, string) error     { return nil }
-func (willingPeople) AcceptKeys(context.Context, packet.UserID, string) error { return nil }
-func (willingPeople) SetVerified(context.Context, packet.UserID, bool) error  { return nil }
-
-type willingPlugins struct{ fakePlugins }
-
-func (willingPlugins) List(context.Context) ([]*controlpb.Plugin, error) { return nil, nil }
-func (willingPlugins) Plugin(context.Context, string) (*controlpb.Plugin, error) {
-	return &controlpb.Plugin{}, nil
-}
-func (willingPlugins) SetEnabled(context.Context, string, bool, string) error { return nil }
-func (willingPlugins) Restart(context.Context, string) error                  { return nil }
-func (willingPlugins) Settings(context.Context, string) (*controlpb.Settings, error) {
-	return &controlpb.Settings{}, nil
-}
-func (willingPlugins) SetSetting(context.Context, string, string, string) error { return nil }
-
 // FuzzRequest: a front end may send what it likes, to every method that ends by
 // itself; the core answers each, and its own trouble is never the answer.
 func FuzzRequest(f *testing.F) {
@@ -84,14 +43,13 @@ func FuzzRequest(f *testing.F) {
 	}
 	methods = append(methods, "Invoke", "Diagnose")
 	folder := f.TempDir()
-	core := &willing{}
 	s := storetest.New(f)
-	core.account = &control.Account{
+	core := &willing{control.Account{
 		Self: self, Store: s, People: willingPeople{}, Plugins: willingPlugins{}, Receipts: fakeReceipts{},
 		SetRead:        func(context.Context, packet.ChatID, packet.OrderKey) error { return nil },
 		SetProfile:     func(context.Context, *controlpb.SetProfileRequest) error { return nil },
 		ChangePassword: func(context.Context, string, string) error { return nil },
-	}
+	}}
 	id := packet.NewPacketID()
 	err := s.Update(f.Context(), store.Synced, func(tx store.Tx) error {
 		if err := tx.PutChat(store.Chat{ID: chat, CreatedAt: 1}); err != nil {

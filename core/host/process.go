@@ -132,9 +132,10 @@ func (p *process) wait() {
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 	close(p.done)
 	_ = p.stdin.Close()
-	// Readers get what is still in the pipes; a grandchild that left the group
-	// must not keep them waiting for more.
-	deadline := time.Now().Add(500 * time.Millisecond)
+	// Readers get what is still in the pipes, to their ends; a grandchild that left
+	// the group and holds them must not keep readers waiting for ever. A reader
+	// that is late for the deadline misses the plugin's last words.
+	deadline := time.Now().Add(3 * time.Second)
 	_ = p.stdout.SetReadDeadline(deadline)
 	_ = p.stderr.SetReadDeadline(deadline)
 }

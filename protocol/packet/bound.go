@@ -34,7 +34,13 @@ var (
 		4: {in: map[protowire.Number]shape{4: rangeShape}},                       // Want.ranges
 		5: {in: map[protowire.Number]shape{1: {least: 2 + len("a-b") + 22 + 4}}}, // Refusals.refusals
 		6: {in: map[protowire.Number]shape{1: {least: 66 + 30}}},                 // Registers.registers
+
+		17: {in: map[protowire.Number]shape{2: {least: len(BlobID{}), most: MaxBlobNews}}}, // BlobNews.blobs
 	}}
+	streamShape = shape{in: map[protowire.Number]shape{
+		4: {in: map[protowire.Number]shape{5: {most: MaxRanges}}}, // BlobInfo.have
+	}}
+	folderShape = shape{in: map[protowire.Number]shape{1: {least: 2 + 1 + 2, most: MaxEntries}}} // Folder.entries
 )
 
 // checkDensity refuses a frame whose parts are smaller or more than those of a
@@ -42,7 +48,7 @@ var (
 func checkDensity(b []byte) error { return frameShape.check(b) }
 
 func (s shape) check(b []byte) error {
-	var counts [8]int
+	var counts [18]int // by the numbers above
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
 		if n < 0 {
@@ -59,7 +65,7 @@ func (s shape) check(b []byte) error {
 			continue
 		}
 		value, _ = protowire.ConsumeBytes(value)
-		counts[num]++ // all of the numbers above are below 8
+		counts[num]++
 		if len(value) < item.least {
 			return fmt.Errorf("frame with an item of %d bytes in field %d: %w", len(value), num, ErrMalformed)
 		}

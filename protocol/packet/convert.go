@@ -46,6 +46,10 @@ func frameToProto(f Frame) (*peerpb.Frame, error) {
 		return &peerpb.Frame{Body: &peerpb.Frame_Pong{Pong: &peerpb.Pong{Nonce: f.Nonce}}}, nil
 	case *Bye:
 		return &peerpb.Frame{Body: &peerpb.Frame_Bye{Bye: &peerpb.Bye{Reason: peerpb.ByeReason(f.Reason), Text: cutText(f.Text, MaxReason)}}}, nil
+	case *Stream:
+		return &peerpb.Frame{Body: &peerpb.Frame_Stream{Stream: f.proto()}}, nil
+	case *BlobNews:
+		return &peerpb.Frame{Body: &peerpb.Frame_BlobNews{BlobNews: f.proto()}}, nil
 	default:
 		return nil, fmt.Errorf("frame of type %T: %w", f, ErrMalformed)
 	}
@@ -87,6 +91,10 @@ func frameFromProto(pb *peerpb.Frame) (Frame, error) {
 			reason = 0
 		}
 		return &Bye{Reason: ByeReason(reason), Text: cutText(body.Bye.GetText(), MaxReason)}, nil
+	case *peerpb.Frame_Stream:
+		return streamFromProto(body.Stream)
+	case *peerpb.Frame_BlobNews:
+		return blobNewsFromProto(body.BlobNews)
 	default:
 		return nil, nil //nolint:nilnil // documented: a kind this version does not know
 	}

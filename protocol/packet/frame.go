@@ -12,7 +12,8 @@ import (
 )
 
 // Frame is one of: *Packet, *Hello, *Vectors, *Want, *Refusals, *Registers,
-// *Ping, *Pong, *Bye, or nil for a kind this version does not know.
+// *Ping, *Pong, *Bye, *Stream, *BlobNews, or nil for a kind this version does
+// not know.
 type Frame interface{ frame() }
 
 func (*Packet) frame()    {}
@@ -137,14 +138,19 @@ func AppendFrame(b []byte, f Frame) ([]byte, error) {
 	if err := checkFrame(pb); err != nil {
 		return b, fmt.Errorf("encode frame: %w", err)
 	}
+	return appendSized(b, pb, MaxFrame)
+}
+
+// appendSized appends a message with its length; on an error b comes back as it
+// was.
+func appendSized(b []byte, pb proto.Message, limit int) ([]byte, error) {
 	start := len(b)
-	b = append(b, 0, 0, 0, 0)
-	b, err = proto.MarshalOptions{}.MarshalAppend(b, pb)
+	b, err := proto.MarshalOptions{}.MarshalAppend(append(b, 0, 0, 0, 0), pb)
 	if err != nil {
 		return b[:start], fmt.Errorf("encode frame: %w", err)
 	}
 	size := len(b) - start - 4
-	if size > MaxFrame {
+	if size > limit {
 		return b[:start], fmt.Errorf("frame of %d bytes: %w", size, ErrTooLarge)
 	}
 	binary.BigEndian.PutUint32(b[start:], uint32(size))
@@ -155,6 +161,15 @@ func AppendFrame(b []byte, f Frame) ([]byte, error) {
 // before anything is allocated for it; a malformed one is ErrMalformed. io.EOF
 // comes only between frames.
 func ReadFrame(r io.Reader, limit int) (Frame, error) {
+	b, err := readSized(r, limit)
+	if err != nil {
+		return nil, err
+	}
+	return DecodeFrame(b)
+}
+
+// readSized reads a length of 4 bytes and as many bytes as that says.
+func readSized(r io.Reader, limit int) ([]byte, error) {
 	var length [4]byte
 	if _, err := io.ReadFull(r, length[:]); err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
@@ -173,7 +188,7 @@ func ReadFrame(r io.Reader, limit int) (Frame, error) {
 		}
 		return nil, fmt.Errorf("frame of %d bytes: %w", size, err)
 	}
-	return DecodeFrame(b)
+	return b, nil
 }
 
 // DecodeFrame reads one frame without its length. The result may keep parts of b.

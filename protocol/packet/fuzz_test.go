@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"path/filepath"
 	"reflect"
 	"testing"
 )
@@ -72,6 +73,60 @@ func FuzzReadFrame(f *testing.F) {
 				return
 			}
 			wellFormed(t, frame)
+		}
+	})
+}
+
+func FuzzReadStreamFrame(f *testing.F) {
+	for _, frame := range streamFrames(f) {
+		b, err := AppendStreamFrame(nil, frame)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+		f.Add(b[:len(b)/2])
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r := bytes.NewReader(b)
+		for {
+			frame, err := ReadStreamFrame(r, MaxStreamFrame)
+			if err != nil {
+				known(t, err, io.EOF, io.ErrUnexpectedEOF)
+				return
+			}
+			if frame == nil {
+				continue
+			}
+			if _, err := AppendStreamFrame(nil, frame); err != nil {
+				t.Fatalf("decoded to %+v, which cannot be sent: %v", frame, err)
+			}
+		}
+	})
+}
+
+// FuzzDecodeFolder: whatever comes in, nothing leads out of the folder.
+func FuzzDecodeFolder(f *testing.F) {
+	b, err := testFolder().Encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		folder, _, err := DecodeFolder(b)
+		if err != nil {
+			known(t, err)
+			return
+		}
+		for _, e := range folder {
+			if !filepath.IsLocal(e.Path) {
+				t.Fatalf("%q leads out of the folder", e.Path)
+			}
+			if e.Kind == FolderLink && !filepath.IsLocal(filepath.Join(filepath.Dir(e.Path), e.Target)) {
+				t.Fatalf("the link %q leads to %q", e.Path, e.Target)
+			}
+		}
+		if _, err := folder.Encode(); err != nil {
+			t.Fatalf("decoded to %+v, which cannot be sent: %v", folder, err)
 		}
 	})
 }

@@ -120,5 +120,59 @@ func frames(t testing.TB) map[string]Frame {
 		"ping":      &Ping{Nonce: 0x0123456789abcdef},
 		"pong":      &Pong{Nonce: 0x0123456789abcdef},
 		"bye":       &Bye{Reason: ByeProtocol, Text: "frame of 2097152 bytes, at most 1048576 here"},
+		"stream":    &Stream{Token: testToken, Dial: true},
+		"blob-news": &BlobNews{Chat: "alice-bob", Blobs: []BlobID{testBlob(t), BlobID(text.Header.ID)}},
+	}
+}
+
+var testToken = Token{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
+
+func testBlob(t testing.TB) BlobID {
+	t.Helper()
+	id, err := ParseBlobID("018fd5c2-9d10-7abc-8def-00000000b10b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// testManifest is of a folder of two pieces and a bit.
+func testManifest(t testing.TB) Manifest {
+	t.Helper()
+	m, err := SealManifest(Manifest{
+		Blob: testBlob(t), Chat: "alice-bob", Author: "alice", Device: DeviceIDOf(public(aliceKey)),
+		Size: 2*PieceSize + 5, IndexSize: 77, Root: HashOf([]byte("hashes")),
+	}, signer(aliceKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// streamFrames are one of each kind.
+func streamFrames(t testing.TB) map[string]StreamFrame {
+	t.Helper()
+	m := testManifest(t)
+	return map[string]StreamFrame{
+		"stream-open":         &StreamOpen{Token: testToken},
+		"blob-request":        &BlobRequest{Request: 7, Blob: testBlob(t), Chat: "alice-bob", First: 1, Count: 2, Offset: 65536},
+		"blob-request-hashes": &BlobRequest{Request: 8, Blob: testBlob(t), Chat: "abcdefghijklmnopqrstuvwxyz", Hashes: true},
+		"blob-cancel":         &BlobCancel{Request: 7},
+		"blob-info":           &BlobInfo{Request: 7, Size: m.Size, IndexSize: m.IndexSize, Manifest: &m, Have: []Range{{0, 0}, {2, 2}}},
+		"blob-info-growing":   &BlobInfo{Request: 7, Size: MaxBlob},
+		"piece":               &Piece{Request: 7, Number: 2, Offset: 1, Length: 4, Hash: HashOf([]byte("hello"))},
+		"blob-hashes":         &BlobHashes{Request: 8, First: 1, Hashes: []Hash{HashOf(nil), HashOf([]byte("hello"))}},
+		"blob-end":            &BlobEnd{Request: 7, Code: BlobChanged, Text: "holiday.mp4 was changed"},
+	}
+}
+
+// testFolder has all kinds of entries.
+func testFolder() Folder {
+	return Folder{
+		{Path: "notes.txt", Kind: FolderFile, Mode: 0o644, Size: 5, Modified: 1_700_000_123_456_789},
+		{Path: "empty", Kind: FolderFolder, Mode: 0o755, Modified: -1},
+		{Path: "图片", Kind: FolderFolder, Mode: 0o700},
+		{Path: "图片/run", Kind: FolderFile, Mode: 0o755, Size: PieceSize},
+		{Path: "图片/link", Kind: FolderLink, Mode: 0o777, Target: "../notes.txt"},
 	}
 }

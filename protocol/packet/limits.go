@@ -17,6 +17,16 @@ const (
 	MaxFeature       = 32        // bytes of a feature's name
 	MaxAgent         = 64        // bytes of a program's name and version
 
+	PieceSize       = 1 << 20   // bytes of a blob's pieces but the last
+	MaxBlob         = 1 << 44   // bytes of a blob
+	MaxIndex        = 32 << 20  // bytes of a folder's index
+	MaxEntries      = 200_000   // entries of a folder
+	MaxManifestBody = 1 << 10   // bytes of an encoded manifest body
+	MaxStreamFrame  = 768 << 10 // bytes of one frame of a bulk stream, without its length and what follows it
+	MaxHashes       = 16 << 10  // hashes of one frame
+	MaxRequests     = 8         // open on one bulk stream
+	MaxBlobNews     = 256       // blobs of one frame
+
 	MaxUserID = 64 // bytes of a user id
 	MaxChatID = 2*MaxUserID + 1
 	MaxType   = 64 // bytes of a packet type or register name

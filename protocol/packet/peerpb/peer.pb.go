@@ -207,11 +207,141 @@ func (ByeReason) EnumDescriptor() ([]byte, []int) {
 	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{2}
 }
 
+// BlobCode says how a request ended.
+type BlobCode int32
+
+const (
+	// All that was asked for was given.
+	BlobCode_BLOB_CODE_UNSPECIFIED BlobCode = 0
+	// The answerer knows no such blob that the asker may have.
+	BlobCode_BLOB_CODE_NOT_FOUND BlobCode = 1
+	// Its person paused it; BlobNews tells when it goes on.
+	BlobCode_BLOB_CODE_PAUSED BlobCode = 2
+	// The content is another one than when it was shared.
+	BlobCode_BLOB_CODE_CHANGED BlobCode = 3
+	// The content cannot be read.
+	BlobCode_BLOB_CODE_UNREADABLE BlobCode = 4
+	// The answerer has not got these pieces (yet).
+	BlobCode_BLOB_CODE_NOT_HERE BlobCode = 5
+	// Its author took it back.
+	BlobCode_BLOB_CODE_WITHDRAWN BlobCode = 6
+	// BlobCancel was received.
+	BlobCode_BLOB_CODE_CANCELLED BlobCode = 7
+	// Too much at once; ask again later.
+	BlobCode_BLOB_CODE_BUSY BlobCode = 8
+)
+
+// Enum value maps for BlobCode.
+var (
+	BlobCode_name = map[int32]string{
+		0: "BLOB_CODE_UNSPECIFIED",
+		1: "BLOB_CODE_NOT_FOUND",
+		2: "BLOB_CODE_PAUSED",
+		3: "BLOB_CODE_CHANGED",
+		4: "BLOB_CODE_UNREADABLE",
+		5: "BLOB_CODE_NOT_HERE",
+		6: "BLOB_CODE_WITHDRAWN",
+		7: "BLOB_CODE_CANCELLED",
+		8: "BLOB_CODE_BUSY",
+	}
+	BlobCode_value = map[string]int32{
+		"BLOB_CODE_UNSPECIFIED": 0,
+		"BLOB_CODE_NOT_FOUND":   1,
+		"BLOB_CODE_PAUSED":      2,
+		"BLOB_CODE_CHANGED":     3,
+		"BLOB_CODE_UNREADABLE":  4,
+		"BLOB_CODE_NOT_HERE":    5,
+		"BLOB_CODE_WITHDRAWN":   6,
+		"BLOB_CODE_CANCELLED":   7,
+		"BLOB_CODE_BUSY":        8,
+	}
+)
+
+func (x BlobCode) Enum() *BlobCode {
+	p := new(BlobCode)
+	*p = x
+	return p
+}
+
+func (x BlobCode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (BlobCode) Descriptor() protoreflect.EnumDescriptor {
+	return file_protocol_packet_peerpb_peer_proto_enumTypes[3].Descriptor()
+}
+
+func (BlobCode) Type() protoreflect.EnumType {
+	return &file_protocol_packet_peerpb_peer_proto_enumTypes[3]
+}
+
+func (x BlobCode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use BlobCode.Descriptor instead.
+func (BlobCode) EnumDescriptor() ([]byte, []int) {
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{3}
+}
+
+// FolderKind is what a FolderEntry is.
+type FolderKind int32
+
+const (
+	FolderKind_FOLDER_KIND_UNSPECIFIED FolderKind = 0
+	FolderKind_FOLDER_KIND_FILE        FolderKind = 1
+	FolderKind_FOLDER_KIND_FOLDER      FolderKind = 2
+	FolderKind_FOLDER_KIND_LINK        FolderKind = 3
+)
+
+// Enum value maps for FolderKind.
+var (
+	FolderKind_name = map[int32]string{
+		0: "FOLDER_KIND_UNSPECIFIED",
+		1: "FOLDER_KIND_FILE",
+		2: "FOLDER_KIND_FOLDER",
+		3: "FOLDER_KIND_LINK",
+	}
+	FolderKind_value = map[string]int32{
+		"FOLDER_KIND_UNSPECIFIED": 0,
+		"FOLDER_KIND_FILE":        1,
+		"FOLDER_KIND_FOLDER":      2,
+		"FOLDER_KIND_LINK":        3,
+	}
+)
+
+func (x FolderKind) Enum() *FolderKind {
+	p := new(FolderKind)
+	*p = x
+	return p
+}
+
+func (x FolderKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FolderKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_protocol_packet_peerpb_peer_proto_enumTypes[4].Descriptor()
+}
+
+func (FolderKind) Type() protoreflect.EnumType {
+	return &file_protocol_packet_peerpb_peer_proto_enumTypes[4]
+}
+
+func (x FolderKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FolderKind.Descriptor instead.
+func (FolderKind) EnumDescriptor() ([]byte, []int) {
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{4}
+}
+
 // Frame is everything a control link carries. A frame whose body this version
 // does not know is ignored, so that later versions can add some.
 type Frame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Numbers 16 to 31 are kept for blobs and bulk streams.
+	// Numbers 18 to 31 are kept for blobs and bulk streams.
 	//
 	// Types that are valid to be assigned to Body:
 	//
@@ -224,6 +354,8 @@ type Frame struct {
 	//	*Frame_Ping
 	//	*Frame_Pong
 	//	*Frame_Bye
+	//	*Frame_Stream
+	//	*Frame_BlobNews
 	Body          isFrame_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -347,6 +479,24 @@ func (x *Frame) GetBye() *Bye {
 	return nil
 }
 
+func (x *Frame) GetStream() *Stream {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_Stream); ok {
+			return x.Stream
+		}
+	}
+	return nil
+}
+
+func (x *Frame) GetBlobNews() *BlobNews {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_BlobNews); ok {
+			return x.BlobNews
+		}
+	}
+	return nil
+}
+
 type isFrame_Body interface {
 	isFrame_Body()
 }
@@ -387,6 +537,14 @@ type Frame_Bye struct {
 	Bye *Bye `protobuf:"bytes,9,opt,name=bye,proto3,oneof"`
 }
 
+type Frame_Stream struct {
+	Stream *Stream `protobuf:"bytes,16,opt,name=stream,proto3,oneof"`
+}
+
+type Frame_BlobNews struct {
+	BlobNews *BlobNews `protobuf:"bytes,17,opt,name=blob_news,json=blobNews,proto3,oneof"`
+}
+
 func (*Frame_Hello) isFrame_Body() {}
 
 func (*Frame_Packet) isFrame_Body() {}
@@ -404,6 +562,10 @@ func (*Frame_Ping) isFrame_Body() {}
 func (*Frame_Pong) isFrame_Body() {}
 
 func (*Frame_Bye) isFrame_Body() {}
+
+func (*Frame_Stream) isFrame_Body() {}
+
+func (*Frame_BlobNews) isFrame_Body() {}
 
 // Hello is the first frame of each side, within 10 s of the TLS handshake and
 // at most 4 KiB long. The user must be the one the peer's device key is pinned
@@ -1491,11 +1653,1054 @@ func (x *Bye) GetText() string {
 	return ""
 }
 
+// Stream announces a bulk stream, on the control link. Whoever wants one makes
+// a token; of the two the device that dialed the control link dials the stream
+// too, as that is known to work.
+type Stream struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Random, 16 bytes; the dialer's StreamOpen repeats it. Good for 30 s.
+	Token []byte `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// The receiver of this frame is to dial; else the sender will.
+	Dial          bool `protobuf:"varint,2,opt,name=dial,proto3" json:"dial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Stream) Reset() {
+	*x = Stream{}
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Stream) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Stream) ProtoMessage() {}
+
+func (x *Stream) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Stream.ProtoReflect.Descriptor instead.
+func (*Stream) Descriptor() ([]byte, []int) {
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Stream) GetToken() []byte {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *Stream) GetDial() bool {
+	if x != nil {
+		return x.Dial
+	}
+	return false
+}
+
+// BlobNews says that asking for a blob again is worthwhile: it is shared, was
+// resumed, or there is more of it than there was. Of a blob that the receiver
+// does not want it means nothing.
+type BlobNews struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Chat  string                 `protobuf:"bytes,1,opt,name=chat,proto3" json:"chat,omitempty"`
+	// At most 256 blob ids of 16 bytes.
+	Blobs         [][]byte `protobuf:"bytes,2,rep,name=blobs,proto3" json:"blobs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlobNews) Reset() {
+	*x = BlobNews{}
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlobNews) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlobNews) ProtoMessage() {}
+
+func (x *BlobNews) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlobNews.ProtoReflect.Descriptor instead.
+func (*BlobNews) Descriptor() ([]byte, []int) {
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *BlobNews) GetChat() string {
+	if x != nil {
+		return x.Chat
+	}
+	return ""
+}
+
+func (x *BlobNews) GetBlobs() [][]byte {
+	if x != nil {
+		return x.Blobs
+	}
+	return nil
+}
+
+// StreamFrame is what a bulk stream carries, each with a 4-byte big-endian
+// length before it and at most 768 KiB long. The first one is the dialer's
+// StreamOpen. Requests come from the side that made the token, answers from the
+// other one.
+type StreamFrame struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Body:
+	//
+	//	*StreamFrame_Open
+	//	*StreamFrame_Request
+	//	*StreamFrame_Cancel
+	//	*StreamFrame_Info
+	//	*StreamFrame_Piece
+	//	*StreamFrame_Hashes
+	//	*StreamFrame_End
+	Body          isStreamFrame_Body `protobuf_oneof:"body"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamFrame) Reset() {
+	*x = StreamFrame{}
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamFrame) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamFrame) ProtoMessage() {}
+
+func (x *StreamFrame) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamFrame.ProtoReflect.Descriptor instead.
+func (*StreamFrame) Descriptor() ([]byte, []int) {
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *StreamFrame) GetBody() isStreamFrame_Body {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *StreamFrame) GetOpen() *StreamOpen {
+	if x != nil {
+		if x, ok := x.Body.(*StreamFrame_Open); ok {
+			return x.Open
+		}
+	}
+	return nil
+}
+
+func (x *StreamFrame) GetRequest() *BlobRequest {
+	if x != nil {
+		if x, ok := x.Body.(*StreamFrame_Request); ok {
+			return x.Request
+		}
+	}
+	return nil
+}
+
+func (x *StreamFrame) GetCancel() *BlobCancel {
+	if x != nil {
+		if x, ok := x.Body.(*StreamFrame_Cancel); ok {
+			return x.Cancel
+		}
+	}
+	return nil
+}
+
+func (x *StreamFrame) GetInfo() *BlobInfo {
+	if x != nil {
+		if x, ok := x.Body.(*StreamFrame_Info); ok {
+			return x.Info
+		}
+	}
+	return nil
+}
+
+func (x *StreamFrame) GetPiece() *Piece {
+	if x != nil {
+		if x, ok := x.Body.(*StreamFrame_Piece); ok {
+			return x.Piece
+		}
+	}
+	return nil
+}
+
+func (x *StreamFrame) GetHashes() *BlobHashes {
+	if x != nil {
+		if x, ok := x.Body.(*StreamFrame_Hashes); ok {
+			return x.Hashes
+		}
+	}
+	return nil
+}
+
+func (x *StreamFrame) GetEnd() *BlobEnd {
+	if x != nil {
+		if x, ok := x.Body.(*StreamFrame_End); ok {
+			return x.End
+		}
+	}
+	return nil
+}
+
+type isStreamFrame_Body interface {
+	isStreamFrame_Body()
+}
+
+type StreamFrame_Open struct {
+	Open *StreamOpen `protobuf:"bytes,1,opt,name=open,proto3,oneof"`
+}
+
+type StreamFrame_Request struct {
+	Request *BlobRequest `protobuf:"bytes,2,opt,name=request,proto3,oneof"`
+}
+
+type StreamFrame_Cancel struct {
+	Cancel *BlobCancel `protobuf:"bytes,3,opt,name=cancel,proto3,oneof"`
+}
+
+type StreamFrame_Info struct {
+	Info *BlobInfo `protobuf:"bytes,4,opt,name=info,proto3,oneof"`
+}
+
+type StreamFrame_Piece struct {
+	// The piece's bytes follow the frame, unframed.
+	Piece *Piece `protobuf:"bytes,5,opt,name=piece,proto3,oneof"`
+}
+
+type StreamFrame_Hashes struct {
+	Hashes *BlobHashes `protobuf:"bytes,6,opt,name=hashes,proto3,oneof"`
+}
+
+type StreamFrame_End struct {
+	End *BlobEnd `protobuf:"bytes,7,opt,name=end,proto3,oneof"`
+}
+
+func (*StreamFrame_Open) isStreamFrame_Body() {}
+
+func (*StreamFrame_Request) isStreamFrame_Body() {}
+
+func (*StreamFrame_Cancel) isStreamFrame_Body() {}
+
+func (*StreamFrame_Info) isStreamFrame_Body() {}
+
+func (*StreamFrame_Piece) isStreamFrame_Body() {}
+
+func (*StreamFrame_Hashes) isStreamFrame_Body() {}
+
+func (*StreamFrame_End) isStreamFrame_Body() {}
+
+// StreamOpen says which announced stream this is.
+type StreamOpen struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         []byte                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamOpen) Reset() {
+	*x = StreamOpen{}
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamOpen) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamOpen) ProtoMessage() {}
+
+func (x *StreamOpen) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamOpen.ProtoReflect.Descriptor instead.
+func (*StreamOpen) Descriptor() ([]byte, []int) {
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *StreamOpen) GetToken() []byte {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+// BlobRequest asks for pieces of a blob. The answers are BlobInfo; then Piece
+// frames in ascending order (or, for hashes, BlobHashes frames); then BlobEnd.
+// At most 8 requests of a stream may be open; they are answered in order.
+type BlobRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by the asker, unique on the stream; answers repeat it.
+	Request uint32 `protobuf:"varint,1,opt,name=request,proto3" json:"request,omitempty"`
+	// 16 bytes.
+	Blob []byte `protobuf:"bytes,2,opt,name=blob,proto3" json:"blob,omitempty"`
+	// The chat it was shared in, of which both must be members.
+	Chat string `protobuf:"bytes,3,opt,name=chat,proto3" json:"chat,omitempty"`
+	// Pieces from first on, counted from 0; count 0 means to the end.
+	First uint64 `protobuf:"varint,4,opt,name=first,proto3" json:"first,omitempty"`
+	Count uint64 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`
+	// How many bytes of the first piece the asker has already.
+	Offset uint32 `protobuf:"varint,6,opt,name=offset,proto3" json:"offset,omitempty"`
+	// The hashes of these pieces are wanted, not the pieces. Of an unfinished
+	// manifest there are none.
+	Hashes        bool `protobuf:"varint,7,opt,name=hashes,proto3" json:"hashes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlobRequest) Reset() {
+	*x = BlobRequest{}
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlobRequest) ProtoMessage() {}
+
+func (x *BlobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlobRequest.ProtoReflect.Descriptor instead.
+func (*BlobRequest) Descriptor() ([]byte, []int) {
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *BlobRequest) GetRequest() uint32 {
+	if x != nil {
+		return x.Request
+	}
+	return 0
+}
+
+func (x *BlobRequest) GetBlob() []byte {
+	if x != nil {
+		return x.Blob
+	}
+	return nil
+}
+
+func (x *BlobRequest) GetChat() string {
+	if x != nil {
+		return x.Chat
+	}
+	return ""
+}
+
+func (x *BlobRequest) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *BlobRequest) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *BlobRequest) GetOffset() uint32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *BlobRequest) GetHashes() bool {
+	if x != nil {
+		return x.Hashes
+	}
+	return false
+}
+
+// BlobCancel ends a request early; it is answered with BlobEnd all the same.
+type BlobCancel struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Request       uint32                 `protobuf:"varint,1,opt,name=request,proto3" json:"request,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlobCancel) Reset() {
+	*x = BlobCancel{}
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlobCancel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlobCancel) ProtoMessage() {}
+
+func (x *BlobCancel) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlobCancel.ProtoReflect.Descriptor instead.
+func (*BlobCancel) Descriptor() ([]byte, []int) {
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *BlobCancel) GetRequest() uint32 {
+	if x != nil {
+		return x.Request
+	}
+	return 0
+}
+
+// BlobInfo says what the answerer knows of a blob.
+type BlobInfo struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Request uint32                 `protobuf:"varint,1,opt,name=request,proto3" json:"request,omitempty"`
+	// Of the whole content.
+	Size uint64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	// The first bytes of a folder's content are its Folder; 0 for a file.
+	IndexSize uint32 `protobuf:"varint,3,opt,name=index_size,json=indexSize,proto3" json:"index_size,omitempty"`
+	// The author's word on the whole content, once it was read to its end; needed
+	// from everybody but the author.
+	Manifest *Manifest `protobuf:"bytes,4,opt,name=manifest,proto3" json:"manifest,omitempty"`
+	// Pieces that the answerer has, as ascending, disjoint ranges; at most 64.
+	// Empty means all.
+	Have          []*Range `protobuf:"bytes,5,rep,name=have,proto3" json:"have,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlobInfo) Reset() {
+	*x = BlobInfo{}
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlobInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlobInfo) ProtoMessage() {}
+
+func (x *BlobInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlobInfo.ProtoReflect.Descriptor instead.
+func (*BlobInfo) Descriptor() ([]byte, []int) {
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *BlobInfo) GetRequest() uint32 {
+	if x != nil {
+		return x.Request
+	}
+	return 0
+}
+
+func (x *BlobInfo) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *BlobInfo) GetIndexSize() uint32 {
+	if x != nil {
+		return x.IndexSize
+	}
+	return 0
+}
+
+func (x *BlobInfo) GetManifest() *Manifest {
+	if x != nil {
+		return x.Manifest
+	}
+	return nil
+}
+
+func (x *BlobInfo) GetHave() []*Range {
+	if x != nil {
+		return x.Have
+	}
+	return nil
+}
+
+// Manifest is an encoded ManifestBody and the author's signature over
+// "parley manifest v1\0" followed by it.
+type Manifest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1 KiB.
+	Body          []byte `protobuf:"bytes,1,opt,name=body,proto3" json:"body,omitempty"`
+	Signature     []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Manifest) Reset() {
+	*x = Manifest{}
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Manifest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Manifest) ProtoMessage() {}
+
+func (x *Manifest) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Manifest.ProtoReflect.Descriptor instead.
+func (*Manifest) Descriptor() ([]byte, []int) {
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Manifest) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *Manifest) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+// ManifestBody is what the author's device signs of a blob.
+type ManifestBody struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Blob      []byte                 `protobuf:"bytes,1,opt,name=blob,proto3" json:"blob,omitempty"`
+	Chat      string                 `protobuf:"bytes,2,opt,name=chat,proto3" json:"chat,omitempty"`
+	Author    string                 `protobuf:"bytes,3,opt,name=author,proto3" json:"author,omitempty"`
+	Device    []byte                 `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"`
+	Size      uint64                 `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`
+	IndexSize uint32                 `protobuf:"varint,6,opt,name=index_size,json=indexSize,proto3" json:"index_size,omitempty"`
+	// BLAKE3-256 over the pieces' hashes, one after the other.
+	Root          []byte `protobuf:"bytes,7,opt,name=root,proto3" json:"root,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ManifestBody) Reset() {
+	*x = ManifestBody{}
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ManifestBody) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ManifestBody) ProtoMessage() {}
+
+func (x *ManifestBody) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ManifestBody.ProtoReflect.Descriptor instead.
+func (*ManifestBody) Descriptor() ([]byte, []int) {
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ManifestBody) GetBlob() []byte {
+	if x != nil {
+		return x.Blob
+	}
+	return nil
+}
+
+func (x *ManifestBody) GetChat() string {
+	if x != nil {
+		return x.Chat
+	}
+	return ""
+}
+
+func (x *ManifestBody) GetAuthor() string {
+	if x != nil {
+		return x.Author
+	}
+	return ""
+}
+
+func (x *ManifestBody) GetDevice() []byte {
+	if x != nil {
+		return x.Device
+	}
+	return nil
+}
+
+func (x *ManifestBody) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *ManifestBody) GetIndexSize() uint32 {
+	if x != nil {
+		return x.IndexSize
+	}
+	return 0
+}
+
+func (x *ManifestBody) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
+// Piece is a piece, or what the asker lacks of it.
+type Piece struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Request uint32                 `protobuf:"varint,1,opt,name=request,proto3" json:"request,omitempty"`
+	Number  uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	// Where in the piece the bytes that follow begin, and how many there are.
+	Offset uint32 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	Length uint32 `protobuf:"varint,4,opt,name=length,proto3" json:"length,omitempty"`
+	// BLAKE3-256 of the whole piece.
+	Hash          []byte `protobuf:"bytes,5,opt,name=hash,proto3" json:"hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Piece) Reset() {
+	*x = Piece{}
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Piece) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Piece) ProtoMessage() {}
+
+func (x *Piece) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Piece.ProtoReflect.Descriptor instead.
+func (*Piece) Descriptor() ([]byte, []int) {
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Piece) GetRequest() uint32 {
+	if x != nil {
+		return x.Request
+	}
+	return 0
+}
+
+func (x *Piece) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Piece) GetOffset() uint32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Piece) GetLength() uint32 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+func (x *Piece) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+// BlobHashes gives hashes of pieces, 32 bytes each, at most 16,384 a frame.
+type BlobHashes struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Request       uint32                 `protobuf:"varint,1,opt,name=request,proto3" json:"request,omitempty"`
+	First         uint64                 `protobuf:"varint,2,opt,name=first,proto3" json:"first,omitempty"`
+	Hashes        []byte                 `protobuf:"bytes,3,opt,name=hashes,proto3" json:"hashes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlobHashes) Reset() {
+	*x = BlobHashes{}
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlobHashes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlobHashes) ProtoMessage() {}
+
+func (x *BlobHashes) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlobHashes.ProtoReflect.Descriptor instead.
+func (*BlobHashes) Descriptor() ([]byte, []int) {
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *BlobHashes) GetRequest() uint32 {
+	if x != nil {
+		return x.Request
+	}
+	return 0
+}
+
+func (x *BlobHashes) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *BlobHashes) GetHashes() []byte {
+	if x != nil {
+		return x.Hashes
+	}
+	return nil
+}
+
+// BlobEnd is the last answer to a request.
+type BlobEnd struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Request uint32                 `protobuf:"varint,1,opt,name=request,proto3" json:"request,omitempty"`
+	Code    BlobCode               `protobuf:"varint,2,opt,name=code,proto3,enum=parley.peer.v1.BlobCode" json:"code,omitempty"`
+	// One sentence for people, at most 200 bytes.
+	Text          string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlobEnd) Reset() {
+	*x = BlobEnd{}
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlobEnd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlobEnd) ProtoMessage() {}
+
+func (x *BlobEnd) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlobEnd.ProtoReflect.Descriptor instead.
+func (*BlobEnd) Descriptor() ([]byte, []int) {
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *BlobEnd) GetRequest() uint32 {
+	if x != nil {
+		return x.Request
+	}
+	return 0
+}
+
+func (x *BlobEnd) GetCode() BlobCode {
+	if x != nil {
+		return x.Code
+	}
+	return BlobCode_BLOB_CODE_UNSPECIFIED
+}
+
+func (x *BlobEnd) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// Folder is what a folder has in it, in the order in which the content of its
+// files follows. At most 200,000 entries and 32 MiB.
+type Folder struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entries       []*FolderEntry         `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Folder) Reset() {
+	*x = Folder{}
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Folder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Folder) ProtoMessage() {}
+
+func (x *Folder) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Folder.ProtoReflect.Descriptor instead.
+func (*Folder) Descriptor() ([]byte, []int) {
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Folder) GetEntries() []*FolderEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+// FolderEntry is a file, a folder or a symbolic link.
+type FolderEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Relative to the folder, with "/" between at most 64 names of at most 255
+	// bytes, none of them "." or ".."; at most 4,096 bytes. Parents come first.
+	Path string     `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Kind FolderKind `protobuf:"varint,2,opt,name=kind,proto3,enum=parley.peer.v1.FolderKind" json:"kind,omitempty"`
+	// The nine permission bits.
+	Mode uint32 `protobuf:"varint,3,opt,name=mode,proto3" json:"mode,omitempty"`
+	// Of a file.
+	Size uint64 `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"`
+	// Of a link: a relative path that stays within the folder.
+	Target string `protobuf:"bytes,5,opt,name=target,proto3" json:"target,omitempty"`
+	// Unix time in microseconds.
+	ModifiedAt    int64 `protobuf:"varint,6,opt,name=modified_at,json=modifiedAt,proto3" json:"modified_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FolderEntry) Reset() {
+	*x = FolderEntry{}
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FolderEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FolderEntry) ProtoMessage() {}
+
+func (x *FolderEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FolderEntry.ProtoReflect.Descriptor instead.
+func (*FolderEntry) Descriptor() ([]byte, []int) {
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *FolderEntry) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *FolderEntry) GetKind() FolderKind {
+	if x != nil {
+		return x.Kind
+	}
+	return FolderKind_FOLDER_KIND_UNSPECIFIED
+}
+
+func (x *FolderEntry) GetMode() uint32 {
+	if x != nil {
+		return x.Mode
+	}
+	return 0
+}
+
+func (x *FolderEntry) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *FolderEntry) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *FolderEntry) GetModifiedAt() int64 {
+	if x != nil {
+		return x.ModifiedAt
+	}
+	return 0
+}
+
 var File_protocol_packet_peerpb_peer_proto protoreflect.FileDescriptor
 
 const file_protocol_packet_peerpb_peer_proto_rawDesc = "" +
 	"\n" +
-	"!protocol/packet/peerpb/peer.proto\x12\x0eparley.peer.v1\"\xc5\x03\n" +
+	"!protocol/packet/peerpb/peer.proto\x12\x0eparley.peer.v1\"\xb0\x04\n" +
 	"\x05Frame\x12-\n" +
 	"\x05hello\x18\x01 \x01(\v2\x15.parley.peer.v1.HelloH\x00R\x05hello\x120\n" +
 	"\x06packet\x18\x02 \x01(\v2\x16.parley.peer.v1.PacketH\x00R\x06packet\x123\n" +
@@ -1505,7 +2710,9 @@ const file_protocol_packet_peerpb_peer_proto_rawDesc = "" +
 	"\tregisters\x18\x06 \x01(\v2\x19.parley.peer.v1.RegistersH\x00R\tregisters\x12*\n" +
 	"\x04ping\x18\a \x01(\v2\x14.parley.peer.v1.PingH\x00R\x04ping\x12*\n" +
 	"\x04pong\x18\b \x01(\v2\x14.parley.peer.v1.PongH\x00R\x04pong\x12'\n" +
-	"\x03bye\x18\t \x01(\v2\x13.parley.peer.v1.ByeH\x00R\x03byeB\x06\n" +
+	"\x03bye\x18\t \x01(\v2\x13.parley.peer.v1.ByeH\x00R\x03bye\x120\n" +
+	"\x06stream\x18\x10 \x01(\v2\x16.parley.peer.v1.StreamH\x00R\x06stream\x127\n" +
+	"\tblob_news\x18\x11 \x01(\v2\x18.parley.peer.v1.BlobNewsH\x00R\bblobNewsB\x06\n" +
 	"\x04body\"\x93\x01\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
@@ -1584,7 +2791,80 @@ const file_protocol_packet_peerpb_peer_proto_rawDesc = "" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\"L\n" +
 	"\x03Bye\x121\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x19.parley.peer.v1.ByeReasonR\x06reason\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text*S\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"2\n" +
+	"\x06Stream\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\fR\x05token\x12\x12\n" +
+	"\x04dial\x18\x02 \x01(\bR\x04dial\"4\n" +
+	"\bBlobNews\x12\x12\n" +
+	"\x04chat\x18\x01 \x01(\tR\x04chat\x12\x14\n" +
+	"\x05blobs\x18\x02 \x03(\fR\x05blobs\"\xf8\x02\n" +
+	"\vStreamFrame\x120\n" +
+	"\x04open\x18\x01 \x01(\v2\x1a.parley.peer.v1.StreamOpenH\x00R\x04open\x127\n" +
+	"\arequest\x18\x02 \x01(\v2\x1b.parley.peer.v1.BlobRequestH\x00R\arequest\x124\n" +
+	"\x06cancel\x18\x03 \x01(\v2\x1a.parley.peer.v1.BlobCancelH\x00R\x06cancel\x12.\n" +
+	"\x04info\x18\x04 \x01(\v2\x18.parley.peer.v1.BlobInfoH\x00R\x04info\x12-\n" +
+	"\x05piece\x18\x05 \x01(\v2\x15.parley.peer.v1.PieceH\x00R\x05piece\x124\n" +
+	"\x06hashes\x18\x06 \x01(\v2\x1a.parley.peer.v1.BlobHashesH\x00R\x06hashes\x12+\n" +
+	"\x03end\x18\a \x01(\v2\x17.parley.peer.v1.BlobEndH\x00R\x03endB\x06\n" +
+	"\x04body\"\"\n" +
+	"\n" +
+	"StreamOpen\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\fR\x05token\"\xab\x01\n" +
+	"\vBlobRequest\x12\x18\n" +
+	"\arequest\x18\x01 \x01(\rR\arequest\x12\x12\n" +
+	"\x04blob\x18\x02 \x01(\fR\x04blob\x12\x12\n" +
+	"\x04chat\x18\x03 \x01(\tR\x04chat\x12\x14\n" +
+	"\x05first\x18\x04 \x01(\x04R\x05first\x12\x14\n" +
+	"\x05count\x18\x05 \x01(\x04R\x05count\x12\x16\n" +
+	"\x06offset\x18\x06 \x01(\rR\x06offset\x12\x16\n" +
+	"\x06hashes\x18\a \x01(\bR\x06hashes\"&\n" +
+	"\n" +
+	"BlobCancel\x12\x18\n" +
+	"\arequest\x18\x01 \x01(\rR\arequest\"\xb8\x01\n" +
+	"\bBlobInfo\x12\x18\n" +
+	"\arequest\x18\x01 \x01(\rR\arequest\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x1d\n" +
+	"\n" +
+	"index_size\x18\x03 \x01(\rR\tindexSize\x124\n" +
+	"\bmanifest\x18\x04 \x01(\v2\x18.parley.peer.v1.ManifestR\bmanifest\x12)\n" +
+	"\x04have\x18\x05 \x03(\v2\x15.parley.peer.v1.RangeR\x04have\"<\n" +
+	"\bManifest\x12\x12\n" +
+	"\x04body\x18\x01 \x01(\fR\x04body\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"\xad\x01\n" +
+	"\fManifestBody\x12\x12\n" +
+	"\x04blob\x18\x01 \x01(\fR\x04blob\x12\x12\n" +
+	"\x04chat\x18\x02 \x01(\tR\x04chat\x12\x16\n" +
+	"\x06author\x18\x03 \x01(\tR\x06author\x12\x16\n" +
+	"\x06device\x18\x04 \x01(\fR\x06device\x12\x12\n" +
+	"\x04size\x18\x05 \x01(\x04R\x04size\x12\x1d\n" +
+	"\n" +
+	"index_size\x18\x06 \x01(\rR\tindexSize\x12\x12\n" +
+	"\x04root\x18\a \x01(\fR\x04root\"}\n" +
+	"\x05Piece\x12\x18\n" +
+	"\arequest\x18\x01 \x01(\rR\arequest\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x16\n" +
+	"\x06offset\x18\x03 \x01(\rR\x06offset\x12\x16\n" +
+	"\x06length\x18\x04 \x01(\rR\x06length\x12\x12\n" +
+	"\x04hash\x18\x05 \x01(\fR\x04hash\"T\n" +
+	"\n" +
+	"BlobHashes\x12\x18\n" +
+	"\arequest\x18\x01 \x01(\rR\arequest\x12\x14\n" +
+	"\x05first\x18\x02 \x01(\x04R\x05first\x12\x16\n" +
+	"\x06hashes\x18\x03 \x01(\fR\x06hashes\"e\n" +
+	"\aBlobEnd\x12\x18\n" +
+	"\arequest\x18\x01 \x01(\rR\arequest\x12,\n" +
+	"\x04code\x18\x02 \x01(\x0e2\x18.parley.peer.v1.BlobCodeR\x04code\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"?\n" +
+	"\x06Folder\x125\n" +
+	"\aentries\x18\x01 \x03(\v2\x1b.parley.peer.v1.FolderEntryR\aentries\"\xb2\x01\n" +
+	"\vFolderEntry\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12.\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x1a.parley.peer.v1.FolderKindR\x04kind\x12\x12\n" +
+	"\x04mode\x18\x03 \x01(\rR\x04mode\x12\x12\n" +
+	"\x04size\x18\x04 \x01(\x04R\x04size\x12\x16\n" +
+	"\x06target\x18\x05 \x01(\tR\x06target\x12\x1f\n" +
+	"\vmodified_at\x18\x06 \x01(\x03R\n" +
+	"modifiedAt*S\n" +
 	"\bDelivery\x12\x18\n" +
 	"\x14DELIVERY_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11DELIVERY_RELIABLE\x10\x01\x12\x16\n" +
@@ -1602,7 +2882,23 @@ const file_protocol_packet_peerpb_peer_proto_rawDesc = "" +
 	"\x14BYE_REASON_DUPLICATE\x10\x02\x12\x16\n" +
 	"\x12BYE_REASON_VERSION\x10\x03\x12\x17\n" +
 	"\x13BYE_REASON_PROTOCOL\x10\x04\x12\x16\n" +
-	"\x12BYE_REASON_REFUSED\x10\x05B6Z4github.com/parley-chat/parley/protocol/packet/peerpbb\x06proto3"
+	"\x12BYE_REASON_REFUSED\x10\x05*\xe3\x01\n" +
+	"\bBlobCode\x12\x19\n" +
+	"\x15BLOB_CODE_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13BLOB_CODE_NOT_FOUND\x10\x01\x12\x14\n" +
+	"\x10BLOB_CODE_PAUSED\x10\x02\x12\x15\n" +
+	"\x11BLOB_CODE_CHANGED\x10\x03\x12\x18\n" +
+	"\x14BLOB_CODE_UNREADABLE\x10\x04\x12\x16\n" +
+	"\x12BLOB_CODE_NOT_HERE\x10\x05\x12\x17\n" +
+	"\x13BLOB_CODE_WITHDRAWN\x10\x06\x12\x17\n" +
+	"\x13BLOB_CODE_CANCELLED\x10\a\x12\x12\n" +
+	"\x0eBLOB_CODE_BUSY\x10\b*m\n" +
+	"\n" +
+	"FolderKind\x12\x1b\n" +
+	"\x17FOLDER_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10FOLDER_KIND_FILE\x10\x01\x12\x16\n" +
+	"\x12FOLDER_KIND_FOLDER\x10\x02\x12\x14\n" +
+	"\x10FOLDER_KIND_LINK\x10\x03B6Z4github.com/parley-chat/parley/protocol/packet/peerpbb\x06proto3"
 
 var (
 	file_protocol_packet_peerpb_peer_proto_rawDescOnce sync.Once
@@ -1616,54 +2912,84 @@ func file_protocol_packet_peerpb_peer_proto_rawDescGZIP() []byte {
 	return file_protocol_packet_peerpb_peer_proto_rawDescData
 }
 
-var file_protocol_packet_peerpb_peer_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_protocol_packet_peerpb_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_protocol_packet_peerpb_peer_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_protocol_packet_peerpb_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_protocol_packet_peerpb_peer_proto_goTypes = []any{
 	(Delivery)(0),        // 0: parley.peer.v1.Delivery
 	(Reason)(0),          // 1: parley.peer.v1.Reason
 	(ByeReason)(0),       // 2: parley.peer.v1.ByeReason
-	(*Frame)(nil),        // 3: parley.peer.v1.Frame
-	(*Hello)(nil),        // 4: parley.peer.v1.Hello
-	(*Packet)(nil),       // 5: parley.peer.v1.Packet
-	(*Header)(nil),       // 6: parley.peer.v1.Header
-	(*Vectors)(nil),      // 7: parley.peer.v1.Vectors
-	(*ChatVector)(nil),   // 8: parley.peer.v1.ChatVector
-	(*LogVector)(nil),    // 9: parley.peer.v1.LogVector
-	(*Range)(nil),        // 10: parley.peer.v1.Range
-	(*Want)(nil),         // 11: parley.peer.v1.Want
-	(*Refusals)(nil),     // 12: parley.peer.v1.Refusals
-	(*Refusal)(nil),      // 13: parley.peer.v1.Refusal
-	(*Registers)(nil),    // 14: parley.peer.v1.Registers
-	(*Register)(nil),     // 15: parley.peer.v1.Register
-	(*RegisterBody)(nil), // 16: parley.peer.v1.RegisterBody
-	(*Ping)(nil),         // 17: parley.peer.v1.Ping
-	(*Pong)(nil),         // 18: parley.peer.v1.Pong
-	(*Bye)(nil),          // 19: parley.peer.v1.Bye
+	(BlobCode)(0),        // 3: parley.peer.v1.BlobCode
+	(FolderKind)(0),      // 4: parley.peer.v1.FolderKind
+	(*Frame)(nil),        // 5: parley.peer.v1.Frame
+	(*Hello)(nil),        // 6: parley.peer.v1.Hello
+	(*Packet)(nil),       // 7: parley.peer.v1.Packet
+	(*Header)(nil),       // 8: parley.peer.v1.Header
+	(*Vectors)(nil),      // 9: parley.peer.v1.Vectors
+	(*ChatVector)(nil),   // 10: parley.peer.v1.ChatVector
+	(*LogVector)(nil),    // 11: parley.peer.v1.LogVector
+	(*Range)(nil),        // 12: parley.peer.v1.Range
+	(*Want)(nil),         // 13: parley.peer.v1.Want
+	(*Refusals)(nil),     // 14: parley.peer.v1.Refusals
+	(*Refusal)(nil),      // 15: parley.peer.v1.Refusal
+	(*Registers)(nil),    // 16: parley.peer.v1.Registers
+	(*Register)(nil),     // 17: parley.peer.v1.Register
+	(*RegisterBody)(nil), // 18: parley.peer.v1.RegisterBody
+	(*Ping)(nil),         // 19: parley.peer.v1.Ping
+	(*Pong)(nil),         // 20: parley.peer.v1.Pong
+	(*Bye)(nil),          // 21: parley.peer.v1.Bye
+	(*Stream)(nil),       // 22: parley.peer.v1.Stream
+	(*BlobNews)(nil),     // 23: parley.peer.v1.BlobNews
+	(*StreamFrame)(nil),  // 24: parley.peer.v1.StreamFrame
+	(*StreamOpen)(nil),   // 25: parley.peer.v1.StreamOpen
+	(*BlobRequest)(nil),  // 26: parley.peer.v1.BlobRequest
+	(*BlobCancel)(nil),   // 27: parley.peer.v1.BlobCancel
+	(*BlobInfo)(nil),     // 28: parley.peer.v1.BlobInfo
+	(*Manifest)(nil),     // 29: parley.peer.v1.Manifest
+	(*ManifestBody)(nil), // 30: parley.peer.v1.ManifestBody
+	(*Piece)(nil),        // 31: parley.peer.v1.Piece
+	(*BlobHashes)(nil),   // 32: parley.peer.v1.BlobHashes
+	(*BlobEnd)(nil),      // 33: parley.peer.v1.BlobEnd
+	(*Folder)(nil),       // 34: parley.peer.v1.Folder
+	(*FolderEntry)(nil),  // 35: parley.peer.v1.FolderEntry
 }
 var file_protocol_packet_peerpb_peer_proto_depIdxs = []int32{
-	4,  // 0: parley.peer.v1.Frame.hello:type_name -> parley.peer.v1.Hello
-	5,  // 1: parley.peer.v1.Frame.packet:type_name -> parley.peer.v1.Packet
-	7,  // 2: parley.peer.v1.Frame.vectors:type_name -> parley.peer.v1.Vectors
-	11, // 3: parley.peer.v1.Frame.want:type_name -> parley.peer.v1.Want
-	12, // 4: parley.peer.v1.Frame.refusals:type_name -> parley.peer.v1.Refusals
-	14, // 5: parley.peer.v1.Frame.registers:type_name -> parley.peer.v1.Registers
-	17, // 6: parley.peer.v1.Frame.ping:type_name -> parley.peer.v1.Ping
-	18, // 7: parley.peer.v1.Frame.pong:type_name -> parley.peer.v1.Pong
-	19, // 8: parley.peer.v1.Frame.bye:type_name -> parley.peer.v1.Bye
-	0,  // 9: parley.peer.v1.Header.delivery:type_name -> parley.peer.v1.Delivery
-	8,  // 10: parley.peer.v1.Vectors.chats:type_name -> parley.peer.v1.ChatVector
-	9,  // 11: parley.peer.v1.ChatVector.logs:type_name -> parley.peer.v1.LogVector
-	10, // 12: parley.peer.v1.LogVector.beyond:type_name -> parley.peer.v1.Range
-	10, // 13: parley.peer.v1.Want.ranges:type_name -> parley.peer.v1.Range
-	13, // 14: parley.peer.v1.Refusals.refusals:type_name -> parley.peer.v1.Refusal
-	1,  // 15: parley.peer.v1.Refusal.reason:type_name -> parley.peer.v1.Reason
-	15, // 16: parley.peer.v1.Registers.registers:type_name -> parley.peer.v1.Register
-	2,  // 17: parley.peer.v1.Bye.reason:type_name -> parley.peer.v1.ByeReason
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	6,  // 0: parley.peer.v1.Frame.hello:type_name -> parley.peer.v1.Hello
+	7,  // 1: parley.peer.v1.Frame.packet:type_name -> parley.peer.v1.Packet
+	9,  // 2: parley.peer.v1.Frame.vectors:type_name -> parley.peer.v1.Vectors
+	13, // 3: parley.peer.v1.Frame.want:type_name -> parley.peer.v1.Want
+	14, // 4: parley.peer.v1.Frame.refusals:type_name -> parley.peer.v1.Refusals
+	16, // 5: parley.peer.v1.Frame.registers:type_name -> parley.peer.v1.Registers
+	19, // 6: parley.peer.v1.Frame.ping:type_name -> parley.peer.v1.Ping
+	20, // 7: parley.peer.v1.Frame.pong:type_name -> parley.peer.v1.Pong
+	21, // 8: parley.peer.v1.Frame.bye:type_name -> parley.peer.v1.Bye
+	22, // 9: parley.peer.v1.Frame.stream:type_name -> parley.peer.v1.Stream
+	23, // 10: parley.peer.v1.Frame.blob_news:type_name -> parley.peer.v1.BlobNews
+	0,  // 11: parley.peer.v1.Header.delivery:type_name -> parley.peer.v1.Delivery
+	10, // 12: parley.peer.v1.Vectors.chats:type_name -> parley.peer.v1.ChatVector
+	11, // 13: parley.peer.v1.ChatVector.logs:type_name -> parley.peer.v1.LogVector
+	12, // 14: parley.peer.v1.LogVector.beyond:type_name -> parley.peer.v1.Range
+	12, // 15: parley.peer.v1.Want.ranges:type_name -> parley.peer.v1.Range
+	15, // 16: parley.peer.v1.Refusals.refusals:type_name -> parley.peer.v1.Refusal
+	1,  // 17: parley.peer.v1.Refusal.reason:type_name -> parley.peer.v1.Reason
+	17, // 18: parley.peer.v1.Registers.registers:type_name -> parley.peer.v1.Register
+	2,  // 19: parley.peer.v1.Bye.reason:type_name -> parley.peer.v1.ByeReason
+	25, // 20: parley.peer.v1.StreamFrame.open:type_name -> parley.peer.v1.StreamOpen
+	26, // 21: parley.peer.v1.StreamFrame.request:type_name -> parley.peer.v1.BlobRequest
+	27, // 22: parley.peer.v1.StreamFrame.cancel:type_name -> parley.peer.v1.BlobCancel
+	28, // 23: parley.peer.v1.StreamFrame.info:type_name -> parley.peer.v1.BlobInfo
+	31, // 24: parley.peer.v1.StreamFrame.piece:type_name -> parley.peer.v1.Piece
+	32, // 25: parley.peer.v1.StreamFrame.hashes:type_name -> parley.peer.v1.BlobHashes
+	33, // 26: parley.peer.v1.StreamFrame.end:type_name -> parley.peer.v1.BlobEnd
+	29, // 27: parley.peer.v1.BlobInfo.manifest:type_name -> parley.peer.v1.Manifest
+	12, // 28: parley.peer.v1.BlobInfo.have:type_name -> parley.peer.v1.Range
+	3,  // 29: parley.peer.v1.BlobEnd.code:type_name -> parley.peer.v1.BlobCode
+	35, // 30: parley.peer.v1.Folder.entries:type_name -> parley.peer.v1.FolderEntry
+	4,  // 31: parley.peer.v1.FolderEntry.kind:type_name -> parley.peer.v1.FolderKind
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_protocol_packet_peerpb_peer_proto_init() }
@@ -1681,14 +3007,25 @@ func file_protocol_packet_peerpb_peer_proto_init() {
 		(*Frame_Ping)(nil),
 		(*Frame_Pong)(nil),
 		(*Frame_Bye)(nil),
+		(*Frame_Stream)(nil),
+		(*Frame_BlobNews)(nil),
+	}
+	file_protocol_packet_peerpb_peer_proto_msgTypes[19].OneofWrappers = []any{
+		(*StreamFrame_Open)(nil),
+		(*StreamFrame_Request)(nil),
+		(*StreamFrame_Cancel)(nil),
+		(*StreamFrame_Info)(nil),
+		(*StreamFrame_Piece)(nil),
+		(*StreamFrame_Hashes)(nil),
+		(*StreamFrame_End)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_packet_peerpb_peer_proto_rawDesc), len(file_protocol_packet_peerpb_peer_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   17,
+			NumEnums:      5,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -683,6 +683,7 @@ type Event struct {
 	//	*Event_Plugin
 	//	*Event_PluginEvent
 	//	*Event_Notice
+	//	*Event_Blob
 	Event         isEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -842,6 +843,15 @@ func (x *Event) GetNotice() *Notice {
 	return nil
 }
 
+func (x *Event) GetBlob() *Blob {
+	if x != nil {
+		if x, ok := x.Event.(*Event_Blob); ok {
+			return x.Blob
+		}
+	}
+	return nil
+}
+
 type isEvent_Event interface {
 	isEvent_Event()
 }
@@ -902,6 +912,11 @@ type Event_Notice struct {
 	Notice *Notice `protobuf:"bytes,13,opt,name=notice,proto3,oneof"`
 }
 
+type Event_Blob struct {
+	// A blob changed, or moved on; at most twice a second each while it moves.
+	Blob *Blob `protobuf:"bytes,14,opt,name=blob,proto3,oneof"`
+}
+
 func (*Event_Watching) isEvent_Event() {}
 
 func (*Event_Resync) isEvent_Event() {}
@@ -927,6 +942,8 @@ func (*Event_Plugin) isEvent_Event() {}
 func (*Event_PluginEvent) isEvent_Event() {}
 
 func (*Event_Notice) isEvent_Event() {}
+
+func (*Event_Blob) isEvent_Event() {}
 
 type Watching struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3003,11 +3020,13 @@ type Message struct {
 	Deleted bool           `protobuf:"varint,11,opt,name=deleted,proto3" json:"deleted,omitempty"`
 	Own     bool           `protobuf:"varint,12,opt,name=own,proto3" json:"own,omitempty"`
 	// Of one's own messages: the least of all recipients.
-	Delivery      Delivery              `protobuf:"varint,13,opt,name=delivery,proto3,enum=parley.control.v1.Delivery" json:"delivery,omitempty"`
-	Recipients    []*RecipientState     `protobuf:"bytes,14,rep,name=recipients,proto3" json:"recipients,omitempty"`
-	Annotations   []*Annotation         `protobuf:"bytes,15,rep,name=annotations,proto3" json:"annotations,omitempty"`
-	Presentation  pluginpb.Presentation `protobuf:"varint,16,opt,name=presentation,proto3,enum=parley.plugin.v1.Presentation" json:"presentation,omitempty"`
-	Plugin        string                `protobuf:"bytes,17,opt,name=plugin,proto3" json:"plugin,omitempty"`
+	Delivery     Delivery              `protobuf:"varint,13,opt,name=delivery,proto3,enum=parley.control.v1.Delivery" json:"delivery,omitempty"`
+	Recipients   []*RecipientState     `protobuf:"bytes,14,rep,name=recipients,proto3" json:"recipients,omitempty"`
+	Annotations  []*Annotation         `protobuf:"bytes,15,rep,name=annotations,proto3" json:"annotations,omitempty"`
+	Presentation pluginpb.Presentation `protobuf:"varint,16,opt,name=presentation,proto3,enum=parley.plugin.v1.Presentation" json:"presentation,omitempty"`
+	Plugin       string                `protobuf:"bytes,17,opt,name=plugin,proto3" json:"plugin,omitempty"`
+	// The blobs that belong to it.
+	Blobs         []*Blob `protobuf:"bytes,18,rep,name=blobs,proto3" json:"blobs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3159,6 +3178,13 @@ func (x *Message) GetPlugin() string {
 		return x.Plugin
 	}
 	return ""
+}
+
+func (x *Message) GetBlobs() []*Blob {
+	if x != nil {
+		return x.Blobs
+	}
+	return nil
 }
 
 // Quote is what is known of the message that was answered.
@@ -4422,6 +4448,222 @@ func (x *Finding) GetText() string {
 	return ""
 }
 
+type ListBlobsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One chat, or all when empty.
+	Chat string `protobuf:"bytes,1,opt,name=chat,proto3" json:"chat,omitempty"`
+	// Only those that are not done, failed or cancelled.
+	Active bool `protobuf:"varint,2,opt,name=active,proto3" json:"active,omitempty"`
+	// At most 500; by default 100.
+	Limit         uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBlobsRequest) Reset() {
+	*x = ListBlobsRequest{}
+	mi := &file_protocol_controlpb_control_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBlobsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBlobsRequest) ProtoMessage() {}
+
+func (x *ListBlobsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_controlpb_control_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBlobsRequest.ProtoReflect.Descriptor instead.
+func (*ListBlobsRequest) Descriptor() ([]byte, []int) {
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *ListBlobsRequest) GetChat() string {
+	if x != nil {
+		return x.Chat
+	}
+	return ""
+}
+
+func (x *ListBlobsRequest) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
+}
+
+func (x *ListBlobsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListBlobsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Blobs         []*Blob                `protobuf:"bytes,1,rep,name=blobs,proto3" json:"blobs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBlobsResponse) Reset() {
+	*x = ListBlobsResponse{}
+	mi := &file_protocol_controlpb_control_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBlobsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBlobsResponse) ProtoMessage() {}
+
+func (x *ListBlobsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_controlpb_control_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBlobsResponse.ProtoReflect.Descriptor instead.
+func (*ListBlobsResponse) Descriptor() ([]byte, []int) {
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *ListBlobsResponse) GetBlobs() []*Blob {
+	if x != nil {
+		return x.Blobs
+	}
+	return nil
+}
+
+// Blob is content that is shared or fetched, and how far it is.
+type Blob struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// State, size, name, place: see plugin.proto.
+	Blob   *pluginpb.Blob `protobuf:"bytes,1,opt,name=blob,proto3" json:"blob,omitempty"`
+	Plugin string         `protobuf:"bytes,2,opt,name=plugin,proto3" json:"plugin,omitempty"`
+	// Bytes here that are verified; of one's own, the bytes given to the one who
+	// has got most.
+	Done uint64 `protobuf:"varint,3,opt,name=done,proto3" json:"done,omitempty"`
+	// Bytes a second over the last moments, 0 when nothing moves.
+	Speed uint64 `protobuf:"varint,4,opt,name=speed,proto3" json:"speed,omitempty"`
+	// Seconds left at this speed, 0 when unknown.
+	Left uint64 `protobuf:"varint,5,opt,name=left,proto3" json:"left,omitempty"`
+	// Why nothing moves although it is wanted, for people: "bob is offline",
+	// "paused by bob", "the disk is full".
+	Waiting string `protobuf:"bytes,6,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// Who takes part: from whom it comes, or to whom it goes.
+	Peers         []string `protobuf:"bytes,7,rep,name=peers,proto3" json:"peers,omitempty"`
+	CreatedAt     int64    `protobuf:"varint,8,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Blob) Reset() {
+	*x = Blob{}
+	mi := &file_protocol_controlpb_control_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Blob) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Blob) ProtoMessage() {}
+
+func (x *Blob) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_controlpb_control_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Blob.ProtoReflect.Descriptor instead.
+func (*Blob) Descriptor() ([]byte, []int) {
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *Blob) GetBlob() *pluginpb.Blob {
+	if x != nil {
+		return x.Blob
+	}
+	return nil
+}
+
+func (x *Blob) GetPlugin() string {
+	if x != nil {
+		return x.Plugin
+	}
+	return ""
+}
+
+func (x *Blob) GetDone() uint64 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+func (x *Blob) GetSpeed() uint64 {
+	if x != nil {
+		return x.Speed
+	}
+	return 0
+}
+
+func (x *Blob) GetLeft() uint64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+func (x *Blob) GetWaiting() string {
+	if x != nil {
+		return x.Waiting
+	}
+	return ""
+}
+
+func (x *Blob) GetPeers() []string {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
+func (x *Blob) GetCreatedAt() int64 {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return 0
+}
+
 var File_protocol_controlpb_control_proto protoreflect.FileDescriptor
 
 const file_protocol_controlpb_control_proto_rawDesc = "" +
@@ -4460,7 +4702,7 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\x05since\x18\x05 \x01(\x03R\x05since\x12\x1d\n" +
 	"\n" +
 	"round_trip\x18\x06 \x01(\x03R\troundTrip\"\x0e\n" +
-	"\fWatchRequest\"\xf3\x05\n" +
+	"\fWatchRequest\"\xa2\x06\n" +
 	"\x05Event\x129\n" +
 	"\bwatching\x18\x01 \x01(\v2\x1b.parley.control.v1.WatchingH\x00R\bwatching\x123\n" +
 	"\x06resync\x18\x02 \x01(\v2\x19.parley.control.v1.ResyncH\x00R\x06resync\x123\n" +
@@ -4475,7 +4717,8 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	" \x01(\v2!.parley.control.v1.MessageRemovedH\x00R\x0emessageRemoved\x123\n" +
 	"\x06plugin\x18\v \x01(\v2\x19.parley.control.v1.PluginH\x00R\x06plugin\x12C\n" +
 	"\fplugin_event\x18\f \x01(\v2\x1e.parley.control.v1.PluginEventH\x00R\vpluginEvent\x123\n" +
-	"\x06notice\x18\r \x01(\v2\x19.parley.control.v1.NoticeH\x00R\x06noticeB\a\n" +
+	"\x06notice\x18\r \x01(\v2\x19.parley.control.v1.NoticeH\x00R\x06notice\x12-\n" +
+	"\x04blob\x18\x0e \x01(\v2\x17.parley.control.v1.BlobH\x00R\x04blobB\a\n" +
 	"\x05event\"\n" +
 	"\n" +
 	"\bWatching\"\b\n" +
@@ -4608,7 +4851,7 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\x03ids\x18\x06 \x03(\fR\x03ids\"b\n" +
 	"\x14ListMessagesResponse\x126\n" +
 	"\bmessages\x18\x01 \x03(\v2\x1a.parley.control.v1.MessageR\bmessages\x12\x12\n" +
-	"\x04more\x18\x02 \x01(\bR\x04more\"\xd8\x04\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"\x87\x05\n" +
 	"\aMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04chat\x18\x02 \x01(\tR\x04chat\x12\x16\n" +
@@ -4629,7 +4872,8 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"recipients\x12?\n" +
 	"\vannotations\x18\x0f \x03(\v2\x1d.parley.control.v1.AnnotationR\vannotations\x12B\n" +
 	"\fpresentation\x18\x10 \x01(\x0e2\x1e.parley.plugin.v1.PresentationR\fpresentation\x12\x16\n" +
-	"\x06plugin\x18\x11 \x01(\tR\x06plugin\"]\n" +
+	"\x06plugin\x18\x11 \x01(\tR\x06plugin\x12-\n" +
+	"\x05blobs\x18\x12 \x03(\v2\x17.parley.control.v1.BlobR\x05blobs\"]\n" +
 	"\x05Quote\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
 	"\x06author\x18\x02 \x01(\tR\x06author\x12\x12\n" +
@@ -4717,7 +4961,23 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\aFinding\x12\x14\n" +
 	"\x05check\x18\x01 \x01(\tR\x05check\x12\x16\n" +
 	"\x06result\x18\x02 \x01(\tR\x06result\x12\x12\n" +
-	"\x04text\x18\x03 \x01(\tR\x04text*w\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"T\n" +
+	"\x10ListBlobsRequest\x12\x12\n" +
+	"\x04chat\x18\x01 \x01(\tR\x04chat\x12\x16\n" +
+	"\x06active\x18\x02 \x01(\bR\x06active\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"B\n" +
+	"\x11ListBlobsResponse\x12-\n" +
+	"\x05blobs\x18\x01 \x03(\v2\x17.parley.control.v1.BlobR\x05blobs\"\xd7\x01\n" +
+	"\x04Blob\x12*\n" +
+	"\x04blob\x18\x01 \x01(\v2\x16.parley.plugin.v1.BlobR\x04blob\x12\x16\n" +
+	"\x06plugin\x18\x02 \x01(\tR\x06plugin\x12\x12\n" +
+	"\x04done\x18\x03 \x01(\x04R\x04done\x12\x14\n" +
+	"\x05speed\x18\x04 \x01(\x04R\x05speed\x12\x12\n" +
+	"\x04left\x18\x05 \x01(\x04R\x04left\x12\x18\n" +
+	"\awaiting\x18\x06 \x01(\tR\awaiting\x12\x14\n" +
+	"\x05peers\x18\a \x03(\tR\x05peers\x12\x1d\n" +
+	"\n" +
+	"created_at\x18\b \x01(\x03R\tcreatedAt*w\n" +
 	"\fAccountState\x12\x1d\n" +
 	"\x19ACCOUNT_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ACCOUNT_STATE_NONE\x10\x01\x12\x18\n" +
@@ -4745,7 +5005,7 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\x11PLUGIN_STATE_IDLE\x10\x04\x12\x18\n" +
 	"\x14PLUGIN_STATE_RUNNING\x10\x05\x12\x18\n" +
 	"\x14PLUGIN_STATE_BACKOFF\x10\x06\x12\x17\n" +
-	"\x13PLUGIN_STATE_BROKEN\x10\a2\x8f\x13\n" +
+	"\x13PLUGIN_STATE_BROKEN\x10\a2\xe7\x13\n" +
 	"\aControl\x12K\n" +
 	"\tGetStatus\x12#.parley.control.v1.GetStatusRequest\x1a\x19.parley.control.v1.Status\x12D\n" +
 	"\x05Watch\x12\x1f.parley.control.v1.WatchRequest\x1a\x18.parley.control.v1.Event0\x01\x12S\n" +
@@ -4769,7 +5029,8 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\x06Search\x12 .parley.control.v1.SearchRequest\x1a!.parley.control.v1.SearchResponse\x12S\n" +
 	"\bMarkRead\x12\".parley.control.v1.MarkReadRequest\x1a#.parley.control.v1.MarkReadResponse\x12E\n" +
 	"\aSetChat\x12!.parley.control.v1.SetChatRequest\x1a\x17.parley.control.v1.Chat\x12O\n" +
-	"\x06Invoke\x12 .parley.control.v1.InvokeRequest\x1a!.parley.control.v1.InvokeResponse0\x01\x12\\\n" +
+	"\x06Invoke\x12 .parley.control.v1.InvokeRequest\x1a!.parley.control.v1.InvokeResponse0\x01\x12V\n" +
+	"\tListBlobs\x12#.parley.control.v1.ListBlobsRequest\x1a$.parley.control.v1.ListBlobsResponse\x12\\\n" +
 	"\vListPlugins\x12%.parley.control.v1.ListPluginsRequest\x1a&.parley.control.v1.ListPluginsResponse\x12K\n" +
 	"\tSetPlugin\x12#.parley.control.v1.SetPluginRequest\x1a\x19.parley.control.v1.Plugin\x12S\n" +
 	"\rRestartPlugin\x12'.parley.control.v1.RestartPluginRequest\x1a\x19.parley.control.v1.Plugin\x12Q\n" +
@@ -4791,7 +5052,7 @@ func file_protocol_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_protocol_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_protocol_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
+var file_protocol_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
 var file_protocol_controlpb_control_proto_goTypes = []any{
 	(AccountState)(0),              // 0: parley.control.v1.AccountState
 	(ContactState)(0),              // 1: parley.control.v1.ContactState
@@ -4863,13 +5124,17 @@ var file_protocol_controlpb_control_proto_goTypes = []any{
 	(*SetSettingRequest)(nil),      // 67: parley.control.v1.SetSettingRequest
 	(*DiagnoseRequest)(nil),        // 68: parley.control.v1.DiagnoseRequest
 	(*Finding)(nil),                // 69: parley.control.v1.Finding
-	nil,                            // 70: parley.control.v1.Settings.ValuesEntry
-	(*pluginpb.Card)(nil),          // 71: parley.plugin.v1.Card
-	(pluginpb.Presentation)(0),     // 72: parley.plugin.v1.Presentation
-	(*pluginpb.InvokeRequest)(nil), // 73: parley.plugin.v1.InvokeRequest
-	(*pluginpb.InvokeUpdate)(nil),  // 74: parley.plugin.v1.InvokeUpdate
-	(*pluginpb.Manifest)(nil),      // 75: parley.plugin.v1.Manifest
-	(*pluginpb.Setting)(nil),       // 76: parley.plugin.v1.Setting
+	(*ListBlobsRequest)(nil),       // 70: parley.control.v1.ListBlobsRequest
+	(*ListBlobsResponse)(nil),      // 71: parley.control.v1.ListBlobsResponse
+	(*Blob)(nil),                   // 72: parley.control.v1.Blob
+	nil,                            // 73: parley.control.v1.Settings.ValuesEntry
+	(*pluginpb.Card)(nil),          // 74: parley.plugin.v1.Card
+	(pluginpb.Presentation)(0),     // 75: parley.plugin.v1.Presentation
+	(*pluginpb.InvokeRequest)(nil), // 76: parley.plugin.v1.InvokeRequest
+	(*pluginpb.InvokeUpdate)(nil),  // 77: parley.plugin.v1.InvokeUpdate
+	(*pluginpb.Manifest)(nil),      // 78: parley.plugin.v1.Manifest
+	(*pluginpb.Setting)(nil),       // 79: parley.plugin.v1.Setting
+	(*pluginpb.Blob)(nil),          // 80: parley.plugin.v1.Blob
 }
 var file_protocol_controlpb_control_proto_depIdxs = []int32{
 	0,  // 0: parley.control.v1.Status.state:type_name -> parley.control.v1.AccountState
@@ -4886,88 +5151,94 @@ var file_protocol_controlpb_control_proto_depIdxs = []int32{
 	60, // 11: parley.control.v1.Event.plugin:type_name -> parley.control.v1.Plugin
 	13, // 12: parley.control.v1.Event.plugin_event:type_name -> parley.control.v1.PluginEvent
 	14, // 13: parley.control.v1.Event.notice:type_name -> parley.control.v1.Notice
-	1,  // 14: parley.control.v1.Contact.state:type_name -> parley.control.v1.ContactState
-	29, // 15: parley.control.v1.ListContactsResponse.contacts:type_name -> parley.control.v1.Contact
-	48, // 16: parley.control.v1.Chat.last:type_name -> parley.control.v1.Message
-	43, // 17: parley.control.v1.ListChatsResponse.chats:type_name -> parley.control.v1.Chat
-	48, // 18: parley.control.v1.ListMessagesResponse.messages:type_name -> parley.control.v1.Message
-	49, // 19: parley.control.v1.Message.reply_to:type_name -> parley.control.v1.Quote
-	71, // 20: parley.control.v1.Message.card:type_name -> parley.plugin.v1.Card
-	2,  // 21: parley.control.v1.Message.delivery:type_name -> parley.control.v1.Delivery
-	50, // 22: parley.control.v1.Message.recipients:type_name -> parley.control.v1.RecipientState
-	51, // 23: parley.control.v1.Message.annotations:type_name -> parley.control.v1.Annotation
-	72, // 24: parley.control.v1.Message.presentation:type_name -> parley.plugin.v1.Presentation
-	2,  // 25: parley.control.v1.RecipientState.delivery:type_name -> parley.control.v1.Delivery
-	48, // 26: parley.control.v1.SearchResponse.messages:type_name -> parley.control.v1.Message
-	73, // 27: parley.control.v1.InvokeRequest.request:type_name -> parley.plugin.v1.InvokeRequest
-	74, // 28: parley.control.v1.InvokeResponse.update:type_name -> parley.plugin.v1.InvokeUpdate
-	59, // 29: parley.control.v1.InvokeResponse.result:type_name -> parley.control.v1.InvokeResult
-	3,  // 30: parley.control.v1.Plugin.state:type_name -> parley.control.v1.PluginState
-	75, // 31: parley.control.v1.Plugin.manifest:type_name -> parley.plugin.v1.Manifest
-	60, // 32: parley.control.v1.ListPluginsResponse.plugins:type_name -> parley.control.v1.Plugin
-	76, // 33: parley.control.v1.Settings.schema:type_name -> parley.plugin.v1.Setting
-	70, // 34: parley.control.v1.Settings.values:type_name -> parley.control.v1.Settings.ValuesEntry
-	4,  // 35: parley.control.v1.Control.GetStatus:input_type -> parley.control.v1.GetStatusRequest
-	8,  // 36: parley.control.v1.Control.Watch:input_type -> parley.control.v1.WatchRequest
-	15, // 37: parley.control.v1.Control.Shutdown:input_type -> parley.control.v1.ShutdownRequest
-	17, // 38: parley.control.v1.Control.LogIn:input_type -> parley.control.v1.LogInRequest
-	19, // 39: parley.control.v1.Control.LogOut:input_type -> parley.control.v1.LogOutRequest
-	23, // 40: parley.control.v1.Control.Unlock:input_type -> parley.control.v1.UnlockRequest
-	25, // 41: parley.control.v1.Control.SetProfile:input_type -> parley.control.v1.SetProfileRequest
-	27, // 42: parley.control.v1.Control.ChangePassword:input_type -> parley.control.v1.ChangePasswordRequest
-	21, // 43: parley.control.v1.Control.DeleteAccount:input_type -> parley.control.v1.DeleteAccountRequest
-	30, // 44: parley.control.v1.Control.ListContacts:input_type -> parley.control.v1.ListContactsRequest
-	32, // 45: parley.control.v1.Control.RequestContact:input_type -> parley.control.v1.RequestContactRequest
-	33, // 46: parley.control.v1.Control.AnswerContact:input_type -> parley.control.v1.AnswerContactRequest
-	35, // 47: parley.control.v1.Control.RemoveContact:input_type -> parley.control.v1.RemoveContactRequest
-	37, // 48: parley.control.v1.Control.BlockContact:input_type -> parley.control.v1.BlockContactRequest
-	39, // 49: parley.control.v1.Control.RenameContact:input_type -> parley.control.v1.RenameContactRequest
-	41, // 50: parley.control.v1.Control.TrustContact:input_type -> parley.control.v1.TrustContactRequest
-	44, // 51: parley.control.v1.Control.ListChats:input_type -> parley.control.v1.ListChatsRequest
-	46, // 52: parley.control.v1.Control.ListMessages:input_type -> parley.control.v1.ListMessagesRequest
-	52, // 53: parley.control.v1.Control.Search:input_type -> parley.control.v1.SearchRequest
-	54, // 54: parley.control.v1.Control.MarkRead:input_type -> parley.control.v1.MarkReadRequest
-	56, // 55: parley.control.v1.Control.SetChat:input_type -> parley.control.v1.SetChatRequest
-	57, // 56: parley.control.v1.Control.Invoke:input_type -> parley.control.v1.InvokeRequest
-	61, // 57: parley.control.v1.Control.ListPlugins:input_type -> parley.control.v1.ListPluginsRequest
-	63, // 58: parley.control.v1.Control.SetPlugin:input_type -> parley.control.v1.SetPluginRequest
-	64, // 59: parley.control.v1.Control.RestartPlugin:input_type -> parley.control.v1.RestartPluginRequest
-	65, // 60: parley.control.v1.Control.GetSettings:input_type -> parley.control.v1.GetSettingsRequest
-	67, // 61: parley.control.v1.Control.SetSetting:input_type -> parley.control.v1.SetSettingRequest
-	68, // 62: parley.control.v1.Control.Diagnose:input_type -> parley.control.v1.DiagnoseRequest
-	5,  // 63: parley.control.v1.Control.GetStatus:output_type -> parley.control.v1.Status
-	9,  // 64: parley.control.v1.Control.Watch:output_type -> parley.control.v1.Event
-	16, // 65: parley.control.v1.Control.Shutdown:output_type -> parley.control.v1.ShutdownResponse
-	18, // 66: parley.control.v1.Control.LogIn:output_type -> parley.control.v1.LogInResponse
-	20, // 67: parley.control.v1.Control.LogOut:output_type -> parley.control.v1.LogOutResponse
-	24, // 68: parley.control.v1.Control.Unlock:output_type -> parley.control.v1.UnlockResponse
-	26, // 69: parley.control.v1.Control.SetProfile:output_type -> parley.control.v1.SetProfileResponse
-	28, // 70: parley.control.v1.Control.ChangePassword:output_type -> parley.control.v1.ChangePasswordResponse
-	22, // 71: parley.control.v1.Control.DeleteAccount:output_type -> parley.control.v1.DeleteAccountResponse
-	31, // 72: parley.control.v1.Control.ListContacts:output_type -> parley.control.v1.ListContactsResponse
-	29, // 73: parley.control.v1.Control.RequestContact:output_type -> parley.control.v1.Contact
-	34, // 74: parley.control.v1.Control.AnswerContact:output_type -> parley.control.v1.AnswerContactResponse
-	36, // 75: parley.control.v1.Control.RemoveContact:output_type -> parley.control.v1.RemoveContactResponse
-	38, // 76: parley.control.v1.Control.BlockContact:output_type -> parley.control.v1.BlockContactResponse
-	40, // 77: parley.control.v1.Control.RenameContact:output_type -> parley.control.v1.RenameContactResponse
-	42, // 78: parley.control.v1.Control.TrustContact:output_type -> parley.control.v1.TrustContactResponse
-	45, // 79: parley.control.v1.Control.ListChats:output_type -> parley.control.v1.ListChatsResponse
-	47, // 80: parley.control.v1.Control.ListMessages:output_type -> parley.control.v1.ListMessagesResponse
-	53, // 81: parley.control.v1.Control.Search:output_type -> parley.control.v1.SearchResponse
-	55, // 82: parley.control.v1.Control.MarkRead:output_type -> parley.control.v1.MarkReadResponse
-	43, // 83: parley.control.v1.Control.SetChat:output_type -> parley.control.v1.Chat
-	58, // 84: parley.control.v1.Control.Invoke:output_type -> parley.control.v1.InvokeResponse
-	62, // 85: parley.control.v1.Control.ListPlugins:output_type -> parley.control.v1.ListPluginsResponse
-	60, // 86: parley.control.v1.Control.SetPlugin:output_type -> parley.control.v1.Plugin
-	60, // 87: parley.control.v1.Control.RestartPlugin:output_type -> parley.control.v1.Plugin
-	66, // 88: parley.control.v1.Control.GetSettings:output_type -> parley.control.v1.Settings
-	66, // 89: parley.control.v1.Control.SetSetting:output_type -> parley.control.v1.Settings
-	69, // 90: parley.control.v1.Control.Diagnose:output_type -> parley.control.v1.Finding
-	63, // [63:91] is the sub-list for method output_type
-	35, // [35:63] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	72, // 14: parley.control.v1.Event.blob:type_name -> parley.control.v1.Blob
+	1,  // 15: parley.control.v1.Contact.state:type_name -> parley.control.v1.ContactState
+	29, // 16: parley.control.v1.ListContactsResponse.contacts:type_name -> parley.control.v1.Contact
+	48, // 17: parley.control.v1.Chat.last:type_name -> parley.control.v1.Message
+	43, // 18: parley.control.v1.ListChatsResponse.chats:type_name -> parley.control.v1.Chat
+	48, // 19: parley.control.v1.ListMessagesResponse.messages:type_name -> parley.control.v1.Message
+	49, // 20: parley.control.v1.Message.reply_to:type_name -> parley.control.v1.Quote
+	74, // 21: parley.control.v1.Message.card:type_name -> parley.plugin.v1.Card
+	2,  // 22: parley.control.v1.Message.delivery:type_name -> parley.control.v1.Delivery
+	50, // 23: parley.control.v1.Message.recipients:type_name -> parley.control.v1.RecipientState
+	51, // 24: parley.control.v1.Message.annotations:type_name -> parley.control.v1.Annotation
+	75, // 25: parley.control.v1.Message.presentation:type_name -> parley.plugin.v1.Presentation
+	72, // 26: parley.control.v1.Message.blobs:type_name -> parley.control.v1.Blob
+	2,  // 27: parley.control.v1.RecipientState.delivery:type_name -> parley.control.v1.Delivery
+	48, // 28: parley.control.v1.SearchResponse.messages:type_name -> parley.control.v1.Message
+	76, // 29: parley.control.v1.InvokeRequest.request:type_name -> parley.plugin.v1.InvokeRequest
+	77, // 30: parley.control.v1.InvokeResponse.update:type_name -> parley.plugin.v1.InvokeUpdate
+	59, // 31: parley.control.v1.InvokeResponse.result:type_name -> parley.control.v1.InvokeResult
+	3,  // 32: parley.control.v1.Plugin.state:type_name -> parley.control.v1.PluginState
+	78, // 33: parley.control.v1.Plugin.manifest:type_name -> parley.plugin.v1.Manifest
+	60, // 34: parley.control.v1.ListPluginsResponse.plugins:type_name -> parley.control.v1.Plugin
+	79, // 35: parley.control.v1.Settings.schema:type_name -> parley.plugin.v1.Setting
+	73, // 36: parley.control.v1.Settings.values:type_name -> parley.control.v1.Settings.ValuesEntry
+	72, // 37: parley.control.v1.ListBlobsResponse.blobs:type_name -> parley.control.v1.Blob
+	80, // 38: parley.control.v1.Blob.blob:type_name -> parley.plugin.v1.Blob
+	4,  // 39: parley.control.v1.Control.GetStatus:input_type -> parley.control.v1.GetStatusRequest
+	8,  // 40: parley.control.v1.Control.Watch:input_type -> parley.control.v1.WatchRequest
+	15, // 41: parley.control.v1.Control.Shutdown:input_type -> parley.control.v1.ShutdownRequest
+	17, // 42: parley.control.v1.Control.LogIn:input_type -> parley.control.v1.LogInRequest
+	19, // 43: parley.control.v1.Control.LogOut:input_type -> parley.control.v1.LogOutRequest
+	23, // 44: parley.control.v1.Control.Unlock:input_type -> parley.control.v1.UnlockRequest
+	25, // 45: parley.control.v1.Control.SetProfile:input_type -> parley.control.v1.SetProfileRequest
+	27, // 46: parley.control.v1.Control.ChangePassword:input_type -> parley.control.v1.ChangePasswordRequest
+	21, // 47: parley.control.v1.Control.DeleteAccount:input_type -> parley.control.v1.DeleteAccountRequest
+	30, // 48: parley.control.v1.Control.ListContacts:input_type -> parley.control.v1.ListContactsRequest
+	32, // 49: parley.control.v1.Control.RequestContact:input_type -> parley.control.v1.RequestContactRequest
+	33, // 50: parley.control.v1.Control.AnswerContact:input_type -> parley.control.v1.AnswerContactRequest
+	35, // 51: parley.control.v1.Control.RemoveContact:input_type -> parley.control.v1.RemoveContactRequest
+	37, // 52: parley.control.v1.Control.BlockContact:input_type -> parley.control.v1.BlockContactRequest
+	39, // 53: parley.control.v1.Control.RenameContact:input_type -> parley.control.v1.RenameContactRequest
+	41, // 54: parley.control.v1.Control.TrustContact:input_type -> parley.control.v1.TrustContactRequest
+	44, // 55: parley.control.v1.Control.ListChats:input_type -> parley.control.v1.ListChatsRequest
+	46, // 56: parley.control.v1.Control.ListMessages:input_type -> parley.control.v1.ListMessagesRequest
+	52, // 57: parley.control.v1.Control.Search:input_type -> parley.control.v1.SearchRequest
+	54, // 58: parley.control.v1.Control.MarkRead:input_type -> parley.control.v1.MarkReadRequest
+	56, // 59: parley.control.v1.Control.SetChat:input_type -> parley.control.v1.SetChatRequest
+	57, // 60: parley.control.v1.Control.Invoke:input_type -> parley.control.v1.InvokeRequest
+	70, // 61: parley.control.v1.Control.ListBlobs:input_type -> parley.control.v1.ListBlobsRequest
+	61, // 62: parley.control.v1.Control.ListPlugins:input_type -> parley.control.v1.ListPluginsRequest
+	63, // 63: parley.control.v1.Control.SetPlugin:input_type -> parley.control.v1.SetPluginRequest
+	64, // 64: parley.control.v1.Control.RestartPlugin:input_type -> parley.control.v1.RestartPluginRequest
+	65, // 65: parley.control.v1.Control.GetSettings:input_type -> parley.control.v1.GetSettingsRequest
+	67, // 66: parley.control.v1.Control.SetSetting:input_type -> parley.control.v1.SetSettingRequest
+	68, // 67: parley.control.v1.Control.Diagnose:input_type -> parley.control.v1.DiagnoseRequest
+	5,  // 68: parley.control.v1.Control.GetStatus:output_type -> parley.control.v1.Status
+	9,  // 69: parley.control.v1.Control.Watch:output_type -> parley.control.v1.Event
+	16, // 70: parley.control.v1.Control.Shutdown:output_type -> parley.control.v1.ShutdownResponse
+	18, // 71: parley.control.v1.Control.LogIn:output_type -> parley.control.v1.LogInResponse
+	20, // 72: parley.control.v1.Control.LogOut:output_type -> parley.control.v1.LogOutResponse
+	24, // 73: parley.control.v1.Control.Unlock:output_type -> parley.control.v1.UnlockResponse
+	26, // 74: parley.control.v1.Control.SetProfile:output_type -> parley.control.v1.SetProfileResponse
+	28, // 75: parley.control.v1.Control.ChangePassword:output_type -> parley.control.v1.ChangePasswordResponse
+	22, // 76: parley.control.v1.Control.DeleteAccount:output_type -> parley.control.v1.DeleteAccountResponse
+	31, // 77: parley.control.v1.Control.ListContacts:output_type -> parley.control.v1.ListContactsResponse
+	29, // 78: parley.control.v1.Control.RequestContact:output_type -> parley.control.v1.Contact
+	34, // 79: parley.control.v1.Control.AnswerContact:output_type -> parley.control.v1.AnswerContactResponse
+	36, // 80: parley.control.v1.Control.RemoveContact:output_type -> parley.control.v1.RemoveContactResponse
+	38, // 81: parley.control.v1.Control.BlockContact:output_type -> parley.control.v1.BlockContactResponse
+	40, // 82: parley.control.v1.Control.RenameContact:output_type -> parley.control.v1.RenameContactResponse
+	42, // 83: parley.control.v1.Control.TrustContact:output_type -> parley.control.v1.TrustContactResponse
+	45, // 84: parley.control.v1.Control.ListChats:output_type -> parley.control.v1.ListChatsResponse
+	47, // 85: parley.control.v1.Control.ListMessages:output_type -> parley.control.v1.ListMessagesResponse
+	53, // 86: parley.control.v1.Control.Search:output_type -> parley.control.v1.SearchResponse
+	55, // 87: parley.control.v1.Control.MarkRead:output_type -> parley.control.v1.MarkReadResponse
+	43, // 88: parley.control.v1.Control.SetChat:output_type -> parley.control.v1.Chat
+	58, // 89: parley.control.v1.Control.Invoke:output_type -> parley.control.v1.InvokeResponse
+	71, // 90: parley.control.v1.Control.ListBlobs:output_type -> parley.control.v1.ListBlobsResponse
+	62, // 91: parley.control.v1.Control.ListPlugins:output_type -> parley.control.v1.ListPluginsResponse
+	60, // 92: parley.control.v1.Control.SetPlugin:output_type -> parley.control.v1.Plugin
+	60, // 93: parley.control.v1.Control.RestartPlugin:output_type -> parley.control.v1.Plugin
+	66, // 94: parley.control.v1.Control.GetSettings:output_type -> parley.control.v1.Settings
+	66, // 95: parley.control.v1.Control.SetSetting:output_type -> parley.control.v1.Settings
+	69, // 96: parley.control.v1.Control.Diagnose:output_type -> parley.control.v1.Finding
+	68, // [68:97] is the sub-list for method output_type
+	39, // [39:68] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_protocol_controlpb_control_proto_init() }
@@ -4989,6 +5260,7 @@ func file_protocol_controlpb_control_proto_init() {
 		(*Event_Plugin)(nil),
 		(*Event_PluginEvent)(nil),
 		(*Event_Notice)(nil),
+		(*Event_Blob)(nil),
 	}
 	file_protocol_controlpb_control_proto_msgTypes[52].OneofWrappers = []any{}
 	file_protocol_controlpb_control_proto_msgTypes[54].OneofWrappers = []any{
@@ -5001,7 +5273,7 @@ func file_protocol_controlpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_controlpb_control_proto_rawDesc), len(file_protocol_controlpb_control_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   67,
+			NumMessages:   70,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -51,6 +51,7 @@ const (
 	Control_MarkRead_FullMethodName       = "/parley.control.v1.Control/MarkRead"
 	Control_SetChat_FullMethodName        = "/parley.control.v1.Control/SetChat"
 	Control_Invoke_FullMethodName         = "/parley.control.v1.Control/Invoke"
+	Control_ListBlobs_FullMethodName      = "/parley.control.v1.Control/ListBlobs"
 	Control_ListPlugins_FullMethodName    = "/parley.control.v1.Control/ListPlugins"
 	Control_SetPlugin_FullMethodName      = "/parley.control.v1.Control/SetPlugin"
 	Control_RestartPlugin_FullMethodName  = "/parley.control.v1.Control/RestartPlugin"
@@ -125,6 +126,9 @@ type ControlClient interface {
 	// INVALID_ARGUMENT, NOT_FOUND (no such plugin or action), UNAVAILABLE (the
 	// plugin cannot be started; says why).
 	Invoke(ctx context.Context, in *InvokeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[InvokeResponse], error)
+	// ListBlobs lists files, pictures, folders and the like, newest first; those of
+	// messages come with their messages too. What changes comes with Watch.
+	ListBlobs(ctx context.Context, in *ListBlobsRequest, opts ...grpc.CallOption) (*ListBlobsResponse, error)
 	// ListPlugins lists the plugins found, with state and use.
 	ListPlugins(ctx context.Context, in *ListPluginsRequest, opts ...grpc.CallOption) (*ListPluginsResponse, error)
 	// SetPlugin enables or disables a plugin. Enabling pins the hash.
@@ -385,6 +389,16 @@ func (c *controlClient) Invoke(ctx context.Context, in *InvokeRequest, opts ...g
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Control_InvokeClient = grpc.ServerStreamingClient[InvokeResponse]
 
+func (c *controlClient) ListBlobs(ctx context.Context, in *ListBlobsRequest, opts ...grpc.CallOption) (*ListBlobsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListBlobsResponse)
+	err := c.cc.Invoke(ctx, Control_ListBlobs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *controlClient) ListPlugins(ctx context.Context, in *ListPluginsRequest, opts ...grpc.CallOption) (*ListPluginsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListPluginsResponse)
@@ -520,6 +534,9 @@ type ControlServer interface {
 	// INVALID_ARGUMENT, NOT_FOUND (no such plugin or action), UNAVAILABLE (the
 	// plugin cannot be started; says why).
 	Invoke(*InvokeRequest, grpc.ServerStreamingServer[InvokeResponse]) error
+	// ListBlobs lists files, pictures, folders and the like, newest first; those of
+	// messages come with their messages too. What changes comes with Watch.
+	ListBlobs(context.Context, *ListBlobsRequest) (*ListBlobsResponse, error)
 	// ListPlugins lists the plugins found, with state and use.
 	ListPlugins(context.Context, *ListPluginsRequest) (*ListPluginsResponse, error)
 	// SetPlugin enables or disables a plugin. Enabling pins the hash.
@@ -607,6 +624,9 @@ func (UnimplementedControlServer) SetChat(context.Context, *SetChatRequest) (*Ch
 }
 func (UnimplementedControlServer) Invoke(*InvokeRequest, grpc.ServerStreamingServer[InvokeResponse]) error {
 	return status.Error(codes.Unimplemented, "method Invoke not implemented")
+}
+func (UnimplementedControlServer) ListBlobs(context.Context, *ListBlobsRequest) (*ListBlobsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListBlobs not implemented")
 }
 func (UnimplementedControlServer) ListPlugins(context.Context, *ListPluginsRequest) (*ListPluginsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPlugins not implemented")
@@ -1029,6 +1049,24 @@ func _Control_Invoke_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Control_InvokeServer = grpc.ServerStreamingServer[InvokeResponse]
 
+func _Control_ListBlobs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListBlobsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).ListBlobs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_ListBlobs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).ListBlobs(ctx, req.(*ListBlobsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Control_ListPlugins_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListPluginsRequest)
 	if err := dec(in); err != nil {
@@ -1216,6 +1254,10 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SetChat",
 			Handler:    _Control_SetChat_Handler,
+		},
+		{
+			MethodName: "ListBlobs",
+			Handler:    _Control_ListBlobs_Handler,
 		},
 		{
 			MethodName: "ListPlugins",

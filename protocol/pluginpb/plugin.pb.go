@@ -297,6 +297,131 @@ func (SettingType) EnumDescriptor() ([]byte, []int) {
 	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{3}
 }
 
+// BlobOrder is what to do with a blob.
+type BlobOrder int32
+
+const (
+	BlobOrder_BLOB_ORDER_UNSPECIFIED BlobOrder = 0
+	BlobOrder_BLOB_ORDER_PAUSE       BlobOrder = 1
+	BlobOrder_BLOB_ORDER_RESUME      BlobOrder = 2
+	// Of one's own: nobody gets it any more. Of another's: what came so far is
+	// removed.
+	BlobOrder_BLOB_ORDER_CANCEL BlobOrder = 3
+)
+
+// Enum value maps for BlobOrder.
+var (
+	BlobOrder_name = map[int32]string{
+		0: "BLOB_ORDER_UNSPECIFIED",
+		1: "BLOB_ORDER_PAUSE",
+		2: "BLOB_ORDER_RESUME",
+		3: "BLOB_ORDER_CANCEL",
+	}
+	BlobOrder_value = map[string]int32{
+		"BLOB_ORDER_UNSPECIFIED": 0,
+		"BLOB_ORDER_PAUSE":       1,
+		"BLOB_ORDER_RESUME":      2,
+		"BLOB_ORDER_CANCEL":      3,
+	}
+)
+
+func (x BlobOrder) Enum() *BlobOrder {
+	p := new(BlobOrder)
+	*p = x
+	return p
+}
+
+func (x BlobOrder) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (BlobOrder) Descriptor() protoreflect.EnumDescriptor {
+	return file_protocol_pluginpb_plugin_proto_enumTypes[4].Descriptor()
+}
+
+func (BlobOrder) Type() protoreflect.EnumType {
+	return &file_protocol_pluginpb_plugin_proto_enumTypes[4]
+}
+
+func (x BlobOrder) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use BlobOrder.Descriptor instead.
+func (BlobOrder) EnumDescriptor() ([]byte, []int) {
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{4}
+}
+
+// BlobState is how a blob is on this device.
+type BlobState int32
+
+const (
+	BlobState_BLOB_STATE_UNSPECIFIED BlobState = 0
+	// Prepared, and in no chat yet.
+	BlobState_BLOB_STATE_PREPARED BlobState = 1
+	// One's own, to be had by the members of its chat.
+	BlobState_BLOB_STATE_SHARED BlobState = 2
+	// To be fetched: under way, or waiting for somebody who has it.
+	BlobState_BLOB_STATE_WANTED BlobState = 3
+	BlobState_BLOB_STATE_PAUSED BlobState = 4
+	// Fetched, verified and in its place.
+	BlobState_BLOB_STATE_DONE BlobState = 5
+	// See the reason; may be fetched again.
+	BlobState_BLOB_STATE_FAILED    BlobState = 6
+	BlobState_BLOB_STATE_CANCELLED BlobState = 7
+)
+
+// Enum value maps for BlobState.
+var (
+	BlobState_name = map[int32]string{
+		0: "BLOB_STATE_UNSPECIFIED",
+		1: "BLOB_STATE_PREPARED",
+		2: "BLOB_STATE_SHARED",
+		3: "BLOB_STATE_WANTED",
+		4: "BLOB_STATE_PAUSED",
+		5: "BLOB_STATE_DONE",
+		6: "BLOB_STATE_FAILED",
+		7: "BLOB_STATE_CANCELLED",
+	}
+	BlobState_value = map[string]int32{
+		"BLOB_STATE_UNSPECIFIED": 0,
+		"BLOB_STATE_PREPARED":    1,
+		"BLOB_STATE_SHARED":      2,
+		"BLOB_STATE_WANTED":      3,
+		"BLOB_STATE_PAUSED":      4,
+		"BLOB_STATE_DONE":        5,
+		"BLOB_STATE_FAILED":      6,
+		"BLOB_STATE_CANCELLED":   7,
+	}
+)
+
+func (x BlobState) Enum() *BlobState {
+	p := new(BlobState)
+	*p = x
+	return p
+}
+
+func (x BlobState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (BlobState) Descriptor() protoreflect.EnumDescriptor {
+	return file_protocol_pluginpb_plugin_proto_enumTypes[5].Descriptor()
+}
+
+func (BlobState) Type() protoreflect.EnumType {
+	return &file_protocol_pluginpb_plugin_proto_enumTypes[5]
+}
+
+func (x BlobState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use BlobState.Descriptor instead.
+func (BlobState) EnumDescriptor() ([]byte, []int) {
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{5}
+}
+
 // Level of a log line.
 type Level int32
 
@@ -337,11 +462,11 @@ func (x Level) String() string {
 }
 
 func (Level) Descriptor() protoreflect.EnumDescriptor {
-	return file_protocol_pluginpb_plugin_proto_enumTypes[4].Descriptor()
+	return file_protocol_pluginpb_plugin_proto_enumTypes[6].Descriptor()
 }
 
 func (Level) Type() protoreflect.EnumType {
-	return &file_protocol_pluginpb_plugin_proto_enumTypes[4]
+	return &file_protocol_pluginpb_plugin_proto_enumTypes[6]
 }
 
 func (x Level) Number() protoreflect.EnumNumber {
@@ -350,7 +475,7 @@ func (x Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Level.Descriptor instead.
 func (Level) EnumDescriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{4}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{6}
 }
 
 // CoreMessage is what the core says: any number of hooks to run and of answers
@@ -1772,7 +1897,7 @@ func (x *Packet) GetOwn() bool {
 // "settings".
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "presence", "link", "message" or "settings".
+	// "presence", "link", "message", "settings" or "blob".
 	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
 	// Types that are valid to be assigned to Event:
 	//
@@ -1780,6 +1905,7 @@ type Event struct {
 	//	*Event_Link
 	//	*Event_Message
 	//	*Event_Settings
+	//	*Event_Blob
 	Event         isEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1865,6 +1991,15 @@ func (x *Event) GetSettings() *SettingsChanged {
 	return nil
 }
 
+func (x *Event) GetBlob() *Blob {
+	if x != nil {
+		if x, ok := x.Event.(*Event_Blob); ok {
+			return x.Blob
+		}
+	}
+	return nil
+}
+
 type isEvent_Event interface {
 	isEvent_Event()
 }
@@ -1885,6 +2020,13 @@ type Event_Settings struct {
 	Settings *SettingsChanged `protobuf:"bytes,5,opt,name=settings,proto3,oneof"`
 }
 
+type Event_Blob struct {
+	// A blob of the plugin's is DONE, FAILED or CANCELLED. Unlike other events
+	// it comes whether or not the manifest asks for it, in its chat, and again
+	// after a crash until its effects are committed.
+	Blob *Blob `protobuf:"bytes,6,opt,name=blob,proto3,oneof"`
+}
+
 func (*Event_Presence) isEvent_Event() {}
 
 func (*Event_Link) isEvent_Event() {}
@@ -1892,6 +2034,8 @@ func (*Event_Link) isEvent_Event() {}
 func (*Event_Message) isEvent_Event() {}
 
 func (*Event_Settings) isEvent_Event() {}
+
+func (*Event_Blob) isEvent_Event() {}
 
 type SettingsChanged struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2616,6 +2760,9 @@ type Effect struct {
 	//	*Effect_PutValue
 	//	*Effect_PublishEvent
 	//	*Effect_DropContent
+	//	*Effect_ShareBlob
+	//	*Effect_FetchBlob
+	//	*Effect_SteerBlob
 	Effect        isEffect_Effect `protobuf_oneof:"effect"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2748,6 +2895,33 @@ func (x *Effect) GetDropContent() *DropContent {
 	return nil
 }
 
+func (x *Effect) GetShareBlob() *ShareBlob {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_ShareBlob); ok {
+			return x.ShareBlob
+		}
+	}
+	return nil
+}
+
+func (x *Effect) GetFetchBlob() *FetchBlob {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_FetchBlob); ok {
+			return x.FetchBlob
+		}
+	}
+	return nil
+}
+
+func (x *Effect) GetSteerBlob() *SteerBlob {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_SteerBlob); ok {
+			return x.SteerBlob
+		}
+	}
+	return nil
+}
+
 type isEffect_Effect interface {
 	isEffect_Effect()
 }
@@ -2792,6 +2966,18 @@ type Effect_DropContent struct {
 	DropContent *DropContent `protobuf:"bytes,10,opt,name=drop_content,json=dropContent,proto3,oneof"`
 }
 
+type Effect_ShareBlob struct {
+	ShareBlob *ShareBlob `protobuf:"bytes,16,opt,name=share_blob,json=shareBlob,proto3,oneof"`
+}
+
+type Effect_FetchBlob struct {
+	FetchBlob *FetchBlob `protobuf:"bytes,17,opt,name=fetch_blob,json=fetchBlob,proto3,oneof"`
+}
+
+type Effect_SteerBlob struct {
+	SteerBlob *SteerBlob `protobuf:"bytes,18,opt,name=steer_blob,json=steerBlob,proto3,oneof"`
+}
+
 func (*Effect_AddMessage) isEffect_Effect() {}
 
 func (*Effect_ChangeMessage) isEffect_Effect() {}
@@ -2811,6 +2997,12 @@ func (*Effect_PutValue) isEffect_Effect() {}
 func (*Effect_PublishEvent) isEffect_Effect() {}
 
 func (*Effect_DropContent) isEffect_Effect() {}
+
+func (*Effect_ShareBlob) isEffect_Effect() {}
+
+func (*Effect_FetchBlob) isEffect_Effect() {}
+
+func (*Effect_SteerBlob) isEffect_Effect() {}
 
 // AddMessage adds a message of one of the plugin's own kinds. Adding one that
 // is there already changes nothing.
@@ -3617,6 +3809,212 @@ func (x *PublishEvent) GetData() []byte {
 	return nil
 }
 
+// ShareBlob shares what PrepareBlob prepared with a chat: from then on its
+// members may fetch it. Since API 1.
+type ShareBlob struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id that PrepareBlob gave, 16 bytes.
+	Blob []byte `protobuf:"bytes,1,opt,name=blob,proto3" json:"blob,omitempty"`
+	Chat string `protobuf:"bytes,2,opt,name=chat,proto3" json:"chat,omitempty"`
+	// The message it belongs to, which must be of this plugin and this account's
+	// own; that of a packet sent by this call is fine.
+	Message       []byte `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShareBlob) Reset() {
+	*x = ShareBlob{}
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShareBlob) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShareBlob) ProtoMessage() {}
+
+func (x *ShareBlob) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShareBlob.ProtoReflect.Descriptor instead.
+func (*ShareBlob) Descriptor() ([]byte, []int) {
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ShareBlob) GetBlob() []byte {
+	if x != nil {
+		return x.Blob
+	}
+	return nil
+}
+
+func (x *ShareBlob) GetChat() string {
+	if x != nil {
+		return x.Chat
+	}
+	return ""
+}
+
+func (x *ShareBlob) GetMessage() []byte {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+// FetchBlob begins to fetch a blob that the author of a message shared. It goes
+// on over restarts until it is done, fails or is cancelled; then the plugin gets
+// an event "blob". Fetching what is being fetched, or is here already, changes
+// nothing; one that failed or was cancelled begins anew with what is here.
+// Since API 1.
+type FetchBlob struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Blob  []byte                 `protobuf:"bytes,1,opt,name=blob,proto3" json:"blob,omitempty"`
+	// The message by whose author it was shared, in the chat of that message.
+	Message []byte `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// What it is to be called; made harmless, and numbered when the name is
+	// taken. At most 255 bytes.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// Where to put it: the value of a FOLDER setting of the plugin's, or a folder
+	// below its data or cache folder. Made when missing.
+	Folder string `protobuf:"bytes,4,opt,name=folder,proto3" json:"folder,omitempty"`
+	// What the offer said; content of another size is not taken.
+	Size          uint64 `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FetchBlob) Reset() {
+	*x = FetchBlob{}
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FetchBlob) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FetchBlob) ProtoMessage() {}
+
+func (x *FetchBlob) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FetchBlob.ProtoReflect.Descriptor instead.
+func (*FetchBlob) Descriptor() ([]byte, []int) {
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *FetchBlob) GetBlob() []byte {
+	if x != nil {
+		return x.Blob
+	}
+	return nil
+}
+
+func (x *FetchBlob) GetMessage() []byte {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *FetchBlob) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FetchBlob) GetFolder() string {
+	if x != nil {
+		return x.Folder
+	}
+	return ""
+}
+
+func (x *FetchBlob) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+// SteerBlob pauses, resumes or cancels. What is done or gone stays so.
+// Since API 1.
+type SteerBlob struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Blob          []byte                 `protobuf:"bytes,1,opt,name=blob,proto3" json:"blob,omitempty"`
+	Order         BlobOrder              `protobuf:"varint,2,opt,name=order,proto3,enum=parley.plugin.v1.BlobOrder" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SteerBlob) Reset() {
+	*x = SteerBlob{}
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SteerBlob) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SteerBlob) ProtoMessage() {}
+
+func (x *SteerBlob) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SteerBlob.ProtoReflect.Descriptor instead.
+func (*SteerBlob) Descriptor() ([]byte, []int) {
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *SteerBlob) GetBlob() []byte {
+	if x != nil {
+		return x.Blob
+	}
+	return nil
+}
+
+func (x *SteerBlob) GetOrder() BlobOrder {
+	if x != nil {
+		return x.Order
+	}
+	return BlobOrder_BLOB_ORDER_UNSPECIFIED
+}
+
 // Card is the generic drawing of a message.
 type Card struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3631,7 +4029,7 @@ type Card struct {
 
 func (x *Card) Reset() {
 	*x = Card{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[42]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3643,7 +4041,7 @@ func (x *Card) String() string {
 func (*Card) ProtoMessage() {}
 
 func (x *Card) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[42]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3656,7 +4054,7 @@ func (x *Card) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Card.ProtoReflect.Descriptor instead.
 func (*Card) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{42}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Card) GetTitle() string {
@@ -3699,7 +4097,7 @@ type Button struct {
 
 func (x *Button) Reset() {
 	*x = Button{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[43]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3711,7 +4109,7 @@ func (x *Button) String() string {
 func (*Button) ProtoMessage() {}
 
 func (x *Button) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[43]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3724,7 +4122,7 @@ func (x *Button) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Button.ProtoReflect.Descriptor instead.
 func (*Button) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{43}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Button) GetLabel() string {
@@ -3763,6 +4161,8 @@ type HostRequest struct {
 	//	*HostRequest_QueryChats
 	//	*HostRequest_QueryValues
 	//	*HostRequest_Log
+	//	*HostRequest_PrepareBlob
+	//	*HostRequest_QueryBlobs
 	Request       isHostRequest_Request `protobuf_oneof:"request"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3770,7 +4170,7 @@ type HostRequest struct {
 
 func (x *HostRequest) Reset() {
 	*x = HostRequest{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[44]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3782,7 +4182,7 @@ func (x *HostRequest) String() string {
 func (*HostRequest) ProtoMessage() {}
 
 func (x *HostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[44]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3795,7 +4195,7 @@ func (x *HostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostRequest.ProtoReflect.Descriptor instead.
 func (*HostRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{44}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *HostRequest) GetId() uint64 {
@@ -3875,6 +4275,24 @@ func (x *HostRequest) GetLog() *LogRequest {
 	return nil
 }
 
+func (x *HostRequest) GetPrepareBlob() *PrepareBlob {
+	if x != nil {
+		if x, ok := x.Request.(*HostRequest_PrepareBlob); ok {
+			return x.PrepareBlob
+		}
+	}
+	return nil
+}
+
+func (x *HostRequest) GetQueryBlobs() *QueryBlobs {
+	if x != nil {
+		if x, ok := x.Request.(*HostRequest_QueryBlobs); ok {
+			return x.QueryBlobs
+		}
+	}
+	return nil
+}
+
 type isHostRequest_Request interface {
 	isHostRequest_Request()
 }
@@ -3914,6 +4332,21 @@ type HostRequest_Log struct {
 	Log *LogRequest `protobuf:"bytes,8,opt,name=log,proto3,oneof"`
 }
 
+type HostRequest_PrepareBlob struct {
+	// Looks at a file or folder that is to be shared, without reading files'
+	// content. NOT_FOUND, PERMISSION_DENIED (not a path the user gave with an
+	// Invoke that is under way, nor one in the plugin's folders),
+	// INVALID_ARGUMENT (neither file nor folder, too large). Needs FILES unless
+	// it is in the plugin's folders. What is not shared within a day, or when
+	// the core ends, is forgotten. Since API 1.
+	PrepareBlob *PrepareBlob `protobuf:"bytes,9,opt,name=prepare_blob,json=prepareBlob,proto3,oneof"`
+}
+
+type HostRequest_QueryBlobs struct {
+	// Says how blobs of this plugin are. Since API 1.
+	QueryBlobs *QueryBlobs `protobuf:"bytes,10,opt,name=query_blobs,json=queryBlobs,proto3,oneof"`
+}
+
 func (*HostRequest_Apply) isHostRequest_Request() {}
 
 func (*HostRequest_QueryMessages) isHostRequest_Request() {}
@@ -3928,6 +4361,10 @@ func (*HostRequest_QueryValues) isHostRequest_Request() {}
 
 func (*HostRequest_Log) isHostRequest_Request() {}
 
+func (*HostRequest_PrepareBlob) isHostRequest_Request() {}
+
+func (*HostRequest_QueryBlobs) isHostRequest_Request() {}
+
 // HostResponse answers a HostRequest.
 type HostResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3941,6 +4378,7 @@ type HostResponse struct {
 	//	*HostResponse_Contacts
 	//	*HostResponse_Chats
 	//	*HostResponse_Values
+	//	*HostResponse_Blobs
 	Answer        isHostResponse_Answer `protobuf_oneof:"answer"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3948,7 +4386,7 @@ type HostResponse struct {
 
 func (x *HostResponse) Reset() {
 	*x = HostResponse{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[45]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3960,7 +4398,7 @@ func (x *HostResponse) String() string {
 func (*HostResponse) ProtoMessage() {}
 
 func (x *HostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[45]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3973,7 +4411,7 @@ func (x *HostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostResponse.ProtoReflect.Descriptor instead.
 func (*HostResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{45}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *HostResponse) GetId() uint64 {
@@ -4053,6 +4491,15 @@ func (x *HostResponse) GetValues() *Values {
 	return nil
 }
 
+func (x *HostResponse) GetBlobs() *Blobs {
+	if x != nil {
+		if x, ok := x.Answer.(*HostResponse_Blobs); ok {
+			return x.Blobs
+		}
+	}
+	return nil
+}
+
 type isHostResponse_Answer interface {
 	isHostResponse_Answer()
 }
@@ -4085,6 +4532,10 @@ type HostResponse_Values struct {
 	Values *Values `protobuf:"bytes,8,opt,name=values,proto3,oneof"`
 }
 
+type HostResponse_Blobs struct {
+	Blobs *Blobs `protobuf:"bytes,9,opt,name=blobs,proto3,oneof"`
+}
+
 func (*HostResponse_Error) isHostResponse_Answer() {}
 
 func (*HostResponse_Apply) isHostResponse_Answer() {}
@@ -4099,6 +4550,283 @@ func (*HostResponse_Chats) isHostResponse_Answer() {}
 
 func (*HostResponse_Values) isHostResponse_Answer() {}
 
+func (*HostResponse_Blobs) isHostResponse_Answer() {}
+
+// PrepareBlob names a file or folder by its absolute path. The answer is Blobs
+// with the one.
+type PrepareBlob struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PrepareBlob) Reset() {
+	*x = PrepareBlob{}
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PrepareBlob) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PrepareBlob) ProtoMessage() {}
+
+func (x *PrepareBlob) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PrepareBlob.ProtoReflect.Descriptor instead.
+func (*PrepareBlob) Descriptor() ([]byte, []int) {
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *PrepareBlob) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+// QueryBlobs selects blobs by ids (at most 256; others' are left out).
+type QueryBlobs struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Blobs         [][]byte               `protobuf:"bytes,1,rep,name=blobs,proto3" json:"blobs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryBlobs) Reset() {
+	*x = QueryBlobs{}
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryBlobs) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryBlobs) ProtoMessage() {}
+
+func (x *QueryBlobs) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryBlobs.ProtoReflect.Descriptor instead.
+func (*QueryBlobs) Descriptor() ([]byte, []int) {
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *QueryBlobs) GetBlobs() [][]byte {
+	if x != nil {
+		return x.Blobs
+	}
+	return nil
+}
+
+type Blobs struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Blobs         []*Blob                `protobuf:"bytes,1,rep,name=blobs,proto3" json:"blobs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Blobs) Reset() {
+	*x = Blobs{}
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Blobs) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Blobs) ProtoMessage() {}
+
+func (x *Blobs) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Blobs.ProtoReflect.Descriptor instead.
+func (*Blobs) Descriptor() ([]byte, []int) {
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *Blobs) GetBlobs() []*Blob {
+	if x != nil {
+		return x.Blobs
+	}
+	return nil
+}
+
+// Blob is a file, picture, folder or other content as this device knows it.
+type Blob struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Id      []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Chat    string                 `protobuf:"bytes,2,opt,name=chat,proto3" json:"chat,omitempty"`
+	Message []byte                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// Shared by this account.
+	Own   bool      `protobuf:"varint,4,opt,name=own,proto3" json:"own,omitempty"`
+	State BlobState `protobuf:"varint,5,opt,name=state,proto3,enum=parley.plugin.v1.BlobState" json:"state,omitempty"`
+	// Why it failed, for people.
+	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Its last name, without the folders above.
+	Name string `protobuf:"bytes,7,opt,name=name,proto3" json:"name,omitempty"`
+	// Bytes of all files, and for a folder of its index too.
+	Size   uint64 `protobuf:"varint,8,opt,name=size,proto3" json:"size,omitempty"`
+	Folder bool   `protobuf:"varint,9,opt,name=folder,proto3" json:"folder,omitempty"`
+	// Files of a folder.
+	Files uint32 `protobuf:"varint,10,opt,name=files,proto3" json:"files,omitempty"`
+	// Where it is: shared from, or put to once DONE.
+	Path string `protobuf:"bytes,11,opt,name=path,proto3" json:"path,omitempty"`
+	// BLAKE3-256 over the hashes of its pieces, when all are known.
+	Root          []byte `protobuf:"bytes,12,opt,name=root,proto3" json:"root,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Blob) Reset() {
+	*x = Blob{}
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Blob) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Blob) ProtoMessage() {}
+
+func (x *Blob) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Blob.ProtoReflect.Descriptor instead.
+func (*Blob) Descriptor() ([]byte, []int) {
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *Blob) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Blob) GetChat() string {
+	if x != nil {
+		return x.Chat
+	}
+	return ""
+}
+
+func (x *Blob) GetMessage() []byte {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *Blob) GetOwn() bool {
+	if x != nil {
+		return x.Own
+	}
+	return false
+}
+
+func (x *Blob) GetState() BlobState {
+	if x != nil {
+		return x.State
+	}
+	return BlobState_BLOB_STATE_UNSPECIFIED
+}
+
+func (x *Blob) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Blob) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Blob) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Blob) GetFolder() bool {
+	if x != nil {
+		return x.Folder
+	}
+	return false
+}
+
+func (x *Blob) GetFiles() uint32 {
+	if x != nil {
+		return x.Files
+	}
+	return 0
+}
+
+func (x *Blob) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Blob) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
 type ApplyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Effects       []*Effect              `protobuf:"bytes,1,rep,name=effects,proto3" json:"effects,omitempty"`
@@ -4108,7 +4836,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[46]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4120,7 +4848,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[46]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4133,7 +4861,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{46}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ApplyRequest) GetEffects() []*Effect {
@@ -4151,7 +4879,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[47]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4163,7 +4891,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[47]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4176,7 +4904,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{47}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{54}
 }
 
 // QueryMessages selects messages of one chat by ids, or a page of them.
@@ -4195,7 +4923,7 @@ type QueryMessages struct {
 
 func (x *QueryMessages) Reset() {
 	*x = QueryMessages{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[48]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4207,7 +4935,7 @@ func (x *QueryMessages) String() string {
 func (*QueryMessages) ProtoMessage() {}
 
 func (x *QueryMessages) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[48]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4220,7 +4948,7 @@ func (x *QueryMessages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryMessages.ProtoReflect.Descriptor instead.
 func (*QueryMessages) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{48}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *QueryMessages) GetChat() string {
@@ -4260,7 +4988,7 @@ type Messages struct {
 
 func (x *Messages) Reset() {
 	*x = Messages{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[49]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4272,7 +5000,7 @@ func (x *Messages) String() string {
 func (*Messages) ProtoMessage() {}
 
 func (x *Messages) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[49]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4285,7 +5013,7 @@ func (x *Messages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Messages.ProtoReflect.Descriptor instead.
 func (*Messages) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{49}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Messages) GetMessages() []*Message {
@@ -4317,7 +5045,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[50]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4329,7 +5057,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[50]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4342,7 +5070,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{50}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Message) GetId() []byte {
@@ -4436,7 +5164,7 @@ type QueryAnnotations struct {
 
 func (x *QueryAnnotations) Reset() {
 	*x = QueryAnnotations{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[51]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4448,7 +5176,7 @@ func (x *QueryAnnotations) String() string {
 func (*QueryAnnotations) ProtoMessage() {}
 
 func (x *QueryAnnotations) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[51]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4461,7 +5189,7 @@ func (x *QueryAnnotations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAnnotations.ProtoReflect.Descriptor instead.
 func (*QueryAnnotations) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{51}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *QueryAnnotations) GetChat() string {
@@ -4494,7 +5222,7 @@ type Annotations struct {
 
 func (x *Annotations) Reset() {
 	*x = Annotations{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[52]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4506,7 +5234,7 @@ func (x *Annotations) String() string {
 func (*Annotations) ProtoMessage() {}
 
 func (x *Annotations) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[52]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4519,7 +5247,7 @@ func (x *Annotations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Annotations.ProtoReflect.Descriptor instead.
 func (*Annotations) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{52}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Annotations) GetAnnotations() []*Annotation {
@@ -4543,7 +5271,7 @@ type Annotation struct {
 
 func (x *Annotation) Reset() {
 	*x = Annotation{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[53]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4555,7 +5283,7 @@ func (x *Annotation) String() string {
 func (*Annotation) ProtoMessage() {}
 
 func (x *Annotation) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[53]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4568,7 +5296,7 @@ func (x *Annotation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Annotation.ProtoReflect.Descriptor instead.
 func (*Annotation) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{53}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Annotation) GetChat() string {
@@ -4614,7 +5342,7 @@ type QueryContacts struct {
 
 func (x *QueryContacts) Reset() {
 	*x = QueryContacts{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4626,7 +5354,7 @@ func (x *QueryContacts) String() string {
 func (*QueryContacts) ProtoMessage() {}
 
 func (x *QueryContacts) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4639,7 +5367,7 @@ func (x *QueryContacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryContacts.ProtoReflect.Descriptor instead.
 func (*QueryContacts) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{54}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{61}
 }
 
 type Contacts struct {
@@ -4651,7 +5379,7 @@ type Contacts struct {
 
 func (x *Contacts) Reset() {
 	*x = Contacts{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4663,7 +5391,7 @@ func (x *Contacts) String() string {
 func (*Contacts) ProtoMessage() {}
 
 func (x *Contacts) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4676,7 +5404,7 @@ func (x *Contacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contacts.ProtoReflect.Descriptor instead.
 func (*Contacts) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{55}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Contacts) GetContacts() []*Contact {
@@ -4698,7 +5426,7 @@ type Contact struct {
 
 func (x *Contact) Reset() {
 	*x = Contact{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4710,7 +5438,7 @@ func (x *Contact) String() string {
 func (*Contact) ProtoMessage() {}
 
 func (x *Contact) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4723,7 +5451,7 @@ func (x *Contact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contact.ProtoReflect.Descriptor instead.
 func (*Contact) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{56}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Contact) GetUser() string {
@@ -4757,7 +5485,7 @@ type QueryChats struct {
 
 func (x *QueryChats) Reset() {
 	*x = QueryChats{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4769,7 +5497,7 @@ func (x *QueryChats) String() string {
 func (*QueryChats) ProtoMessage() {}
 
 func (x *QueryChats) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4782,7 +5510,7 @@ func (x *QueryChats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryChats.ProtoReflect.Descriptor instead.
 func (*QueryChats) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{57}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *QueryChats) GetChat() string {
@@ -4801,7 +5529,7 @@ type Chats struct {
 
 func (x *Chats) Reset() {
 	*x = Chats{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4813,7 +5541,7 @@ func (x *Chats) String() string {
 func (*Chats) ProtoMessage() {}
 
 func (x *Chats) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4826,7 +5554,7 @@ func (x *Chats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chats.ProtoReflect.Descriptor instead.
 func (*Chats) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{58}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Chats) GetChats() []*Chat {
@@ -4849,7 +5577,7 @@ type Chat struct {
 
 func (x *Chat) Reset() {
 	*x = Chat{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4861,7 +5589,7 @@ func (x *Chat) String() string {
 func (*Chat) ProtoMessage() {}
 
 func (x *Chat) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4874,7 +5602,7 @@ func (x *Chat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chat.ProtoReflect.Descriptor instead.
 func (*Chat) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{59}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Chat) GetId() string {
@@ -4917,7 +5645,7 @@ type QueryValues struct {
 
 func (x *QueryValues) Reset() {
 	*x = QueryValues{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4929,7 +5657,7 @@ func (x *QueryValues) String() string {
 func (*QueryValues) ProtoMessage() {}
 
 func (x *QueryValues) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4942,7 +5670,7 @@ func (x *QueryValues) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryValues.ProtoReflect.Descriptor instead.
 func (*QueryValues) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{60}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *QueryValues) GetPrefix() string {
@@ -4968,7 +5696,7 @@ type Values struct {
 
 func (x *Values) Reset() {
 	*x = Values{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4980,7 +5708,7 @@ func (x *Values) String() string {
 func (*Values) ProtoMessage() {}
 
 func (x *Values) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4993,7 +5721,7 @@ func (x *Values) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Values.ProtoReflect.Descriptor instead.
 func (*Values) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{61}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Values) GetValues() []*PutValue {
@@ -5015,7 +5743,7 @@ type LogRequest struct {
 
 func (x *LogRequest) Reset() {
 	*x = LogRequest{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[62]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5027,7 +5755,7 @@ func (x *LogRequest) String() string {
 func (*LogRequest) ProtoMessage() {}
 
 func (x *LogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[62]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5040,7 +5768,7 @@ func (x *LogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
 func (*LogRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{62}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *LogRequest) GetLevel() Level {
@@ -5162,13 +5890,14 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\asent_at\x18\x05 \x01(\x03R\x06sentAt\x12\x1c\n" +
 	"\tephemeral\x18\x06 \x01(\bR\tephemeral\x12\x18\n" +
 	"\acontent\x18\a \x01(\fR\acontent\x12\x10\n" +
-	"\x03own\x18\b \x01(\bR\x03own\"\x86\x02\n" +
+	"\x03own\x18\b \x01(\bR\x03own\"\xb4\x02\n" +
 	"\x05Event\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x128\n" +
 	"\bpresence\x18\x02 \x01(\v2\x1a.parley.plugin.v1.PresenceH\x00R\bpresence\x12,\n" +
 	"\x04link\x18\x03 \x01(\v2\x16.parley.plugin.v1.LinkH\x00R\x04link\x125\n" +
 	"\amessage\x18\x04 \x01(\v2\x19.parley.plugin.v1.MessageH\x00R\amessage\x12?\n" +
-	"\bsettings\x18\x05 \x01(\v2!.parley.plugin.v1.SettingsChangedH\x00R\bsettingsB\a\n" +
+	"\bsettings\x18\x05 \x01(\v2!.parley.plugin.v1.SettingsChangedH\x00R\bsettings\x12,\n" +
+	"\x04blob\x18\x06 \x01(\v2\x16.parley.plugin.v1.BlobH\x00R\x04blobB\a\n" +
 	"\x05event\"\x9b\x01\n" +
 	"\x0fSettingsChanged\x12K\n" +
 	"\bsettings\x18\x01 \x03(\v2/.parley.plugin.v1.SettingsChanged.SettingsEntryR\bsettings\x1a;\n" +
@@ -5215,7 +5944,7 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\rCancelRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\"\r\n" +
 	"\vStopRequest\"\x0e\n" +
-	"\fStopResponse\"\xc2\x05\n" +
+	"\fStopResponse\"\xfc\x06\n" +
 	"\x06Effect\x12?\n" +
 	"\vadd_message\x18\x01 \x01(\v2\x1c.parley.plugin.v1.AddMessageH\x00R\n" +
 	"addMessage\x12H\n" +
@@ -5230,8 +5959,14 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\tput_value\x18\b \x01(\v2\x1a.parley.plugin.v1.PutValueH\x00R\bputValue\x12E\n" +
 	"\rpublish_event\x18\t \x01(\v2\x1e.parley.plugin.v1.PublishEventH\x00R\fpublishEvent\x12B\n" +
 	"\fdrop_content\x18\n" +
-	" \x01(\v2\x1d.parley.plugin.v1.DropContentH\x00R\vdropContentB\b\n" +
-	"\x06effectJ\x04\b\x10\x10\x18\"\xc9\x01\n" +
+	" \x01(\v2\x1d.parley.plugin.v1.DropContentH\x00R\vdropContent\x12<\n" +
+	"\n" +
+	"share_blob\x18\x10 \x01(\v2\x1b.parley.plugin.v1.ShareBlobH\x00R\tshareBlob\x12<\n" +
+	"\n" +
+	"fetch_blob\x18\x11 \x01(\v2\x1b.parley.plugin.v1.FetchBlobH\x00R\tfetchBlob\x12<\n" +
+	"\n" +
+	"steer_blob\x18\x12 \x01(\v2\x1b.parley.plugin.v1.SteerBlobH\x00R\tsteerBlobB\b\n" +
+	"\x06effectJ\x04\b\x13\x10\x18\"\xc9\x01\n" +
 	"\n" +
 	"AddMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
@@ -5291,7 +6026,20 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04chat\x18\x02 \x01(\tR\x04chat\x12\x12\n" +
 	"\x04user\x18\x03 \x01(\tR\x04user\x12\x12\n" +
-	"\x04data\x18\x04 \x01(\fR\x04data\"z\n" +
+	"\x04data\x18\x04 \x01(\fR\x04data\"M\n" +
+	"\tShareBlob\x12\x12\n" +
+	"\x04blob\x18\x01 \x01(\fR\x04blob\x12\x12\n" +
+	"\x04chat\x18\x02 \x01(\tR\x04chat\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\fR\amessage\"y\n" +
+	"\tFetchBlob\x12\x12\n" +
+	"\x04blob\x18\x01 \x01(\fR\x04blob\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\fR\amessage\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x16\n" +
+	"\x06folder\x18\x04 \x01(\tR\x06folder\x12\x12\n" +
+	"\x04size\x18\x05 \x01(\x04R\x04size\"R\n" +
+	"\tSteerBlob\x12\x12\n" +
+	"\x04blob\x18\x01 \x01(\fR\x04blob\x121\n" +
+	"\x05order\x18\x02 \x01(\x0e2\x1b.parley.plugin.v1.BlobOrderR\x05order\"z\n" +
 	"\x04Card\x12\x14\n" +
 	"\x05title\x18\x01 \x01(\tR\x05title\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\tR\x04body\x12\x14\n" +
@@ -5303,7 +6051,7 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\x04args\x18\x03 \x03(\v2\".parley.plugin.v1.Button.ArgsEntryR\x04args\x1a7\n" +
 	"\tArgsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xfe\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x83\x05\n" +
 	"\vHostRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x126\n" +
 	"\x05apply\x18\x02 \x01(\v2\x1e.parley.plugin.v1.ApplyRequestH\x00R\x05apply\x12H\n" +
@@ -5313,8 +6061,12 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\vquery_chats\x18\x06 \x01(\v2\x1c.parley.plugin.v1.QueryChatsH\x00R\n" +
 	"queryChats\x12B\n" +
 	"\fquery_values\x18\a \x01(\v2\x1d.parley.plugin.v1.QueryValuesH\x00R\vqueryValues\x120\n" +
-	"\x03log\x18\b \x01(\v2\x1c.parley.plugin.v1.LogRequestH\x00R\x03logB\t\n" +
-	"\arequest\"\xae\x03\n" +
+	"\x03log\x18\b \x01(\v2\x1c.parley.plugin.v1.LogRequestH\x00R\x03log\x12B\n" +
+	"\fprepare_blob\x18\t \x01(\v2\x1d.parley.plugin.v1.PrepareBlobH\x00R\vprepareBlob\x12?\n" +
+	"\vquery_blobs\x18\n" +
+	" \x01(\v2\x1c.parley.plugin.v1.QueryBlobsH\x00R\n" +
+	"queryBlobsB\t\n" +
+	"\arequest\"\xdf\x03\n" +
 	"\fHostResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12/\n" +
 	"\x05error\x18\x02 \x01(\v2\x17.parley.plugin.v1.ErrorH\x00R\x05error\x127\n" +
@@ -5323,8 +6075,30 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\vannotations\x18\x05 \x01(\v2\x1d.parley.plugin.v1.AnnotationsH\x00R\vannotations\x128\n" +
 	"\bcontacts\x18\x06 \x01(\v2\x1a.parley.plugin.v1.ContactsH\x00R\bcontacts\x12/\n" +
 	"\x05chats\x18\a \x01(\v2\x17.parley.plugin.v1.ChatsH\x00R\x05chats\x122\n" +
-	"\x06values\x18\b \x01(\v2\x18.parley.plugin.v1.ValuesH\x00R\x06valuesB\b\n" +
-	"\x06answer\"B\n" +
+	"\x06values\x18\b \x01(\v2\x18.parley.plugin.v1.ValuesH\x00R\x06values\x12/\n" +
+	"\x05blobs\x18\t \x01(\v2\x17.parley.plugin.v1.BlobsH\x00R\x05blobsB\b\n" +
+	"\x06answer\"!\n" +
+	"\vPrepareBlob\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\"\"\n" +
+	"\n" +
+	"QueryBlobs\x12\x14\n" +
+	"\x05blobs\x18\x01 \x03(\fR\x05blobs\"5\n" +
+	"\x05Blobs\x12,\n" +
+	"\x05blobs\x18\x01 \x03(\v2\x16.parley.plugin.v1.BlobR\x05blobs\"\x9f\x02\n" +
+	"\x04Blob\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
+	"\x04chat\x18\x02 \x01(\tR\x04chat\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\fR\amessage\x12\x10\n" +
+	"\x03own\x18\x04 \x01(\bR\x03own\x121\n" +
+	"\x05state\x18\x05 \x01(\x0e2\x1b.parley.plugin.v1.BlobStateR\x05state\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04name\x18\a \x01(\tR\x04name\x12\x12\n" +
+	"\x04size\x18\b \x01(\x04R\x04size\x12\x16\n" +
+	"\x06folder\x18\t \x01(\bR\x06folder\x12\x14\n" +
+	"\x05files\x18\n" +
+	" \x01(\rR\x05files\x12\x12\n" +
+	"\x04path\x18\v \x01(\tR\x04path\x12\x12\n" +
+	"\x04root\x18\f \x01(\fR\x04root\"B\n" +
 	"\fApplyRequest\x122\n" +
 	"\aeffects\x18\x01 \x03(\v2\x18.parley.plugin.v1.EffectR\aeffects\"\x0f\n" +
 	"\rApplyResponse\"c\n" +
@@ -5422,7 +6196,21 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\x13SETTING_TYPE_STRING\x10\x03\x12\x17\n" +
 	"\x13SETTING_TYPE_CHOICE\x10\x04\x12\x17\n" +
 	"\x13SETTING_TYPE_FOLDER\x10\x05\x12\x17\n" +
-	"\x13SETTING_TYPE_SECRET\x10\x06*`\n" +
+	"\x13SETTING_TYPE_SECRET\x10\x06*k\n" +
+	"\tBlobOrder\x12\x1a\n" +
+	"\x16BLOB_ORDER_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10BLOB_ORDER_PAUSE\x10\x01\x12\x15\n" +
+	"\x11BLOB_ORDER_RESUME\x10\x02\x12\x15\n" +
+	"\x11BLOB_ORDER_CANCEL\x10\x03*\xcb\x01\n" +
+	"\tBlobState\x12\x1a\n" +
+	"\x16BLOB_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13BLOB_STATE_PREPARED\x10\x01\x12\x15\n" +
+	"\x11BLOB_STATE_SHARED\x10\x02\x12\x15\n" +
+	"\x11BLOB_STATE_WANTED\x10\x03\x12\x15\n" +
+	"\x11BLOB_STATE_PAUSED\x10\x04\x12\x13\n" +
+	"\x0fBLOB_STATE_DONE\x10\x05\x12\x15\n" +
+	"\x11BLOB_STATE_FAILED\x10\x06\x12\x18\n" +
+	"\x14BLOB_STATE_CANCELLED\x10\a*`\n" +
 	"\x05Level\x12\x15\n" +
 	"\x11LEVEL_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vLEVEL_DEBUG\x10\x01\x12\x0e\n" +
@@ -5446,167 +6234,186 @@ func file_protocol_pluginpb_plugin_proto_rawDescGZIP() []byte {
 	return file_protocol_pluginpb_plugin_proto_rawDescData
 }
 
-var file_protocol_pluginpb_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_protocol_pluginpb_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
+var file_protocol_pluginpb_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_protocol_pluginpb_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
 var file_protocol_pluginpb_plugin_proto_goTypes = []any{
 	(Capability)(0),          // 0: parley.plugin.v1.Capability
 	(Presentation)(0),        // 1: parley.plugin.v1.Presentation
 	(Place)(0),               // 2: parley.plugin.v1.Place
 	(SettingType)(0),         // 3: parley.plugin.v1.SettingType
-	(Level)(0),               // 4: parley.plugin.v1.Level
-	(*CoreMessage)(nil),      // 5: parley.plugin.v1.CoreMessage
-	(*PluginMessage)(nil),    // 6: parley.plugin.v1.PluginMessage
-	(*Error)(nil),            // 7: parley.plugin.v1.Error
-	(*HookRequest)(nil),      // 8: parley.plugin.v1.HookRequest
-	(*HookResponse)(nil),     // 9: parley.plugin.v1.HookResponse
-	(*DescribeRequest)(nil),  // 10: parley.plugin.v1.DescribeRequest
-	(*DescribeResponse)(nil), // 11: parley.plugin.v1.DescribeResponse
-	(*Manifest)(nil),         // 12: parley.plugin.v1.Manifest
-	(*PacketType)(nil),       // 13: parley.plugin.v1.PacketType
-	(*MessageKind)(nil),      // 14: parley.plugin.v1.MessageKind
-	(*Action)(nil),           // 15: parley.plugin.v1.Action
-	(*Setting)(nil),          // 16: parley.plugin.v1.Setting
-	(*StartRequest)(nil),     // 17: parley.plugin.v1.StartRequest
-	(*StartResponse)(nil),    // 18: parley.plugin.v1.StartResponse
-	(*HandleRequest)(nil),    // 19: parley.plugin.v1.HandleRequest
-	(*Item)(nil),             // 20: parley.plugin.v1.Item
-	(*Packet)(nil),           // 21: parley.plugin.v1.Packet
-	(*Event)(nil),            // 22: parley.plugin.v1.Event
-	(*SettingsChanged)(nil),  // 23: parley.plugin.v1.SettingsChanged
-	(*Presence)(nil),         // 24: parley.plugin.v1.Presence
-	(*Link)(nil),             // 25: parley.plugin.v1.Link
-	(*HandleResponse)(nil),   // 26: parley.plugin.v1.HandleResponse
-	(*Outcome)(nil),          // 27: parley.plugin.v1.Outcome
-	(*InvokeRequest)(nil),    // 28: parley.plugin.v1.InvokeRequest
-	(*InvokeUpdate)(nil),     // 29: parley.plugin.v1.InvokeUpdate
-	(*Progress)(nil),         // 30: parley.plugin.v1.Progress
-	(*InvokeResponse)(nil),   // 31: parley.plugin.v1.InvokeResponse
-	(*CancelRequest)(nil),    // 32: parley.plugin.v1.CancelRequest
-	(*StopRequest)(nil),      // 33: parley.plugin.v1.StopRequest
-	(*StopResponse)(nil),     // 34: parley.plugin.v1.StopResponse
-	(*Effect)(nil),           // 35: parley.plugin.v1.Effect
-	(*AddMessage)(nil),       // 36: parley.plugin.v1.AddMessage
-	(*ChangeMessage)(nil),    // 37: parley.plugin.v1.ChangeMessage
-	(*DeleteMessage)(nil),    // 38: parley.plugin.v1.DeleteMessage
-	(*DropContent)(nil),      // 39: parley.plugin.v1.DropContent
-	(*Annotate)(nil),         // 40: parley.plugin.v1.Annotate
-	(*RemoveAnnotation)(nil), // 41: parley.plugin.v1.RemoveAnnotation
-	(*SendPacket)(nil),       // 42: parley.plugin.v1.SendPacket
-	(*SetMembers)(nil),       // 43: parley.plugin.v1.SetMembers
-	(*Cutoff)(nil),           // 44: parley.plugin.v1.Cutoff
-	(*PutValue)(nil),         // 45: parley.plugin.v1.PutValue
-	(*PublishEvent)(nil),     // 46: parley.plugin.v1.PublishEvent
-	(*Card)(nil),             // 47: parley.plugin.v1.Card
-	(*Button)(nil),           // 48: parley.plugin.v1.Button
-	(*HostRequest)(nil),      // 49: parley.plugin.v1.HostRequest
-	(*HostResponse)(nil),     // 50: parley.plugin.v1.HostResponse
-	(*ApplyRequest)(nil),     // 51: parley.plugin.v1.ApplyRequest
-	(*ApplyResponse)(nil),    // 52: parley.plugin.v1.ApplyResponse
-	(*QueryMessages)(nil),    // 53: parley.plugin.v1.QueryMessages
-	(*Messages)(nil),         // 54: parley.plugin.v1.Messages
-	(*Message)(nil),          // 55: parley.plugin.v1.Message
-	(*QueryAnnotations)(nil), // 56: parley.plugin.v1.QueryAnnotations
-	(*Annotations)(nil),      // 57: parley.plugin.v1.Annotations
-	(*Annotation)(nil),       // 58: parley.plugin.v1.Annotation
-	(*QueryContacts)(nil),    // 59: parley.plugin.v1.QueryContacts
-	(*Contacts)(nil),         // 60: parley.plugin.v1.Contacts
-	(*Contact)(nil),          // 61: parley.plugin.v1.Contact
-	(*QueryChats)(nil),       // 62: parley.plugin.v1.QueryChats
-	(*Chats)(nil),            // 63: parley.plugin.v1.Chats
-	(*Chat)(nil),             // 64: parley.plugin.v1.Chat
-	(*QueryValues)(nil),      // 65: parley.plugin.v1.QueryValues
-	(*Values)(nil),           // 66: parley.plugin.v1.Values
-	(*LogRequest)(nil),       // 67: parley.plugin.v1.LogRequest
-	nil,                      // 68: parley.plugin.v1.StartRequest.SettingsEntry
-	nil,                      // 69: parley.plugin.v1.SettingsChanged.SettingsEntry
-	nil,                      // 70: parley.plugin.v1.InvokeRequest.ArgsEntry
-	nil,                      // 71: parley.plugin.v1.Button.ArgsEntry
+	(BlobOrder)(0),           // 4: parley.plugin.v1.BlobOrder
+	(BlobState)(0),           // 5: parley.plugin.v1.BlobState
+	(Level)(0),               // 6: parley.plugin.v1.Level
+	(*CoreMessage)(nil),      // 7: parley.plugin.v1.CoreMessage
+	(*PluginMessage)(nil),    // 8: parley.plugin.v1.PluginMessage
+	(*Error)(nil),            // 9: parley.plugin.v1.Error
+	(*HookRequest)(nil),      // 10: parley.plugin.v1.HookRequest
+	(*HookResponse)(nil),     // 11: parley.plugin.v1.HookResponse
+	(*DescribeRequest)(nil),  // 12: parley.plugin.v1.DescribeRequest
+	(*DescribeResponse)(nil), // 13: parley.plugin.v1.DescribeResponse
+	(*Manifest)(nil),         // 14: parley.plugin.v1.Manifest
+	(*PacketType)(nil),       // 15: parley.plugin.v1.PacketType
+	(*MessageKind)(nil),      // 16: parley.plugin.v1.MessageKind
+	(*Action)(nil),           // 17: parley.plugin.v1.Action
+	(*Setting)(nil),          // 18: parley.plugin.v1.Setting
+	(*StartRequest)(nil),     // 19: parley.plugin.v1.StartRequest
+	(*StartResponse)(nil),    // 20: parley.plugin.v1.StartResponse
+	(*HandleRequest)(nil),    // 21: parley.plugin.v1.HandleRequest
+	(*Item)(nil),             // 22: parley.plugin.v1.Item
+	(*Packet)(nil),           // 23: parley.plugin.v1.Packet
+	(*Event)(nil),            // 24: parley.plugin.v1.Event
+	(*SettingsChanged)(nil),  // 25: parley.plugin.v1.SettingsChanged
+	(*Presence)(nil),         // 26: parley.plugin.v1.Presence
+	(*Link)(nil),             // 27: parley.plugin.v1.Link
+	(*HandleResponse)(nil),   // 28: parley.plugin.v1.HandleResponse
+	(*Outcome)(nil),          // 29: parley.plugin.v1.Outcome
+	(*InvokeRequest)(nil),    // 30: parley.plugin.v1.InvokeRequest
+	(*InvokeUpdate)(nil),     // 31: parley.plugin.v1.InvokeUpdate
+	(*Progress)(nil),         // 32: parley.plugin.v1.Progress
+	(*InvokeResponse)(nil),   // 33: parley.plugin.v1.InvokeResponse
+	(*CancelRequest)(nil),    // 34: parley.plugin.v1.CancelRequest
+	(*StopRequest)(nil),      // 35: parley.plugin.v1.StopRequest
+	(*StopResponse)(nil),     // 36: parley.plugin.v1.StopResponse
+	(*Effect)(nil),           // 37: parley.plugin.v1.Effect
+	(*AddMessage)(nil),       // 38: parley.plugin.v1.AddMessage
+	(*ChangeMessage)(nil),    // 39: parley.plugin.v1.ChangeMessage
+	(*DeleteMessage)(nil),    // 40: parley.plugin.v1.DeleteMessage
+	(*DropContent)(nil),      // 41: parley.plugin.v1.DropContent
+	(*Annotate)(nil),         // 42: parley.plugin.v1.Annotate
+	(*RemoveAnnotation)(nil), // 43: parley.plugin.v1.RemoveAnnotation
+	(*SendPacket)(nil),       // 44: parley.plugin.v1.SendPacket
+	(*SetMembers)(nil),       // 45: parley.plugin.v1.SetMembers
+	(*Cutoff)(nil),           // 46: parley.plugin.v1.Cutoff
+	(*PutValue)(nil),         // 47: parley.plugin.v1.PutValue
+	(*PublishEvent)(nil),     // 48: parley.plugin.v1.PublishEvent
+	(*ShareBlob)(nil),        // 49: parley.plugin.v1.ShareBlob
+	(*FetchBlob)(nil),        // 50: parley.plugin.v1.FetchBlob
+	(*SteerBlob)(nil),        // 51: parley.plugin.v1.SteerBlob
+	(*Card)(nil),             // 52: parley.plugin.v1.Card
+	(*Button)(nil),           // 53: parley.plugin.v1.Button
+	(*HostRequest)(nil),      // 54: parley.plugin.v1.HostRequest
+	(*HostResponse)(nil),     // 55: parley.plugin.v1.HostResponse
+	(*PrepareBlob)(nil),      // 56: parley.plugin.v1.PrepareBlob
+	(*QueryBlobs)(nil),       // 57: parley.plugin.v1.QueryBlobs
+	(*Blobs)(nil),            // 58: parley.plugin.v1.Blobs
+	(*Blob)(nil),             // 59: parley.plugin.v1.Blob
+	(*ApplyRequest)(nil),     // 60: parley.plugin.v1.ApplyRequest
+	(*ApplyResponse)(nil),    // 61: parley.plugin.v1.ApplyResponse
+	(*QueryMessages)(nil),    // 62: parley.plugin.v1.QueryMessages
+	(*Messages)(nil),         // 63: parley.plugin.v1.Messages
+	(*Message)(nil),          // 64: parley.plugin.v1.Message
+	(*QueryAnnotations)(nil), // 65: parley.plugin.v1.QueryAnnotations
+	(*Annotations)(nil),      // 66: parley.plugin.v1.Annotations
+	(*Annotation)(nil),       // 67: parley.plugin.v1.Annotation
+	(*QueryContacts)(nil),    // 68: parley.plugin.v1.QueryContacts
+	(*Contacts)(nil),         // 69: parley.plugin.v1.Contacts
+	(*Contact)(nil),          // 70: parley.plugin.v1.Contact
+	(*QueryChats)(nil),       // 71: parley.plugin.v1.QueryChats
+	(*Chats)(nil),            // 72: parley.plugin.v1.Chats
+	(*Chat)(nil),             // 73: parley.plugin.v1.Chat
+	(*QueryValues)(nil),      // 74: parley.plugin.v1.QueryValues
+	(*Values)(nil),           // 75: parley.plugin.v1.Values
+	(*LogRequest)(nil),       // 76: parley.plugin.v1.LogRequest
+	nil,                      // 77: parley.plugin.v1.StartRequest.SettingsEntry
+	nil,                      // 78: parley.plugin.v1.SettingsChanged.SettingsEntry
+	nil,                      // 79: parley.plugin.v1.InvokeRequest.ArgsEntry
+	nil,                      // 80: parley.plugin.v1.Button.ArgsEntry
 }
 var file_protocol_pluginpb_plugin_proto_depIdxs = []int32{
-	8,  // 0: parley.plugin.v1.CoreMessage.requests:type_name -> parley.plugin.v1.HookRequest
-	50, // 1: parley.plugin.v1.CoreMessage.responses:type_name -> parley.plugin.v1.HostResponse
-	9,  // 2: parley.plugin.v1.PluginMessage.responses:type_name -> parley.plugin.v1.HookResponse
-	49, // 3: parley.plugin.v1.PluginMessage.requests:type_name -> parley.plugin.v1.HostRequest
-	10, // 4: parley.plugin.v1.HookRequest.describe:type_name -> parley.plugin.v1.DescribeRequest
-	17, // 5: parley.plugin.v1.HookRequest.start:type_name -> parley.plugin.v1.StartRequest
-	19, // 6: parley.plugin.v1.HookRequest.handle:type_name -> parley.plugin.v1.HandleRequest
-	28, // 7: parley.plugin.v1.HookRequest.invoke:type_name -> parley.plugin.v1.InvokeRequest
-	32, // 8: parley.plugin.v1.HookRequest.cancel:type_name -> parley.plugin.v1.CancelRequest
-	33, // 9: parley.plugin.v1.HookRequest.stop:type_name -> parley.plugin.v1.StopRequest
-	7,  // 10: parley.plugin.v1.HookResponse.error:type_name -> parley.plugin.v1.Error
-	11, // 11: parley.plugin.v1.HookResponse.describe:type_name -> parley.plugin.v1.DescribeResponse
-	18, // 12: parley.plugin.v1.HookResponse.start:type_name -> parley.plugin.v1.StartResponse
-	26, // 13: parley.plugin.v1.HookResponse.handle:type_name -> parley.plugin.v1.HandleResponse
-	31, // 14: parley.plugin.v1.HookResponse.invoke:type_name -> parley.plugin.v1.InvokeResponse
-	34, // 15: parley.plugin.v1.HookResponse.stop:type_name -> parley.plugin.v1.StopResponse
-	29, // 16: parley.plugin.v1.HookResponse.update:type_name -> parley.plugin.v1.InvokeUpdate
-	12, // 17: parley.plugin.v1.DescribeResponse.manifest:type_name -> parley.plugin.v1.Manifest
-	13, // 18: parley.plugin.v1.Manifest.packet_types:type_name -> parley.plugin.v1.PacketType
+	10, // 0: parley.plugin.v1.CoreMessage.requests:type_name -> parley.plugin.v1.HookRequest
+	55, // 1: parley.plugin.v1.CoreMessage.responses:type_name -> parley.plugin.v1.HostResponse
+	11, // 2: parley.plugin.v1.PluginMessage.responses:type_name -> parley.plugin.v1.HookResponse
+	54, // 3: parley.plugin.v1.PluginMessage.requests:type_name -> parley.plugin.v1.HostRequest
+	12, // 4: parley.plugin.v1.HookRequest.describe:type_name -> parley.plugin.v1.DescribeRequest
+	19, // 5: parley.plugin.v1.HookRequest.start:type_name -> parley.plugin.v1.StartRequest
+	21, // 6: parley.plugin.v1.HookRequest.handle:type_name -> parley.plugin.v1.HandleRequest
+	30, // 7: parley.plugin.v1.HookRequest.invoke:type_name -> parley.plugin.v1.InvokeRequest
+	34, // 8: parley.plugin.v1.HookRequest.cancel:type_name -> parley.plugin.v1.CancelRequest
+	35, // 9: parley.plugin.v1.HookRequest.stop:type_name -> parley.plugin.v1.StopRequest
+	9,  // 10: parley.plugin.v1.HookResponse.error:type_name -> parley.plugin.v1.Error
+	13, // 11: parley.plugin.v1.HookResponse.describe:type_name -> parley.plugin.v1.DescribeResponse
+	20, // 12: parley.plugin.v1.HookResponse.start:type_name -> parley.plugin.v1.StartResponse
+	28, // 13: parley.plugin.v1.HookResponse.handle:type_name -> parley.plugin.v1.HandleResponse
+	33, // 14: parley.plugin.v1.HookResponse.invoke:type_name -> parley.plugin.v1.InvokeResponse
+	36, // 15: parley.plugin.v1.HookResponse.stop:type_name -> parley.plugin.v1.StopResponse
+	31, // 16: parley.plugin.v1.HookResponse.update:type_name -> parley.plugin.v1.InvokeUpdate
+	14, // 17: parley.plugin.v1.DescribeResponse.manifest:type_name -> parley.plugin.v1.Manifest
+	15, // 18: parley.plugin.v1.Manifest.packet_types:type_name -> parley.plugin.v1.PacketType
 	0,  // 19: parley.plugin.v1.Manifest.capabilities:type_name -> parley.plugin.v1.Capability
-	14, // 20: parley.plugin.v1.Manifest.message_kinds:type_name -> parley.plugin.v1.MessageKind
-	15, // 21: parley.plugin.v1.Manifest.actions:type_name -> parley.plugin.v1.Action
-	16, // 22: parley.plugin.v1.Manifest.settings:type_name -> parley.plugin.v1.Setting
+	16, // 20: parley.plugin.v1.Manifest.message_kinds:type_name -> parley.plugin.v1.MessageKind
+	17, // 21: parley.plugin.v1.Manifest.actions:type_name -> parley.plugin.v1.Action
+	18, // 22: parley.plugin.v1.Manifest.settings:type_name -> parley.plugin.v1.Setting
 	1,  // 23: parley.plugin.v1.MessageKind.presentation:type_name -> parley.plugin.v1.Presentation
 	2,  // 24: parley.plugin.v1.Action.places:type_name -> parley.plugin.v1.Place
 	3,  // 25: parley.plugin.v1.Setting.type:type_name -> parley.plugin.v1.SettingType
-	68, // 26: parley.plugin.v1.StartRequest.settings:type_name -> parley.plugin.v1.StartRequest.SettingsEntry
-	20, // 27: parley.plugin.v1.HandleRequest.items:type_name -> parley.plugin.v1.Item
-	21, // 28: parley.plugin.v1.Item.packet:type_name -> parley.plugin.v1.Packet
-	22, // 29: parley.plugin.v1.Item.event:type_name -> parley.plugin.v1.Event
-	24, // 30: parley.plugin.v1.Event.presence:type_name -> parley.plugin.v1.Presence
-	25, // 31: parley.plugin.v1.Event.link:type_name -> parley.plugin.v1.Link
-	55, // 32: parley.plugin.v1.Event.message:type_name -> parley.plugin.v1.Message
-	23, // 33: parley.plugin.v1.Event.settings:type_name -> parley.plugin.v1.SettingsChanged
-	69, // 34: parley.plugin.v1.SettingsChanged.settings:type_name -> parley.plugin.v1.SettingsChanged.SettingsEntry
-	27, // 35: parley.plugin.v1.HandleResponse.outcomes:type_name -> parley.plugin.v1.Outcome
-	35, // 36: parley.plugin.v1.Outcome.effects:type_name -> parley.plugin.v1.Effect
-	70, // 37: parley.plugin.v1.InvokeRequest.args:type_name -> parley.plugin.v1.InvokeRequest.ArgsEntry
-	47, // 38: parley.plugin.v1.InvokeUpdate.card:type_name -> parley.plugin.v1.Card
-	30, // 39: parley.plugin.v1.InvokeUpdate.progress:type_name -> parley.plugin.v1.Progress
-	35, // 40: parley.plugin.v1.InvokeResponse.effects:type_name -> parley.plugin.v1.Effect
-	36, // 41: parley.plugin.v1.Effect.add_message:type_name -> parley.plugin.v1.AddMessage
-	37, // 42: parley.plugin.v1.Effect.change_message:type_name -> parley.plugin.v1.ChangeMessage
-	38, // 43: parley.plugin.v1.Effect.delete_message:type_name -> parley.plugin.v1.DeleteMessage
-	40, // 44: parley.plugin.v1.Effect.annotate:type_name -> parley.plugin.v1.Annotate
-	41, // 45: parley.plugin.v1.Effect.remove_annotation:type_name -> parley.plugin.v1.RemoveAnnotation
-	42, // 46: parley.plugin.v1.Effect.send_packet:type_name -> parley.plugin.v1.SendPacket
-	43, // 47: parley.plugin.v1.Effect.set_members:type_name -> parley.plugin.v1.SetMembers
-	45, // 48: parley.plugin.v1.Effect.put_value:type_name -> parley.plugin.v1.PutValue
-	46, // 49: parley.plugin.v1.Effect.publish_event:type_name -> parley.plugin.v1.PublishEvent
-	39, // 50: parley.plugin.v1.Effect.drop_content:type_name -> parley.plugin.v1.DropContent
-	47, // 51: parley.plugin.v1.AddMessage.card:type_name -> parley.plugin.v1.Card
-	47, // 52: parley.plugin.v1.ChangeMessage.card:type_name -> parley.plugin.v1.Card
-	44, // 53: parley.plugin.v1.SetMembers.cutoffs:type_name -> parley.plugin.v1.Cutoff
-	48, // 54: parley.plugin.v1.Card.buttons:type_name -> parley.plugin.v1.Button
-	71, // 55: parley.plugin.v1.Button.args:type_name -> parley.plugin.v1.Button.ArgsEntry
-	51, // 56: parley.plugin.v1.HostRequest.apply:type_name -> parley.plugin.v1.ApplyRequest
-	53, // 57: parley.plugin.v1.HostRequest.query_messages:type_name -> parley.plugin.v1.QueryMessages
-	56, // 58: parley.plugin.v1.HostRequest.query_annotations:type_name -> parley.plugin.v1.QueryAnnotations
-	59, // 59: parley.plugin.v1.HostRequest.query_contacts:type_name -> parley.plugin.v1.QueryContacts
-	62, // 60: parley.plugin.v1.HostRequest.query_chats:type_name -> parley.plugin.v1.QueryChats
-	65, // 61: parley.plugin.v1.HostRequest.query_values:type_name -> parley.plugin.v1.QueryValues
-	67, // 62: parley.plugin.v1.HostRequest.log:type_name -> parley.plugin.v1.LogRequest
-	7,  // 63: parley.plugin.v1.HostResponse.error:type_name -> parley.plugin.v1.Error
-	52, // 64: parley.plugin.v1.HostResponse.apply:type_name -> parley.plugin.v1.ApplyResponse
-	54, // 65: parley.plugin.v1.HostResponse.messages:type_name -> parley.plugin.v1.Messages
-	57, // 66: parley.plugin.v1.HostResponse.annotations:type_name -> parley.plugin.v1.Annotations
-	60, // 67: parley.plugin.v1.HostResponse.contacts:type_name -> parley.plugin.v1.Contacts
-	63, // 68: parley.plugin.v1.HostResponse.chats:type_name -> parley.plugin.v1.Chats
-	66, // 69: parley.plugin.v1.HostResponse.values:type_name -> parley.plugin.v1.Values
-	35, // 70: parley.plugin.v1.ApplyRequest.effects:type_name -> parley.plugin.v1.Effect
-	55, // 71: parley.plugin.v1.Messages.messages:type_name -> parley.plugin.v1.Message
-	58, // 72: parley.plugin.v1.Annotations.annotations:type_name -> parley.plugin.v1.Annotation
-	61, // 73: parley.plugin.v1.Contacts.contacts:type_name -> parley.plugin.v1.Contact
-	64, // 74: parley.plugin.v1.Chats.chats:type_name -> parley.plugin.v1.Chat
-	45, // 75: parley.plugin.v1.Values.values:type_name -> parley.plugin.v1.PutValue
-	4,  // 76: parley.plugin.v1.LogRequest.level:type_name -> parley.plugin.v1.Level
-	5,  // 77: parley.plugin.v1.Plugin.Session:input_type -> parley.plugin.v1.CoreMessage
-	6,  // 78: parley.plugin.v1.Plugin.Session:output_type -> parley.plugin.v1.PluginMessage
-	78, // [78:79] is the sub-list for method output_type
-	77, // [77:78] is the sub-list for method input_type
-	77, // [77:77] is the sub-list for extension type_name
-	77, // [77:77] is the sub-list for extension extendee
-	0,  // [0:77] is the sub-list for field type_name
+	77, // 26: parley.plugin.v1.StartRequest.settings:type_name -> parley.plugin.v1.StartRequest.SettingsEntry
+	22, // 27: parley.plugin.v1.HandleRequest.items:type_name -> parley.plugin.v1.Item
+	23, // 28: parley.plugin.v1.Item.packet:type_name -> parley.plugin.v1.Packet
+	24, // 29: parley.plugin.v1.Item.event:type_name -> parley.plugin.v1.Event
+	26, // 30: parley.plugin.v1.Event.presence:type_name -> parley.plugin.v1.Presence
+	27, // 31: parley.plugin.v1.Event.link:type_name -> parley.plugin.v1.Link
+	64, // 32: parley.plugin.v1.Event.message:type_name -> parley.plugin.v1.Message
+	25, // 33: parley.plugin.v1.Event.settings:type_name -> parley.plugin.v1.SettingsChanged
+	59, // 34: parley.plugin.v1.Event.blob:type_name -> parley.plugin.v1.Blob
+	78, // 35: parley.plugin.v1.SettingsChanged.settings:type_name -> parley.plugin.v1.SettingsChanged.SettingsEntry
+	29, // 36: parley.plugin.v1.HandleResponse.outcomes:type_name -> parley.plugin.v1.Outcome
+	37, // 37: parley.plugin.v1.Outcome.effects:type_name -> parley.plugin.v1.Effect
+	79, // 38: parley.plugin.v1.InvokeRequest.args:type_name -> parley.plugin.v1.InvokeRequest.ArgsEntry
+	52, // 39: parley.plugin.v1.InvokeUpdate.card:type_name -> parley.plugin.v1.Card
+	32, // 40: parley.plugin.v1.InvokeUpdate.progress:type_name -> parley.plugin.v1.Progress
+	37, // 41: parley.plugin.v1.InvokeResponse.effects:type_name -> parley.plugin.v1.Effect
+	38, // 42: parley.plugin.v1.Effect.add_message:type_name -> parley.plugin.v1.AddMessage
+	39, // 43: parley.plugin.v1.Effect.change_message:type_name -> parley.plugin.v1.ChangeMessage
+	40, // 44: parley.plugin.v1.Effect.delete_message:type_name -> parley.plugin.v1.DeleteMessage
+	42, // 45: parley.plugin.v1.Effect.annotate:type_name -> parley.plugin.v1.Annotate
+	43, // 46: parley.plugin.v1.Effect.remove_annotation:type_name -> parley.plugin.v1.RemoveAnnotation
+	44, // 47: parley.plugin.v1.Effect.send_packet:type_name -> parley.plugin.v1.SendPacket
+	45, // 48: parley.plugin.v1.Effect.set_members:type_name -> parley.plugin.v1.SetMembers
+	47, // 49: parley.plugin.v1.Effect.put_value:type_name -> parley.plugin.v1.PutValue
+	48, // 50: parley.plugin.v1.Effect.publish_event:type_name -> parley.plugin.v1.PublishEvent
+	41, // 51: parley.plugin.v1.Effect.drop_content:type_name -> parley.plugin.v1.DropContent
+	49, // 52: parley.plugin.v1.Effect.share_blob:type_name -> parley.plugin.v1.ShareBlob
+	50, // 53: parley.plugin.v1.Effect.fetch_blob:type_name -> parley.plugin.v1.FetchBlob
+	51, // 54: parley.plugin.v1.Effect.steer_blob:type_name -> parley.plugin.v1.SteerBlob
+	52, // 55: parley.plugin.v1.AddMessage.card:type_name -> parley.plugin.v1.Card
+	52, // 56: parley.plugin.v1.ChangeMessage.card:type_name -> parley.plugin.v1.Card
+	46, // 57: parley.plugin.v1.SetMembers.cutoffs:type_name -> parley.plugin.v1.Cutoff
+	4,  // 58: parley.plugin.v1.SteerBlob.order:type_name -> parley.plugin.v1.BlobOrder
+	53, // 59: parley.plugin.v1.Card.buttons:type_name -> parley.plugin.v1.Button
+	80, // 60: parley.plugin.v1.Button.args:type_name -> parley.plugin.v1.Button.ArgsEntry
+	60, // 61: parley.plugin.v1.HostRequest.apply:type_name -> parley.plugin.v1.ApplyRequest
+	62, // 62: parley.plugin.v1.HostRequest.query_messages:type_name -> parley.plugin.v1.QueryMessages
+	65, // 63: parley.plugin.v1.HostRequest.query_annotations:type_name -> parley.plugin.v1.QueryAnnotations
+	68, // 64: parley.plugin.v1.HostRequest.query_contacts:type_name -> parley.plugin.v1.QueryContacts
+	71, // 65: parley.plugin.v1.HostRequest.query_chats:type_name -> parley.plugin.v1.QueryChats
+	74, // 66: parley.plugin.v1.HostRequest.query_values:type_name -> parley.plugin.v1.QueryValues
+	76, // 67: parley.plugin.v1.HostRequest.log:type_name -> parley.plugin.v1.LogRequest
+	56, // 68: parley.plugin.v1.HostRequest.prepare_blob:type_name -> parley.plugin.v1.PrepareBlob
+	57, // 69: parley.plugin.v1.HostRequest.query_blobs:type_name -> parley.plugin.v1.QueryBlobs
+	9,  // 70: parley.plugin.v1.HostResponse.error:type_name -> parley.plugin.v1.Error
+	61, // 71: parley.plugin.v1.HostResponse.apply:type_name -> parley.plugin.v1.ApplyResponse
+	63, // 72: parley.plugin.v1.HostResponse.messages:type_name -> parley.plugin.v1.Messages
+	66, // 73: parley.plugin.v1.HostResponse.annotations:type_name -> parley.plugin.v1.Annotations
+	69, // 74: parley.plugin.v1.HostResponse.contacts:type_name -> parley.plugin.v1.Contacts
+	72, // 75: parley.plugin.v1.HostResponse.chats:type_name -> parley.plugin.v1.Chats
+	75, // 76: parley.plugin.v1.HostResponse.values:type_name -> parley.plugin.v1.Values
+	58, // 77: parley.plugin.v1.HostResponse.blobs:type_name -> parley.plugin.v1.Blobs
+	59, // 78: parley.plugin.v1.Blobs.blobs:type_name -> parley.plugin.v1.Blob
+	5,  // 79: parley.plugin.v1.Blob.state:type_name -> parley.plugin.v1.BlobState
+	37, // 80: parley.plugin.v1.ApplyRequest.effects:type_name -> parley.plugin.v1.Effect
+	64, // 81: parley.plugin.v1.Messages.messages:type_name -> parley.plugin.v1.Message
+	67, // 82: parley.plugin.v1.Annotations.annotations:type_name -> parley.plugin.v1.Annotation
+	70, // 83: parley.plugin.v1.Contacts.contacts:type_name -> parley.plugin.v1.Contact
+	73, // 84: parley.plugin.v1.Chats.chats:type_name -> parley.plugin.v1.Chat
+	47, // 85: parley.plugin.v1.Values.values:type_name -> parley.plugin.v1.PutValue
+	6,  // 86: parley.plugin.v1.LogRequest.level:type_name -> parley.plugin.v1.Level
+	7,  // 87: parley.plugin.v1.Plugin.Session:input_type -> parley.plugin.v1.CoreMessage
+	8,  // 88: parley.plugin.v1.Plugin.Session:output_type -> parley.plugin.v1.PluginMessage
+	88, // [88:89] is the sub-list for method output_type
+	87, // [87:88] is the sub-list for method input_type
+	87, // [87:87] is the sub-list for extension type_name
+	87, // [87:87] is the sub-list for extension extendee
+	0,  // [0:87] is the sub-list for field type_name
 }
 
 func init() { file_protocol_pluginpb_plugin_proto_init() }
@@ -5640,6 +6447,7 @@ func file_protocol_pluginpb_plugin_proto_init() {
 		(*Event_Link)(nil),
 		(*Event_Message)(nil),
 		(*Event_Settings)(nil),
+		(*Event_Blob)(nil),
 	}
 	file_protocol_pluginpb_plugin_proto_msgTypes[24].OneofWrappers = []any{
 		(*InvokeUpdate_Preview)(nil),
@@ -5658,8 +6466,11 @@ func file_protocol_pluginpb_plugin_proto_init() {
 		(*Effect_PutValue)(nil),
 		(*Effect_PublishEvent)(nil),
 		(*Effect_DropContent)(nil),
+		(*Effect_ShareBlob)(nil),
+		(*Effect_FetchBlob)(nil),
+		(*Effect_SteerBlob)(nil),
 	}
-	file_protocol_pluginpb_plugin_proto_msgTypes[44].OneofWrappers = []any{
+	file_protocol_pluginpb_plugin_proto_msgTypes[47].OneofWrappers = []any{
 		(*HostRequest_Apply)(nil),
 		(*HostRequest_QueryMessages)(nil),
 		(*HostRequest_QueryAnnotations)(nil),
@@ -5667,8 +6478,10 @@ func file_protocol_pluginpb_plugin_proto_init() {
 		(*HostRequest_QueryChats)(nil),
 		(*HostRequest_QueryValues)(nil),
 		(*HostRequest_Log)(nil),
+		(*HostRequest_PrepareBlob)(nil),
+		(*HostRequest_QueryBlobs)(nil),
 	}
-	file_protocol_pluginpb_plugin_proto_msgTypes[45].OneofWrappers = []any{
+	file_protocol_pluginpb_plugin_proto_msgTypes[48].OneofWrappers = []any{
 		(*HostResponse_Error)(nil),
 		(*HostResponse_Apply)(nil),
 		(*HostResponse_Messages)(nil),
@@ -5676,14 +6489,15 @@ func file_protocol_pluginpb_plugin_proto_init() {
 		(*HostResponse_Contacts)(nil),
 		(*HostResponse_Chats)(nil),
 		(*HostResponse_Values)(nil),
+		(*HostResponse_Blobs)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_pluginpb_plugin_proto_rawDesc), len(file_protocol_pluginpb_plugin_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   67,
+			NumEnums:      7,
+			NumMessages:   74,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

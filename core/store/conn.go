@@ -180,6 +180,8 @@ func bind(s *sqlite3.Stmt, i int, arg any) error {
 		return s.BindBlob(i, v)
 	case packet.PacketID:
 		return s.BindBlob(i, v[:])
+	case packet.BlobID:
+		return s.BindBlob(i, v[:])
 	case packet.DeviceID:
 		return s.BindBlob(i, v[:])
 	case packet.OrderKey:

@@ -98,7 +98,11 @@ func TestMigration(t *testing.T) {
 	}
 
 	// The copy is of before, private, and opens.
-	backup := path + ".v1.bak"
+	shipped, err := loadMigrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	backup := fmt.Sprintf("%s.v%d.bak", path, len(shipped))
 	info, err := os.Stat(backup)
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Fatalf("the copy: %v, %v", info, err)

@@ -51,6 +51,9 @@ func (m model) draw(t *rapid.T) operation {
 	kind := rapid.SampledFrom([]packet.Type{"text", "text", "image"}).Draw(t, "type")
 	members := rapid.SliceOfN(rapid.SampledFrom([]packet.UserID{"alice", "bob", "carol"}), 1, 3).Draw(t, "members")
 	reset := rapid.Bool().Draw(t, "reset")
+	blob := storetest.Blob(message, n%4)
+	blob.State = store.BlobState(rapid.IntRange(int(store.BlobShared), int(store.BlobCancelled)).Draw(t, "blob state"))
+	blob.Told = rapid.Bool().Draw(t, "told")
 	return rapid.SampledFrom([]operation{
 		func(tx store.Tx) (string, error) {
 			e := storetest.Entry("alice", log, n, n, kind, body)
@@ -72,6 +75,8 @@ func (m model) draw(t *rapid.T) operation {
 		},
 		func(tx store.Tx) (string, error) { return "changed", tx.ChangeMessage(message) },
 		func(tx store.Tx) (string, error) { return "deleted", tx.DeleteMessage(message.ID) },
+		func(tx store.Tx) (string, error) { return "blob put", tx.PutBlob(blob) },
+		func(tx store.Tx) (string, error) { return "blob gone", tx.DeleteBlob(blob.ID) },
 		func(tx store.Tx) (string, error) { return "annotated", tx.PutAnnotation(annotation) },
 		func(tx store.Tx) (string, error) {
 			return "annotation gone", tx.DeleteAnnotation(annotation.Message, annotation.Kind, annotation.Author)

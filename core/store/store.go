@@ -131,6 +131,15 @@ type ReadTx interface {
 	// author).
 	Annotations(ids []packet.PacketID) ([]Annotation, error)
 
+	Blob(id packet.BlobID) (Blob, error)
+	// Blobs gives those selected, the newest (by CreatedAt, then id) first.
+	Blobs(q BlobQuery) ([]Blob, error)
+	// BlobsOf gives those of some messages, in the order of the messages given,
+	// of one message the oldest first.
+	BlobsOf(messages []packet.PacketID) ([]Blob, error)
+	// UntoldBlobs gives a plugin's that are settled and not Told, oldest first.
+	UntoldBlobs(plugin string, limit int) ([]Blob, error)
+
 	// Invocation gives the result of an Invoke that was committed.
 	Invocation(id packet.PacketID) (Invocation, error)
 }
@@ -150,7 +159,7 @@ type Tx interface {
 	// CreatedAt. The other fields are the store's own.
 	PutChat(c Chat) error
 	// DeleteChat removes a chat with its messages, entries, registers,
-	// memberships and annotations. Its depth and the heads of its logs stay, so
+	// memberships, annotations and blobs. Its depth and the heads of its logs stay, so
 	// that a chat made again goes on counting, and entries that were there once are
 	// not taken again.
 	DeleteChat(id packet.ChatID) error
@@ -205,6 +214,11 @@ type Tx interface {
 	// (ErrNotFound).
 	PutAnnotation(a Annotation) error
 	DeleteAnnotation(message packet.PacketID, kind string, author packet.UserID) error
+
+	// PutBlob adds a blob or replaces the one with its id; CheckBlob says what it
+	// must have. One that is not settled counts as told.
+	PutBlob(b Blob) error
+	DeleteBlob(id packet.BlobID) error
 
 	// PutInvocation keeps an Invoke's result. ErrExists.
 	PutInvocation(i Invocation) error

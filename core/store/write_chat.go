@@ -78,6 +78,7 @@ func (t *tx) DeleteChat(id packet.ChatID) error {
 	}
 	for _, sql := range []string{
 		"DELETE FROM annotations WHERE chat = ?",
+		"DELETE FROM blobs WHERE chat = ?",
 		"DELETE FROM messages WHERE chat = ?",
 		"DELETE FROM registers WHERE chat = ?",
 		"DELETE FROM memberships WHERE chat = ?",

@@ -122,6 +122,7 @@ type state struct {
 	byEntry     tree[packet.PacketID]  // log, number, message
 	annotations tree[store.Annotation] // message, kind, author
 	invocations tree[store.Invocation] // id
+	blobs       tree[store.Blob]       // id
 	arrivals    uint64
 }
 
@@ -151,6 +152,8 @@ func key(parts ...any) string {
 		case packet.DeviceID:
 			b = append(b, p[:]...)
 		case packet.PacketID:
+			b = append(b, p[:]...)
+		case packet.BlobID:
 			b = append(b, p[:]...)
 		case packet.OrderKey:
 			b = append(b, p[:]...)

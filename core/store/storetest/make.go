@@ -54,3 +54,12 @@ func Annotation(m store.Message, kind string, author packet.UserID, search strin
 		Chat: m.Chat, Message: m.ID, Kind: kind, Author: author, Plugin: "emoji", Value: []byte("value of " + search), Search: search,
 	}
 }
+
+// Blob makes the n-th blob of a message: it is wanted, and older ones have a
+// lower n.
+func Blob(message store.Message, n uint64) store.Blob {
+	return store.Blob{
+		ID: packet.BlobID(ID(hash("blob"), n)), Chat: message.Chat, Message: message.ID, Plugin: "file", Author: message.Author,
+		Device: packet.DeviceID{7}, State: store.BlobWanted, Name: "notes.txt", Size: 100 + n, CreatedAt: message.SentAt + int64(n),
+	}
+}

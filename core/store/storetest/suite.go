@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"unhandled", unhandledTests},
 		{"messages", messageTests},
 		{"search", searchTests},
+		{"blobs", blobTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, test := range group.tests {

@@ -62,6 +62,11 @@ func (t *tx) DeleteChat(id packet.ChatID) error {
 			t.s.annotations.remove(k)
 		}
 	}
+	for k, b := range t.s.blobs.up("") {
+		if b.Chat == id {
+			t.s.blobs.remove(k)
+		}
+	}
 	for k, e := range t.s.entries.prefix(key(id)) {
 		t.s.byID.remove(key(e.Packet.Header.ID, e.arrival))
 		t.s.entries.remove(k)

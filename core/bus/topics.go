@@ -19,6 +19,9 @@ var (
 	// SyncReceived: vectors, wants, refusals, registers; conn -> chatlog.
 	SyncReceived = Topic[SyncFrame]{"sync.received"}
 
+	// BlobNewsReceived: a *packet.BlobNews; conn -> blob.
+	BlobNewsReceived = Topic[SyncFrame]{"blob.news"}
+
 	// EntryAppended: entries of this account's own logs were committed;
 	// host -> chatlog.
 	EntryAppended = Topic[packet.ChatID]{"entry.appended"}
@@ -89,8 +92,8 @@ func release(f func()) {
 	}
 }
 
-// SyncFrame is a *packet.Vectors, *packet.Want, *packet.Refusals or
-// *packet.Registers as it came over a link.
+// SyncFrame is a *packet.Vectors, *packet.Want, *packet.Refusals,
+// *packet.Registers or *packet.BlobNews as it came over a link.
 type SyncFrame struct {
 	Link    Link
 	Frame   packet.Frame

@@ -67,7 +67,10 @@ func (m *Manager) welcome(ctx context.Context, in Incoming) {
 	case conn.Protocol() == ProtocolLink:
 		m.answer(ctx, newSession(conn), user, in)
 	case conn.Protocol() == ProtocolStream && m.config.AcceptStream != nil:
-		m.config.AcceptStream(user, conn)
+		if err := m.welcomeStream(ctx, conn); err != nil {
+			m.quiet.Do(func() { m.log.Info("stream refused", "user", user, "remote", in.Remote(), "err", err) })
+			_ = conn.Close()
+		}
 	default:
 		_ = conn.Close()
 	}

@@ -31,10 +31,10 @@ type Config struct {
 	// EndpointsChanged is told where this device listens, first when Serve
 	// begins and then whenever it changes; never twice at once.
 	EndpointsChanged func([]bus.Endpoint)
-	// AcceptStream takes a bulk stream ("parley-stream/1") from a device that
-	// may have links, and owns it from then on; it must not block. nil refuses
-	// such connections.
-	AcceptStream func(packet.UserID, Conn)
+	// AcceptStream takes a bulk stream ("parley-stream/1") that the device at the
+	// other end of a link wanted, and owns it from then on; it must not block. nil
+	// refuses such connections.
+	AcceptStream func(bus.Link, Conn)
 
 	// Transport makes the connections; default NewTCP.
 	Transport Transport

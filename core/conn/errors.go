@@ -15,6 +15,9 @@ var (
 	ErrLinkGone = errors.New("link is down")
 	// ErrNotAFrame: Send was given a frame that is the link's own business.
 	ErrNotAFrame = errors.New("frame is not one that can be sent")
+	// ErrTooManyStreams: there are as many bulk streams with the device as there
+	// may be.
+	ErrTooManyStreams = errors.New("too many streams at once")
 	// ErrPortInUse: another program listens on the configured port.
 	ErrPortInUse = errors.New("port is in use")
 	// ErrServing: Serve runs already.

@@ -193,6 +193,16 @@ func (l *link) read() error {
 				return err
 			}
 			bus.Publish(l.m.config.Bus, bus.PacketReceived, bus.Received{Link: l.info, Packet: f, Release: release})
+		case *packet.Stream:
+			if err := l.m.announced(l, f); err != nil {
+				return err
+			}
+		case *packet.BlobNews:
+			release, err := l.credit(size)
+			if err != nil {
+				return err
+			}
+			bus.Publish(l.m.config.Bus, bus.BlobNewsReceived, bus.SyncFrame{Link: l.info, Frame: f, Release: release})
 		default:
 			release, err := l.credit(size)
 			if err != nil {

@@ -60,6 +60,7 @@ type Manager struct {
 	links     map[uint64]*link
 	penalties map[packet.UserID]penalty
 	noticed   map[packet.UserID]bool
+	streams   streams
 }
 
 // LinkStatus is a link that is up.
@@ -82,7 +83,7 @@ func New(config Config) (*Manager, error) {
 		loud: rate.Sometimes{Interval: 10 * time.Second}, quiet: rate.Sometimes{First: 5, Interval: time.Second},
 		network: make(chan struct{}, 1), address: config.Listen,
 		peers: map[packet.UserID]*peer{}, devices: map[packet.DeviceID]*device{}, links: map[uint64]*link{},
-		penalties: map[packet.UserID]penalty{}, noticed: map[packet.UserID]bool{},
+		penalties: map[packet.UserID]penalty{}, noticed: map[packet.UserID]bool{}, streams: newStreams(),
 	}, nil
 }
 
@@ -107,13 +108,13 @@ func (m *Manager) Links() []LinkStatus {
 	return all
 }
 
-// Send queues a Packet, Vectors, Want, Refusals or Registers on a link. It waits
+// Send queues a Packet, Vectors, Want, Refusals, Registers or BlobNews on a link. It waits
 // while the queue is full, as it is when the peer is slow. Frames of one caller
 // arrive in order. That Send succeeded does not say that the frame arrives.
 // Errors: ErrLinkGone, ErrNotAFrame, those of packet.AppendFrame, and ctx's.
 func (m *Manager) Send(ctx context.Context, linkID uint64, frame packet.Frame) error {
 	switch frame.(type) {
-	case *packet.Packet, *packet.Vectors, *packet.Want, *packet.Refusals, *packet.Registers:
+	case *packet.Packet, *packet.Vectors, *packet.Want, *packet.Refusals, *packet.Registers, *packet.BlobNews:
 	default:
 		return fmt.Errorf("send %T: %w", frame, ErrNotAFrame)
 	}

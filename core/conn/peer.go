@@ -237,6 +237,7 @@ func (m *Manager) review(ctx context.Context, user packet.UserID, presence *bus.
 			l.close(errUntrusted, &packet.Bye{Reason: packet.ByeRefused, Text: refusedText})
 		}
 	}
+	m.closeStreamsLocked(func(s *stream) bool { return s.link.User != user || m.mayLink(s.link.Key) == nil })
 	p := m.peers[user]
 	if !wanted {
 		if p != nil {

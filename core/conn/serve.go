@@ -124,6 +124,7 @@ func (m *Manager) shutDown(listener Listener) {
 	for _, l := range m.links {
 		l.close(errStopping, &packet.Bye{Reason: packet.ByeShutdown, Text: "shutting down"})
 	}
+	m.closeStreamsLocked(func(*stream) bool { return false })
 	for user, p := range m.peers {
 		p.stop()
 		delete(m.peers, user)

@@ -299,43 +299,4 @@ func sendFrame(s *session, f packet.Frame) {
 	}
 }
 
-// TestStreamsAreHandedOver: bulk streams go to whoever takes them, and nowhere
-// when nobody does.
-func TestStreamsAreHandedOver(t *testing.T) {
-	smaller, larger := identities(t)
-	for _, taken := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			net := newFakeNet()
-			got := make(chan Conn, 1)
-			a := newNodeOf(t, smaller, withFake(net, "10.0.0.1"), func(c *Config) {
-				if taken {
-					c.AcceptStream = func(_ packet.UserID, s Conn) { got <- s }
-				}
-			})
-			b := newNodeOf(t, larger)
-			a.knows(b)
-			a.start()
-			defer a.close()
-			defer b.close()
-			c, err := net.transport("10.0.0.2", larger).Dial(t.Context(), Target{
-				Endpoint: a.m.Endpoints()[0], Protocol: ProtocolStream, Verify: anyKey,
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			synctest.Wait()
-			if taken {
-				_ = (<-got).Close()
-			}
-			_ = c.SetReadDeadline(time.Now().Add(time.Second))
-			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) || len(got) != 0 {
-				t.Errorf("taken %v: %v", taken, err)
-			}
-			if a.upCount() != 0 {
-				t.Error("a stream became a link")
-			}
-		})
-	}
-}
-
 func anyKey(ed25519.PublicKey) error { return nil }

@@ -26,12 +26,14 @@ var errHandshakeTooLarge = errors.New("TLS handshake is too large")
 // sessions too, though there are none on control links: tickets are off.
 func tlsConfig(id *identity.Identity, verify Verify, protocols ...string) *tls.Config {
 	return &tls.Config{
-		MinVersion:             tls.VersionTLS13,
-		Certificates:           []tls.Certificate{id.Certificate()},
-		ClientAuth:             tls.RequireAnyClientCert,
-		InsecureSkipVerify:     true, //nolint:gosec // no authorities here: VerifyConnection checks the pinned key
-		NextProtos:             protocols,
-		SessionTicketsDisabled: true,
+		MinVersion:         tls.VersionTLS13,
+		Certificates:       []tls.Certificate{id.Certificate()},
+		ClientAuth:         tls.RequireAnyClientCert,
+		InsecureSkipVerify: true, //nolint:gosec // no authorities here: VerifyConnection checks the pinned key
+		NextProtos:         protocols,
+		// It is for the first bytes of web pages.
+		DynamicRecordSizingDisabled: true,
+		SessionTicketsDisabled:      true,
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			if cs.NegotiatedProtocol == "" {
 				return errors.New("peer does not speak Parley's protocol")
@@ -51,6 +53,9 @@ func handshake(ctx context.Context, t *tls.Conn, metered *meteredConn, network N
 	err := t.HandshakeContext(ctx)
 	if err == nil {
 		metered.left.Store(unmetered)
+		if t.ConnectionState().NegotiatedProtocol == ProtocolStream {
+			metered.bulk = newBulk(metered.TCPConn)
+		}
 		var key ed25519.PublicKey
 		if key, err = identity.PeerKey(t.ConnectionState()); err == nil {
 			return &tlsConn{Conn: t, key: key, protocol: t.ConnectionState().NegotiatedProtocol, path: pathOfConn(t, network)}, nil
@@ -105,7 +110,12 @@ func (c *tlsConn) Path() string { return c.path }
 
 // CloseWrite implements Conn: TLS says good-bye, then TCP.
 func (c *tlsConn) CloseWrite() error {
-	err := c.Conn.CloseWrite()
+	// Flushed before: afterwards TLS lets nothing be written any more.
+	err := c.Flush()
+	if m, ok := c.NetConn().(*meteredConn); ok && m.bulk != nil {
+		m.bulk.through = true
+	}
+	err = errors.Join(err, c.Conn.CloseWrite())
 	if half, ok := c.NetConn().(interface{ CloseWrite() error }); ok {
 		return errors.Join(err, half.CloseWrite())
 	}
@@ -115,6 +125,14 @@ func (c *tlsConn) CloseWrite() error {
 // Close implements Conn. It leaves out TLS's own good-bye, which would wait up
 // to 5 s for a peer that takes nothing.
 func (c *tlsConn) Close() error { return c.NetConn().Close() }
+
+// Flush implements Flusher.
+func (c *tlsConn) Flush() error {
+	if m, ok := c.NetConn().(*meteredConn); ok && m.bulk != nil {
+		return m.bulk.out.Flush()
+	}
+	return nil
+}
 
 // Read implements Conn.
 func (c *tlsConn) Read(b []byte) (int, error) {
@@ -131,6 +149,7 @@ const unmetered = int64(1) << 62
 type meteredConn struct {
 	*net.TCPConn
 	left atomic.Int64
+	bulk *bulk // of a bulk stream, set once its handshake is over
 }
 
 func meter(c *net.TCPConn) *meteredConn {
@@ -141,6 +160,9 @@ func meter(c *net.TCPConn) *meteredConn {
 
 // Read implements net.Conn.
 func (m *meteredConn) Read(b []byte) (int, error) {
+	if m.bulk != nil {
+		return m.bulk.in.Read(b)
+	}
 	left := m.left.Load()
 	if left <= 0 {
 		return 0, errHandshakeTooLarge
@@ -153,6 +175,14 @@ func (m *meteredConn) Read(b []byte) (int, error) {
 		m.left.Add(-int64(n))
 	}
 	return n, err
+}
+
+// Write implements net.Conn.
+func (m *meteredConn) Write(b []byte) (int, error) {
+	if m.bulk != nil {
+		return m.bulk.write(b)
+	}
+	return m.TCPConn.Write(b)
 }
 
 // tune sets what every connection gets. Errors are left: it works without.

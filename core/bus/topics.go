@@ -44,6 +44,9 @@ var (
 	MessageChanged = Topic[MessageRef]{"message.changed"}
 	MessageRemoved = Topic[MessageRef]{"message.removed"}
 
+	// BlobChanged: a blob is in another state, or moved on; blob -> control, host.
+	BlobChanged = Topic[BlobRef]{"blob.changed"}
+
 	// PluginChanged: state of a plugin; host -> control.
 	PluginChanged = Topic[string]{"plugin.changed"}
 	// PluginPublished: an event of a plugin's; host -> control.
@@ -152,6 +155,14 @@ type ChatChange struct {
 type MessageRef struct {
 	Chat packet.ChatID
 	ID   packet.PacketID
+}
+
+// BlobRef names a blob and what it belongs to.
+type BlobRef struct {
+	ID      packet.BlobID
+	Chat    packet.ChatID
+	Message packet.PacketID
+	Settled bool // it came to an end of which its plugin is to hear
 }
 
 // PluginEvent is something a plugin tells front ends; it is not kept.

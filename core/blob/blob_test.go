@@ -1,0 +1,181 @@
+package blob
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/protocol/packet"
+)
+
+func TestFiles(t *testing.T) {
+	for _, size := range []int{0, 1, packet.PieceSize - 1, packet.PieceSize, packet.PieceSize + 1, 5*packet.PieceSize + 12345} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			w := newWorld(t, "alice", "bob")
+			w.link("alice", "bob")
+			path := filepath.Join(t.TempDir(), "notes.txt")
+			want := write(t, path, size)
+			o := w.share("alice", path)
+			w.fetch("bob", o)
+			b := w.becomes("bob", o, store.BlobDone)
+			if b.Path != filepath.Join(w.nodes["bob"].downloads(), "notes.txt") || b.Told || b.Done != uint64(size) {
+				t.Errorf("it is %+v", b)
+			}
+			sameFile(t, b.Path, want)
+			w.clean("bob", "notes.txt")
+			if size > 0 {
+				eventually(t, "bob has alice's word on it", func() bool { return len(w.blob("bob", o).Manifest) > 0 })
+			}
+			if a := w.blob("alice", o); a.State != store.BlobShared {
+				t.Errorf("alice's is in state %d", a.State)
+			}
+		})
+	}
+}
+
+func TestNamesAreNumbered(t *testing.T) {
+	w := newWorld(t, "alice", "bob")
+	w.link("alice", "bob")
+	path := filepath.Join(t.TempDir(), "a.tar.gz")
+	var offers []offer
+	for range 3 {
+		write(t, path, 10)
+		o := w.share("alice", path)
+		offers = append(offers, o)
+		w.fetch("bob", o)
+		w.becomes("bob", o, store.BlobDone)
+	}
+	w.clean("bob", "a (2).tar.gz", "a (3).tar.gz", "a.tar.gz")
+}
+
+// tree makes a folder that has everything a folder can have.
+func tree(t *testing.T) string {
+	t.Helper()
+	root := filepath.Join(t.TempDir(), "项目")
+	write(t, filepath.Join(root, "big"), 3*packet.PieceSize+77)
+	write(t, filepath.Join(root, "sub", "run.sh"), 100)
+	write(t, filepath.Join(root, "sub", ".hidden"), 5)
+	write(t, filepath.Join(root, "sub", "empty file"), 0)
+	for i := range 300 {
+		write(t, filepath.Join(root, "many", fmt.Sprintf("%03d", i)), 4096)
+	}
+	for _, err := range []error{
+		os.Chmod(filepath.Join(root, "sub", "run.sh"), 0o755),
+		os.Mkdir(filepath.Join(root, "empty folder"), 0o755),
+		os.Mkdir(filepath.Join(root, "read only"), 0o755),
+		os.WriteFile(filepath.Join(root, "read only", "file"), []byte("kept"), 0o400),
+		os.Chmod(filepath.Join(root, "read only"), 0o555),
+		os.Symlink("../big", filepath.Join(root, "sub", "link")),
+		os.Symlink("/etc/passwd", filepath.Join(root, "sub", "out")),
+		os.Chtimes(filepath.Join(root, "big"), time.Unix(1e9, 0), time.Unix(1e9, 0)),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { _ = os.Chmod(filepath.Join(root, "read only"), 0o755) })
+	return root
+}
+
+// describe lists a tree in words.
+func describe(t *testing.T, root string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == root {
+			return err
+		}
+		rel, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		text := fmt.Sprintf("%v", info.Mode())
+		switch {
+		case info.Mode()&fs.ModeSymlink != 0:
+			to, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			text += " to " + to
+		case info.Mode().IsRegular():
+			content, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			text += fmt.Sprintf(" %d %x %v", info.Size(), packet.HashOf(content), info.ModTime().UnixMicro())
+		}
+		all[rel] = text
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func sameTree(t *testing.T, from, to string) {
+	t.Helper()
+	want, got := describe(t, from), describe(t, to)
+	for path, text := range want {
+		if path == "sub/out" {
+			if got[path] != "" {
+				t.Errorf("a link that leads out came along: %s", got[path])
+			}
+			continue
+		}
+		if got[path] != text {
+			t.Errorf("%s was %s and is %s", path, text, got[path])
+		}
+		delete(got, path)
+	}
+	for path := range got {
+		t.Errorf("%s is there too", path)
+	}
+}
+
+func TestFolders(t *testing.T) {
+	w := newWorld(t, "alice", "bob")
+	w.link("alice", "bob")
+	root := tree(t)
+	o := w.share("alice", root)
+	if o.Files != 305 || !o.Folder {
+		t.Errorf("prepared as %d files", o.Files)
+	}
+	w.fetch("bob", o)
+	b := w.becomes("bob", o, store.BlobDone)
+	t.Cleanup(func() { _ = os.Chmod(filepath.Join(b.Path, "read only"), 0o755) })
+	if b.Files != 305 || !b.Folder {
+		t.Errorf("%d files came", b.Files)
+	}
+	sameTree(t, root, b.Path)
+	w.clean("bob", "项目")
+}
+
+// TestLargeIndex: an index of several pieces, whose last one has content too.
+func TestLargeIndex(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "many")
+	long := string(make([]byte, 0, 200))
+	for range 180 {
+		long += "x"
+	}
+	for i := range 8000 {
+		write(t, filepath.Join(root, fmt.Sprintf("%s%05d", long, i)), i%3)
+	}
+	w := newWorld(t, "alice", "bob")
+	w.link("alice", "bob")
+	o := w.share("alice", root)
+	if o.IndexSize <= packet.PieceSize {
+		t.Fatalf("the index has %d bytes only", o.IndexSize)
+	}
+	w.fetch("bob", o)
+	b := w.becomes("bob", o, store.BlobDone)
+	sameTree(t, root, b.Path)
+}

@@ -1,0 +1,349 @@
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/zeebo/blake3"
+
+	"github.com/parley-chat/parley/protocol/packet"
+)
+
+// exchange has pieces of one blob come over one stream.
+type exchange struct {
+	s      *Service
+	t      *target
+	st     *stream
+	src    source
+	buffer []byte
+
+	have    []packet.Range // of the source; empty means all
+	open    []asked        // requests under way, in order
+	corrupt int
+}
+
+// asked is a request that is under way.
+type asked struct {
+	request      uint32
+	first, count uint64
+	next         uint64 // piece that is to come
+	offset       int    // where in it
+}
+
+const (
+	// maxRun is how many pieces are asked for at a time, so that a source that
+	// joins finds something to do.
+	maxRun = 64
+	// pipeline is how many requests are under way, so that the source never waits.
+	pipeline = 2
+	// maxCorrupt is how often a piece may come broken.
+	maxCorrupt = 3
+	// maxBorrowed bounds the pieces of a blob that comes from others than its
+	// author: their hashes are verified in memory.
+	maxBorrowed = 1 << 20
+)
+
+func (x *exchange) run(ctx context.Context) error {
+	defer func() {
+		for _, a := range x.open {
+			x.t.unclaim(a.next, a.first+a.count-a.next)
+		}
+	}()
+	if err := x.introduce(ctx); err != nil {
+		return err
+	}
+	for {
+		if err := x.askMore(); err != nil {
+			return err
+		}
+		if len(x.open) == 0 {
+			return x.askManifest(ctx)
+		}
+		if err := x.next(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// introduce learns what the source has, and from anybody but the author the
+// author's word on it.
+func (x *exchange) introduce(ctx context.Context) error {
+	info, err := x.info(ctx)
+	if err != nil {
+		return err
+	}
+	if err := x.t.learn(ctx, info); err != nil {
+		return err
+	}
+	x.have = info.Have
+	if x.src.author {
+		return nil
+	}
+	if info.Manifest == nil {
+		return &endError{x.src.link.User, packet.BlobEnd{Code: packet.BlobNotHere, Text: "the author's word on it is not known yet"}}
+	}
+	if x.t.ledger.allKnown() && x.t.trusted() {
+		return nil
+	}
+	return x.learnHashes(ctx, info.Manifest)
+}
+
+// info asks for nothing but what the source knows.
+func (x *exchange) info(ctx context.Context) (*packet.BlobInfo, error) {
+	id, err := x.st.ask(packet.BlobRequest{Blob: x.t.b.ID, Chat: x.t.b.Chat, First: packet.Pieces(x.t.b.Size), Count: 1})
+	if err != nil {
+		return nil, err
+	}
+	var info *packet.BlobInfo
+	for {
+		frame, err := x.st.receive()
+		if err != nil {
+			return nil, err
+		}
+		switch frame := frame.(type) {
+		case *packet.BlobInfo:
+			if frame.Request != id || info != nil {
+				return nil, fmt.Errorf("info of another request: %w", packet.ErrMalformed)
+			}
+			info = frame
+			if err := x.trust(ctx, info.Manifest); err != nil {
+				return nil, err
+			}
+		case *packet.BlobEnd:
+			switch {
+			case frame.Request != id:
+				return nil, fmt.Errorf("end of another request: %w", packet.ErrMalformed)
+			case frame.Code != packet.BlobGiven:
+				return nil, &endError{x.src.link.User, *frame}
+			case info == nil:
+				return nil, fmt.Errorf("end without info: %w", packet.ErrMalformed)
+			}
+			return info, nil
+		default:
+			return nil, fmt.Errorf("%T where info was to come: %w", frame, packet.ErrMalformed)
+		}
+	}
+}
+
+// trust takes a manifest if it is the author's.
+func (x *exchange) trust(ctx context.Context, m *packet.Manifest) error {
+	if m == nil {
+		return nil
+	}
+	b := &x.t.b
+	if m.Blob != b.ID || m.Chat != b.Chat || m.Author != b.Author || m.Device != b.Device || m.Size != b.Size {
+		return fmt.Errorf("%w: its manifest is of something else", errLied)
+	}
+	_, key, ok := x.s.cfg.Book.Device(b.Device)
+	if !ok {
+		return fmt.Errorf("the key of %s is not known: %w", b.Author, errNoSource)
+	}
+	if err := m.Verify(key); err != nil {
+		return fmt.Errorf("%w: %w", errLied, err)
+	}
+	return x.t.take(ctx, m)
+}
+
+// take keeps the manifest.
+func (t *target) take(ctx context.Context, m *packet.Manifest) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.b.Manifest) > 0 {
+		return nil
+	}
+	t.b.Root, t.b.Manifest, t.b.Signature = m.Root[:], m.Raw, m.Signature
+	return t.keep(ctx)
+}
+
+// trusted says whether the hashes that are known are those of the manifest.
+func (t *target) trusted() bool {
+	t.mu.Lock()
+	want := t.b.Root
+	t.mu.Unlock()
+	root, err := t.ledger.root()
+	return err == nil && len(want) == len(root) && root == packet.Hash(want)
+}
+
+// learnHashes asks for the hashes of all pieces, and takes them when they are
+// those that the author signed.
+func (x *exchange) learnHashes(ctx context.Context, m *packet.Manifest) error {
+	n := packet.Pieces(m.Size)
+	if n > maxBorrowed {
+		return &endError{x.src.link.User, packet.BlobEnd{Code: packet.BlobNotHere, Text: "so much comes from its author only"}}
+	}
+	id, err := x.st.ask(packet.BlobRequest{Blob: m.Blob, Chat: m.Chat, Hashes: true})
+	if err != nil {
+		return err
+	}
+	hashes := make([]packet.Hash, 0, n)
+	for {
+		frame, err := x.st.receive()
+		if err != nil {
+			return err
+		}
+		switch frame := frame.(type) {
+		case *packet.BlobInfo:
+		case *packet.BlobHashes:
+			if frame.Request != id || frame.First != uint64(len(hashes)) || uint64(len(hashes)+len(frame.Hashes)) > n {
+				return fmt.Errorf("hashes that were not asked for: %w", packet.ErrMalformed)
+			}
+			hashes = append(hashes, frame.Hashes...)
+		case *packet.BlobEnd:
+			if frame.Code != packet.BlobGiven {
+				return &endError{x.src.link.User, *frame}
+			}
+			return x.takeHashes(m, hashes)
+		default:
+			return fmt.Errorf("%T among hashes: %w", frame, packet.ErrMalformed)
+		}
+	}
+}
+
+func (x *exchange) takeHashes(m *packet.Manifest, hashes []packet.Hash) error {
+	h := blake3.New()
+	for i := range hashes {
+		_, _ = h.Write(hashes[i][:])
+	}
+	if packet.Hash(h.Sum(nil)) != m.Root {
+		// Not the author's fault: somebody else's.
+		return &endError{x.src.link.User, packet.BlobEnd{Code: packet.BlobNotHere, Text: "its hashes are not those that the author signed"}}
+	}
+	for i, hash := range hashes {
+		n := uint64(i) //nolint:gosec // not negative
+		old, _, known, err := x.t.ledger.slot(n)
+		if err != nil {
+			return err
+		}
+		if known && old == hash {
+			continue
+		}
+		// A piece that came before under another hash is none of this content.
+		if err := x.t.ledger.put(n, hash, 0, false); err != nil {
+			return diskError(x.t.b.Destination, err)
+		}
+	}
+	return nil
+}
+
+// askMore keeps the source busy.
+func (x *exchange) askMore() error {
+	for len(x.open) < pipeline {
+		first, count := x.t.claim(maxRun, x.have)
+		if count == 0 {
+			return nil
+		}
+		offset, _ := x.t.partOf(first)
+		id, err := x.st.ask(packet.BlobRequest{
+			Blob: x.t.b.ID, Chat: x.t.b.Chat, First: first, Count: count, Offset: uint32(offset), //nolint:gosec // within a piece
+		})
+		if err != nil {
+			x.t.unclaim(first, count)
+			return err
+		}
+		x.open = append(x.open, asked{request: id, first: first, count: count, next: first, offset: offset})
+	}
+	return nil
+}
+
+// next takes the next answer to the oldest request.
+func (x *exchange) next(ctx context.Context) error {
+	frame, err := x.st.receive()
+	if err != nil {
+		return err
+	}
+	a := &x.open[0]
+	switch frame := frame.(type) {
+	case *packet.BlobInfo:
+		if frame.Request != a.request || frame.Size != x.t.b.Size || frame.IndexSize != x.t.b.IndexSize {
+			return fmt.Errorf("%w: it is another one than before", errLied)
+		}
+		return x.trust(ctx, frame.Manifest)
+	case *packet.Piece:
+		if frame.Request != a.request || frame.Number != a.next || a.next >= a.first+a.count || int(frame.Offset) != a.offset ||
+			int(frame.Offset+frame.Length) != packet.PieceLength(x.t.b.Size, frame.Number) {
+			return fmt.Errorf("piece %d was not asked for: %w", frame.Number, packet.ErrMalformed)
+		}
+		return x.piece(ctx, a, frame)
+	case *packet.BlobEnd:
+		if frame.Request != a.request {
+			return fmt.Errorf("end of another request: %w", packet.ErrMalformed)
+		}
+		left := a.first + a.count - a.next
+		x.t.unclaim(a.next, left)
+		x.open = x.open[1:]
+		switch {
+		case frame.Code != packet.BlobGiven && frame.Code != packet.BlobCancelled:
+			return &endError{x.src.link.User, *frame}
+		case frame.Code == packet.BlobGiven && left > 0:
+			return fmt.Errorf("end with %d pieces missing: %w", left, packet.ErrMalformed)
+		}
+		return nil
+	default:
+		return fmt.Errorf("%T among pieces: %w", frame, packet.ErrMalformed)
+	}
+}
+
+// piece takes a piece's bytes.
+func (x *exchange) piece(ctx context.Context, a *asked, f *packet.Piece) error {
+	if err := x.expected(f); err != nil {
+		return err
+	}
+	in, err := x.t.piece(f.Number, f.Hash, int(f.Offset))
+	if err != nil {
+		return diskError(x.t.b.Destination, err)
+	}
+	err = x.st.body(ctx, x.s, f.Length, x.buffer, func(p []byte) error {
+		err := in.write(p)
+		done, _ := x.t.ledger.done()
+		if !x.t.ledger.has(f.Number) {
+			done += uint64(in.at) //nolint:gosec // not negative
+		}
+		x.s.progress(&x.t.b, x.src.link.User, len(p), done)
+		return err
+	})
+	x.t.unclaim(f.Number, 1)
+	a.next, a.offset = a.next+1, 0
+	if errors.Is(err, errCorrupt) {
+		if x.corrupt++; x.corrupt < maxCorrupt {
+			x.s.log.Warn("a piece came broken and is fetched again", "blob", x.t.b.ID, "user", x.src.link.User, "piece", f.Number)
+			return nil
+		}
+	}
+	return err
+}
+
+// expected holds a piece's hash against what is known of it.
+func (x *exchange) expected(f *packet.Piece) error {
+	hash, _, known, err := x.t.ledger.slot(f.Number)
+	switch {
+	case err != nil:
+		return diskError(x.t.b.Destination, err)
+	case !known || hash == f.Hash:
+		return nil
+	case !x.src.author:
+		return fmt.Errorf("piece %d is of another hash: %w", f.Number, errCorrupt)
+	}
+	// The author's content is another one than it was: what came of this piece
+	// before is worth nothing, and the rest of it alone neither.
+	if err := x.t.ledger.put(f.Number, f.Hash, 0, false); err != nil {
+		return diskError(x.t.b.Destination, err)
+	}
+	if f.Offset > 0 {
+		return fmt.Errorf("piece %d changed: %w", f.Number, errStreamEnd)
+	}
+	return nil
+}
+
+// askManifest asks the author for its word when everything is here: others can
+// have it from this device then.
+func (x *exchange) askManifest(ctx context.Context) error {
+	_, all := x.t.ledger.done()
+	if !all || !x.src.author || len(x.t.b.Manifest) > 0 {
+		return nil
+	}
+	if _, err := x.info(ctx); err != nil {
+		x.s.log.Debug("no manifest", "blob", x.t.b.ID, "err", err)
+	}
+	return nil
+}

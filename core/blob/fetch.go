@@ -1,0 +1,325 @@
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/parley-chat/parley/core/bus"
+	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/protocol/packet"
+)
+
+// fetch is a blob that is wanted. Its goroutine (work) owns it.
+type fetch struct {
+	s      *Service
+	id     packet.BlobID
+	ctx    context.Context //nolint:containedctx // its life
+	cancel context.CancelCauseFunc
+	wake   chan struct{} // room for one: something may have changed
+	again  bool          // begin anew once this one has ended; guarded by Service.mu
+}
+
+// begin has a blob fetched.
+func (s *Service) begin(id packet.BlobID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.beginLocked(id)
+}
+
+func (s *Service) beginLocked(id packet.BlobID) {
+	if s.run == nil || s.run.ctx.Err() != nil {
+		return
+	}
+	if f := s.fetches[id]; f != nil {
+		f.again = f.ctx.Err() != nil
+		f.kick()
+		return
+	}
+	ctx, cancel := context.WithCancelCause(s.run.ctx)
+	f := &fetch{s: s, id: id, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1)}
+	s.fetches[id] = f
+	s.run.wg.Go(func() {
+		f.work()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.fetches, id)
+		cancel(nil)
+		if f.again {
+			s.beginLocked(id)
+		}
+	})
+}
+
+// end stops fetching a blob, for why; what is to be done about what came of it
+// is done by its goroutine, or here when there is none.
+func (s *Service) end(id packet.BlobID, why error) {
+	s.mu.Lock()
+	f := s.fetches[id]
+	s.mu.Unlock()
+	switch {
+	case f != nil:
+		f.cancel(why)
+	case errors.Is(why, errCancelled):
+		s.removeLeft(s.dir(id))
+	}
+	s.forget(id)
+}
+
+func (f *fetch) kick() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Service) kick(id packet.BlobID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f := s.fetches[id]; f != nil {
+		f.kick()
+	}
+}
+
+func (s *Service) kickAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.fetches {
+		f.kick()
+	}
+}
+
+// work fetches until the blob is here, cannot be had, or is not wanted.
+func (f *fetch) work() {
+	b, err := f.s.blob(f.ctx, f.id)
+	if err != nil || b.State != store.BlobWanted {
+		return
+	}
+	for failures := 0; ; {
+		before := f.s.Status(&b).Done
+		err := f.try(&b)
+		if err == nil || f.ctx.Err() != nil {
+			break
+		}
+		if reason, over := final(&b, err); over {
+			f.settle(&b, reason, err)
+			return
+		}
+		if f.s.Status(&b).Done > before {
+			failures = 0
+		}
+		wait, why := f.patience(&b, err, failures)
+		failures++
+		f.s.log.Debug("a file waits", "blob", f.id, "why", why, "err", err)
+		done := f.s.Status(&b).Done
+		f.s.waits(&b, why, done)
+		if !f.pause(wait) {
+			break
+		}
+	}
+	switch context.Cause(f.ctx) {
+	case errCancelled, errGone:
+		f.s.removeLeft(f.s.dir(f.id))
+	}
+}
+
+// pause waits; a wait below 0 has no end of its own. Not ok when the fetch is over.
+func (f *fetch) pause(wait time.Duration) bool {
+	var due <-chan time.Time
+	if wait >= 0 {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		due = t.C
+	}
+	select {
+	case <-f.ctx.Done():
+		return false
+	case <-f.wake:
+	case <-due:
+	}
+	return true
+}
+
+// endError is what a source said at the end of a request.
+type endError struct {
+	user packet.UserID
+	end  packet.BlobEnd
+}
+
+func (e *endError) Error() string { return fmt.Sprintf("%s says: %s", e.user, e.end.Text) }
+
+// final says whether a fetch cannot go on, and why, for people.
+func final(b *store.Blob, err error) (reason string, over bool) {
+	var end *endError
+	switch {
+	case errors.As(err, &end) && end.user == b.Author:
+		switch end.end.Code {
+		case packet.BlobChanged, packet.BlobUnreadable, packet.BlobWithdrawn:
+			return end.Error(), true
+		case packet.BlobNotFound:
+			return fmt.Sprintf("%s does not have it any more", b.Author), true
+		}
+	case errors.Is(err, errLied):
+		return fmt.Sprintf("what %s sends %s", b.Author, err), true
+	case errors.Is(err, errDisk):
+		return err.Error(), true
+	case errors.Is(err, errCorrupt):
+		return fmt.Sprintf("what comes is not what %s sent: %v", b.Author, err), true
+	}
+	return "", false
+}
+
+// patience says how long to wait after a failure, and why, for people.
+func (f *fetch) patience(b *store.Blob, err error, failures int) (time.Duration, string) {
+	backoff := min(retryFirst<<min(failures, 10), retryMost)
+	var end *endError
+	switch {
+	case errors.Is(err, errNoSource):
+		return -1, fmt.Sprintf("%s is not connected", b.Author)
+	case errors.Is(err, errNoRoom):
+		return diskRetry, err.Error()
+	case errors.As(err, &end) && end.end.Code == packet.BlobPaused:
+		return -1, fmt.Sprintf("paused by %s", end.user)
+	case errors.As(err, &end) && end.end.Code == packet.BlobBusy:
+		return max(backoff, 5*time.Second), fmt.Sprintf("%s is busy", end.user)
+	case errors.As(err, &end):
+		return backoff, end.Error()
+	}
+	return backoff, "the connection was lost"
+}
+
+// settle brings the blob to its end.
+func (f *fetch) settle(b *store.Blob, reason string, err error) {
+	state := store.BlobFailed
+	var end *endError
+	if errors.As(err, &end) && end.end.Code == packet.BlobWithdrawn {
+		state = store.BlobCancelled
+		f.s.removeLeft(f.s.dir(b.ID))
+	}
+	f.s.log.Info("a file cannot be had", "blob", b.ID, "why", err)
+	f.s.settle(f.ctx, b.ID, state, reason, func(now *store.Blob) bool { return now.State == store.BlobWanted })
+}
+
+// source is somebody linked from whom the blob may come.
+type source struct {
+	link   bus.Link
+	author bool
+}
+
+// maxSources bounds from how many a blob comes at once.
+const maxSources = 4
+
+// sources gives who may have it, the author first.
+func (f *fetch) sources(b *store.Blob) []source {
+	var found []source
+	for _, l := range f.s.cfg.Links.Links() {
+		if is, err := f.s.member(f.ctx, b.Chat, l.User); err != nil || !is {
+			continue
+		}
+		found = append(found, source{l, l.User == b.Author && l.Device == b.Device})
+	}
+	slices.SortStableFunc(found, func(x, y source) int {
+		switch {
+		case x.author == y.author:
+			return 0
+		case x.author:
+			return -1
+		}
+		return 1
+	})
+	return found[:min(len(found), maxSources)]
+}
+
+// try fetches from whoever is there. nil means that the blob is here and in its
+// place.
+func (f *fetch) try(b *store.Blob) error {
+	ctx := f.ctx
+	if placed, err := f.s.wasPlaced(ctx, b); placed || err != nil {
+		return err
+	}
+	t, err := f.s.openTarget(ctx, *b)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	if _, all := t.ledger.done(); !all || t.sink == nil {
+		if err := f.gather(ctx, t); err != nil {
+			return err
+		}
+	}
+	if err := f.s.finish(ctx, t); err != nil {
+		return diskError(b.Destination, err)
+	}
+	return nil
+}
+
+// gather has all pieces come.
+func (f *fetch) gather(ctx context.Context, t *target) error {
+	sources := f.sources(&t.b)
+	done, _ := t.ledger.done()
+	f.s.waits(&t.b, "", done)
+	if len(sources) == 0 {
+		return errNoSource
+	}
+	var failures []error
+	results := make(chan error, len(sources))
+	g, inner := errgroup.WithContext(ctx)
+	for _, src := range sources {
+		g.Go(func() error {
+			results <- f.from(inner, t, src)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	close(results)
+	for err := range results {
+		if err != nil {
+			failures = append(failures, err)
+		}
+	}
+	if _, all := t.ledger.done(); all && t.sink != nil {
+		return nil
+	}
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if len(failures) == 0 {
+		return errNoSource // those that are there have nothing that is missing
+	}
+	// What ends it for good counts first.
+	for _, err := range failures {
+		if _, over := final(&t.b, err); over {
+			return err
+		}
+	}
+	return failures[0]
+}
+
+// from has pieces come from one source until it has none that are missing.
+func (f *fetch) from(ctx context.Context, t *target, src source) error {
+	user := src.link.User
+	if err := f.s.slots.enter(ctx, user, func() {
+		done, _ := t.ledger.done()
+		f.s.waits(&t.b, "others come first", done)
+	}); err != nil {
+		return err
+	}
+	defer f.s.slots.leave(user)
+	st, err := f.s.takeStream(ctx, src.link)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = st.conn.Close() })
+	x := &exchange{s: f.s, t: t, st: st, src: src, buffer: make([]byte, chunk)}
+	err = x.run(ctx)
+	f.s.giveBack(st, !stop() || err != nil && !errors.As(err, new(*endError)))
+	f.s.left(&t.b, user)
+	if errors.Is(err, errCorrupt) && !src.author {
+		return &endError{user, packet.BlobEnd{Code: packet.BlobNotHere, Text: "what comes is not what the author signed"}}
+	}
+	return err
+}

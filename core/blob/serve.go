@@ -1,0 +1,322 @@
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/parley-chat/parley/core/bus"
+	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/protocol/packet"
+)
+
+// Accept serves a bulk stream that a peer wanted, and owns it from then on. It
+// does not block.
+func (s *Service) Accept(link bus.Link, c Conn) {
+	s.mu.Lock()
+	r := s.run
+	if r != nil {
+		s.incoming[c] = link
+	}
+	s.mu.Unlock()
+	if r == nil {
+		_ = c.Close()
+		return
+	}
+	r.wg.Go(func() {
+		defer func() {
+			s.mu.Lock()
+			delete(s.incoming, c)
+			s.mu.Unlock()
+			_ = c.Close()
+		}()
+		sv := &server{s: s, conn: c, link: link, queue: make(chan *packet.BlobRequest, packet.MaxRequests), cancelled: map[uint32]bool{}}
+		if err := sv.serve(r.ctx); err != nil && r.ctx.Err() == nil {
+			s.log.Debug("a stream ended", "user", link.User, "err", err)
+		}
+	})
+}
+
+// server answers on one stream: one goroutine reads what the peer asks, one
+// answers, in order.
+type server struct {
+	s     *Service
+	conn  Conn
+	link  bus.Link
+	queue chan *packet.BlobRequest
+
+	mu        sync.Mutex // guards cancelled
+	cancelled map[uint32]bool
+}
+
+// idleStream is how long a stream on which nothing is asked is kept.
+const idleStream = 10 * time.Minute
+
+func (sv *server) serve(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	stop := context.AfterFunc(ctx, func() { _ = sv.conn.Close() })
+	defer stop()
+	g.Go(func() error {
+		defer close(sv.queue)
+		return sv.read(ctx)
+	})
+	g.Go(func() error {
+		for r := range sv.queue {
+			if err := sv.answer(ctx, r); err != nil {
+				return err
+			}
+		}
+		return errStreamEnd
+	})
+	return g.Wait()
+}
+
+func (sv *server) read(ctx context.Context) error {
+	for {
+		_ = sv.conn.SetReadDeadline(time.Now().Add(idleStream))
+		// Requests are small; nothing else comes this way.
+		f, err := packet.ReadStreamFrame(sv.conn, 1<<10)
+		if err != nil {
+			return err
+		}
+		switch f := f.(type) {
+		case nil:
+		case *packet.BlobRequest:
+			select {
+			case sv.queue <- f:
+			case <-ctx.Done():
+				return ctx.Err()
+			default:
+				return fmt.Errorf("more than %d requests at once: %w", packet.MaxRequests, packet.ErrTooLarge)
+			}
+		case *packet.BlobCancel:
+			sv.mu.Lock()
+			if len(sv.cancelled) < 2*packet.MaxRequests {
+				sv.cancelled[f.Request] = true
+			}
+			sv.mu.Unlock()
+		default:
+			return fmt.Errorf("%T from who asks: %w", f, packet.ErrMalformed)
+		}
+	}
+}
+
+func (sv *server) isCancelled(request uint32) bool {
+	sv.mu.Lock()
+	defer sv.mu.Unlock()
+	return sv.cancelled[request]
+}
+
+// answer answers one request to its end.
+func (sv *server) answer(ctx context.Context, r *packet.BlobRequest) error {
+	end, err := sv.give(ctx, r)
+	if err != nil {
+		return err
+	}
+	sv.mu.Lock()
+	delete(sv.cancelled, r.Request)
+	sv.mu.Unlock()
+	end.Request = r.Request
+	return send(sv.conn, &end)
+}
+
+// failed ends a request for an error that is not the stream's. One's own blob
+// cannot be given to anybody any more then; of another's the author may have it
+// still.
+func (sv *server) failed(ctx context.Context, b *store.Blob, err error) packet.BlobEnd {
+	if !b.Own {
+		return packet.BlobEnd{Code: packet.BlobNotHere, Text: "it is not here any more"}
+	}
+	sv.s.spoil(ctx, b.ID, err)
+	if errors.Is(err, ErrChanged) {
+		return packet.BlobEnd{Code: packet.BlobChanged, Text: err.Error()}
+	}
+	return packet.BlobEnd{Code: packet.BlobUnreadable, Text: err.Error()}
+}
+
+// give answers a request but for its end. An error is the stream's.
+func (sv *server) give(ctx context.Context, r *packet.BlobRequest) (packet.BlobEnd, error) {
+	b, end := sv.allowed(ctx, r)
+	if end.Code != packet.BlobGiven {
+		return end, nil
+	}
+	select {
+	case sv.s.serves <- struct{}{}:
+		defer func() { <-sv.s.serves }()
+	case <-ctx.Done():
+		return end, ctx.Err()
+	}
+	sh, err := sv.s.enterShare(b)
+	if err != nil {
+		return sv.failed(ctx, b, err), nil
+	}
+	defer sv.s.leaveShare(sh)
+	info := packet.BlobInfo{Request: r.Request, Size: b.Size, IndexSize: b.IndexSize, Manifest: sh.manifest()}
+	if err := send(sv.conn, &info); err != nil {
+		return end, err
+	}
+	n := packet.Pieces(b.Size)
+	first, last := r.First, n
+	if r.Count > 0 {
+		last = min(n, r.First+r.Count)
+	}
+	if r.Hashes {
+		return sv.giveHashes(sh, r.Request, first, last)
+	}
+	if first >= last {
+		return end, nil
+	}
+	end, err = sv.givePieces(ctx, sh, r, first, last)
+	sv.s.left(b, sv.link.User)
+	return end, err
+}
+
+// allowed says whether the peer may have the blob, and which one it is.
+func (sv *server) allowed(ctx context.Context, r *packet.BlobRequest) (*store.Blob, packet.BlobEnd) {
+	unknown := packet.BlobEnd{Code: packet.BlobNotFound, Text: "there is no such file to be had here"}
+	b, err := sv.s.blob(ctx, r.Blob)
+	if err != nil || b.Chat != r.Chat {
+		return nil, unknown
+	}
+	if is, err := sv.s.member(ctx, b.Chat, sv.link.User); err != nil || !is {
+		return nil, unknown
+	}
+	switch {
+	case b.State == store.BlobPaused && b.Own:
+		return nil, packet.BlobEnd{Code: packet.BlobPaused, Text: "paused by " + string(sv.s.self)}
+	case b.State == store.BlobCancelled && b.Own:
+		return nil, packet.BlobEnd{Code: packet.BlobWithdrawn, Text: string(sv.s.self) + " took it back"}
+	case b.State == store.BlobFailed && b.Own:
+		return nil, packet.BlobEnd{Code: packet.BlobChanged, Text: b.Reason}
+	case b.State == store.BlobShared && b.Own, b.State == store.BlobDone && len(b.Manifest) > 0:
+		return &b, packet.BlobEnd{}
+	}
+	return nil, packet.BlobEnd{Code: packet.BlobNotHere, Text: "it is not here yet"}
+}
+
+func (sv *server) giveHashes(sh *share, request uint32, first, last uint64) (packet.BlobEnd, error) {
+	for first < last {
+		count := min(last-first, packet.MaxHashes)
+		hashes, err := sh.ledger.hashes(first, count)
+		if err != nil {
+			return packet.BlobEnd{Code: packet.BlobNotHere, Text: "its manifest is not finished yet"}, nil //nolint:nilerr // told to the peer
+		}
+		if err := send(sv.conn, &packet.BlobHashes{Request: request, First: first, Hashes: hashes}); err != nil {
+			return packet.BlobEnd{}, err
+		}
+		first += count
+	}
+	return packet.BlobEnd{}, nil
+}
+
+// ahead is how many pieces are read before they are needed.
+const ahead = 2
+
+// buffers holds pieces that are between disk and stream.
+var buffers = sync.Pool{New: func() any { return new([packet.PieceSize]byte) }}
+
+// loaded is a piece that was read.
+type loaded struct {
+	buffer *[packet.PieceSize]byte
+	number uint64
+	length int
+	hash   packet.Hash
+}
+
+// givePieces reads and hashes one piece while the one before is sent.
+func (sv *server) givePieces(ctx context.Context, sh *share, r *packet.BlobRequest, first, last uint64) (packet.BlobEnd, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	pieces := make(chan loaded, ahead)
+	var failed error // read after pieces is closed
+	go func() {
+		defer close(pieces)
+		failed = sv.load(ctx, sh, r.Request, first, last, pieces)
+	}()
+	var broken error // the stream is
+	for l := range pieces {
+		if broken == nil {
+			offset := 0
+			if l.number == r.First {
+				offset = min(int(r.Offset), l.length-1)
+			}
+			broken = sv.sendPiece(ctx, sh, r.Request, l, offset)
+			if broken != nil {
+				cancel()
+			}
+		}
+		buffers.Put(l.buffer)
+	}
+	switch {
+	case broken != nil:
+		return packet.BlobEnd{}, broken
+	case failed == nil:
+		if err := sv.s.seal(ctx, sh); err != nil {
+			sv.s.log.Warn("a manifest was not made", "blob", sh.id, "err", err)
+		}
+		return packet.BlobEnd{}, nil
+	case errors.Is(failed, errCancelled):
+		return packet.BlobEnd{Code: packet.BlobCancelled}, nil
+	case errors.Is(failed, errPaused):
+		_, end := sv.allowed(ctx, r)
+		return end, nil
+	case ctx.Err() != nil:
+		return packet.BlobEnd{}, ctx.Err()
+	}
+	return sv.failed(ctx, &sh.b, failed), nil
+}
+
+func (sv *server) load(ctx context.Context, sh *share, request uint32, first, last uint64, out chan<- loaded) error {
+	for number := first; number < last; number++ {
+		if sh.stopped.Load() {
+			return errPaused
+		}
+		if sv.isCancelled(request) {
+			return errCancelled
+		}
+		l := loaded{buffer: buffers.Get().(*[packet.PieceSize]byte), number: number, length: packet.PieceLength(sh.b.Size, number)}
+		var err error
+		if l.hash, err = sh.piece(number, l.buffer[:l.length]); err != nil {
+			buffers.Put(l.buffer)
+			return err
+		}
+		select {
+		case out <- l:
+		case <-ctx.Done():
+			buffers.Put(l.buffer)
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// sendPiece sends a piece from offset on.
+func (sv *server) sendPiece(ctx context.Context, sh *share, request uint32, l loaded, offset int) error {
+	f, err := packet.AppendStreamFrame(nil, &packet.Piece{
+		Request: request, Number: l.number, Offset: uint32(offset), Length: uint32(l.length - offset), Hash: l.hash, //nolint:gosec // within a piece
+	})
+	if err != nil {
+		return err
+	}
+	_ = sv.conn.SetWriteDeadline(time.Now().Add(silence))
+	if _, err := sv.conn.Write(f); err != nil {
+		return err
+	}
+	for at := offset; at < l.length; {
+		part := l.buffer[at:min(at+chunk, l.length)]
+		if err := sv.s.up.WaitN(ctx, len(part)); err != nil {
+			return err
+		}
+		_ = sv.conn.SetWriteDeadline(time.Now().Add(silence))
+		if _, err := sv.conn.Write(part); err != nil {
+			return err
+		}
+		at += len(part)
+		sv.s.progress(&sh.b, sv.link.User, len(part), l.number*packet.PieceSize+uint64(at)) //nolint:gosec // not negative
+	}
+	return sv.conn.Flush()
+}

@@ -1,0 +1,236 @@
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/protocol/packet"
+)
+
+// share is a blob that is being given: its content and its ledger, opened once
+// for all who get it.
+type share struct {
+	id      packet.BlobID
+	users   int         // guarded by Service.mu
+	stopped atomic.Bool // nothing more is given
+
+	mu      sync.Mutex // guards reading the content, and what is below
+	b       store.Blob
+	content content
+	ledger  *ledger
+	index   []byte
+}
+
+func (sh *share) stop() { sh.stopped.Store(true) }
+
+func (sh *share) close() {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.content != nil {
+		_ = sh.content.Close()
+	}
+	if sh.ledger != nil {
+		_ = sh.ledger.close()
+	}
+}
+
+// enterShare opens a blob to be given. The row says where it is.
+func (s *Service) enterShare(b *store.Blob) (*share, error) {
+	s.mu.Lock()
+	sh := s.shares[b.ID]
+	if sh != nil && !sh.stopped.Load() {
+		sh.users++
+		s.mu.Unlock()
+		return sh, nil
+	}
+	s.mu.Unlock()
+	fresh := &share{id: b.ID, b: *b, users: 1}
+	if err := s.open(fresh); err != nil {
+		fresh.close()
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sh := s.shares[b.ID]; sh != nil && !sh.stopped.Load() { // somebody was quicker
+		fresh.close()
+		sh.users++
+		return sh, nil
+	}
+	s.shares[b.ID] = fresh
+	return fresh, nil
+}
+
+// leaveShare lets go of one; the last closes it.
+func (s *Service) leaveShare(sh *share) {
+	s.mu.Lock()
+	sh.users--
+	last := sh.users == 0
+	if last && s.shares[sh.id] == sh {
+		delete(s.shares, sh.id)
+	}
+	s.mu.Unlock()
+	if last {
+		sh.close()
+	}
+}
+
+func (s *Service) open(sh *share) error {
+	b := &sh.b
+	var err error
+	if b.Folder {
+		if sh.index, err = os.ReadFile(s.indexPath(b.ID)); err != nil {
+			return fmt.Errorf("%s: its index %w: %w", b.Name, ErrUnreadable, err)
+		}
+		sh.content, err = openFolder(b.Path, sh.index)
+	} else {
+		want, bad := unmarshalStamp(b.Stamp)
+		if bad != nil {
+			return fmt.Errorf("%s: %w", b.Name, ErrUnreadable)
+		}
+		sh.content, err = openFile(b.Path, want)
+	}
+	if err != nil {
+		sh.content = nil // not a nil pointer in an interface
+		return err
+	}
+	if err := os.MkdirAll(s.dir(b.ID), 0o700); err != nil {
+		return fmt.Errorf("%s: %w: %w", b.Name, ErrUnreadable, err)
+	}
+	sh.ledger, _, err = openLedger(s.ledgerPath(b.ID), b.Size)
+	if err != nil {
+		return fmt.Errorf("%s: %w: %w", b.Name, ErrUnreadable, err)
+	}
+	return nil
+}
+
+// checkEvery is how often, in pieces, a source is looked at for changes.
+const checkEvery = 32
+
+// piece reads a piece into p, and gives its hash. A piece that was read before is
+// not hashed again.
+func (sh *share) piece(number uint64, p []byte) (packet.Hash, error) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if _, err := sh.content.ReadAt(p, int64(number)*packet.PieceSize); err != nil { //nolint:gosec // bounded by MaxBlob
+		if errors.Is(err, io.EOF) {
+			err = fmt.Errorf("%s %w", sh.b.Name, ErrChanged) // shorter than it was
+		}
+		if !errors.Is(err, ErrChanged) && !errors.Is(err, ErrUnreadable) && !errors.Is(err, ErrNotFound) {
+			err = explain(sh.b.Name, err)
+		}
+		return packet.Hash{}, err
+	}
+	if number%checkEvery == checkEvery-1 || number+1 == packet.Pieces(sh.b.Size) {
+		if err := sh.content.check(); err != nil {
+			return packet.Hash{}, err
+		}
+	}
+	hash, _, known, err := sh.ledger.slot(number)
+	if err != nil {
+		return packet.Hash{}, fmt.Errorf("%s: %w: %w", sh.b.Name, ErrUnreadable, err)
+	}
+	if known {
+		return hash, nil
+	}
+	hash = packet.HashOf(p)
+	if err := sh.ledger.put(number, hash, uint32(len(p)), true); err != nil { //nolint:gosec // at most a piece
+		return packet.Hash{}, fmt.Errorf("%s: %w: %w", sh.b.Name, ErrUnreadable, err)
+	}
+	return hash, nil
+}
+
+// manifest gives the author's word, nil while it is not known.
+func (sh *share) manifest() *packet.Manifest {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if len(sh.b.Manifest) == 0 {
+		return nil
+	}
+	m, err := packet.OpenManifest(sh.b.Manifest, sh.b.Signature)
+	if err != nil {
+		return nil
+	}
+	return &m
+}
+
+// seal signs the manifest once all hashes are known, and keeps it.
+func (s *Service) seal(ctx context.Context, sh *share) error {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if !sh.b.Own || len(sh.b.Manifest) > 0 || !sh.ledger.allKnown() {
+		return nil
+	}
+	root, err := sh.ledger.root()
+	if err != nil {
+		return err
+	}
+	b := &sh.b
+	m, err := packet.SealManifest(packet.Manifest{
+		Blob: b.ID, Chat: b.Chat, Author: b.Author, Device: b.Device, Size: b.Size, IndexSize: b.IndexSize, Root: root,
+	}, s.cfg.Identity.Sign)
+	if err != nil {
+		return err
+	}
+	b.Root, b.Manifest, b.Signature = root[:], m.Raw, m.Signature
+	return s.update(ctx, func(tx store.Tx) error {
+		now, err := tx.Blob(b.ID)
+		if err != nil {
+			return err
+		}
+		now.Root, now.Manifest, now.Signature = b.Root, b.Manifest, b.Signature
+		return tx.PutBlob(now)
+	})
+}
+
+// spoil notes that one's own blob cannot be given any more.
+func (s *Service) spoil(ctx context.Context, id packet.BlobID, why error) {
+	s.settle(ctx, id, store.BlobFailed, why.Error(), func(b *store.Blob) bool { return b.State == store.BlobShared })
+}
+
+// settle brings a blob to its end, if ok says so, and tells its plugin.
+func (s *Service) settle(ctx context.Context, id packet.BlobID, state store.BlobState, reason string, ok func(*store.Blob) bool) {
+	var b store.Blob
+	done := false
+	err := s.update(context.WithoutCancel(ctx), func(tx store.Tx) (err error) {
+		done = false
+		if b, err = tx.Blob(id); errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil || !ok(&b) {
+			return err
+		}
+		b.State, b.Reason, b.Told = state, cutRunes(reason, maxReason), false
+		done = true
+		return tx.PutBlob(b)
+	})
+	if err != nil {
+		s.log.Error("the end of a file cannot be noted", "blob", id, "err", err)
+		return
+	}
+	if done {
+		s.forget(id)
+		s.publishEnd(&b)
+	}
+}
+
+// maxReason bounds a reason for people, in bytes.
+const maxReason = 300
+
+// shownPath is a path for people.
+func shownPath(path string) string {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return path
+	}
+	if rel, err := filepath.Rel(home, path); err == nil && filepath.IsLocal(rel) {
+		return filepath.Join("~", rel)
+	}
+	return path
+}

@@ -1,0 +1,152 @@
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/parley-chat/parley/core/bus"
+	"github.com/parley-chat/parley/protocol/packet"
+)
+
+// stream is a bulk stream on which this side asks. It is used by one fetch at a
+// time.
+type stream struct {
+	conn    Conn
+	link    bus.Link
+	request uint32 // the last one's number
+	pending int    // requests that are not answered to the end
+}
+
+// keepIdle is how many streams of a link are kept for the next fetch.
+const keepIdle = 2
+
+// takeStream gives a stream to the other end of a link: one that is there and
+// not used, or a new one.
+func (s *Service) takeStream(ctx context.Context, l bus.Link) (*stream, error) {
+	s.mu.Lock()
+	if free := s.idle[l.ID]; len(free) > 0 {
+		st := free[len(free)-1]
+		s.idle[l.ID] = free[:len(free)-1]
+		s.mu.Unlock()
+		return st, nil
+	}
+	s.mu.Unlock()
+	c, err := s.cfg.Links.OpenStream(ctx, l.ID)
+	if err != nil {
+		return nil, err
+	}
+	st := &stream{conn: c, link: l}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.run == nil {
+		_ = c.Close()
+		return nil, errStopped
+	}
+	s.streams[st] = struct{}{}
+	return st, nil
+}
+
+// giveBack keeps a stream for the next one, or closes it when something is still
+// to come on it, or its link is gone.
+func (s *Service) giveBack(st *stream, failed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, known := s.streams[st]
+	if !failed && known && st.pending == 0 && s.run != nil && len(s.idle[st.link.ID]) < keepIdle {
+		s.idle[st.link.ID] = append(s.idle[st.link.ID], st)
+		return
+	}
+	delete(s.streams, st)
+	_ = st.conn.Close()
+}
+
+// dropLink closes the streams that were opened beside a link. They could go on
+// without it, but mostly they are as dead as it is, and to begin anew costs
+// nothing.
+func (s *Service) dropLink(link uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.idle, link)
+	for st := range s.streams {
+		if st.link.ID == link {
+			delete(s.streams, st)
+			_ = st.conn.Close()
+		}
+	}
+	for c, l := range s.incoming {
+		if l.ID == link {
+			_ = c.Close()
+		}
+	}
+}
+
+// send sends a frame at once.
+func send(c Conn, f packet.StreamFrame) error {
+	b, err := packet.AppendStreamFrame(nil, f)
+	if err != nil {
+		return err
+	}
+	_ = c.SetWriteDeadline(time.Now().Add(silence))
+	if _, err := c.Write(b); err != nil {
+		return fmt.Errorf("%w: %w", errStreamEnd, err)
+	}
+	if err := c.Flush(); err != nil {
+		return fmt.Errorf("%w: %w", errStreamEnd, err)
+	}
+	return nil
+}
+
+// ask sends a request and gives its number.
+func (st *stream) ask(r packet.BlobRequest) (uint32, error) {
+	st.request++
+	r.Request = st.request
+	st.pending++
+	return r.Request, send(st.conn, &r)
+}
+
+// receive reads the next frame that is an answer. What is wrong with it is
+// packet.ErrMalformed or ErrTooLarge; that the stream ended is errStreamEnd.
+func (st *stream) receive() (packet.StreamFrame, error) {
+	for {
+		_ = st.conn.SetReadDeadline(time.Now().Add(silence))
+		f, err := packet.ReadStreamFrame(st.conn, packet.MaxStreamFrame)
+		switch {
+		case errors.Is(err, packet.ErrMalformed) || errors.Is(err, packet.ErrTooLarge):
+			return nil, err
+		case err != nil:
+			return nil, fmt.Errorf("%w: %w", errStreamEnd, err)
+		case f == nil:
+			continue // of a later version
+		}
+		if _, ok := f.(*packet.BlobEnd); ok {
+			st.pending--
+		}
+		return f, nil
+	}
+}
+
+// chunk is how much of a piece is read, hashed and written at a time: it stays
+// in the cache between.
+const chunk = 256 << 10
+
+// body reads what follows a Piece, chunk by chunk.
+func (st *stream) body(ctx context.Context, s *Service, length uint32, buffer []byte, each func([]byte) error) error {
+	for left := int(length); left > 0; {
+		b := buffer[:min(chunk, left)]
+		if err := s.down.WaitN(ctx, len(b)); err != nil {
+			return err
+		}
+		_ = st.conn.SetReadDeadline(time.Now().Add(silence))
+		if _, err := io.ReadFull(st.conn, b); err != nil {
+			return fmt.Errorf("%w: %w", errStreamEnd, err)
+		}
+		if err := each(b); err != nil {
+			return err
+		}
+		left -= len(b)
+	}
+	return nil
+}

@@ -1,0 +1,429 @@
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"github.com/zeebo/blake3"
+
+	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/protocol/packet"
+)
+
+// target is a blob that comes together on this disk. What it does with pieces is
+// for several sources at once.
+type target struct {
+	s       *Service
+	b       store.Blob
+	partial string
+	ledger  *ledger
+
+	mu      sync.Mutex // guards all below
+	sink    sink
+	head    *fileSink // the pieces that have the index, until it is complete
+	claimed bitmap    // pieces that some source is giving
+}
+
+// openTarget opens what there is of a blob, and what is needed for the rest.
+func (s *Service) openTarget(ctx context.Context, b store.Blob) (t *target, err error) {
+	t = &target{s: s, b: b, partial: filepath.Join(b.Destination, partialFolder, b.ID.String()), claimed: newBitmap(packet.Pieces(b.Size))}
+	defer func() {
+		if err != nil {
+			t.close()
+			t, err = nil, diskError(b.Destination, err)
+		}
+	}()
+	if err := os.MkdirAll(filepath.Dir(t.partial), 0o700); err != nil {
+		return t, err
+	}
+	if err := writeFile(filepath.Join(s.dir(b.ID), partialFile), []byte(t.partial)); err != nil {
+		return t, err
+	}
+	var suspect bool
+	if t.ledger, suspect, err = openLedger(s.ledgerPath(b.ID), b.Size); err != nil {
+		return t, err
+	}
+	if t.ledger.here.count > 0 {
+		if _, err := os.Lstat(t.partial); errors.Is(err, fs.ErrNotExist) && !t.hasHead() {
+			s.log.Warn("what came of a file is gone; it is fetched anew", "blob", b.ID)
+			if err := t.ledger.clear(); err != nil {
+				return t, err
+			}
+		}
+	}
+	if err := t.roomLeft(); err != nil {
+		return t, err
+	}
+	if b.IndexSize > 0 {
+		if err := t.openFolder(); err != nil {
+			return t, err
+		}
+	}
+	if suspect {
+		return t, t.verify(ctx)
+	}
+	return t, nil
+}
+
+// diskError says in words what the disk does not let be done.
+func diskError(folder string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errNoRoom):
+		return err
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("%w: make room in %s", errNoRoom, shownPath(folder))
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%w: %s cannot be written: choose another download folder", errDisk, shownPath(folder))
+	case errors.Is(err, syscall.ENAMETOOLONG):
+		return fmt.Errorf("%w: a name in it is too long for the disk", errDisk)
+	case errors.Is(err, errDisk), errors.Is(err, errLied), errors.Is(err, errCorrupt), errors.Is(err, context.Canceled):
+		return err
+	}
+	return fmt.Errorf("%w: %w", errDisk, err)
+}
+
+// errDisk: the disk does not take it, and waiting will not help.
+var errDisk = errors.New("cannot be written")
+
+// roomLeft says whether what is still to come fits on the disk.
+func (t *target) roomLeft() error {
+	free, err := room(filepath.Dir(t.partial))
+	if err != nil {
+		return err
+	}
+	done, _ := t.ledger.done()
+	if need := t.b.Size - done; free < need+reserve {
+		return fmt.Errorf("%w: %s more are needed in %s, and %s are free", errNoRoom,
+			size(need+reserve), shownPath(t.b.Destination), size(free))
+	}
+	return nil
+}
+
+// size is a number of bytes for people.
+func size(n uint64) string {
+	switch {
+	case n >= 1e9:
+		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
+	case n >= 1e6:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	case n >= 1e3:
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+func (t *target) headPath() string { return filepath.Join(t.s.dir(t.b.ID), "head") }
+
+func (t *target) hasHead() bool {
+	_, err := os.Lstat(t.headPath())
+	return err == nil
+}
+
+// headPieces is how many pieces have some of the index.
+func (t *target) headPieces() uint64 { return packet.Pieces(uint64(t.b.IndexSize)) }
+
+// openFolder goes on with a folder: with its index, or with its content once the
+// index is here.
+func (t *target) openFolder() error {
+	index, err := os.ReadFile(t.s.indexPath(t.b.ID))
+	if errors.Is(err, fs.ErrNotExist) {
+		t.head, err = openFileSink(t.headPath())
+		if err == nil {
+			err = t.endHead()
+		}
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	return t.openSink(index)
+}
+
+// endHead turns from the index to the content once the index is complete. It is
+// harmless to be done again.
+func (t *target) endHead() error {
+	for i := range t.headPieces() {
+		if !t.ledger.has(i) {
+			return nil
+		}
+	}
+	index := make([]byte, t.b.IndexSize)
+	if _, err := t.head.ReadAt(index, 0); err != nil {
+		return err
+	}
+	if _, _, err := packet.DecodeFolder(index); err != nil {
+		return fmt.Errorf("%w: its index is broken: %w", errLied, err)
+	}
+	if newLayoutOf(index).size != t.b.Size {
+		return fmt.Errorf("%w: its index is of another size", errLied)
+	}
+	if err := t.openSink(index); err != nil {
+		return err
+	}
+	// The last of these pieces has content behind the index.
+	at := uint64(t.b.IndexSize)
+	rest := make([]byte, min(t.headPieces()*packet.PieceSize, t.b.Size)-at)
+	if _, err := t.head.ReadAt(rest, int64(at)); err != nil { //nolint:gosec // bounded by MaxIndex
+		return err
+	}
+	if _, err := t.sink.WriteAt(rest, int64(at)); err != nil { //nolint:gosec // see above
+		return err
+	}
+	// The index, written last, says that all this is done.
+	temporary := t.s.indexPath(t.b.ID) + ".new"
+	if err := writeFile(temporary, index); err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, t.s.indexPath(t.b.ID)); err != nil {
+		return err
+	}
+	_ = t.head.Close()
+	t.head = nil
+	return os.Remove(t.headPath())
+}
+
+func newLayoutOf(index []byte) *layout {
+	folder, _, err := packet.DecodeFolder(index)
+	if err != nil {
+		return &layout{}
+	}
+	return newLayout(folder, uint64(len(index)))
+}
+
+func (t *target) openSink(index []byte) (err error) {
+	t.sink, err = openFolderSink(t.partial, index)
+	if err != nil {
+		t.sink = nil
+	}
+	return err
+}
+
+// learn takes what a source says the blob is, the first time.
+func (t *target) learn(ctx context.Context, info *packet.BlobInfo) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if info.Size != t.b.Size || t.sink != nil && info.IndexSize != t.b.IndexSize {
+		return fmt.Errorf("%w: it has %d bytes, not %d", errLied, info.Size, t.b.Size)
+	}
+	if t.sink != nil || t.head != nil {
+		return nil
+	}
+	if info.IndexSize == 0 {
+		f, err := openFileSink(t.partial)
+		if err != nil {
+			return diskError(t.b.Destination, err)
+		}
+		t.sink = f
+		return nil
+	}
+	t.b.IndexSize, t.b.Folder = info.IndexSize, true
+	if err := t.keep(ctx); err != nil {
+		return err
+	}
+	return diskError(t.b.Destination, t.openFolder())
+}
+
+// keep notes what was learned of the blob.
+func (t *target) keep(ctx context.Context) error {
+	return t.s.update(ctx, func(tx store.Tx) error {
+		now, err := tx.Blob(t.b.ID)
+		if err != nil {
+			return err
+		}
+		now.IndexSize, now.Folder, now.Path = t.b.IndexSize, t.b.Folder, t.b.Path
+		now.Root, now.Manifest, now.Signature, now.Files = t.b.Root, t.b.Manifest, t.b.Signature, t.b.Files
+		return tx.PutBlob(now)
+	})
+}
+
+// verify reads what the ledger claims, after a power failure.
+func (t *target) verify(ctx context.Context) error {
+	t.s.log.Info("verifying what came of a file before the machine went down", "blob", t.b.ID)
+	if t.sink == nil && t.head == nil {
+		if _, err := os.Lstat(t.partial); err != nil {
+			return t.ledger.clear()
+		}
+		f, err := openFileSink(t.partial)
+		if err != nil {
+			return err
+		}
+		t.sink = f
+	}
+	buffer := make([]byte, packet.PieceSize)
+	for i := range t.ledger.n {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		hash, _, known, err := t.ledger.slot(i)
+		if err != nil {
+			return err
+		}
+		if !known {
+			continue
+		}
+		p := buffer[:packet.PieceLength(t.b.Size, i)]
+		here := t.ledger.has(i)
+		if here {
+			_, err := t.at(i).ReadAt(p, int64(i)*packet.PieceSize) //nolint:gosec // bounded by MaxBlob
+			here = err == nil && packet.HashOf(p) == hash
+		}
+		got := uint32(0)
+		if here {
+			got = uint32(len(p)) //nolint:gosec // at most a piece
+		}
+		if err := t.ledger.put(i, hash, got, here); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// at gives where a piece goes.
+func (t *target) at(piece uint64) sink {
+	if t.head != nil && piece < t.headPieces() {
+		return headSink{t.head}
+	}
+	return t.sink
+}
+
+// headSink is the head as a sink.
+type headSink struct{ *fileSink }
+
+func (headSink) finish(context.Context) error { return nil }
+
+// claim gives the next pieces that are missing and that nobody is giving, at most
+// most of them and only such as a source has; none when there are none.
+func (t *target) claim(most uint64, have []packet.Range) (first, count uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.ledger.n
+	if t.sink == nil && t.head != nil {
+		n = t.headPieces() // the rest has no place yet
+	}
+	free := func(i uint64) bool { return !t.claimed.has(i) && !t.ledger.has(i) && hasPiece(have, i) }
+	for first = 0; first < n && !free(first); {
+		if t.ledger.has(first) {
+			first = t.ledger.nextMissing(first)
+		} else {
+			first++
+		}
+	}
+	for ; first+count < n && count < most && free(first+count); count++ {
+		t.claimed.set(first+count, true)
+	}
+	return first, count
+}
+
+func hasPiece(have []packet.Range, i uint64) bool {
+	if len(have) == 0 {
+		return true
+	}
+	for _, r := range have {
+		if r.First <= i && i <= r.Last {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *target) unclaim(first, count uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := first; i < first+count; i++ {
+		t.claimed.set(i, false)
+	}
+}
+
+// incoming is a piece that is being written.
+type incoming struct {
+	t      *target
+	to     sink
+	number uint64
+	want   packet.Hash
+	hash   *blake3.Hasher
+	at     int // how much of it is here
+	length int
+}
+
+// piece begins to write a piece from offset on. What came of it before is read
+// again, for its hash.
+func (t *target) piece(number uint64, want packet.Hash, offset int) (*incoming, error) {
+	t.mu.Lock()
+	to := t.at(number)
+	t.mu.Unlock()
+	in := &incoming{t: t, to: to, number: number, want: want, hash: blake3.New(), at: offset, length: packet.PieceLength(t.b.Size, number)}
+	if offset > 0 {
+		before := make([]byte, offset)
+		if _, err := to.ReadAt(before, int64(number)*packet.PieceSize); err != nil { //nolint:gosec // bounded by MaxBlob
+			return nil, err
+		}
+		_, _ = in.hash.Write(before)
+	}
+	return in, nil
+}
+
+// write writes the next bytes of the piece, and notes it when it is whole.
+func (in *incoming) write(p []byte) error {
+	_, _ = in.hash.Write(p)
+	in.t.mu.Lock()
+	_, err := in.to.WriteAt(p, int64(in.number)*packet.PieceSize+int64(in.at)) //nolint:gosec // bounded by MaxBlob
+	in.t.mu.Unlock()
+	if err != nil {
+		return diskError(in.t.b.Destination, err)
+	}
+	in.at += len(p)
+	here := in.at == in.length
+	if here && packet.Hash(in.hash.Sum(nil)) != in.want {
+		// What is there of it is worth nothing.
+		return errors.Join(fmt.Errorf("piece %d: %w", in.number, errCorrupt), in.t.ledger.put(in.number, in.want, 0, false))
+	}
+	if err := in.t.ledger.put(in.number, in.want, uint32(in.at), here); err != nil { //nolint:gosec // at most a piece
+		return diskError(in.t.b.Destination, err)
+	}
+	if _, head := in.to.(headSink); here && head {
+		return in.t.headCame()
+	}
+	return nil
+}
+
+// headCame looks whether the index is complete.
+func (t *target) headCame() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.head == nil {
+		return nil
+	}
+	return diskError(t.b.Destination, t.endHead())
+}
+
+// partOf says how much of a piece is here though it is not whole, and of what
+// hash.
+func (t *target) partOf(number uint64) (offset int, hash packet.Hash) {
+	hash, got, known, err := t.ledger.slot(number)
+	if err != nil || !known || t.ledger.has(number) || int(got) >= packet.PieceLength(t.b.Size, number) {
+		return 0, packet.Hash{}
+	}
+	return int(got), hash
+}
+
+func (t *target) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.sink != nil {
+		_ = t.sink.Close()
+	}
+	if t.head != nil {
+		_ = t.head.Close()
+	}
+	if t.ledger != nil {
+		_ = t.ledger.close()
+	}
+}

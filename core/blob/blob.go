@@ -48,6 +48,8 @@ type Config struct {
 	// Folder keeps ledgers and indexes: private, made when missing.
 	Folder string
 	Now    func() time.Time
+
+	retry time.Duration // tests are quicker
 }
 
 // Bounds and times.
@@ -121,6 +123,9 @@ func (e event) Dropped() {
 func New(cfg Config) (*Service, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.retry == 0 {
+		cfg.retry = retryFirst
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -162,11 +163,8 @@ func TestFolders(t *testing.T) {
 // TestLargeIndex: an index of several pieces, whose last one has content too.
 func TestLargeIndex(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "many")
-	long := string(make([]byte, 0, 200))
-	for range 180 {
-		long += "x"
-	}
-	for i := range 8000 {
+	long := strings.Repeat("x", 240)
+	for i := range 4500 {
 		write(t, filepath.Join(root, fmt.Sprintf("%s%05d", long, i)), i%3)
 	}
 	w := newWorld(t, "alice", "bob")

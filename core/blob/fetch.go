@@ -175,7 +175,7 @@ func final(b *store.Blob, err error) (reason string, over bool) {
 
 // patience says how long to wait after a failure, and why, for people.
 func (f *fetch) patience(b *store.Blob, err error, failures int) (time.Duration, string) {
-	backoff := min(retryFirst<<min(failures, 10), retryMost)
+	backoff := min(f.s.cfg.retry<<min(failures, 10), retryMost)
 	var end *endError
 	switch {
 	case errors.Is(err, errNoSource):

@@ -100,7 +100,7 @@ func newWorld(t *testing.T, users ...packet.UserID) *world {
 func (n *node) start() {
 	n.w.t.Helper()
 	s, err := New(Config{
-		Identity: n.id, Book: n.book, Store: n.store, Bus: n.bus, Links: n, Folder: filepath.Join(n.home, "blobs"),
+		Identity: n.id, Book: n.book, Store: n.store, Bus: n.bus, Links: n, Folder: filepath.Join(n.home, "blobs"), retry: 5 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(n.w.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", n.user),
 	})
 	if err != nil {
@@ -210,8 +210,13 @@ func pipe(ctx context.Context) (a, b net.Conn, err error) {
 	if a, err = (&net.Dialer{}).DialContext(ctx, "tcp", l.Addr().String()); err != nil {
 		return nil, nil, err
 	}
-	b, err = l.Accept()
-	return a, b, err
+	if b, err = l.Accept(); err != nil {
+		return nil, nil, err
+	}
+	// Little is under way at a time, so that what is lost with a connection is.
+	_ = a.(*net.TCPConn).SetReadBuffer(32 << 10)
+	_ = b.(*net.TCPConn).SetWriteBuffer(32 << 10)
+	return a, b, nil
 }
 
 // link links two people.

@@ -1,0 +1,401 @@
+package blob
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/protocol/packet"
+)
+
+// faulty meddles with what a source writes.
+type faulty struct {
+	net.Conn
+	write func(b []byte) ([]byte, error)
+}
+
+func (f *faulty) Write(b []byte) (int, error) {
+	out, err := f.write(b)
+	if err != nil {
+		_ = f.Close()
+		return 0, err
+	}
+	if _, err := f.Conn.Write(out); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+var errFault = errors.New("a fault that the test made")
+
+// failsAfter ends every stream after so many bytes.
+func (w *world) failsAfter(n int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.meddle = func(_ packet.UserID, c net.Conn) net.Conn {
+		var sent atomic.Int64
+		return &faulty{c, func(b []byte) ([]byte, error) {
+			if sent.Add(int64(len(b))) > n {
+				return nil, errFault
+			}
+			return b, nil
+		}}
+	}
+}
+
+// endsAfter ends all streams once so many bytes went over them together.
+func (w *world) endsAfter(n int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var sent atomic.Int64
+	w.meddle = func(_ packet.UserID, c net.Conn) net.Conn {
+		return &faulty{c, func(b []byte) ([]byte, error) {
+			if sent.Add(int64(len(b))) > n {
+				return nil, errFault
+			}
+			return b, nil
+		}}
+	}
+}
+
+func (w *world) heal() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.meddle = nil
+}
+
+// TestResume: a transfer that is cut again and again goes on where it was, within
+// a piece.
+func TestResume(t *testing.T) {
+	for name, make := range map[string]func(t *testing.T) string{
+		"file": func(t *testing.T) string {
+			path := filepath.Join(t.TempDir(), "film")
+			write(t, path, 6*packet.PieceSize+5)
+			return path
+		},
+		"folder": tree,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "alice", "bob")
+			path := make(t)
+			o := w.share("alice", path)
+			w.failsAfter(packet.PieceSize/2 + 100) // never a whole piece
+			w.link("alice", "bob")
+			w.fetch("bob", o)
+			b := w.becomes("bob", o, store.BlobDone)
+			if o.Folder {
+				t.Cleanup(func() { _ = os.Chmod(filepath.Join(b.Path, "read only"), 0o755) })
+				sameTree(t, path, b.Path)
+			} else {
+				want, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sameFile(t, b.Path, want)
+			}
+			// What is in flight when a stream ends is sent again, and no more.
+			if sent, most := w.wires.Load(), int64(o.Size)*3/2; sent > most {
+				t.Errorf("%d bytes went over the wire for %d", sent, o.Size)
+			}
+		})
+	}
+}
+
+// TestRestarts: both sides end in the middle, and nothing that came is fetched
+// again.
+func TestRestarts(t *testing.T) {
+	w := newWorld(t, "alice", "bob")
+	path := filepath.Join(t.TempDir(), "film")
+	want := write(t, path, 8*packet.PieceSize)
+	o := w.share("alice", path)
+	for i, user := range []packet.UserID{"bob", "alice", "bob"} {
+		w.endsAfter(2*packet.PieceSize + packet.PieceSize/4)
+		if i == 0 {
+			w.fetch("bob", o)
+		}
+		before := w.wires.Load()
+		w.link("alice", "bob")
+		eventually(t, "some of it comes", func() bool { return w.wires.Load() > before+packet.PieceSize })
+		w.nodes[user].halt()
+		w.cut()
+		w.nodes[user].start()
+	}
+	w.heal()
+	w.link("alice", "bob")
+	b := w.becomes("bob", o, store.BlobDone)
+	sameFile(t, b.Path, want)
+	if sent := w.wires.Load(); sent > int64(len(want))*5/4 {
+		t.Errorf("%d bytes went over the wire for %d", sent, len(want))
+	}
+}
+
+// TestPowerFailure: what the ledger claims is believed only if the machine did
+// not go down since.
+func TestPowerFailure(t *testing.T) {
+	w := newWorld(t, "alice", "bob")
+	path := filepath.Join(t.TempDir(), "film")
+	want := write(t, path, 6*packet.PieceSize)
+	o := w.share("alice", path)
+	w.endsAfter(4*packet.PieceSize + 10000)
+	w.link("alice", "bob")
+	w.fetch("bob", o)
+	eventually(t, "some of it comes", func() bool { return w.wires.Load() > 3*packet.PieceSize })
+	bob := w.nodes["bob"]
+	bob.halt()
+	w.cut()
+	// As if written in another boot, and of one piece the bytes were lost.
+	ledger, err := os.OpenFile(bob.service.ledgerPath(o.ID), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ledger.WriteAt([]byte("another boot"), 24); err != nil {
+		t.Fatal(err)
+	}
+	_ = ledger.Close()
+	partial := filepath.Join(bob.downloads(), partialFolder, o.ID.String())
+	f, err := os.OpenFile(partial, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(make([]byte, 4096), packet.PieceSize+500); err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
+	w.heal()
+	bob.start()
+	w.link("alice", "bob")
+	b := w.becomes("bob", o, store.BlobDone)
+	sameFile(t, b.Path, want)
+}
+
+// TestCorruptPieces are found and fetched again.
+func TestCorruptPieces(t *testing.T) {
+	w := newWorld(t, "alice", "bob")
+	path := filepath.Join(t.TempDir(), "film")
+	want := write(t, path, 4*packet.PieceSize)
+	o := w.share("alice", path)
+	var once sync.Once
+	w.meddle = func(_ packet.UserID, c net.Conn) net.Conn {
+		return &faulty{c, func(b []byte) ([]byte, error) {
+			if len(b) == chunk { // content
+				once.Do(func() {
+					b = append([]byte{}, b...)
+					b[1000] ^= 1
+				})
+			}
+			return b, nil
+		}}
+	}
+	w.link("alice", "bob")
+	w.fetch("bob", o)
+	b := w.becomes("bob", o, store.BlobDone)
+	sameFile(t, b.Path, want)
+
+	// One that is broken each time is an end.
+	o = w.share("alice", path)
+	w.mu.Lock()
+	w.meddle = func(_ packet.UserID, c net.Conn) net.Conn {
+		return &faulty{c, func(b []byte) ([]byte, error) {
+			if len(b) == chunk {
+				b = append([]byte{}, b...)
+				b[1000] ^= 1
+			}
+			return b, nil
+		}}
+	}
+	w.mu.Unlock()
+	w.cut()
+	w.link("alice", "bob")
+	w.fetch("bob", o)
+	if b := w.becomes("bob", o, store.BlobFailed); b.Told || b.Reason == "" {
+		t.Errorf("it failed as %+v", b)
+	}
+	w.clean("bob", partialFolder, "film") // what came may be tried again
+	w.steer("bob", o, Cancel)
+	w.clean("bob", "film")
+}
+
+// TestChangedSources are noticed by both sides.
+func TestChangedSources(t *testing.T) {
+	file := func(t *testing.T) (path, inside string) {
+		path = filepath.Join(t.TempDir(), "film")
+		write(t, path, 6*packet.PieceSize)
+		return path, path
+	}
+	folder := func(t *testing.T) (path, inside string) {
+		path = filepath.Join(t.TempDir(), "films")
+		inside = filepath.Join(path, "b")
+		write(t, filepath.Join(path, "a"), 3*packet.PieceSize)
+		write(t, inside, 3*packet.PieceSize)
+		return path, inside
+	}
+	for name, c := range map[string]struct {
+		make   func(t *testing.T) (path, inside string)
+		change func(path string) error
+	}{
+		"shorter":      {file, func(path string) error { return os.Truncate(path, 5*packet.PieceSize) }},
+		"longer":       {file, func(path string) error { return os.Truncate(path, 7*packet.PieceSize) }},
+		"written to":   {file, func(path string) error { return os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour)) }},
+		"gone":         {file, os.Remove},
+		"in a folder":  {folder, func(path string) error { return os.Truncate(path, 5) }},
+		"gone from it": {folder, os.Remove},
+		"a link now": {folder, func(path string) error {
+			return errors.Join(os.Remove(path), os.Symlink("/etc/passwd", path))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "alice", "bob")
+			path, inside := c.make(t)
+			o := w.share("alice", path)
+			w.endsAfter(packet.PieceSize + packet.PieceSize/2)
+			w.fetch("bob", o)
+			w.link("alice", "bob")
+			eventually(t, "some of it comes", func() bool { return w.wires.Load() > packet.PieceSize })
+			w.cut()
+			alice := w.nodes["alice"].service
+			eventually(t, "alice has closed it", func() bool {
+				alice.mu.Lock()
+				defer alice.mu.Unlock()
+				return len(alice.shares) == 0
+			})
+			if err := c.change(inside); err != nil {
+				t.Fatal(err)
+			}
+			w.heal()
+			w.link("alice", "bob")
+			b := w.becomes("bob", o, store.BlobFailed)
+			a := w.becomes("alice", o, store.BlobFailed)
+			if a.Told || b.Told || a.Reason == "" || b.Reason == "" {
+				t.Errorf("alice reads %q, bob %q", a.Reason, b.Reason)
+			}
+			t.Logf("alice: %s; bob: %s", a.Reason, b.Reason)
+		})
+	}
+}
+
+// TestSteering: pause, resume and cancel, by either side.
+func TestSteering(t *testing.T) {
+	for _, who := range []packet.UserID{"alice", "bob"} {
+		t.Run(string(who), func(t *testing.T) {
+			w := newWorld(t, "alice", "bob")
+			path := filepath.Join(t.TempDir(), "film")
+			want := write(t, path, 20*packet.PieceSize)
+			o := w.share("alice", path)
+			w.nodes["alice"].service.SetLimits(4<<20, 0)
+			w.link("alice", "bob")
+			w.fetch("bob", o)
+			eventually(t, "some of it comes", func() bool { return w.wires.Load() > packet.PieceSize })
+			w.steer(who, o, Pause)
+			if who == "alice" {
+				w.waiting("bob", o, "paused by alice")
+			} else if b := w.becomes("bob", o, store.BlobPaused); b.Reason != "" {
+				t.Errorf("paused for %q", b.Reason)
+			}
+			w.cut()
+			w.link("alice", "bob")
+			w.nodes["alice"].service.SetLimits(0, 0)
+			if b := w.blob("bob", o); b.State == store.BlobDone {
+				t.Error("a paused transfer goes on")
+			}
+			w.steer(who, o, Resume)
+			b := w.becomes("bob", o, store.BlobDone)
+			sameFile(t, b.Path, want)
+			if sent := w.wires.Load(); sent > int64(len(want))*3/2 {
+				t.Errorf("%d bytes went over the wire for %d", sent, len(want))
+			}
+		})
+	}
+	for _, who := range []packet.UserID{"alice", "bob"} {
+		t.Run("cancelled by "+string(who), func(t *testing.T) {
+			w := newWorld(t, "alice", "bob")
+			path := filepath.Join(t.TempDir(), "film")
+			write(t, path, 20*packet.PieceSize)
+			o := w.share("alice", path)
+			w.nodes["alice"].service.SetLimits(4<<20, 0)
+			w.link("alice", "bob")
+			w.fetch("bob", o)
+			eventually(t, "some of it comes", func() bool { return w.wires.Load() > packet.PieceSize })
+			w.steer(who, o, Cancel)
+			b := w.becomes("bob", o, store.BlobCancelled)
+			if told := who == "bob"; b.Told != told {
+				t.Errorf("bob's plugin is told %v", b.Told)
+			}
+			w.clean("bob")
+			if who == "bob" { // who wants it after all gets it
+				w.nodes["alice"].service.SetLimits(0, 0)
+				w.fetch("bob", o)
+				w.becomes("bob", o, store.BlobDone)
+			}
+		})
+	}
+}
+
+// TestFromOthers: with the author away, whoever has it gives it, and what is not
+// as the author signed it is not taken.
+func TestFromOthers(t *testing.T) {
+	for _, honest := range []bool{true, false} {
+		w := newWorld(t, "alice", "bob", "carol")
+		path := filepath.Join(t.TempDir(), "film")
+		want := write(t, path, 5*packet.PieceSize+1)
+		o := w.share("alice", path)
+		w.link("alice", "bob")
+		w.fetch("bob", o)
+		w.becomes("bob", o, store.BlobDone)
+		eventually(t, "bob has alice's word", func() bool { return len(w.blob("bob", o).Manifest) > 0 })
+		w.cut()
+		if !honest {
+			// Bob's file is another one, though it looks the same to his core.
+			b := w.blob("bob", o)
+			info, err := os.Stat(b.Path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := os.OpenFile(b.Path, os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.WriteAt([]byte("forged"), 2*packet.PieceSize+9); err != nil {
+				t.Fatal(err)
+			}
+			_ = f.Close()
+			if err := os.Chtimes(b.Path, info.ModTime(), info.ModTime()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.fetch("carol", o)
+		w.waiting("carol", o, "alice is not connected")
+		w.link("bob", "carol")
+		if !honest {
+			w.waiting("carol", o, "bob says: what comes is not what the author signed")
+			w.link("alice", "carol")
+		}
+		c := w.becomes("carol", o, store.BlobDone)
+		sameFile(t, c.Path, want)
+	}
+}
+
+// TestStrangersGetNothing: a blob is for the members of its chat.
+func TestStrangersGetNothing(t *testing.T) {
+	w := newWorld(t, "alice", "bob", "mallory")
+	path := filepath.Join(t.TempDir(), "film")
+	write(t, path, 100)
+	o := w.share("alice", path)
+	alice := w.nodes["alice"]
+	err := alice.store.Update(t.Context(), store.Lazy, func(tx store.Tx) error {
+		return tx.PutMembership(w.chat, store.Membership{Version: 2, Members: []packet.UserID{"alice", "bob"}})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.link("alice", "mallory")
+	w.fetch("mallory", o)
+	if b := w.becomes("mallory", o, store.BlobFailed); b.Reason != "alice does not have it any more" {
+		t.Errorf("mallory reads %q", b.Reason)
+	}
+}

@@ -19,7 +19,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -77,8 +79,11 @@ type Core struct {
 // New takes the profile's lock, so that a second core on it fails at once, and
 // makes the control socket.
 func New(ctx context.Context, cfg Config) (*Core, error) {
-	if err := os.MkdirAll(cfg.Folders.Data, 0o700); err != nil {
-		return nil, fmt.Errorf("make the profile's folder: %w", err)
+	if err := cfg.Folders.Make(); err != nil {
+		return nil, err
+	}
+	if err := checkListen(cfg.Listen); err != nil {
+		return nil, err
 	}
 	lock, err := takeProfile(ctx, cfg.Folders)
 	if err != nil {
@@ -93,6 +98,22 @@ func New(ctx context.Context, cfg Config) (*Core, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// checkListen refuses an address that cannot be meant so, before anybody logs in
+// and finds out. Whether it can be had is seen then.
+func checkListen(address string) error {
+	if address == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return fmt.Errorf("%q is no address to listen on: write HOST:PORT, or :PORT for all addresses: %w", address, ErrInvalid)
+	}
+	return nil
 }
 
 // Run runs the core until ctx ends or a front end shuts it down. It opens the

@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -43,6 +44,27 @@ func (e *LockedError) Error() string { return "the account cannot be opened: " +
 // Unwrap gives the cause.
 func (e *LockedError) Unwrap() error { return e.Cause }
 
+// advise adds what to do to the error of a database that cannot be opened; the
+// store knows only what is wrong with it.
+func advise(err error) error {
+	for _, kind := range []struct {
+		is   error
+		what string
+	}{
+		{store.ErrCorrupt, "nothing was changed in it. Put the file back from a backup; or move it and its key.json away, and log in again to begin anew"},
+		{store.ErrKey, "put back the key file that belongs to it; or move both away, and log in again to begin anew"},
+		{store.ErrNewer, "install the version of Parley that wrote it, or a later one"},
+		{store.ErrReadOnly, "make the file and its folder ones that you may write"},
+		{store.ErrFull, "make room; nothing that was stored is lost"},
+		{store.ErrBusy, "end the other process"},
+	} {
+		if errors.Is(err, kind.is) {
+			return fmt.Errorf("%w: %s", err, kind.what)
+		}
+	}
+	return err
+}
+
 // kinds says which gRPC code a front end gets for which kind of error; the
 // first that fits counts.
 var kinds = []struct {
@@ -80,7 +102,7 @@ var kinds = []struct {
 	{roster.ErrBlocked, codes.FailedPrecondition, "BLOCKED"},
 	{roster.ErrKeys, codes.FailedPrecondition, "KEYS"},
 	{roster.ErrFull, codes.ResourceExhausted, ""},
-	{host.ErrNoPlugin, codes.NotFound, ""},
+	{host.ErrNoPlugin, codes.NotFound, "NO_PLUGIN"},
 	{host.ErrNoAction, codes.NotFound, ""},
 	{host.ErrNoSetting, codes.NotFound, ""},
 	{host.ErrInvalid, codes.InvalidArgument, ""},

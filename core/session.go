@@ -114,7 +114,7 @@ func (c *Core) openStore(ctx context.Context, a *account, passphrase string, cre
 		return nil, "", err
 	}
 	st, err := store.Open(ctx, store.Config{Path: database, Key: key, Log: c.cfg.Log.With("part", "store")})
-	return st, place, err
+	return st, place, advise(err)
 }
 
 // loadIdentity reads the device key, store.ErrNotFound when there is none.
@@ -255,6 +255,7 @@ func (s *session) start(ctx context.Context, log *slog.Logger) {
 func (s *session) serveConn(ctx context.Context) error {
 	err := s.conn.Listen(ctx)
 	if err != nil {
+		err = fmt.Errorf("%w (parley daemon --listen HOST:PORT or PARLEY_LISTEN sets it)", err)
 		if before := s.deaf.Swap(&err); before == nil && ctx.Err() == nil { // said once, tried again and again
 			bus.Publish(s.core.bus, bus.Noticed, bus.Notice{Level: "error", Subject: "network", Text: err.Error()})
 		}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/protocol/controlpb"
@@ -37,10 +39,10 @@ it with the one its operator tells you, or give it with --pin.`,
 		},
 	}
 	cmd.Flags().BoolVar(&req.Register, "register", false, "make the account first")
-	cmd.Flags().StringVar(&req.DisplayName, "name", "", "name shown to others (with --register)")
-	cmd.Flags().StringVar(&req.Invite, "invite", "", "invitation, for directories that ask for one")
+	cmd.Flags().StringVar(&req.DisplayName, "name", "", "`NAME` shown to others (with --register)")
+	cmd.Flags().StringVar(&req.Invite, "invite", "", "`CODE` of an invitation, for directories that ask for one")
 	cmd.Flags().BoolVar(&req.Replace, "replace", false, "log out the device that is logged in now")
-	cmd.Flags().StringVar(&req.Pin, "pin", "", "fingerprint that the directory must have")
+	cmd.Flags().StringVar(&req.Pin, "pin", "", "`FINGERPRINT` that the directory must have")
 	cmd.Flags().BoolVar(&req.ForgetPin, "no-pin", false, "forget the directory's fingerprint: an authority must vouch for it")
 	cmd.MarkFlagsMutuallyExclusive("pin", "no-pin")
 	cmd.Flags().BoolVar(&protect, "passphrase", false, "protect what is stored here with a passphrase, asked for after the password")
@@ -70,6 +72,9 @@ func (a *app) login(ctx context.Context, c *client.Client, req *controlpb.LogInR
 	if err != nil {
 		if client.Reason(err) == "OTHER_DEVICE" {
 			return fmt.Errorf("%s; to log it out and use this one: parley login --replace %s@%s", client.Message(err), req.GetUser(), req.GetDirectory())
+		}
+		if status.Code(err) == codes.Unauthenticated && !req.GetRegister() {
+			return fmt.Errorf("%s Try again; or make an account: parley login --register %s@%s", client.Message(err), req.GetUser(), req.GetDirectory())
 		}
 		return err
 	}

@@ -49,11 +49,12 @@ type conversation struct {
 
 	screen   io.Writer
 	readLine func() (string, error)
-	typing   bool // on a terminal: what is typed stays on the screen
-	unsent   int  // lines of a pipe that could not be sent
+	editor   *lineEditor // on a terminal
+	status   *statusRow  // there too
+	unsent   int         // lines of a pipe that could not be sent
 
 	mu     sync.Mutex      // guards all below
-	sent   map[string]bool // ids of what was typed here and may not have come back yet
+	sent   map[string]bool // ids of what came through the pipe, where nobody wants to see it again
 	listed map[string]bool // ids of what was shown from a list, and may be announced yet
 	last   []byte          // id of the newest message shown
 }
@@ -80,6 +81,10 @@ func (v *conversation) run(ctx context.Context) error {
 	}
 	v.markRead(ctx)
 	v.say("Chat with %s. Enter sends, /help lists commands, /quit or Ctrl+D ends.", v.who)
+	if v.editor != nil {
+		v.openStatus(ctx, v.editor.SetStatus, page.GetMessages())
+		go v.tellTyping(ctx, v.editor.typed)
+	}
 
 	done := make(chan error, 2)
 	go func() { done <- v.follow(ctx, events) }()
@@ -108,7 +113,7 @@ func (v *conversation) openScreen(ctx context.Context) (restore func()) {
 	out, isFile := v.app.out.(*os.File)
 	if isTerminal && isFile && term.IsTerminal(int(out.Fd())) && !v.app.json {
 		editor := newLineEditor(ctx, v.app.in, out)
-		v.screen, v.readLine, v.typing = editor, editor.ReadLine, true
+		v.screen, v.readLine, v.editor = editor, editor.ReadLine, editor
 		return editor.Close
 	}
 	scanner := bufio.NewScanner(v.app.in)
@@ -139,10 +144,10 @@ func (v *conversation) show(m *controlpb.Message) {
 		_ = v.app.object(messageJSON(m))
 		return
 	}
-	_, _ = fmt.Fprintln(v.screen, messageLine(m))
+	_, _ = fmt.Fprintln(v.screen, chatLine(m))
 }
 
-// add shows a new message, unless it is the one just typed here.
+// add shows a new message, unless it has just come through the pipe.
 func (v *conversation) add(m *controlpb.Message) {
 	v.mu.Lock()
 	id := string(m.GetId())
@@ -199,6 +204,9 @@ func (v *conversation) follow(ctx context.Context, events controlpb.Control_Watc
 		if err != nil {
 			return err
 		}
+		if v.status != nil {
+			v.status.take(e)
+		}
 		switch {
 		case e.GetMessageAdded().GetChat() == v.chat && e.GetMessageAdded() != nil:
 			v.add(e.GetMessageAdded())
@@ -243,10 +251,9 @@ func (v *conversation) input(ctx context.Context) error {
 			return err
 		}
 		errs := v.app.errs
-		if v.typing {
+		if v.editor != nil {
 			errs = v.screen
-		}
-		if !v.typing {
+		} else {
 			v.unsent++
 		}
 		_, _ = fmt.Fprintln(errs, "parley: "+sentence(err))
@@ -257,12 +264,45 @@ func (v *conversation) send(ctx context.Context, text string) error {
 	if !utf8.ValidString(text) {
 		return errors.New("a line is not text in UTF-8: only text can be sent")
 	}
+	return v.sendReply(ctx, text, nil)
+}
+
+// sendReply sends text, as an answer to a message when one is given.
+func (v *conversation) sendReply(ctx context.Context, text string, to []byte) error {
 	id := client.NewInvocation()
-	v.mu.Lock()
-	v.sent[string(id)] = true
-	v.mu.Unlock()
-	_, err := v.client.InvokeAction(ctx, "text", &pluginpb.InvokeRequest{
-		Invocation: id, Action: "send", Chat: v.chat, Text: text,
+	if v.editor == nil {
+		v.mu.Lock()
+		v.sent[string(id)] = true
+		v.mu.Unlock()
+	}
+	_, err := v.client.InvokeAction(ctx, textPlugin, &pluginpb.InvokeRequest{
+		Invocation: id, Action: "send", Chat: v.chat, Text: text, Message: to,
+	}, nil)
+	return err
+}
+
+// onMessages are the commands on messages.
+var onMessages = []struct{ name, use, label string }{
+	{"reply", "/reply TEXT", "answer the latest message of somebody else"},
+	{"edit", "/edit TEXT", "change your latest message"},
+	{"delete", "/delete", "delete your latest message for everybody"},
+}
+
+// onMessage runs a command on the latest message that it is for.
+func (v *conversation) onMessage(ctx context.Context, name, text string) error {
+	suits := (*controlpb.Message).GetOwn
+	if name == "reply" {
+		suits = func(m *controlpb.Message) bool { return !m.GetOwn() }
+	}
+	m, err := pick(ctx, v.client, v.chat, nil, suits)
+	if err != nil {
+		return err
+	}
+	if name == "reply" {
+		return v.sendReply(ctx, text, m.GetId())
+	}
+	_, err = v.client.InvokeAction(ctx, m.GetPlugin(), &pluginpb.InvokeRequest{
+		Invocation: client.NewInvocation(), Action: name, Chat: v.chat, Message: m.GetId(), Text: text,
 	}, nil)
 	return err
 }
@@ -273,6 +313,11 @@ func (v *conversation) command(ctx context.Context, line string) error {
 		return errors.New("a line is not text in UTF-8: only text can be sent")
 	}
 	name, rest, _ := strings.Cut(line, " ")
+	for _, c := range onMessages {
+		if c.name == name {
+			return v.onMessage(ctx, name, rest)
+		}
+	}
 	commands, err := v.commands(ctx)
 	if err != nil {
 		return err
@@ -289,13 +334,19 @@ func (v *conversation) command(ctx context.Context, line string) error {
 }
 
 func (v *conversation) help(ctx context.Context) {
-	v.say("/quit  end")
+	rows := [][2]string{{"/quit", "end"}}
+	for _, c := range onMessages {
+		rows = append(rows, [2]string{c.use, c.label})
+	}
 	commands, err := v.commands(ctx)
 	if err != nil {
 		v.say("! %s", sentence(err))
 	}
 	for _, c := range commands {
-		v.say("/%s  %s (%s)", c.action.GetName(), c.action.GetLabel(), c.plugin)
+		rows = append(rows, [2]string{"/" + c.action.GetName(), client.PrintableLine(c.action.GetLabel()) + " (" + c.plugin + ")"})
+	}
+	for _, row := range rows {
+		v.say("%-12s %s", row[0], row[1])
 	}
 }
 

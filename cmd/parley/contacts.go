@@ -22,6 +22,9 @@ func (a *app) contactsCommand() *cobra.Command {
 	}
 	var erase bool
 	remove := a.contactAction("remove USER", "Remove a contact", func(ctx context.Context, c *client.Client, user string) (string, error) {
+		if err := a.knows(ctx, c, user); err != nil {
+			return "", err
+		}
 		_, err := c.RemoveContact(ctx, &controlpb.RemoveContactRequest{User: user, EraseHistory: erase})
 		return "Removed " + user + ".", err
 	})
@@ -175,7 +178,7 @@ func (a *app) trustCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&newKeys, "new-keys", false, "accept the changed keys")
-	cmd.Flags().StringVar(&number, "number", "", "accept them only if this is their safety number")
+	cmd.Flags().StringVar(&number, "number", "", "accept them only if `NUMBER` is their safety number")
 	cmd.Flags().BoolVar(&undo, "undo", false, "take the mark back")
 	return cmd
 }
@@ -191,6 +194,18 @@ func findContact(ctx context.Context, c *client.Client, user string) (*controlpb
 		}
 	}
 	return nil, fmt.Errorf("%s is not a contact; ask first: parley contacts add %s", user, user)
+}
+
+// knows is an error for a user of whom there is neither an entry nor a chat.
+func (a *app) knows(ctx context.Context, c *client.Client, user string) error {
+	_, err := findContact(ctx, c, user)
+	if err == nil {
+		return nil
+	}
+	if _, chatErr := resolveChat(ctx, c, user); chatErr == nil {
+		return nil
+	}
+	return fmt.Errorf("%.64q is not among your contacts; who is: parley contacts", user)
 }
 
 func safetyLines(number string) string {

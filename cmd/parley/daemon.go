@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -52,6 +53,9 @@ parley.log in the profile's folder. Here the log goes to standard error.`,
 				}
 			}
 			c, err := core.New(cmd.Context(), cfg)
+			if errors.Is(err, core.ErrInvalid) {
+				return usagef("%s", strings.TrimSuffix(err.Error(), ": "+core.ErrInvalid.Error()))
+			}
 			if err != nil {
 				return err
 			}
@@ -61,11 +65,11 @@ parley.log in the profile's folder. Here the log goes to standard error.`,
 			return c.Run(cmd.Context())
 		},
 	}
-	cmd.Flags().StringVar(&cfg.Listen, "listen", os.Getenv("PARLEY_LISTEN"), "address where peers connect, HOST:PORT; port 0 is a free one")
-	cmd.Flags().StringVar(&cfg.BundledPlugins, "plugins", os.Getenv("PARLEY_PLUGINS"), "folder of Parley's own plugins")
-	cmd.Flags().StringVar(&cfg.KeyPlace, "key", os.Getenv("PARLEY_KEY"), "where the key of a new account is kept: secret-service, file, descriptor or credential")
-	cmd.Flags().IntVar(&keyDescriptor, "key-fd", -1, "file descriptor to read the key from (with --key descriptor)")
-	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	cmd.Flags().StringVar(&cfg.Listen, "listen", os.Getenv("PARLEY_LISTEN"), "`HOST:PORT` where peers connect; port 0 is a free one")
+	cmd.Flags().StringVar(&cfg.BundledPlugins, "plugins", os.Getenv("PARLEY_PLUGINS"), "`FOLDER` of Parley's own plugins")
+	cmd.Flags().StringVar(&cfg.KeyPlace, "key", os.Getenv("PARLEY_KEY"), "`PLACE` where the key of a new account is kept: secret-service, file, descriptor or credential")
+	cmd.Flags().IntVar(&keyDescriptor, "key-fd", -1, "file descriptor `N` to read the key from (with --key descriptor)")
+	cmd.Flags().StringVar(&level, "log-level", "info", "`LEVEL`: debug, info, warn or error")
 	cmd.AddCommand(a.stopCommand())
 	return cmd
 }

@@ -31,6 +31,7 @@ type lineEditor struct {
 	screen  *screenFile
 	program *tea.Program
 	lines   chan string
+	typed   chan struct{} // has an element when something was typed that is no command
 	done    chan struct{} // closed when program has ended
 	err     error         // why; set before done is closed
 }
@@ -58,8 +59,10 @@ type written struct{}
 // newLineEditor takes the terminal until Close.
 func newLineEditor(ctx context.Context, in io.Reader, out *os.File) *lineEditor {
 	screen := &screenFile{File: out, drawn: make(chan struct{})}
-	e := &lineEditor{screen: screen, lines: make(chan string, 16), done: make(chan struct{})}
-	e.program = tea.NewProgram(newLineModel(e.lines), tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(screen), tea.WithoutSignalHandler())
+	e := &lineEditor{screen: screen, lines: make(chan string, 16), typed: make(chan struct{}, 1), done: make(chan struct{})}
+	model := newLineModel(e.lines)
+	model.typed = e.typed
+	e.program = tea.NewProgram(model, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(screen), tea.WithoutSignalHandler())
 	go func() {
 		defer close(e.done)
 		if _, err := e.program.Run(); err != nil && ctx.Err() == nil {
@@ -87,17 +90,46 @@ func (e *lineEditor) Write(b []byte) (int, error) {
 	}
 	// Bubble Tea loses its own line when what it puts above is higher than the
 	// terminal, so it gets one row at a time.
-	for row := range strings.SplitSeq(ansi.Hardwrap(strings.TrimSuffix(string(b), "\n"), columns, true), "\n") {
+	for _, row := range rowsOf(strings.TrimSuffix(string(b), "\n"), columns) {
 		e.program.Println(row)
 	}
 	e.program.Send(written{})
 	return len(b), nil
 }
 
+// rowsOf breaks text between words into rows of a terminal. What goes on on the
+// next row stands below the text and not below the time before it.
+func rowsOf(text string, columns int) []string {
+	indent := strings.Repeat(" ", messageIndent)
+	if columns < 4*messageIndent {
+		indent = "" // no room to be pretty
+	}
+	var rows []string
+	for line := range strings.SplitSeq(text, "\n") {
+		wrapped := ansi.Wrap(line, columns-len(indent), "")
+		for i, row := range strings.Split(wrapped, "\n") {
+			if i > 0 {
+				row = indent + strings.TrimLeft(row, " ")
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// SetStatus shows a row below the line.
+func (e *lineEditor) SetStatus(row string) { e.program.Send(statusText(row)) }
+
+// statusText is what stands below the line.
+type statusText string
+
 // ReadLine waits for the next line; io.EOF on Ctrl+C, or on Ctrl+D in an empty one.
 func (e *lineEditor) ReadLine() (string, error) {
 	select {
 	case line := <-e.lines:
+		if !strings.HasPrefix(line, "/") || strings.HasPrefix(line, "//") {
+			return line, nil // a message, which is shown when it is in the chat
+		}
 		_, err := e.Write([]byte(prompt + client.Printable(line)))
 		return line, err
 	case <-e.done:
@@ -112,6 +144,9 @@ func (e *lineEditor) ReadLine() (string, error) {
 type lineModel struct {
 	area    textarea.Model
 	lines   chan<- string
+	typed   chan<- struct{} // or nil
+	status  string
+	width   int
 	history []string
 	shown   int   // index in history of what is edited; len(history) for a new line
 	written uint8 // counts what was put above
@@ -144,7 +179,11 @@ func (*lineModel) Init() tea.Cmd { return nil }
 func (m *lineModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
+		m.width = msg.Width
 		m.area.SetWidth(msg.Width)
+		return m, nil
+	case statusText:
+		m.status = string(msg)
 		return m, nil
 	case written:
 		m.written++
@@ -167,7 +206,15 @@ func (m *lineModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 			return m, nil
 		}
 	}
-	return m, m.edit(msg)
+	before := m.area.Length()
+	cmd := m.edit(msg)
+	if m.area.Length() > before && !strings.HasPrefix(m.area.Value(), "/") {
+		select {
+		case m.typed <- struct{}{}:
+		default: // told already, or nobody asks
+		}
+	}
+	return m, cmd
 }
 
 func (m *lineModel) edit(msg tea.Msg) (cmd tea.Cmd) {
@@ -219,7 +266,11 @@ func (m *lineModel) View() tea.View {
 	}
 	// Bubble Tea leaves the cursor where it printed until the view is another: a
 	// color that colors nothing makes it one.
-	view := tea.NewView(fmt.Sprintf("%s\x1b[38;5;%dm\x1b[m", m.area.View(), m.written))
+	text := fmt.Sprintf("%s\x1b[38;5;%dm\x1b[m", m.area.View(), m.written)
+	if m.status != "" {
+		text += "\n\x1b[2m" + ansi.Truncate(m.status, m.width, "…") + "\x1b[m"
+	}
+	view := tea.NewView(text)
 	view.Cursor = m.area.Cursor()
 	return view
 }

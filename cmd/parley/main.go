@@ -11,6 +11,9 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // Exit statuses.
@@ -48,8 +51,9 @@ func run(ctx context.Context, args []string) int {
 		_, _ = fmt.Fprintln(a.errs, "parley: "+text)
 	}
 	var usage usageError
-	// The commands that cobra brings check their own arguments.
-	if errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command ") {
+	// The commands that cobra brings check their own arguments, and the core what
+	// only it can check.
+	if errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command ") || status.Code(err) == codes.InvalidArgument {
 		return exitUsage
 	}
 	return exitFailure

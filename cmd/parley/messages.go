@@ -17,7 +17,12 @@ import (
 	"github.com/parley-chat/parley/protocol/pluginpb"
 )
 
-const maxText = 64 << 10
+const (
+	textPlugin = "text" // whose messages send, chat and edit are about
+	maxText    = 64 << 10
+
+	messageIndent = len("15:04 ") // of a message's further lines
+)
 
 func (a *app) sendCommand() *cobra.Command {
 	var wait time.Duration
@@ -43,12 +48,17 @@ func (a *app) sendCommand() *cobra.Command {
 				if req.Chat, err = resolveChat(ctx, c, args[0]); err != nil {
 					return err
 				}
+				if replyTo != "" {
+					if _, err := oneMessage(ctx, c, req.GetChat(), req.GetMessage()); err != nil {
+						return err
+					}
+				}
 				return a.send(ctx, c, req, wait)
 			})
 		},
 	}
-	cmd.Flags().DurationVar(&wait, "wait", 0, "wait this long for it to be delivered, and fail when it was not")
-	cmd.Flags().StringVar(&replyTo, "reply-to", "", "id of the message it answers")
+	cmd.Flags().DurationVar(&wait, "wait", 0, "wait this `TIME`, such as 20s, for it to be delivered, and fail when it was not")
+	cmd.Flags().StringVar(&replyTo, "reply-to", "", "`ID` of the message it answers; parley history --ids shows them")
 	return cmd
 }
 
@@ -70,6 +80,9 @@ func checkText(s string) (string, error) {
 	if !utf8.ValidString(s) {
 		return "", errors.New("the message is not text in UTF-8: only text can be sent")
 	}
+	if len(s) > maxText {
+		return "", errors.New("the message is longer than 64 KiB, the most that one can have: break it up")
+	}
 	return s, nil
 }
 
@@ -90,7 +103,7 @@ func (a *app) send(ctx context.Context, c *client.Client, req *pluginpb.InvokeRe
 			return err
 		}
 	}
-	if _, err := c.InvokeAction(ctx, "text", req, nil); err != nil {
+	if _, err := c.InvokeAction(ctx, textPlugin, req, nil); err != nil {
 		return err
 	}
 	message, err := oneMessage(ctx, c, req.GetChat(), req.GetInvocation())
@@ -151,7 +164,7 @@ func oneMessage(ctx context.Context, c *client.Client, chat string, id []byte) (
 		return nil, err
 	}
 	if len(resp.GetMessages()) != 1 {
-		return nil, errors.New("the message is not there any more")
+		return nil, fmt.Errorf("message %s is not in this chat; parley history --ids shows those that are", idString(id))
 	}
 	return resp.GetMessages()[0], nil
 }
@@ -215,6 +228,7 @@ func cut(s string, n int) string {
 func (a *app) historyCommand() *cobra.Command {
 	req := &controlpb.ListMessagesRequest{}
 	var before, after string
+	var ids bool
 	cmd := &cobra.Command{
 		Use:   "history WHO",
 		Short: "Print messages of a chat",
@@ -244,19 +258,21 @@ func (a *app) historyCommand() *cobra.Command {
 				if len(resp.GetMessages()) == 0 && !a.json {
 					a.println("No messages yet.")
 				}
-				return a.printMessages(resp.GetMessages())
+				return a.printMessages(resp.GetMessages(), ids)
 			})
 		},
 	}
-	cmd.Flags().Uint32VarP(&req.Limit, "number", "n", 50, "how many, at most 500")
-	cmd.Flags().StringVar(&before, "before", "", "those before the message with this id")
-	cmd.Flags().StringVar(&after, "after", "", "those after the message with this id")
+	cmd.Flags().BoolVar(&ids, "ids", false, "show the messages' ids, for --reply-to, --message, --before and --after")
+	cmd.Flags().Uint32VarP(&req.Limit, "number", "n", 50, "at most `N` messages; 500 is the most")
+	cmd.Flags().StringVar(&before, "before", "", "those before the message with this `ID`")
+	cmd.Flags().StringVar(&after, "after", "", "those after the message with this `ID`")
 	return cmd
 }
 
 func (a *app) searchCommand() *cobra.Command {
 	req := &controlpb.SearchRequest{}
 	var who string
+	var ids bool
 	cmd := &cobra.Command{
 		Use:   "search WORDS...",
 		Short: "Find messages that hold all the words, newest first",
@@ -280,20 +296,21 @@ func (a *app) searchCommand() *cobra.Command {
 				if len(resp.GetMessages()) == 0 && !a.json {
 					a.println("Nothing found.")
 				}
-				return a.printMessages(resp.GetMessages())
+				return a.printMessages(resp.GetMessages(), ids)
 			})
 		},
 	}
-	cmd.Flags().StringVar(&who, "chat", "", "only in the chat with this user")
+	cmd.Flags().StringVar(&who, "chat", "", "only in the chat with `WHO`")
 	chats := a.chats()
 	_ = cmd.RegisterFlagCompletionFunc("chat", func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 		return chats(cmd, nil, typed)
 	}) // the flag is there
-	cmd.Flags().Uint32VarP(&req.Limit, "number", "n", 50, "how many, at most 200")
+	cmd.Flags().BoolVar(&ids, "ids", false, "show the messages' ids")
+	cmd.Flags().Uint32VarP(&req.Limit, "number", "n", 50, "at most `N` messages; 200 is the most")
 	return cmd
 }
 
-func (a *app) printMessages(messages []*controlpb.Message) error {
+func (a *app) printMessages(messages []*controlpb.Message, ids bool) error {
 	day := ""
 	for _, m := range messages {
 		if a.json {
@@ -307,26 +324,51 @@ func (a *app) printMessages(messages []*controlpb.Message) error {
 			day = d
 			a.println("— " + d + " —")
 		}
+		if ids {
+			a.printf("%s ", idString(m.GetId()))
+		}
 		a.println(messageLine(m))
 	}
 	return nil
 }
 
-// messageLine is a message as the terminal shows it.
+// messageLine is a message as a list shows it: with how far one's own came.
 func messageLine(m *controlpb.Message) string {
+	line := chatLine(m)
+	if m.GetOwn() && m.GetDelivery() != controlpb.Delivery_DELIVERY_FAILED {
+		line += "  [" + stateWord(m.GetDelivery()) + "]"
+	}
+	return line
+}
+
+// chatLine is a message as a chat shows it, where how far it came changes while
+// it stands there: only a failure is told.
+func chatLine(m *controlpb.Message) string {
 	line := time.UnixMicro(m.GetSentAt()).Format("15:04") + " " + m.GetAuthor() + ": "
 	if q := m.GetReplyTo(); q != nil {
-		line += "(re: " + cut(client.PrintableLine(q.GetBody()), 30) + ") "
+		line += "(re: " + quoteText(q) + ") "
 	}
-	line += strings.ReplaceAll(messageText(m), "\n", "\n      ")
+	line += strings.ReplaceAll(messageText(m), "\n", "\n"+strings.Repeat(" ", messageIndent))
 	if m.GetEdited() && !m.GetDeleted() {
 		line += " (edited)"
 	}
-	if m.GetOwn() {
+	if m.GetOwn() && m.GetDelivery() == controlpb.Delivery_DELIVERY_FAILED {
 		line += "  [" + stateWord(m.GetDelivery()) + "]"
 		if why := failure(m); why != "" {
 			line += " " + why
 		}
 	}
 	return line
+}
+
+// quoteText is what is shown of the message that was answered.
+func quoteText(q *controlpb.Quote) string {
+	switch {
+	case q.GetDeleted():
+		return "a deleted message"
+	case q.GetBody() == "":
+		return "a message that is not here"
+	default:
+		return cut(client.PrintableLine(q.GetBody()), 30)
+	}
 }

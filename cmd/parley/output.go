@@ -144,7 +144,7 @@ func idString(b []byte) string {
 func parseID(s string) ([]byte, error) {
 	id, err := uuid.Parse(s)
 	if err != nil {
-		return nil, usagef("%q is not a message id; parley history --json shows them", s)
+		return nil, usagef("%q is not a message id; parley history --ids shows them", s)
 	}
 	return id[:], nil
 }

@@ -29,7 +29,7 @@ func (a *app) pluginsCommand() *cobra.Command {
 		func(ctx context.Context, c *client.Client, name string) (*controlpb.Plugin, error) {
 			return c.SetPlugin(ctx, &controlpb.SetPluginRequest{Name: name, Enabled: true, Sha256: hash})
 		})
-	enable.Flags().StringVar(&hash, "sha256", "", "only if the file has this hash")
+	enable.Flags().StringVar(&hash, "sha256", "", "only if the file has this `HASH`")
 	cmd.AddCommand(enable,
 		a.pluginAction("disable NAME", "Stop a plugin and do not start it again",
 			func(ctx context.Context, c *client.Client, name string) (*controlpb.Plugin, error) {
@@ -181,7 +181,7 @@ func (a *app) settingsCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.PersistentFlags().StringVar(&plugin, "plugin", "", "those of this plugin")
+	cmd.PersistentFlags().StringVar(&plugin, "plugin", "", "those of the plugin `NAME`")
 	cmd.AddCommand(&cobra.Command{
 		Use: "set NAME [VALUE]", Short: "Set one; without VALUE go back to its default", Args: needArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -49,8 +49,13 @@ All commands: parley help`
 // rootCommand is the whole command tree.
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "parley",
-		Short:         "Private chat without a cloud",
+		Use:   "parley",
+		Short: "Private chat without a cloud",
+		Long: `Private chat without a cloud.
+
+PARLEY_PROFILE stands for --profile, and PARLEY_HOME for the folder of all
+profiles, which is otherwise below ~/.local/share/parley. Exit status: 0 when it
+worked, 1 when it did not, 2 when the call itself cannot be meant so.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          noArgs,
@@ -61,17 +66,58 @@ func (a *app) rootCommand() *cobra.Command {
 		PersistentPreRunE: textOnly,
 	}
 	root.SetHelpCommand(helpCommand(root))
-	root.PersistentFlags().StringVar(&a.profile, "profile", os.Getenv("PARLEY_PROFILE"), "use this profile: its own account, core and folders")
+	root.PersistentFlags().StringVar(&a.profile, "profile", os.Getenv("PARLEY_PROFILE"), "use the profile `NAME`: its own account, core and folders")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON object a line")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w; see: %s --help", err, cmd.CommandPath())}
-	})
-	root.AddCommand(
-		a.daemonCommand(), a.loginCommand(), a.logoutCommand(), a.unlockCommand(), a.statusCommand(),
-		a.accountCommand(), a.contactsCommand(), a.chatsCommand(), a.sendCommand(), a.chatCommand(), a.historyCommand(),
-		a.searchCommand(), a.pluginsCommand(), a.settingsCommand(), a.doctorCommand(), a.demoCommand(), a.versionCommand(),
-	)
+	root.SetFlagErrorFunc(flagError)
+	for _, group := range []struct {
+		id, title string
+		commands  []*cobra.Command
+	}{
+		{"chat", "Chat:", []*cobra.Command{
+			a.chatCommand(), a.sendCommand(), a.editCommand(), a.deleteCommand(), a.chatsCommand(), a.historyCommand(), a.searchCommand(),
+		}},
+		{"people", "People:", []*cobra.Command{a.contactsCommand()}},
+		{"account", "Account:", []*cobra.Command{
+			a.loginCommand(), a.logoutCommand(), a.unlockCommand(), a.accountCommand(), a.settingsCommand(), a.pluginsCommand(),
+		}},
+		{"core", "The core on this machine:", []*cobra.Command{a.statusCommand(), a.doctorCommand(), a.daemonCommand(), a.demoCommand()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: group.id, Title: group.title})
+		for _, cmd := range group.commands {
+			cmd.GroupID = group.id
+		}
+		root.AddCommand(group.commands...)
+	}
+	root.AddCommand(a.versionCommand())
+	root.InitDefaultCompletionCmd()
+	if completion, _, err := root.Find([]string{"completion"}); err == nil {
+		completion.Short = "Print what makes a shell complete parley's commands"
+		completion.Args, completion.RunE = noArgs, showHelp
+	}
 	return root
+}
+
+// flagError says what is wrong with a flag.
+func flagError(cmd *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		flag := invalid.GetFlag()
+		return usagef("%.100q cannot be the value of --%s (%s); see: %s --help", invalid.GetValue(), flag.Name, flagType(flag), cmd.CommandPath())
+	}
+	return usageError{fmt.Errorf("%w; see: %s --help", err, cmd.CommandPath())}
+}
+
+// flagType says what a flag takes.
+func flagType(f *pflag.Flag) string {
+	switch f.Value.Type() {
+	case "uint32", "int":
+		return "a number"
+	case "duration":
+		return "a time such as 500ms, 20s or 2m"
+	case "bool":
+		return "true or false"
+	}
+	return f.Value.Type()
 }
 
 // usageError is a call that cannot be meant so: exit status 2.
@@ -146,8 +192,12 @@ func sentence(err error) string {
 		return "nobody is logged in; log in with: parley login USER@DIRECTORY (or make an account: parley login --register USER@DIRECTORY)"
 	case client.Reason(err) == "LOCKED" && !strings.Contains(text, "parley unlock"):
 		return text + "; when that is mended, open it with: parley unlock"
+	case client.Reason(err) == "NO_PLUGIN":
+		return text + "; which there are: parley plugins (Parley's own come with the installation: install it again, or say with PARLEY_PLUGINS where they are)"
 	case client.Reason(err) == "PASSPHRASE":
 		return text + "; try again: parley unlock"
+	case code == codes.Unimplemented:
+		return "the core that runs is of another version than this program: end it with: parley daemon stop; the next command starts the new one"
 	case code == codes.Unavailable && lostCore(text):
 		return "parley's core ended meanwhile; the next command starts it again (its log tells why it ended)"
 	}

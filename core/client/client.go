@@ -43,6 +43,11 @@ func Connect(ctx context.Context, f Folders) (*Client, error) {
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 			return nil, fmt.Errorf("profile %s: %w", f.Profile, ErrNotRunning)
 		}
+		if errors.Is(err, syscall.ENOTDIR) {
+			if err := f.Make(); err != nil {
+				return nil, err
+			}
+		}
 		return nil, fmt.Errorf("connect to parley at %s: %w", socket, err)
 	}
 	_ = probe.Close()

@@ -1,12 +1,15 @@
 package client
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 
 	"github.com/adrg/xdg"
+	"golang.org/x/sys/unix"
 )
 
 // DefaultProfile is the profile of those who never asked for another.
@@ -59,6 +62,24 @@ func FoldersOf(profile string) (Folders, error) {
 		return Folders{}, fmt.Errorf("the path of the control socket %s is %d characters long, at most %d work: set PARLEY_HOME to a shorter folder", f.Socket(), n, maxSocket)
 	}
 	return f, nil
+}
+
+// Make makes the data folder, private to its user, and says what to do when it
+// is none that can be written.
+func (f Folders) Make() error {
+	err := os.MkdirAll(f.Data, 0o700)
+	if err == nil {
+		err = unix.Access(f.Data, unix.W_OK|unix.X_OK)
+	}
+	if err == nil {
+		return nil
+	}
+	at := f.Data
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		at, err = path.Path, path.Err
+	}
+	return fmt.Errorf("%s cannot be used: %w; make it a folder that you may write, or choose another with PARLEY_HOME", at, err)
 }
 
 // Socket is the control socket.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -24,8 +23,8 @@ func Start(ctx context.Context, f Folders, program string) (*Client, error) {
 	if !errors.Is(err, ErrNotRunning) {
 		return c, err
 	}
-	if err := os.MkdirAll(filepath.Dir(f.LogFile()), 0o700); err != nil {
-		return nil, fmt.Errorf("start parley: %w", err)
+	if err := f.Make(); err != nil {
+		return nil, err
 	}
 	if info, err := os.Stat(f.LogFile()); err == nil && info.Size() > maxLog {
 		// One old log is kept. Failing that, it goes on growing.

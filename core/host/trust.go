@@ -153,10 +153,12 @@ func (h *Host) findAll() map[string]file {
 }
 
 func (h *Host) reportFolder(folder Folder, err error) {
+	missing := errors.Is(err, fs.ErrNotExist)
+	if missing && !folder.Bundled {
+		return // whoever drops in the first plugin makes it
+	}
 	h.cfg.Log.Warn("plugin folder cannot be read", "folder", folder.Path, "bundled", folder.Bundled, "error", err)
-	switch missing := errors.Is(err, fs.ErrNotExist); {
-	case missing && !folder.Bundled: // nobody has put one there yet
-		bus.Publish(h.cfg.Bus, bus.Noticed, bus.Notice{Level: "info", Subject: "plugins", Text: fmt.Sprintf("There is no plugin folder %s yet; make it to install plugins.", folder.Path)})
+	switch {
 	case missing:
 		bus.Publish(h.cfg.Bus, bus.Noticed, bus.Notice{Level: "error", Subject: "plugins", Text: fmt.Sprintf("The folder of Parley's own plugins, %s, is missing: install Parley again.", folder.Path)})
 	default:

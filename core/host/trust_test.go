@@ -198,10 +198,9 @@ func TestFolders(t *testing.T) {
 	if list := r.list(); len(list) != 1 || list[0].Name != "text" {
 		t.Errorf("%+v", list)
 	}
-	r.wantNotice("plugins: There is no plugin folder " + r.foreign)
-	r.list()
-	if n := len(r.noticed()); n != 1 {
-		t.Errorf("told %d times: %q", n, r.noticed())
+	// That no plugin was dropped in yet is nothing to tell.
+	if told := r.noticed(); len(told) != 0 {
+		t.Errorf("told %q", told)
 	}
 	// Of two of one name the bundled one is taken, though its folder is named last.
 	must(t, os.Mkdir(r.foreign, 0o700))
@@ -211,6 +210,20 @@ func TestFolders(t *testing.T) {
 	}
 	if _, err := New(Config{}); err == nil {
 		t.Error("an empty Config was taken")
+	}
+}
+
+func TestMissingInstallation(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	must(t, os.RemoveAll(r.bundled))
+	if list := r.list(); len(list) != 0 {
+		t.Errorf("%+v", list)
+	}
+	r.wantNotice("plugins: The folder of Parley's own plugins, " + r.bundled + ", is missing")
+	r.list()
+	if n := len(r.noticed()); n != 1 {
+		t.Errorf("told %d times: %q", n, r.noticed())
 	}
 }
 

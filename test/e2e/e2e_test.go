@@ -83,6 +83,8 @@ func TestScripts(t *testing.T) {
 			"befriend":   cmdBefriend,
 			"smalldisk":  cmdSmallDisk,
 			"fill":       cmdFill,
+			"readonly":   cmdReadOnly,
+			"latest":     cmdLatest,
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {
@@ -377,6 +379,31 @@ func cmdSmallDisk(ts *testscript.TestScript, neg bool, args []string) {
 		endAll(filepath.Dir(folder)) // its locks cannot be found afterwards
 		_ = syscall.Unmount(folder, syscall.MNT_DETACH)
 	})
+}
+
+// cmdReadOnly: readonly NAME makes a folder one that nobody can write.
+func cmdReadOnly(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: readonly NAME")
+	}
+	folder := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(folder, 0o700))
+	ts.Check(syscall.Mount(folder, folder, "", syscall.MS_BIND, ""))
+	ts.Defer(func() { _ = syscall.Unmount(folder, syscall.MNT_DETACH) })
+	ts.Check(syscall.Mount("", folder, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
+}
+
+// cmdLatest: latest NAME WHO VAR puts the id of the latest message of NAME's
+// chat with WHO into VAR.
+func cmdLatest(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: latest NAME WHO VAR")
+	}
+	page := jsonOf(ts, args[0], "history", args[1], "-n", "1")
+	if len(page) != 1 {
+		ts.Fatalf("no messages with %s", args[1])
+	}
+	ts.Setenv(args[2], page[0]["id"].(string))
 }
 
 // cmdFill: fill FILE writes a file until the disk is full.

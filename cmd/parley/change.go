@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/parley-chat/parley/core/client"
+	"github.com/parley-chat/parley/protocol/controlpb"
+	"github.com/parley-chat/parley/protocol/pluginpb"
+)
+
+func (a *app) editCommand() *cobra.Command {
+	var message string
+	cmd := &cobra.Command{
+		Use:   "edit WHO [TEXT...]",
+		Short: "Change your latest message, or another of yours",
+		Long: `Change your latest message to somebody, or another of yours, for both sides.
+
+Without TEXT the new text is read from standard input.`,
+		Example: `  parley edit bob "See you at 9"
+  parley history --ids bob          # shows the ids for --message`,
+		Args: needArgs(1, -1),
+
+		ValidArgsFunction: a.chats(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, err := a.messageBody(cmd.Context(), args[1:])
+			if err != nil {
+				return err
+			}
+			return a.change(cmd, args[0], message, &pluginpb.InvokeRequest{Action: "edit", Text: text}, "Changed.")
+		},
+	}
+	cmd.Flags().StringVar(&message, "message", "", "`ID` of the message")
+	return cmd
+}
+
+func (a *app) deleteCommand() *cobra.Command {
+	var message string
+	var forMe bool
+	cmd := &cobra.Command{
+		Use:   "delete WHO",
+		Short: "Delete a message of yours for both sides, or any just here",
+		Example: `  parley history --ids bob
+  parley delete bob --message 0199f3c2-7d5e-7c1a-9b0e-3f6a5d2c8e41`,
+		Args: needArgs(1, 1),
+
+		ValidArgsFunction: a.chats(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if message == "" {
+				return usagef("say which message: parley delete %.64s --message ID; the ids: parley history --ids %.64s", args[0], args[0])
+			}
+			action, said := "delete", "Deleted for everybody."
+			if forMe {
+				action, said = "delete-for-me", "Deleted here."
+			}
+			return a.change(cmd, args[0], message, &pluginpb.InvokeRequest{Action: action}, said)
+		},
+	}
+	cmd.Flags().StringVar(&message, "message", "", "`ID` of the message")
+	cmd.Flags().BoolVar(&forMe, "for-me", false, "only here; the other side keeps it")
+	return cmd
+}
+
+// change runs an action on a message: the one with this id, or one's own latest.
+func (a *app) change(cmd *cobra.Command, who, message string, req *pluginpb.InvokeRequest, said string) error {
+	var id []byte
+	var err error
+	if message != "" {
+		if id, err = parseID(message); err != nil {
+			return err
+		}
+	}
+	return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
+		if req.Chat, err = resolveChat(ctx, c, who); err != nil {
+			return err
+		}
+		m, err := pick(ctx, c, req.GetChat(), id, (*controlpb.Message).GetOwn)
+		if err != nil {
+			return err
+		}
+		req.Invocation, req.Message = client.NewInvocation(), m.GetId()
+		if _, err := c.InvokeAction(ctx, m.GetPlugin(), req, nil); err != nil {
+			return err
+		}
+		if m, err = oneMessage(ctx, c, req.GetChat(), m.GetId()); err != nil {
+			return err
+		}
+		return a.done(messageJSON(m), "%s", said)
+	})
+}
+
+// recent is how far back the latest message is looked for.
+const recent = 500
+
+// pick gives the message with an id, or with none the latest that suits.
+func pick(ctx context.Context, c *client.Client, chat string, id []byte, suits func(*controlpb.Message) bool) (*controlpb.Message, error) {
+	if len(id) > 0 {
+		return oneMessage(ctx, c, chat, id)
+	}
+	page, err := c.ListMessages(ctx, &controlpb.ListMessagesRequest{Chat: chat, Limit: recent})
+	if err != nil {
+		return nil, err
+	}
+	for i := len(page.GetMessages()) - 1; i >= 0; i-- {
+		if m := page.GetMessages()[i]; suits(m) && !m.GetDeleted() {
+			return m, nil
+		}
+	}
+	if page.GetMore() {
+		return nil, fmt.Errorf("none of the latest %d messages is the one: give its id; parley history --ids shows them", recent)
+	}
+	return nil, errors.New("there is no such message in this chat yet")
+}

@@ -224,7 +224,7 @@ func (f facade) Account() (control.Account, error) {
 		return control.Account{}, err
 	}
 	return control.Account{
-		Self: s.identity.User(), Store: s.store, People: s.roster, Plugins: plugins{s.host, s.core.bus}, Receipts: receipts{s.chatlog},
+		Self: s.identity.User(), Store: s.store, People: s.roster, Plugins: plugins{s.host, s.core.bus}, Receipts: receipts{s.chatlog}, Blobs: blobViews{s.blob},
 		SetRead: s.setRead, SetProfile: s.roster.SetProfile, ChangePassword: s.changePassword,
 	}, nil
 }

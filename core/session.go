@@ -16,6 +16,7 @@ import (
 
 	"github.com/thejerf/suture/v4"
 
+	"github.com/parley-chat/parley/core/blob"
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/chatlog"
 	"github.com/parley-chat/parley/core/conn"
@@ -41,6 +42,7 @@ type session struct {
 	conn      *conn.Manager
 	roster    *roster.Roster
 	chatlog   *chatlog.Service
+	blob      *blob.Service
 	host      *host.Host
 
 	run string // folder of the plugins' sockets
@@ -157,6 +159,7 @@ func (c *Core) newSession(ctx context.Context, a *account, st store.Store, id *i
 	if s.conn, err = conn.New(conn.Config{
 		Identity: id, Book: s.book, Bus: c.bus, Log: log.With("part", "conn"), Listen: c.cfg.Listen, Agent: c.agent(),
 		Locate: s.directory.Presence, EndpointsChanged: func([]bus.Endpoint) { s.directory.Refresh() },
+		AcceptStream: func(l bus.Link, c conn.Conn) { s.blob.Accept(l, bulkStream{c}) },
 	}); err != nil {
 		return nil, err
 	}
@@ -170,13 +173,20 @@ func (c *Core) newSession(ctx context.Context, a *account, st store.Store, id *i
 		Identity: id, Book: s.book, Bus: c.bus, Store: st, Log: log.With("part", "chatlog"), Sender: s.conn,
 		Type: s.packetType, Links: func() []bus.Link { return linksOf(s.conn) },
 	})
-	locale, err := s.setting(ctx, settingLanguage)
+	s.blob, err = blob.New(blob.Config{
+		Identity: id, Book: s.book, Store: st, Bus: c.bus, Links: blobLinks{s.conn}, Log: log.With("part", "blob"),
+		Folder: filepath.Join(a.folder(c.cfg.Folders), "blobs"),
+	})
+	var locale string
+	if err == nil {
+		locale, err = s.setting(ctx, settingLanguage)
+	}
 	if err == nil {
 		s.run, err = runFolder(c.cfg.Folders.Run)
 	}
 	if err == nil {
 		s.host, err = host.New(host.Config{
-			Store: st, Bus: c.bus, Log: log.With("part", "host"), User: id.User(), Outbox: outbox{s.chatlog}, People: hostPeople{s},
+			Store: st, Bus: c.bus, Log: log.With("part", "host"), User: id.User(), Outbox: outbox{s.chatlog}, People: hostPeople{s}, Blobs: hostBlobs{s.blob},
 			Folders:    []host.Folder{{Path: c.cfg.BundledPlugins, Bundled: true}, {Path: c.cfg.Folders.Plugins}},
 			DataFolder: filepath.Join(a.folder(c.cfg.Folders), "plugins"), CacheFolder: filepath.Join(c.cfg.Folders.Cache, "plugins"),
 			RunFolder: s.run, Locale: locale,
@@ -184,6 +194,9 @@ func (c *Core) newSession(ctx context.Context, a *account, st store.Store, id *i
 	}
 	if err != nil {
 		s.chatlog.Close()
+		if s.blob != nil {
+			_ = s.blob.Close()
+		}
 		if s.run != "" && s.run != c.cfg.Folders.Run {
 			_ = os.RemoveAll(s.run)
 		}
@@ -236,7 +249,7 @@ const startPatience = 10 * time.Second
 func (s *session) start(ctx context.Context, log *slog.Logger) {
 	tree := supervisor(log)
 	for name, serve := range map[string]func(context.Context) error{
-		"directory": s.directory.Serve, "conn": s.serveConn, "roster": s.roster.Serve, "chatlog": s.chatlog.Serve, "host": s.host.Serve,
+		"directory": s.directory.Serve, "conn": s.serveConn, "roster": s.roster.Serve, "chatlog": s.chatlog.Serve, "blob": s.serveBlobs, "host": s.host.Serve,
 	} {
 		tree.Add(service{name, serve})
 	}
@@ -274,6 +287,7 @@ func (s *session) close() error {
 			<-s.done //nolint:errcheck // it was told to end
 		}
 		s.chatlog.Close()
+		_ = s.blob.Close()
 		if s.run != s.core.cfg.Folders.Run {
 			_ = os.RemoveAll(s.run)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
@@ -19,6 +20,8 @@ const settingsSpace = "settings"
 const (
 	settingReceipts = "privacy.receipts"
 	settingLanguage = "language"
+	settingUpload   = "files.upload-limit"
+	settingDownload = "files.download-limit"
 )
 
 var settings = []*pluginpb.Setting{
@@ -29,6 +32,14 @@ var settings = []*pluginpb.Setting{
 	{
 		Name: settingLanguage, Type: pluginpb.SettingType_SETTING_TYPE_CHOICE, DefaultValue: "en", Choices: []string{"en", "zh-Hans"},
 		Label: "Language", Description: "Language of what Parley and its plugins say.",
+	},
+	{
+		Name: settingUpload, Type: pluginpb.SettingType_SETTING_TYPE_INT, DefaultValue: "0", Max: maxLimit,
+		Label: "Upload limit", Description: "KiB a second that files may take on the way out, at least 16; 0 is no limit.",
+	},
+	{
+		Name: settingDownload, Type: pluginpb.SettingType_SETTING_TYPE_INT, DefaultValue: "0", Max: maxLimit,
+		Label: "Download limit", Description: "KiB a second that files may take on the way in, at least 16; 0 is no limit.",
 	},
 }
 
@@ -89,7 +100,21 @@ func settingDefinition(name string) *pluginpb.Setting {
 	return nil
 }
 
+// Bounds of the limits of transfers in KiB a second. Below the lower one a
+// stream would look dead.
+const (
+	minLimit = 16
+	maxLimit = 1 << 30
+)
+
 func checkSetting(def *pluginpb.Setting, value string) error {
+	if value != "" && def.GetType() == pluginpb.SettingType_SETTING_TYPE_INT {
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil || n != 0 && n < minLimit || n > def.GetMax() {
+			return fmt.Errorf("%s is 0 or a number from %d to %d, not %.70q: %w", def.GetName(), minLimit, def.GetMax(), value, ErrSetting)
+		}
+		return nil
+	}
 	choices := def.GetChoices()
 	if def.GetType() == pluginpb.SettingType_SETTING_TYPE_BOOL {
 		choices = []string{"true", "false"}

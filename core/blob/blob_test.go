@@ -42,11 +42,9 @@ func TestNamesAreNumbered(t *testing.T) {
 	w := newWorld(t, "alice", "bob")
 	w.link("alice", "bob")
 	path := filepath.Join(t.TempDir(), "a.tar.gz")
-	var offers []offer
 	for range 3 {
 		write(t, path, 10)
 		o := w.share("alice", path)
-		offers = append(offers, o)
 		w.fetch("bob", o)
 		w.becomes("bob", o, store.BlobDone)
 	}

@@ -121,8 +121,7 @@ func (f *fetch) work() {
 			break
 		}
 	}
-	switch context.Cause(f.ctx) {
-	case errCancelled, errGone:
+	if why := context.Cause(f.ctx); errors.Is(why, errCancelled) || errors.Is(why, errGone) {
 		f.s.removeLeft(f.s.dir(f.id))
 	}
 }

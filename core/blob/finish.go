@@ -101,5 +101,5 @@ func (s *Service) placed(ctx context.Context, b *store.Blob, path string) error 
 
 // publishEnd tells of a blob that is settled.
 func (s *Service) publishEnd(b *store.Blob) {
-	bus.Publish(s.cfg.Bus, bus.BlobChanged, bus.BlobRef{ID: b.ID, Chat: b.Chat, Message: b.Message, Settled: true})
+	bus.Publish(s.cfg.Bus, bus.BlobChanged, bus.BlobRef{ID: b.ID, Chat: b.Chat, Message: b.Message, Plugin: b.Plugin, Settled: true})
 }

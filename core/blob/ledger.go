@@ -253,20 +253,6 @@ func (l *ledger) allKnown() bool {
 	return l.known.count == l.n
 }
 
-// have gives the pieces that are here, as ranges; only the first of them when
-// they are more than fit into a frame.
-func (l *ledger) have() []packet.Range {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var rs []packet.Range
-	for i := l.here.next(0, l.n, true); i < l.n && len(rs) < packet.MaxRanges; {
-		end := l.here.next(i, l.n, false)
-		rs = append(rs, packet.Range{First: i, Last: end - 1})
-		i = l.here.next(end, l.n, true)
-	}
-	return rs
-}
-
 // hashes gives the hashes of count pieces from first on.
 func (l *ledger) hashes(first, count uint64) ([]packet.Hash, error) {
 	out := make([]packet.Hash, 0, count)

@@ -64,7 +64,7 @@ func (s *Service) meterOf(b *store.Blob) *meter {
 		m = &meter{size: b.Size, peers: map[packet.UserID]uint64{}}
 		s.meters[b.ID] = m
 	}
-	m.ref = bus.BlobRef{ID: b.ID, Chat: b.Chat, Message: b.Message}
+	m.ref = bus.BlobRef{ID: b.ID, Chat: b.Chat, Message: b.Message, Plugin: b.Plugin}
 	return m
 }
 

@@ -101,7 +101,8 @@ func (s *Service) Steer(tx store.Tx, plugin string, id packet.BlobID, order Orde
 	if err != nil {
 		return err
 	}
-	next, ok := b.State, true
+	var next store.BlobState
+	var ok bool
 	switch order {
 	case Pause:
 		next, ok = store.BlobPaused, b.State == store.BlobShared || b.State == store.BlobWanted
@@ -155,7 +156,7 @@ func (s *Service) changed(id packet.BlobID) {
 	case b.State == store.BlobCancelled:
 		s.end(id, errCancelled)
 	}
-	bus.Publish(s.cfg.Bus, bus.BlobChanged, bus.BlobRef{ID: id, Chat: b.Chat, Message: b.Message})
+	bus.Publish(s.cfg.Bus, bus.BlobChanged, bus.BlobRef{ID: id, Chat: b.Chat, Message: b.Message, Plugin: b.Plugin})
 }
 
 var (

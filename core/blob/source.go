@@ -93,9 +93,8 @@ type folderContent struct {
 	index []byte
 	*layout
 
-	open    *os.File
-	opened  int // entry that is open
-	checked bool
+	open   *os.File
+	opened int // entry that is open
 }
 
 // layout says where in the content the files of a folder are.

@@ -162,6 +162,7 @@ type BlobRef struct {
 	ID      packet.BlobID
 	Chat    packet.ChatID
 	Message packet.PacketID
+	Plugin  string
 	Settled bool // it came to an end of which its plugin is to hear
 }
 

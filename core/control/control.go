@@ -48,6 +48,7 @@ type Account struct {
 	People   People
 	Plugins  Plugins
 	Receipts Receipts
+	Blobs    Blobs
 	// SetRead moves the place up to which a chat is read, and tells the others
 	// unless the user does not want that.
 	SetRead func(ctx context.Context, chat packet.ChatID, place packet.OrderKey) error

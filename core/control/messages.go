@@ -28,6 +28,10 @@ func (a Account) messages(tx store.ReadTx, ms []store.Message) ([]*controlpb.Mes
 	for _, an := range annotations {
 		byMessage[an.Message] = append(byMessage[an.Message], &controlpb.Annotation{Kind: an.Kind, Author: string(an.Author), Value: an.Value})
 	}
+	blobs, err := a.blobsOf(tx, ids)
+	if err != nil {
+		return nil, err
+	}
 	receipts := map[packet.ChatID]receiptFunc{}
 	pbs := make([]*controlpb.Message, len(ms))
 	for i := range ms {
@@ -35,7 +39,7 @@ func (a Account) messages(tx store.ReadTx, ms []store.Message) ([]*controlpb.Mes
 		if pbs[i], err = a.message(tx, m, receipts); err != nil {
 			return nil, err
 		}
-		pbs[i].Annotations = byMessage[m.ID]
+		pbs[i].Annotations, pbs[i].Blobs = byMessage[m.ID], blobs[m.ID]
 	}
 	return pbs, nil
 }

@@ -25,6 +25,7 @@ type change struct {
 	contact packet.UserID
 	chat    packet.ChatID
 	plugin  string
+	blob    packet.BlobID
 	message bus.MessageRef
 	// What happened to message.
 	added, removed bool
@@ -101,6 +102,7 @@ func (s *Server) watch() *bus.Queue[change] {
 	bus.Feed(b, bus.MessageAdded, q, func(m bus.MessageRef) (change, bool) { return change{message: m, added: true}, true })
 	bus.Feed(b, bus.MessageChanged, q, func(m bus.MessageRef) (change, bool) { return change{message: m}, true })
 	bus.Feed(b, bus.MessageRemoved, q, func(m bus.MessageRef) (change, bool) { return change{message: m, removed: true}, true })
+	bus.Feed(b, bus.BlobChanged, q, func(r bus.BlobRef) (change, bool) { return change{blob: r.ID}, true })
 	bus.Feed(b, bus.PluginChanged, q, func(name string) (change, bool) { return change{plugin: name}, true })
 	bus.Feed(b, bus.PluginPublished, q, func(e bus.PluginEvent) (change, bool) {
 		return change{event: &controlpb.Event{Event: &controlpb.Event_PluginEvent{PluginEvent: &controlpb.PluginEvent{
@@ -145,9 +147,12 @@ func (s *Server) event(ctx context.Context, c change) (*controlpb.Event, error) 
 	}
 	var e *controlpb.Event
 	err = a.Store.View(ctx, func(tx store.ReadTx) error {
-		if c.chat != "" {
+		switch {
+		case c.chat != "":
 			e, err = a.chatEvent(tx, c.chat)
-		} else {
+		case c.blob != packet.BlobID{}:
+			e, err = a.blobEvent(tx, c.blob)
+		default:
 			e, err = a.messageEvent(tx, c)
 		}
 		return err

@@ -72,6 +72,12 @@ func (a *applier) one(e *pluginpb.Effect) error {
 	case *pluginpb.Effect_PublishEvent:
 		a.news.publish(a.plugin, e.PublishEvent)
 		return nil
+	case *pluginpb.Effect_ShareBlob:
+		return a.shareBlob(e.ShareBlob)
+	case *pluginpb.Effect_FetchBlob:
+		return a.fetchBlob(e.FetchBlob)
+	case *pluginpb.Effect_SteerBlob:
+		return a.steerBlob(e.SteerBlob)
 	}
 	return errors.New("unknown effect")
 }

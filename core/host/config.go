@@ -29,6 +29,8 @@ type Config struct {
 	User   packet.UserID
 	Outbox Outbox
 	People People
+	// Blobs moves files; optional: without it plugins cannot share any.
+	Blobs Blobs
 
 	// Folders are looked through in order, bundled ones first; absolute paths.
 	// One without a path is left out.

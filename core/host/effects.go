@@ -73,6 +73,14 @@ func (c *checker) effect(w powers, at string, e *pluginpb.Effect) {
 		c.within(at+".put_value.value", len(e.PutValue.GetValue()), maxValue)
 	case *pluginpb.Effect_PublishEvent:
 		c.publish(w, at+".publish_event", e.PublishEvent)
+	case *pluginpb.Effect_ShareBlob:
+		c.blob(at+".share_blob.blob", e.ShareBlob.GetBlob())
+		c.chat(at+".share_blob.chat", e.ShareBlob.GetChat())
+		c.id(at+".share_blob.message", e.ShareBlob.GetMessage())
+	case *pluginpb.Effect_FetchBlob:
+		c.fetchBlob(at+".fetch_blob", e.FetchBlob)
+	case *pluginpb.Effect_SteerBlob:
+		c.steerBlob(at+".steer_blob", e.SteerBlob)
 	default:
 		c.must(false, at, "is none that API %d knows", apiVersion)
 	}

@@ -72,10 +72,17 @@ func (p *plugin) handleChat(run, ctx context.Context, sess *session, chat packet
 		return false, nil
 	}
 	var entries []store.Entry
+	var ended []store.Blob
 	err = p.host.cfg.Store.View(ctx, func(tx store.ReadTx) (err error) {
+		if ended, err = p.endedBlobs(tx, chat); err != nil {
+			return err
+		}
 		entries, err = tx.Unhandled(types, chat, maxItems, maxBatch)
 		return err
 	})
+	if err == nil && len(ended) > 0 {
+		return p.handleBlobs(ctx, sess, chat, ended)
+	}
 	if err != nil || len(entries) == 0 {
 		return err != nil, err
 	}

@@ -85,6 +85,14 @@ func (p *plugin) serveRequest(ctx context.Context, r *pluginpb.HostRequest) *plu
 		var v *pluginpb.Values
 		v, err = p.queryValues(ctx, q.QueryValues)
 		response.Answer = &pluginpb.HostResponse_Values{Values: v}
+	case *pluginpb.HostRequest_PrepareBlob:
+		var b *pluginpb.Blobs
+		b, err = p.prepareBlob(ctx, q.PrepareBlob)
+		response.Answer = &pluginpb.HostResponse_Blobs{Blobs: b}
+	case *pluginpb.HostRequest_QueryBlobs:
+		var b *pluginpb.Blobs
+		b, err = p.queryBlobs(ctx, q.QueryBlobs)
+		response.Answer = &pluginpb.HostResponse_Blobs{Blobs: b}
 	default:
 		err = &requestError{codes.Unimplemented, fmt.Sprintf("no such request in API %d", apiVersion)}
 	}

@@ -34,6 +34,7 @@ type occurrence struct {
 
 // subscription is what a plugin listens for.
 type subscription struct {
+	plugin string
 	queue  *bus.Queue[occurrence]
 	types  []packet.Type
 	topics []string
@@ -57,7 +58,7 @@ func (p *plugin) subscribe(svc *service) {
 	p.subscription = nil
 	var sub *subscription
 	if len(types)+len(topics) > 0 {
-		sub = &subscription{queue: bus.NewQueue[occurrence](queueLength), types: types, topics: topics}
+		sub = &subscription{plugin: p.name, queue: bus.NewQueue[occurrence](queueLength), types: types, topics: topics}
 		p.subscription = sub
 	}
 	p.mu.Unlock()
@@ -94,6 +95,9 @@ func (s *subscription) feed(b *bus.Bus) {
 			return occurrence{stored: &v}, true
 		})
 	}
+	bus.Feed(b, bus.BlobChanged, s.queue, func(v bus.BlobRef) (occurrence, bool) {
+		return occurrence{stored: &bus.Stored{Chat: v.Chat}}, v.Settled && v.Plugin == s.plugin
+	})
 	if slices.Contains(s.topics, topicPresence) {
 		bus.Feed(b, bus.PresenceChanged, s.queue, func(v bus.Presence) (occurrence, bool) {
 			return occurrence{event: &pluginpb.Event{Topic: topicPresence, Event: &pluginpb.Event_Presence{
@@ -148,7 +152,13 @@ func (p *plugin) catchUp(ctx context.Context, sub *subscription) {
 	for {
 		var chats []packet.ChatID
 		err := p.host.cfg.Store.View(ctx, func(tx store.ReadTx) (err error) {
-			chats, err = tx.UnhandledChats(sub.types)
+			if chats, err = tx.UnhandledChats(sub.types); err != nil {
+				return err
+			}
+			ended, err := tx.UntoldBlobs(p.name, queueLength)
+			for i := range ended {
+				chats = append(chats, ended[i].Chat)
+			}
 			return err
 		})
 		if err == nil {

@@ -20,6 +20,7 @@ type news struct {
 	refused  []refusal
 	notices  []string
 	sent     []packet.PacketID
+	blobs    []packet.BlobID
 }
 
 type messageChange int
@@ -101,6 +102,9 @@ func (n *news) tell(ctx context.Context, p *plugin) {
 	for _, text := range n.notices {
 		p.log.Warn("packet set aside", "why", text)
 		p.host.notice("error", p.name, text)
+	}
+	if len(n.blobs) > 0 {
+		p.host.cfg.Blobs.Changed(n.blobs...)
 	}
 	if len(n.emits) == 0 {
 		return

@@ -78,8 +78,9 @@ type plugin struct {
 	retryAt      time.Time
 	lines        *lines
 	subscription *subscription
-	invokes      int  // under way
-	troubled     bool // a person was told that the store does not take what it made
+	invokes      int                   // under way
+	fatal        map[packet.BlobID]int // ends of blobs that it died of
+	troubled     bool                  // a person was told that the store does not take what it made
 
 	cancel context.CancelFunc // ends its goroutines; set while the host serves
 }

@@ -330,10 +330,10 @@ var errGone = errors.New("the blob is gone")
 
 // removeLeft removes a blob's folder, and what it says of a partial file.
 func (s *Service) removeLeft(dir string) {
-	if partial, err := os.ReadFile(filepath.Join(dir, partialFile)); err == nil {
+	if partial, err := os.ReadFile(filepath.Join(dir, partialFile)); err == nil { //nolint:gosec // below the service's own folder
 		removePartial(string(partial))
 	}
-	if err := os.RemoveAll(dir); err != nil {
+	if err := os.RemoveAll(dir); err != nil { //nolint:gosec // see above
 		s.log.Warn("leftovers of a file could not be removed", "err", err)
 	}
 }

@@ -309,6 +309,16 @@ func (b *behaviour) event(e *pluginpb.Event) *pluginpb.Outcome {
 		b.note("events", fmt.Sprintf("presence %s %v", e.GetPresence().GetUser(), e.GetPresence().GetOnline()))
 	case e.GetLink() != nil:
 		b.note("events", fmt.Sprintf("link %s %v", e.GetLink().GetUser(), e.GetLink().GetUp()))
+	case e.GetBlob() != nil:
+		b.note("events", fmt.Sprintf("blob %s %d", e.GetBlob().GetName(), e.GetBlob().GetState()))
+		switch e.GetBlob().GetName() {
+		case "deadly":
+			os.Exit(6)
+		case "deadly once":
+			if b.first("blob") {
+				os.Exit(6)
+			}
+		}
 	case e.GetMessage() != nil:
 		b.note("events", "message "+e.GetMessage().GetBody())
 	}

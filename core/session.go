@@ -158,7 +158,7 @@ func (c *Core) newSession(ctx context.Context, a *account, st store.Store, id *i
 	})
 	if s.conn, err = conn.New(conn.Config{
 		Identity: id, Book: s.book, Bus: c.bus, Log: log.With("part", "conn"), Listen: c.cfg.Listen, Agent: c.agent(),
-		Locate: s.directory.Presence, EndpointsChanged: func([]bus.Endpoint) { s.directory.Refresh() },
+		Locate: s.directory.Presence, EndpointsChanged: func([]bus.Endpoint) { s.directory.Refresh() }, Woken: s.directory.Wake,
 		AcceptStream: func(l bus.Link, c conn.Conn) { s.blob.Accept(l, bulkStream{c}) },
 	}); err != nil {
 		return nil, err

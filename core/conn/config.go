@@ -31,6 +31,9 @@ type Config struct {
 	// EndpointsChanged is told where this device listens, first when Serve
 	// begins and then whenever it changes; never twice at once.
 	EndpointsChanged func([]bus.Endpoint)
+	// Woken is told when the network has changed or the host was asleep, so that
+	// others look after their connections too. It must not block.
+	Woken func()
 	// AcceptStream takes a bulk stream ("parley-stream/1") that the device at the
 	// other end of a link wanted, and owns it from then on; it must not block. nil
 	// refuses such connections.
@@ -108,6 +111,9 @@ func (c *Config) check() error {
 	}
 	if c.EndpointsChanged == nil {
 		c.EndpointsChanged = func([]bus.Endpoint) {}
+	}
+	if c.Woken == nil {
+		c.Woken = func() {}
 	}
 	if c.Transport == nil {
 		c.Transport = NewTCP(TCPConfig{Identity: c.Identity, Network: c.Network, Streams: c.AcceptStream != nil})

@@ -576,6 +576,9 @@ func TestEndpointsFollowTheNetwork(t *testing.T) {
 		if got := told(); !slices.Equal(got, want) {
 			t.Errorf("told %v, want %v", got, want)
 		}
+		if woken := with(n, func() int { return n.woken }); woken < 3 {
+			t.Errorf("others were told %d times to look after their connections, want once at least for new addresses, a sign of the kernel's and another network", woken)
+		}
 		if got := fmt.Sprint(n.m.Endpoints()); got != want[2] {
 			t.Errorf("Endpoints gives %s, want %s", got, want[2])
 		}

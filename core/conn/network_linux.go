@@ -44,6 +44,8 @@ func (n hostNetwork) subscribe(ctx context.Context, changed func()) error {
 		return fmt.Errorf("subscribe to addresses: %w", err)
 	}
 	routesErr := netlink.RouteSubscribe(routes, done)
+	links := make(chan netlink.LinkUpdate)
+	linksErr := netlink.LinkSubscribe(links, done)
 	defer func() {
 		// The channels are closed by their senders, once they have seen done.
 		close(done)
@@ -53,9 +55,13 @@ func (n hostNetwork) subscribe(ctx context.Context, changed func()) error {
 			for range routes { // wait for the close
 			}
 		}
+		if linksErr == nil {
+			for range links { // wait for the close
+			}
+		}
 	}()
-	if routesErr != nil {
-		return fmt.Errorf("subscribe to routes: %w", routesErr)
+	if err := errors.Join(routesErr, linksErr); err != nil {
+		return fmt.Errorf("subscribe to routes and links: %w", err)
 	}
 	seen := newSeen(n)
 	for {
@@ -76,6 +82,13 @@ func (n hostNetwork) subscribe(ctx context.Context, changed func()) error {
 			if seen.route(u) {
 				changed()
 			}
+		case u, ok := <-links:
+			if !ok {
+				return errors.New("link subscription ended")
+			}
+			if seen.link(u) {
+				changed()
+			}
 		}
 	}
 }
@@ -85,6 +98,7 @@ func (n hostNetwork) subscribe(ctx context.Context, changed func()) error {
 type seen struct {
 	addresses map[addressKey]bool
 	routes    map[string]bool
+	links     map[int]bool // whether they are up and have a carrier
 }
 
 type addressKey struct {
@@ -93,7 +107,7 @@ type addressKey struct {
 }
 
 func newSeen(n hostNetwork) *seen {
-	s := &seen{addresses: map[addressKey]bool{}, routes: map[string]bool{}}
+	s := &seen{addresses: map[addressKey]bool{}, routes: map[string]bool{}, links: map[int]bool{}}
 	if list, err := netlink.AddrList(nil, netlink.FAMILY_ALL); err == nil {
 		for _, a := range list {
 			if ip, ok := netip.AddrFromSlice(a.IP); ok {
@@ -102,6 +116,13 @@ func newSeen(n hostNetwork) *seen {
 		}
 	} else {
 		n.log.Debug("cannot list addresses", "err", err)
+	}
+	if list, err := netlink.LinkList(); err == nil {
+		for _, l := range list {
+			s.links[l.Attrs().Index] = running(l.Attrs())
+		}
+	} else {
+		n.log.Debug("cannot list links", "err", err)
 	}
 	return s
 }
@@ -119,6 +140,23 @@ func (s *seen) address(u netlink.AddrUpdate) bool {
 		delete(s.addresses, key)
 	}
 	return known != u.NewAddr
+}
+
+func running(a *netlink.LinkAttrs) bool {
+	return a.RawFlags&unix.IFF_UP != 0 && a.RawFlags&unix.IFF_RUNNING != 0
+}
+
+// link looks at cables and radios: what goes over a link without a carrier is
+// lost, while its addresses and routes may stay for long.
+func (s *seen) link(u netlink.LinkUpdate) bool {
+	index := int(u.Index)
+	was := s.links[index]
+	if u.Header.Type == unix.RTM_DELLINK {
+		delete(s.links, index)
+		return was
+	}
+	s.links[index] = running(u.Attrs())
+	return s.links[index] != was
 }
 
 // route looks at default routes only: they say which network this host is on.

@@ -80,11 +80,20 @@ func changeNetwork(t *testing.T, changes chan struct{}) {
 		_ = netlink.AddrDel(lo, &netlink.Addr{IPNet: probe})
 	}
 	quiet(changes, 200*time.Millisecond)
+	cable, otherEnd, err := newCable()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	quiet(changes, 200*time.Millisecond)
 	for _, a := range []struct {
 		name  string
 		act   func() error
 		tells bool
 	}{
+		{"cable in", func() error { return netlink.LinkSetUp(otherEnd) }, true},
+		{"name of an interface", func() error { return netlink.LinkSetAlias(cable, "cable") }, false},
+		{"cable out", func() error { return netlink.LinkSetDown(otherEnd) }, true},
 		{"address", func() error { return netlink.AddrAdd(lo, address(2000)) }, true},
 		{"same address, new lifetime", func() error { return netlink.AddrReplace(lo, address(3000)) }, false},
 		{"default route", func() error { return netlink.RouteAdd(&netlink.Route{LinkIndex: index, Gw: net.IPv4(10, 99, 0, 7)}) }, true},
@@ -104,6 +113,19 @@ func changeNetwork(t *testing.T, changes chan struct{}) {
 		}
 		quiet(changes, 50*time.Millisecond)
 	}
+}
+
+// newCable gives an interface that is up, and the other end of its cable, which
+// is down.
+func newCable() (cable, otherEnd netlink.Link, err error) {
+	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "cable0"}, PeerName: "cable1"}
+	if err := netlink.LinkAdd(veth); err != nil {
+		return nil, nil, err
+	}
+	if otherEnd, err = netlink.LinkByName("cable1"); err != nil {
+		return nil, nil, err
+	}
+	return veth, otherEnd, netlink.LinkSetUp(veth)
 }
 
 // came waits so long for a change.

@@ -41,6 +41,7 @@ type node struct {
 	forget   bool // packets are counted only
 	count    int
 	moved    [][]bus.Endpoint
+	woken    int
 
 	events *bus.Queue[func()]
 	stop   context.CancelFunc
@@ -83,6 +84,11 @@ func newNodeOf(t testing.TB, id *identity.Identity, options ...nodeOption) *node
 			n.mu.Lock()
 			defer n.mu.Unlock()
 			n.moved = append(n.moved, e)
+		},
+		Woken: func() {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.woken++
 		},
 	}
 	for _, o := range options {

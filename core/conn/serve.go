@@ -260,6 +260,7 @@ func (m *Manager) watchNetwork(ctx context.Context) {
 			m.config.EndpointsChanged(endpoints)
 		}
 		m.Wake()
+		m.config.Woken()
 	}
 }
 

@@ -61,7 +61,7 @@ func LogIn(ctx context.Context, t Target, c Credentials) (Login, error) {
 }
 
 func withLink(ctx context.Context, t Target, call func(context.Context, *link, *Login) error) (Login, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout+callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, defaultTiming().dial+callTimeout)
 	defer cancel()
 	l, err := dial(ctx, t, !t.Vouched)
 	if err != nil {
@@ -132,7 +132,7 @@ func (c *Client) LogOut(ctx context.Context) error {
 
 // alone makes a call on a connection of its own.
 func (c *Client) alone(ctx context.Context, unauthenticated error, f func(context.Context, directorypb.DirectoryClient) error) error {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout+callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, defaultTiming().dial+callTimeout)
 	defer cancel()
 	l, err := dial(ctx, c.cfg.target(), false)
 	if err != nil {

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -27,7 +28,6 @@ import (
 const DefaultPort = 7410
 
 const (
-	dialTimeout = 10 * time.Second
 	callTimeout = 30 * time.Second
 	maxReceive  = 256 << 10 // a picture and its envelope, and some
 )
@@ -49,7 +49,8 @@ type Target struct {
 	// system's.
 	Roots *x509.CertPool
 
-	dialer dialer // nil: TCP
+	dialer  dialer        // nil: TCP
+	timeout time.Duration // of the dial; 0: defaultTiming's
 }
 
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
@@ -84,6 +85,7 @@ func ParseAddress(s string) (string, error) {
 // link is one connection to a directory.
 type link struct {
 	address     string
+	local       netip.Addr // of this device; the zero Addr when it is not known
 	conn        *grpc.ClientConn
 	client      directorypb.DirectoryClient
 	fingerprint string
@@ -103,7 +105,7 @@ func dial(ctx context.Context, t Target, firstUse bool) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(t.timeout, defaultTiming().dial))
 	defer cancel()
 	connect := t.dialer
 	if connect == nil {
@@ -113,7 +115,7 @@ func dial(ctx context.Context, t Target, firstUse bool) (*link, error) {
 	if err != nil {
 		return nil, dialError(ctx, address, err)
 	}
-	l := &link{address: address}
+	l := &link{address: address, local: localOf(raw)}
 	conn := tls.Client(raw, l.config(t, firstUse))
 	err = conn.HandshakeContext(ctx)
 	if err == nil && conn.ConnectionState().NegotiatedProtocol != "h2" {
@@ -127,6 +129,36 @@ func dial(ctx context.Context, t Target, firstUse bool) (*link, error) {
 		return nil, tlsError(ctx, address, err)
 	}
 	return l, nil
+}
+
+func localOf(c net.Conn) netip.Addr {
+	if a, ok := c.LocalAddr().(*net.TCPAddr); ok {
+		return a.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
+}
+
+// addressAlive says whether a connection from a local address can live: it is
+// still the address of an interface that is up and has a carrier. What cannot be
+// found out is taken for alive.
+func addressAlive(local netip.Addr) bool {
+	interfaces, err := net.Interfaces()
+	if err != nil || !local.IsValid() || local.IsLoopback() {
+		return true
+	}
+	const ready = net.FlagUp | net.FlagRunning
+	for _, i := range interfaces {
+		addresses, err := i.Addrs()
+		if err != nil {
+			return true
+		}
+		for _, a := range addresses {
+			if n, ok := a.(*net.IPNet); ok && n.IP.Equal(local.AsSlice()) && i.Flags&ready == ready {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (l *link) config(t Target, firstUse bool) *tls.Config {

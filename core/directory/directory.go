@@ -12,27 +12,14 @@ package directory
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"log/slog"
-	"math/rand/v2"
+	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/identity"
 	"github.com/parley-chat/parley/protocol/packet"
-)
-
-const (
-	minBackoff = 500 * time.Millisecond
-	maxBackoff = 30 * time.Second
-	// loggedOutBackoff is for a device that the directory does not know any more:
-	// only a log-in changes that, and it makes another client.
-	loggedOutBackoff = 5 * time.Minute
-	maxSpread        = time.Minute // a directory may ask for, see GoAway
-	// settled is how long a session must have lived for the next backoff to start
-	// anew, so that two processes with one key do not take turns at once.
-	settled = 30 * time.Second
 )
 
 // Config of a Client. All fields but Pin and Roots are needed.
@@ -50,11 +37,15 @@ type Config struct {
 	// Roots are the authorities that may vouch; nil means the system's.
 	Roots *x509.CertPool
 
-	dialer dialer // nil: TCP
+	dialer dialer                // nil: TCP
+	timing *timing               // nil: as it should be
+	alive  func(netip.Addr) bool // nil: see addressAlive
 }
 
 func (c *Config) target() Target {
-	return Target{Address: c.Address, Pin: c.Pin, Identity: c.Identity, Agent: c.Agent, Roots: c.Roots, dialer: c.dialer}
+	return Target{
+		Address: c.Address, Pin: c.Pin, Identity: c.Identity, Agent: c.Agent, Roots: c.Roots, dialer: c.dialer, timeout: c.timing.dial,
+	}
 }
 
 // Client is a device's side of the directory. It is safe for concurrent use.
@@ -62,6 +53,9 @@ type Client struct {
 	cfg     Config
 	refresh chan struct{} // filled when contacts or endpoints have changed
 	wake    chan struct{} // filled when it is worth trying now
+
+	// returns is owned by Serve; a session's receiver has it while it runs.
+	returns returns
 
 	// order is held while a state or presence changes and the change is
 	// published, so that the last event is the last word. Taken before mu.
@@ -82,8 +76,16 @@ type known struct {
 
 // New makes a client. It connects when it is served.
 func New(cfg Config) *Client {
+	if cfg.timing == nil {
+		t := defaultTiming()
+		cfg.timing = &t
+	}
+	if cfg.alive == nil {
+		cfg.alive = addressAlive
+	}
 	return &Client{
 		cfg:      cfg,
+		returns:  newReturns(*cfg.timing),
 		refresh:  make(chan struct{}, 1),
 		wake:     make(chan struct{}, 1),
 		presence: map[packet.UserID]known{},
@@ -96,20 +98,15 @@ func New(cfg Config) *Client {
 
 // Serve keeps a session with the directory until ctx ends.
 func (c *Client) Serve(ctx context.Context) error {
-	failures := 0
 	for {
-		started := time.Now()
+		began := time.Now()
 		err := c.connect(ctx)
 		if ctx.Err() != nil {
 			c.setState(bus.DirectoryState{Err: &Error{Kind: ErrUnreachable, Text: "The connection to the directory was closed."}})
 			return ctx.Err()
 		}
-		if time.Since(started) >= settled {
-			failures = 0
-		}
-		failures++
 		c.report(err)
-		if err := c.pause(ctx, delay(err, failures)); err != nil {
+		if err := c.pause(ctx, c.returns.next(began, time.Now(), err)); err != nil {
 			return err
 		}
 	}
@@ -120,28 +117,6 @@ func (c *Client) report(err error) {
 		c.cfg.Log.Info("not connected to the directory", "error", err)
 	}
 }
-
-// delay is how long to wait before the next try.
-func delay(err error, failures int) time.Duration {
-	var away *goAwayError
-	if errors.As(err, &away) {
-		return time.Duration(rand.Int64N(int64(away.spread) + 1))
-	}
-	if errors.Is(err, ErrNotLoggedIn) {
-		return jittered(loggedOutBackoff)
-	}
-	wait := maxBackoff
-	if n := failures - 1; n < 6 {
-		wait = min(minBackoff<<n, maxBackoff)
-	}
-	var e *Error
-	if errors.As(err, &e) && e.Retry > 0 {
-		return max(e.Retry, jittered(wait))
-	}
-	return jittered(wait)
-}
-
-func jittered(d time.Duration) time.Duration { return d/2 + time.Duration(rand.Int64N(int64(d/2)+1)) }
 
 // pause waits, or less when Wake is called.
 func (c *Client) pause(ctx context.Context, d time.Duration) error {
@@ -176,7 +151,8 @@ func (c *Client) Presence(user packet.UserID) (bus.Presence, bool) {
 func (c *Client) Refresh() { fill(c.refresh) }
 
 // Wake says that the network or the clock has jumped: a lost session is tried
-// anew at once, and one that seems to live is probed. It never blocks.
+// anew at once, and so is one whose connection cannot live any more; one that
+// seems to live is probed. It never blocks.
 func (c *Client) Wake() { fill(c.wake) }
 
 func fill(ch chan struct{}) {

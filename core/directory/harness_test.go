@@ -32,19 +32,32 @@ const goodPassword = "correct horse"
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
+// tester is a *testing.T or *rapid.T.
+type tester interface {
+	Helper()
+	Cleanup(f func())
+	Context() context.Context
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // running is a real directory server in this process.
 type running struct {
-	t           *testing.T
+	t           tester
 	cfg         server.Config
 	addr        string
 	fingerprint string
-	stop        func() // and wait; idempotent
+	server      *server.Server // the one that runs now, or ran last
+	stop        func()         // and wait; idempotent
 }
 
-func start(t *testing.T) *running {
+func start(t *testing.T) *running { return startIn(t, t.TempDir(), 0) }
+
+func startIn(t tester, folder string, lease time.Duration) *running {
 	t.Helper()
 	r := &running{t: t, cfg: server.Config{
-		Listen: "127.0.0.1:0", Data: t.TempDir(), Log: quiet, Limits: &api.Limits{},
+		Listen: "127.0.0.1:0", Data: folder, Log: quiet, Limits: &api.Limits{}, Lease: lease,
 		PasswordCost: password.Cost{MemoryKiB: 64, Passes: 1, Lanes: 1},
 	}}
 	r.start()
@@ -59,7 +72,7 @@ func (r *running) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.addr, r.fingerprint = s.Addr().String(), s.Fingerprint()
+	r.addr, r.fingerprint, r.server = s.Addr().String(), s.Fingerprint(), s
 	r.cfg.Listen = r.addr
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -75,7 +88,7 @@ func (r *running) start() {
 	}
 }
 
-func newIdentity(t *testing.T, user packet.UserID) *identity.Identity {
+func newIdentity(t tester, user packet.UserID) *identity.Identity {
 	t.Helper()
 	id, err := identity.Generate(user)
 	if err != nil {
@@ -91,7 +104,7 @@ func (r *running) target(id *identity.Identity) directory.Target {
 // person is a client that is served, with what it published.
 type person struct {
 	*directory.Client
-	t    *testing.T
+	t    tester
 	id   *identity.Identity
 	stop func() // and wait; idempotent
 
@@ -122,11 +135,16 @@ func (r *running) serve(id *identity.Identity, contacts ...packet.UserID) *perso
 	return serve(r.t, directory.Config{Address: r.addr, Pin: r.fingerprint, Identity: id}, contacts...)
 }
 
-func serve(t *testing.T, cfg directory.Config, contacts ...packet.UserID) *person {
+func serve(t tester, cfg directory.Config, contacts ...packet.UserID) *person {
+	t.Helper()
+	return serveWith(t, cfg, contacts, nil, []bus.Endpoint{{Host: "192.0.2.1", Port: 4000}})
+}
+
+func serveWith(t tester, cfg directory.Config, contacts, blocked []packet.UserID, endpoints []bus.Endpoint) *person {
 	t.Helper()
 	b := bus.New()
 	p := &person{
-		t: t, id: cfg.Identity, contacts: contacts, endpoints: []bus.Endpoint{{Host: "192.0.2.1", Port: 4000}},
+		t: t, id: cfg.Identity, contacts: contacts, blocked: blocked, endpoints: endpoints,
 		presence:  bus.Subscribe(b, bus.PresenceChanged, 1000),
 		state:     bus.Subscribe(b, bus.DirectoryChanged, 1000),
 		delivered: bus.Subscribe(b, bus.DirectoryDelivered, 1000),
@@ -167,7 +185,7 @@ func (p *person) change(f func()) {
 	p.Refresh()
 }
 
-func next[T any](t *testing.T, what string, q *bus.Queue[T], ok func(T) bool) T {
+func next[T any](t tester, what string, q *bus.Queue[T], ok func(T) bool) T {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

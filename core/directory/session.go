@@ -16,19 +16,12 @@ import (
 )
 
 const (
-	keepAliveEvery = 20 * time.Second
-	// silence is how long a directory may say nothing: it answers keep-alives.
-	silence      = keepAliveEvery + 10*time.Second
-	beginTimeout = 15 * time.Second
-	probeTimeout = 5 * time.Second
-	// coalesce is how long changes of contacts and endpoints are gathered.
-	coalesce    = 50 * time.Millisecond
 	maxPending  = 64 // Delivers without a receipt
 	receiptTime = 20 * time.Second
 )
 
 // goAwayError ends a session because the directory asked for it.
-type goAwayError struct{ spread time.Duration }
+type goAwayError struct{}
 
 func (*goAwayError) Error() string {
 	return "The directory is restarting; connecting again in a moment."
@@ -61,11 +54,15 @@ type session struct {
 	blocked   []packet.UserID
 }
 
+func milliseconds(n uint32) time.Duration { return time.Duration(n) * time.Millisecond }
+
+var errNetworkLost = &Error{Kind: ErrUnreachable, Text: "This device has lost the network by which it was connected to the directory; connecting again when it can."}
+
 var errSilent = &Error{Kind: ErrUnreachable, Text: "The directory has gone silent; connecting again."}
 
 // connect has one session, and says why it ended.
 func (c *Client) connect(ctx context.Context) error {
-	l, err := dial(ctx, c.cfg.target(), false)
+	l, err := c.dial(ctx)
 	if err != nil {
 		return err
 	}
@@ -76,7 +73,7 @@ func (c *Client) connect(ctx context.Context) error {
 		client: c, link: l, out: make(chan *directorypb.SessionRequest),
 		done: make(chan struct{}), received: make(chan struct{}), pending: map[uint64]chan *directorypb.Receipt{},
 	}
-	s.watchdog = time.AfterFunc(beginTimeout, func() { cancel(errSilent) })
+	s.watchdog = time.AfterFunc(c.cfg.timing.begin, func() { cancel(errSilent) })
 	defer s.watchdog.Stop()
 	if s.stream, err = l.client.Session(ctx); err != nil {
 		return s.reason(ctx, err)
@@ -96,6 +93,32 @@ func (c *Client) connect(ctx context.Context) error {
 		err = s.recvErr
 	}
 	return s.reason(ctx, err)
+}
+
+// dial connects, and begins anew when the network changes meanwhile: what was
+// sent into the old one is lost, and waiting for it to be sent again takes longer.
+func (c *Client) dial(ctx context.Context) (*link, error) {
+	for {
+		dialing, cancel := context.WithCancel(ctx)
+		connected, watched := make(chan struct{}), make(chan struct{})
+		woken := false
+		go func() {
+			defer close(watched)
+			select {
+			case <-c.wake:
+				woken = true
+				cancel()
+			case <-connected:
+			}
+		}()
+		l, err := dial(dialing, c.cfg.target(), false)
+		close(connected)
+		<-watched
+		cancel()
+		if err == nil || !woken || ctx.Err() != nil {
+			return l, err
+		}
+	}
 }
 
 // reason says why the session ended.
@@ -122,7 +145,8 @@ func (s *session) send(ctx context.Context) error {
 	if err := s.sendBegin(); err != nil {
 		return s.sendFailed(err)
 	}
-	keepAlive := time.NewTicker(keepAliveEvery)
+	timing := s.client.cfg.timing
+	keepAlive := time.NewTicker(timing.keepAlive)
 	defer keepAlive.Stop()
 	var gather <-chan time.Time
 	for {
@@ -136,12 +160,15 @@ func (s *session) send(ctx context.Context) error {
 		case <-keepAlive.C:
 			req = keepAliveRequest()
 		case <-s.client.wake:
+			if !s.client.cfg.alive(s.link.local) {
+				return errNetworkLost
+			}
 			// If no answer comes the watchdog bites sooner than it would.
-			s.watchdog.Reset(probeTimeout)
+			s.watchdog.Reset(timing.probe)
 			req = keepAliveRequest()
 		case <-s.client.refresh:
 			if gather == nil {
-				gather = time.After(coalesce)
+				gather = time.After(timing.coalesce)
 			}
 		case <-gather:
 			gather = nil
@@ -242,6 +269,7 @@ func publish(endpoints []bus.Endpoint) *directorypb.Publish {
 // start makes the session the client's.
 func (s *session) start(b *directorypb.Begun) {
 	c := s.client
+	c.returns.advise(milliseconds(b.GetSpreadMs()))
 	c.forgetRevisions()
 	c.mu.Lock()
 	c.session = s
@@ -256,13 +284,14 @@ func (s *session) start(b *directorypb.Begun) {
 
 // receive takes what the directory sends until the session ends.
 func (s *session) receive() error {
+	c := s.client
 	begun := false
 	for {
 		m, err := s.stream.Recv()
 		if err != nil {
 			return err
 		}
-		s.watchdog.Reset(silence) // first, so that a probe's shorter time comes after it
+		s.watchdog.Reset(c.cfg.timing.silence) // first, so that a probe's shorter time comes after it
 		if b := m.GetBegun(); (b != nil) == begun {
 			return &Error{Kind: ErrProtocol, Text: "The directory did not begin the session as it should."}
 		} else if b != nil {
@@ -300,10 +329,13 @@ func (s *session) handle(m *directorypb.SessionResponse) error {
 			return nil
 		}
 		bus.Publish(c.cfg.Bus, bus.DirectoryDelivered, d)
+	case *directorypb.SessionResponse_KeepAlive:
+		c.returns.advise(milliseconds(r.KeepAlive.GetSpreadMs()))
 	case *directorypb.SessionResponse_GoAway:
-		return &goAwayError{spread: min(time.Duration(r.GoAway.GetSpreadMs())*time.Millisecond, maxSpread)}
+		c.returns.advise(milliseconds(r.GoAway.GetSpreadMs()))
+		return &goAwayError{}
 	}
-	// KeepAlive: that it came is enough. Relay: nothing uses it yet.
+	// Relay: nothing uses it yet.
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package directory_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -8,8 +9,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,6 +85,13 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 // play serves a client against a script, inside a synctest bubble.
 func play(t *testing.T, f func(n int, s directorypb.Directory_SessionServer) error, check func(*script, *person)) {
 	t.Helper()
+	playWith(t, func(*directory.Config, directory.Dialer) {}, f, check)
+}
+
+// playWith is play with a client that change has altered; it is given the dialer
+// that leads to the script.
+func playWith(t *testing.T, change func(*directory.Config, directory.Dialer), f func(n int, s directorypb.Directory_SessionServer) error, check func(*script, *person)) {
+	t.Helper()
 	serverID, clientID := newIdentity(t, "server"), newIdentity(t, "alice")
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{play: f}
@@ -98,6 +108,7 @@ func play(t *testing.T, f func(n int, s directorypb.Directory_SessionServer) err
 		sum := sha256.Sum256(spki(t, leaf))
 		cfg := directory.Config{Address: "directory.test", Pin: hex.EncodeToString(sum[:]), Identity: clientID}
 		cfg.SetDialer(p.dial)
+		change(&cfg, p.dial)
 		client := serve(t, cfg, "bob")
 		check(s, client)
 		client.stop()
@@ -225,21 +236,124 @@ func TestWakeProbes(t *testing.T) {
 	})
 }
 
-func TestBackoff(t *testing.T) {
+// TestLostNetwork: a connection from an address that this device has lost is
+// given up at once.
+func TestLostNetwork(t *testing.T) {
+	var lost atomic.Bool
+	playWith(t, func(cfg *directory.Config, _ directory.Dialer) {
+		cfg.SetAlive(func(netip.Addr) bool { return !lost.Load() })
+	}, func(_ int, s directorypb.Directory_SessionServer) error {
+		if err := begin(s); err != nil {
+			return err
+		}
+		return answer(s, func() {})
+	}, func(_ *script, p *person) {
+		p.awaitConnected(true)
+		p.Wake() // another network came
+		time.Sleep(time.Minute)
+		if !p.State().Connected {
+			t.Fatalf("a session that lives was given up: %v", p.State().Err)
+		}
+		start := time.Now()
+		lost.Store(true)
+		p.Wake()
+		p.awaitConnected(false)
+		if took := time.Since(start); took != 0 {
+			t.Errorf("noticed after %s, want at once", took)
+		}
+		p.awaitConnected(true)
+		if took := time.Since(start); took > 1500*time.Millisecond {
+			t.Errorf("connected again after %s", took)
+		}
+	})
+}
+
+// TestWakeDialsAnew: what was sent into a network that is gone is not waited for.
+func TestWakeDialsAnew(t *testing.T) {
+	playWith(t, func(cfg *directory.Config, through directory.Dialer) {
+		dials := 0
+		cfg.SetDialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+			if dials++; dials == 1 {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return through(ctx, network, address)
+		})
+	}, func(_ int, s directorypb.Directory_SessionServer) error {
+		if err := begin(s); err != nil {
+			return err
+		}
+		return answer(s, func() {})
+	}, func(_ *script, p *person) {
+		start := time.Now()
+		time.Sleep(time.Second)
+		p.Wake()
+		p.awaitConnected(true)
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("connected after %s, want at once when the network is there after 1s", took)
+		}
+	})
+}
+
+func TestTriesBecomeRare(t *testing.T) {
 	play(t, func(int, directorypb.Directory_SessionServer) error {
 		return status.Error(codes.Unavailable, "No.")
 	}, func(s *script, p *person) {
-		time.Sleep(10 * time.Minute)
+		began := time.Now()
+		time.Sleep(30 * time.Minute)
 		starts := s.starts()
-		want := 500 * time.Millisecond
-		for i := 1; i < len(starts); i++ {
-			if gap := starts[i].Sub(starts[i-1]); gap < want/2 || gap > want+100*time.Millisecond {
-				t.Errorf("wait %d was %s, want %s to %s", i, gap, want/2, want)
+		soon, late := 0, 0
+		for _, start := range starts {
+			switch at := start.Sub(began); {
+			case at < 20*time.Second:
+				soon++
+			case at > 20*time.Minute:
+				late++
 			}
-			want = min(2*want, 30*time.Second)
 		}
-		if len(starts) < 20 || len(starts) > 50 {
-			t.Errorf("%d tries in 10 minutes", len(starts))
+		if soon < 10 || late < 20 || late > 80 {
+			t.Errorf("%d tries in the first 20 s and %d in the last 10 minutes", soon, late)
+		}
+	})
+}
+
+// TestCrashOfTheDirectory: the clients of a directory that is gone at once come
+// back spread over what it asked for while it could.
+func TestCrashOfTheDirectory(t *testing.T) {
+	play(t, func(n int, s directorypb.Directory_SessionServer) error {
+		if _, err := s.Recv(); err != nil {
+			return err
+		}
+		if err := s.Send(&directorypb.SessionResponse{Response: &directorypb.SessionResponse_Begun{Begun: &directorypb.Begun{SpreadMs: 200}}}); err != nil {
+			return err
+		}
+		if n > 40 {
+			return answer(s, func() {})
+		}
+		for { // it has become many since
+			if m, err := s.Recv(); err != nil || m.GetKeepAlive() == nil {
+				continue
+			}
+			err := s.Send(&directorypb.SessionResponse{Response: &directorypb.SessionResponse_KeepAlive{KeepAlive: &directorypb.KeepAlive{SpreadMs: 16_000}}})
+			time.Sleep(20 * time.Second) // so that a session counts as settled
+			return cmp.Or(err, status.Error(codes.Unavailable, "Gone."))
+		}
+	}, func(s *script, p *person) {
+		time.Sleep(time.Hour)
+		starts := s.starts()
+		if len(starts) != 41 {
+			t.Fatalf("%d sessions, want 41", len(starts))
+		}
+		quarters := map[time.Duration]int{}
+		for i := 1; i < len(starts); i++ {
+			wait := starts[i].Sub(starts[i-1]) - 40*time.Second
+			if wait < 0 || wait > 16*time.Second {
+				t.Errorf("came back after %s, want up to 16 s", wait)
+			}
+			quarters[wait/(4*time.Second)]++
+		}
+		if len(quarters) < 4 {
+			t.Errorf("waits fall into %v quarters of the spread only", quarters)
 		}
 	})
 }

@@ -1028,7 +1028,9 @@ func (x *Begin) GetAgent() string {
 }
 
 type KeepAlive struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the directory's answer, as in Begun.
+	SpreadMs      uint32 `protobuf:"varint,1,opt,name=spread_ms,json=spreadMs,proto3" json:"spread_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1061,6 +1063,13 @@ func (x *KeepAlive) ProtoReflect() protoreflect.Message {
 // Deprecated: Use KeepAlive.ProtoReflect.Descriptor instead.
 func (*KeepAlive) Descriptor() ([]byte, []int) {
 	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *KeepAlive) GetSpreadMs() uint32 {
+	if x != nil {
+		return x.SpreadMs
+	}
+	return 0
 }
 
 // Publish says where the device listens. The directory adds nothing to it.
@@ -1557,7 +1566,11 @@ type Begun struct {
 	// The caller's address as the directory sees it.
 	ObservedHost string `protobuf:"bytes,2,opt,name=observed_host,json=observedHost,proto3" json:"observed_host,omitempty"`
 	// Unix time in microseconds by the directory's clock.
-	Time          int64 `protobuf:"varint,3,opt,name=time,proto3" json:"time,omitempty"`
+	Time int64 `protobuf:"varint,3,opt,name=time,proto3" json:"time,omitempty"`
+	// When the session is lost, the client reconnects after a random part of this
+	// many milliseconds, or of more: many clients that lose theirs at one moment
+	// must not come back at one moment.
+	SpreadMs      uint32 `protobuf:"varint,4,opt,name=spread_ms,json=spreadMs,proto3" json:"spread_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1609,6 +1622,13 @@ func (x *Begun) GetObservedHost() string {
 func (x *Begun) GetTime() int64 {
 	if x != nil {
 		return x.Time
+	}
+	return 0
+}
+
+func (x *Begun) GetSpreadMs() uint32 {
+	if x != nil {
+		return x.SpreadMs
 	}
 	return 0
 }
@@ -1943,8 +1963,9 @@ const file_protocol_directorypb_directory_proto_rawDesc = "" +
 	"\x05Begin\x126\n" +
 	"\apublish\x18\x01 \x01(\v2\x1c.parley.directory.v1.PublishR\apublish\x12<\n" +
 	"\bcontacts\x18\x02 \x01(\v2 .parley.directory.v1.SetContactsR\bcontacts\x12\x14\n" +
-	"\x05agent\x18\x03 \x01(\tR\x05agent\"\v\n" +
-	"\tKeepAlive\"F\n" +
+	"\x05agent\x18\x03 \x01(\tR\x05agent\"(\n" +
+	"\tKeepAlive\x12\x1b\n" +
+	"\tspread_ms\x18\x01 \x01(\rR\bspreadMs\"F\n" +
 	"\aPublish\x12;\n" +
 	"\tendpoints\x18\x01 \x03(\v2\x1d.parley.directory.v1.EndpointR\tendpoints\"2\n" +
 	"\bEndpoint\x12\x12\n" +
@@ -1972,11 +1993,12 @@ const file_protocol_directorypb_directory_proto_rawDesc = "" +
 	"\x05relay\x18\x06 \x01(\v2\x1a.parley.directory.v1.RelayH\x00R\x05relay\x126\n" +
 	"\ago_away\x18\a \x01(\v2\x1b.parley.directory.v1.GoAwayH\x00R\x06goAwayB\n" +
 	"\n" +
-	"\bresponse\"\\\n" +
+	"\bresponse\"y\n" +
 	"\x05Begun\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12#\n" +
 	"\robserved_host\x18\x02 \x01(\tR\fobservedHost\x12\x12\n" +
-	"\x04time\x18\x03 \x01(\x03R\x04time\"\xfe\x01\n" +
+	"\x04time\x18\x03 \x01(\x03R\x04time\x12\x1b\n" +
+	"\tspread_ms\x18\x04 \x01(\rR\bspreadMs\"\xfe\x01\n" +
 	"\bPresence\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n" +
 	"\x06online\x18\x02 \x01(\bR\x06online\x12\x1a\n" +

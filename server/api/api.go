@@ -37,10 +37,6 @@ const (
 	callTimeout      = 30 * time.Second
 	stopTimeout      = 5 * time.Second
 
-	// Clients come back at most this many a second after a restart.
-	returnsPerSecond = 1000
-	minSpread        = 200 * time.Millisecond
-	maxSpread        = 30 * time.Second
 	// goAwayGrace is how long clients have to leave by themselves.
 	goAwayGrace = 500 * time.Millisecond
 )
@@ -173,13 +169,10 @@ func withDeadline(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler
 	return handler(ctx, req)
 }
 
-// goAway asks all clients to leave and come back, spread over as long as their
-// number needs.
+// goAway asks all clients to leave and come back later.
 func (s *Service) goAway() {
-	n := s.dir.Sessions()
-	spread := min(max(time.Duration(n)*time.Second/returnsPerSecond, minSpread), maxSpread)
-	s.log.Info("shutting down", "sessions", n)
-	s.dir.GoAway(spread)
+	s.log.Info("shutting down", "sessions", s.dir.Sessions())
+	s.dir.GoAway()
 	grace := time.NewTimer(goAwayGrace)
 	defer grace.Stop()
 	check := time.NewTicker(goAwayGrace / 20)

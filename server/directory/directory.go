@@ -29,6 +29,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -71,11 +72,14 @@ type Directory struct {
 	requests bucket
 	presence bucket
 	// base is added to the presence bucket's revisions.
-	base     uint64
-	stream   jetstream.Stream // of accounts
-	view     view
-	counters counters
-	relays   *nats.Subscription
+	base   uint64
+	stream jetstream.Stream // of accounts
+	view   view
+	// returnedAt is when a session began last, as nanoseconds since settle.
+	returnedAt atomic.Int64
+	opened     time.Time
+	counters   counters
+	relays     *nats.Subscription
 
 	cancel  context.CancelFunc
 	workers sync.WaitGroup
@@ -148,7 +152,11 @@ func (d *Directory) open(ctx, run context.Context, js jetstream.JetStream) error
 	if err != nil {
 		return fmt.Errorf("subscribe to relays: %w", err)
 	}
-	return d.finishRemovals(ctx)
+	if err := d.finishRemovals(ctx); err != nil {
+		return err
+	}
+	d.settle(run)
+	return nil
 }
 
 // allowBatches lets an account be written together with the invite it uses,
@@ -219,15 +227,13 @@ func (d *Directory) watch(ctx, run context.Context, b *bucket, apply func(jetstr
 func (d *Directory) Failed() <-chan struct{} { return d.failed }
 
 // Sessions counts the sessions held here.
-func (d *Directory) Sessions() int {
-	d.view.mu.RLock()
-	defer d.view.mu.RUnlock()
-	return d.view.held
-}
+func (d *Directory) Sessions() int { return int(d.view.held.Load()) }
 
-// GoAway asks all sessions to come back after a random part of spread, and
-// keeps their ends from being told to those who go too. New ones are refused.
-func (d *Directory) GoAway(spread time.Duration) {
+// GoAway asks all sessions to come back, spread over as long as their number
+// needs, and keeps their ends from being told to those who go too. New ones are
+// refused.
+func (d *Directory) GoAway() {
+	spread := d.spreadMs()
 	d.close.Do(func() { close(d.closing) })
 	d.view.mu.RLock()
 	var all []*Session

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -58,9 +57,9 @@ func (s *Session) Receipt(r *directorypb.Receipt) {
 	s.reply(&directorypb.SessionResponse{Response: &directorypb.SessionResponse_Receipt{Receipt: r}})
 }
 
-func (s *Session) goAway(spread time.Duration) {
+func (s *Session) goAway(spreadMs uint32) {
 	s.reply(&directorypb.SessionResponse{Response: &directorypb.SessionResponse_GoAway{
-		GoAway: &directorypb.GoAway{SpreadMs: uint32(spread.Milliseconds())},
+		GoAway: &directorypb.GoAway{SpreadMs: spreadMs},
 	}})
 }
 
@@ -117,7 +116,9 @@ func (s *Session) pop() (reply *directorypb.SessionResponse, user packet.UserID,
 	}
 	if s.keepAlive {
 		s.keepAlive = false
-		return &directorypb.SessionResponse{Response: &directorypb.SessionResponse_KeepAlive{KeepAlive: &directorypb.KeepAlive{}}}, "", 0, true
+		return &directorypb.SessionResponse{Response: &directorypb.SessionResponse_KeepAlive{
+			KeepAlive: &directorypb.KeepAlive{SpreadMs: s.dir.spreadMs()},
+		}}, "", 0, true
 	}
 	for user := range s.dirty {
 		if delete(s.dirty, user); len(s.dirty) == 0 {

@@ -105,7 +105,7 @@ func (s *Session) enter() error {
 	}
 	s.user = a.User
 	v.sessions[s.user] = append(v.sessions[s.user], s)
-	v.held++
+	v.held.Add(1)
 	return nil
 }
 
@@ -126,11 +126,16 @@ func (s *Session) begin(ctx context.Context, observed string) error {
 	}
 	s.dirty = make(map[packet.UserID]struct{}, len(s.record.Contacts))
 	for _, contact := range s.record.Contacts {
-		s.dirty[contact] = struct{}{}
+		if !v.settling || v.visible(contact, s.user) {
+			s.dirty[contact] = struct{}{}
+		}
 	}
+	s.dir.returned()
 	s.deliveries = v.waiting(s.user)
 	s.replies = slices.Insert(s.replies, 0, &directorypb.SessionResponse{Response: &directorypb.SessionResponse_Begun{
-		Begun: &directorypb.Begun{Revision: s.dir.base + s.revision, ObservedHost: observed, Time: time.Now().UnixMicro()},
+		Begun: &directorypb.Begun{
+			Revision: s.dir.base + s.revision, ObservedHost: observed, Time: time.Now().UnixMicro(), SpreadMs: s.dir.spreadMs(),
+		},
 	}})
 	s.ready = true
 	s.wake()
@@ -235,7 +240,7 @@ func (s *Session) Close() {
 	v.mu.Lock()
 	before := len(v.sessions[s.user])
 	v.sessions[s.user] = slices.DeleteFunc(v.sessions[s.user], func(o *Session) bool { return o == s })
-	v.held -= before - len(v.sessions[s.user])
+	v.held.Add(int64(len(v.sessions[s.user]) - before))
 	if len(v.sessions[s.user]) == 0 {
 		delete(v.sessions, s.user)
 	}

@@ -23,7 +23,7 @@ func (d *Directory) Stats() Stats {
 	v := &d.view
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	s.Accounts, s.Invites, s.Sessions, s.Online = len(v.accounts), len(v.invites), v.held, len(v.online)
+	s.Accounts, s.Invites, s.Sessions, s.Online = len(v.accounts), len(v.invites), d.Sessions(), len(v.online)
 	for _, kept := range v.kept {
 		s.Requests += len(kept)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/parley-chat/parley/protocol/packet"
 )
@@ -24,8 +25,11 @@ type view struct {
 	kept       map[packet.UserID]map[keptKey]kept
 	reserved   map[packet.UserID]int // requests being stored
 	sessions   map[packet.UserID][]*Session
-	held       int                // sessions
 	invites    map[string]*Invite // by the hex hash of their codes
+	// settling: the directory was opened a moment ago, see settle.
+	settling bool
+
+	held atomic.Int64 // sessions; read without mu
 }
 
 // claim keeps a device key for the user it is being bound to.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"math/big"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +40,8 @@ type running struct {
 	t    *testing.T
 	cfg  server.Config
 	addr string
+	// from is where devices connect from; nil: anywhere.
+	from net.Addr
 	// server is the one that runs now.
 	server *server.Server
 	stop   func() // and wait; idempotent
@@ -118,7 +121,10 @@ func (r *running) connect(key ed25519.PrivateKey) *device {
 
 func (r *running) connectWith(key ed25519.PrivateKey, cfg *tls.Config) *device {
 	r.t.Helper()
-	conn, err := grpc.NewClient(r.addr, grpc.WithTransportCredentials(credentials.NewTLS(cfg)))
+	dial := func(ctx context.Context, addr string) (net.Conn, error) {
+		return (&net.Dialer{LocalAddr: r.from}).DialContext(ctx, "tcp", addr)
+	}
+	conn, err := grpc.NewClient(r.addr, grpc.WithTransportCredentials(credentials.NewTLS(cfg)), grpc.WithContextDialer(dial))
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -42,7 +43,8 @@ func (s *Server) serveMetrics(ctx context.Context) {
 	mux.Handle("GET /metrics", s.metrics.Handler())
 	mux.HandleFunc("GET /healthz", answer(s.alive))
 	mux.HandleFunc("GET /readyz", answer(s.ready))
-	h := &http.Server{Handler: mux, ReadHeaderTimeout: healthHeaderTimeout, WriteTimeout: healthWriteTimeout, MaxHeaderBytes: 16 << 10}
+	h := &http.Server{Handler: mux, ReadHeaderTimeout: healthHeaderTimeout, WriteTimeout: healthWriteTimeout, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)}
 	stop := context.AfterFunc(ctx, func() { _ = h.Close() })
 	defer stop()
 	if err := h.Serve(s.metricsListener); !errors.Is(err, http.ErrServerClosed) {

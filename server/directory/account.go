@@ -66,7 +66,7 @@ func (d *Directory) Account(user packet.UserID) (*Account, error) {
 	if a := d.view.accounts[user]; a != nil && !a.Removing {
 		return a, nil
 	}
-	return nil, fmt.Errorf("%s: %w", user, ErrNoUser)
+	return nil, ErrNoUser
 }
 
 // Accounts gives all records, by user id.
@@ -111,13 +111,13 @@ func (d *Directory) CreateAccount(ctx context.Context, a Account) error {
 	defer release()
 	value, err := json.Marshal(a)
 	if err != nil {
-		return fmt.Errorf("encode account of %s: %w", a.User, err)
+		return fmt.Errorf("encode account: %w", err)
 	}
 	_, err = d.accounts.write(ctx, func(ctx context.Context) (uint64, error) {
 		return d.accounts.Create(ctx, keyOf(a.User), value)
 	})
 	if errors.Is(err, jetstream.ErrKeyExists) {
-		return fmt.Errorf("%s: %w", a.User, ErrExists)
+		return ErrExists
 	}
 	return err
 }
@@ -151,14 +151,14 @@ func (d *Directory) ChangeAccount(ctx context.Context, user packet.UserID, chang
 		}
 		return &changed, nil
 	}
-	return nil, fmt.Errorf("change account of %s: too many changes at once: %w", user, ErrState)
+	return nil, fmt.Errorf("change account: too many changes at once: %w", ErrState)
 }
 
 // catchUp waits until the view has a user's record as it is stored.
 func (d *Directory) catchUp(ctx context.Context, user packet.UserID) error {
 	entry, err := d.accounts.get(ctx, keyOf(user))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return fmt.Errorf("%s: %w", user, ErrNoUser)
+		return ErrNoUser
 	}
 	if err != nil {
 		return err
@@ -176,7 +176,7 @@ func (d *Directory) updateAccount(ctx context.Context, old, changed *Account) er
 	defer release()
 	value, err := json.Marshal(changed)
 	if err != nil {
-		return fmt.Errorf("encode account of %s: %w", old.User, err)
+		return fmt.Errorf("encode account: %w", err)
 	}
 	// The key stays claimed until the view knows whose it is.
 	_, err = d.accounts.write(ctx, func(ctx context.Context) (uint64, error) {
@@ -252,14 +252,14 @@ func (d *Directory) applyAccount(entry jetstream.KeyValueEntry) {
 	}
 	user, err := userOf(entry.Key())
 	if err != nil {
-		d.log.Error("record with a key that is no user id", "bucket", "accounts", "error", err)
+		d.log.Error("record with a bad key", "bucket", "accounts", "record", entry.Revision())
 		return
 	}
 	var a *Account
 	if entry.Operation() == jetstream.KeyValuePut {
 		a = &Account{}
 		if err := json.Unmarshal(entry.Value(), a); err != nil {
-			d.log.Error("account cannot be read; it counts as it was before", "user", user, "error", err)
+			d.log.Error("account cannot be read; it counts as it was before", "record", entry.Revision(), "error", err)
 			return
 		}
 		a.User, a.revision = user, entry.Revision()

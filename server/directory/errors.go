@@ -2,7 +2,8 @@ package directory
 
 import "errors"
 
-// Errors of this package.
+// Errors of this package. Like all that they are wrapped in here they name nobody,
+// because they end in the log.
 var (
 	// ErrExists: the user id is taken.
 	ErrExists = errors.New("user id is taken")

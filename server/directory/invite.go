@@ -178,7 +178,7 @@ func (d *Directory) CreateInvited(ctx context.Context, a Account, code string) e
 	defer release()
 	value, err := json.Marshal(a)
 	if err != nil {
-		return fmt.Errorf("encode account of %s: %w", a.User, err)
+		return fmt.Errorf("encode account: %w", err)
 	}
 	for range maxConflicts {
 		hash, i, err := d.invite(code)
@@ -202,7 +202,7 @@ func (d *Directory) CreateInvited(ctx context.Context, a Account, code string) e
 			})
 		})
 		if errors.Is(err, jetstream.ErrKeyExists) {
-			return fmt.Errorf("%s: %w", a.User, ErrExists)
+			return ErrExists
 		}
 		if !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
 			return err
@@ -211,7 +211,7 @@ func (d *Directory) CreateInvited(ctx context.Context, a Account, code string) e
 			return err
 		}
 	}
-	return fmt.Errorf("make account %s: too many changes at once: %w", a.User, ErrState)
+	return fmt.Errorf("make account: too many changes at once: %w", ErrState)
 }
 
 // lastOf gives the revision that a key which is free has: that of its removal,
@@ -247,14 +247,14 @@ func (d *Directory) catchUpInvite(ctx context.Context, hash string) error {
 // applyInvite follows the invites in the accounts bucket.
 func (d *Directory) applyInvite(hash string, entry jetstream.KeyValueEntry) {
 	if len(hash) != hex.EncodedLen(sha256.Size) {
-		d.log.Error("record with a bad key", "bucket", "accounts")
+		d.log.Error("record with a bad key", "bucket", "accounts", "record", entry.Revision())
 		return
 	}
 	var i *Invite
 	if entry.Operation() == jetstream.KeyValuePut {
 		i = &Invite{}
 		if err := json.Unmarshal(entry.Value(), i); err != nil {
-			d.log.Error("invite cannot be read; it cannot be used", "error", err)
+			d.log.Error("invite cannot be read; it cannot be used", "record", entry.Revision(), "error", err)
 			i = nil
 		}
 	}

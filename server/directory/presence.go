@@ -39,14 +39,14 @@ func mutual(a packet.UserID, pa *presence, b packet.UserID, pb *presence) bool {
 func (d *Directory) applyPresence(entry jetstream.KeyValueEntry) {
 	user, err := userOf(entry.Key())
 	if err != nil {
-		d.log.Error("record with a key that is no user id", "bucket", "presence", "error", err)
+		d.log.Error("record with a bad key", "bucket", "presence", "record", entry.Revision())
 		return
 	}
 	var now *presence
 	if entry.Operation() == jetstream.KeyValuePut {
 		now = &presence{}
 		if err := json.Unmarshal(entry.Value(), now); err != nil {
-			d.log.Error("presence cannot be read; the user counts as offline", "error", err)
+			d.log.Error("presence cannot be read; the user counts as offline", "record", entry.Revision())
 			now = nil
 		}
 	}

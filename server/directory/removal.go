@@ -29,14 +29,14 @@ func (d *Directory) RemoveAccount(ctx context.Context, user packet.UserID) error
 func (d *Directory) finishRemoval(ctx context.Context, user packet.UserID) error {
 	for key := range d.view.requestsOf(user) {
 		if err := d.requests.remove(ctx, key, 0); err != nil {
-			return fmt.Errorf("remove requests of %s: %w", user, err)
+			return fmt.Errorf("remove requests: %w", err)
 		}
 	}
 	if err := d.removeAvatars(ctx, user); err != nil {
-		return fmt.Errorf("remove pictures of %s: %w", user, err)
+		return fmt.Errorf("remove pictures: %w", err)
 	}
 	if err := d.accounts.remove(ctx, keyOf(user), 0); err != nil {
-		return fmt.Errorf("remove account of %s: %w", user, err)
+		return fmt.Errorf("remove account: %w", err)
 	}
 	return nil
 }
@@ -105,7 +105,7 @@ func (d *Directory) keptForNobody(ctx context.Context, to packet.UserID, key kep
 	if err != nil && !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
 		return err
 	}
-	return fmt.Errorf("%s: %w", to, ErrNoUser)
+	return ErrNoUser
 }
 
 // has says whether there is a user who is not being removed. To be called with

@@ -69,7 +69,7 @@ func (v *view) reserve(to packet.UserID, key keptKey) (dropped bool, release fun
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if !v.has(to) {
-		return false, nil, fmt.Errorf("%s: %w", to, ErrNoUser)
+		return false, nil, ErrNoUser
 	}
 	if p := v.online[to]; p != nil && p.blocks(key.from) {
 		return true, nil, nil
@@ -83,7 +83,7 @@ func (v *view) reserve(to packet.UserID, key keptKey) (dropped bool, release fun
 		}
 	}
 	if len(v.kept[to])+v.reserved[to] >= MaxRequests {
-		return false, nil, fmt.Errorf("%s: %w", to, ErrFull)
+		return false, nil, ErrFull
 	}
 	v.reserved[to]++
 	return false, func() {
@@ -99,7 +99,7 @@ func (v *view) reserve(to packet.UserID, key keptKey) (dropped bool, release fun
 func (d *Directory) applyRequest(entry jetstream.KeyValueEntry) {
 	to, key, err := parseRequestKey(entry.Key())
 	if err != nil {
-		d.log.Error("record with a bad key", "bucket", "requests", "error", err)
+		d.log.Error("record with a bad key", "bucket", "requests", "record", entry.Revision())
 		return
 	}
 	v := &d.view

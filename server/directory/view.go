@@ -3,7 +3,6 @@ package directory
 import (
 	"bytes"
 	"crypto/ed25519"
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -74,7 +73,7 @@ func (v *view) claimKeys(user packet.UserID, before, now []Device) (release func
 		owner, bound := v.owners[key]
 		c := v.claims[key]
 		if bound && owner != user || c != nil && c.user != user {
-			return nil, fmt.Errorf("bind a device to %s: %w", user, ErrKeyTaken)
+			return nil, ErrKeyTaken
 		}
 		added = append(added, key)
 	}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sync"
 	"syscall"
 	"time"
@@ -185,17 +186,25 @@ func (s *State) Close() {
 // operator, who does not know that there is a NATS.
 type logger struct{ log *slog.Logger }
 
+// named matches subjects, which have users in them.
+var named = regexp.MustCompile(`(\$KV\.[a-z]+|parley\.relay)\.[^\s"'\]]+`)
+
+// say puts what NATS says into words that name nobody.
+func say(format string, v []any) string {
+	return "nats: " + named.ReplaceAllString(fmt.Sprintf(format, v...), "$1.*")
+}
+
 // Noticef implements NATS's Logger.
-func (l logger) Noticef(format string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(format, v...)) }
+func (l logger) Noticef(format string, v ...any) { l.log.Debug(say(format, v)) }
 
 // Warnf implements NATS's Logger.
-func (l logger) Warnf(format string, v ...any) { l.log.Warn("nats: " + fmt.Sprintf(format, v...)) }
+func (l logger) Warnf(format string, v ...any) { l.log.Warn(say(format, v)) }
 
 // Fatalf implements NATS's Logger.
-func (l logger) Fatalf(format string, v ...any) { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
+func (l logger) Fatalf(format string, v ...any) { l.log.Error(say(format, v)) }
 
 // Errorf implements NATS's Logger.
-func (l logger) Errorf(format string, v ...any) { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
+func (l logger) Errorf(format string, v ...any) { l.log.Error(say(format, v)) }
 
 // Debugf implements NATS's Logger. What it would say is never asked for.
 func (l logger) Debugf(string, ...any) {}

@@ -89,6 +89,9 @@ type Directory struct {
 	close   sync.Once
 }
 
+// Buckets are the names of all buckets.
+func Buckets() []string { return []string{"accounts", "avatars", "requests", "presence"} }
+
 // Open makes the buckets that are missing and reads the view.
 func Open(ctx context.Context, cfg Config) (*Directory, error) {
 	js, err := jetstream.New(cfg.Conn)

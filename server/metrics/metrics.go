@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/parley-chat/parley/internal/version"
+	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/server/directory"
 )
 
@@ -57,6 +58,7 @@ func New() *Metrics {
 		}, []string{"bucket"}),
 		failures: counter("write_failures_total", "Writes to the records that failed, by bucket.", "bucket"),
 	}
+	m.begin()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "parley_build_info", Help: "1, with the version.", ConstLabels: prometheus.Labels{"version": version.String(), "go": runtime.Version()},
 	})
@@ -64,6 +66,30 @@ func New() *Metrics {
 	m.registry.MustRegister(m.calls, m.took, m.logIns, m.lookUps, m.writes, m.failures, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// begin makes everything that will be counted zero, so that the first time it
+// happens is an increase, which a counter that is not there yet does not show.
+func (m *Metrics) begin() {
+	var methods []string
+	for _, method := range directorypb.Directory_ServiceDesc.Methods {
+		methods = append(methods, method.MethodName)
+		m.took.WithLabelValues(method.MethodName)
+	}
+	for _, stream := range directorypb.Directory_ServiceDesc.Streams {
+		methods = append(methods, stream.StreamName)
+	}
+	for code := codes.OK; code <= codes.Unauthenticated; code++ {
+		for _, method := range methods {
+			m.calls.WithLabelValues(method, code.String())
+		}
+		m.logIns.WithLabelValues(result(code))
+		m.lookUps.WithLabelValues(result(code))
+	}
+	for _, bucket := range directory.Buckets() {
+		m.writes.WithLabelValues(bucket)
+		m.failures.WithLabelValues(bucket)
+	}
 }
 
 func counter(name, help string, labels ...string) *prometheus.CounterVec {

@@ -178,4 +178,3 @@ func TestErrorsNameNobody(t *testing.T) {
 		t.Error(text)
 	}
 }
-

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -79,7 +80,8 @@ func (a *app) rootCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&a.config, "config", "", "configuration file (TOML); flags count more")
+	flags.StringVar(&a.config, "config", os.Getenv(configVariable),
+		"configuration file (TOML); flags count more (default $"+configVariable+", or "+systemConfig+" if it is there)")
 	flags.StringVar(&a.data, "data", "", "folder for accounts and all else that is kept (default "+defaultData()+")")
 	flags.BoolVar(&a.json, "json", false, "print JSON, one object a line")
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -128,12 +130,22 @@ func (a *app) versionCommand() *cobra.Command {
 	}
 }
 
-// settings reads the configuration file, if one is named.
+const (
+	configVariable = "PARLEY_SERVER_CONFIG"
+	systemConfig   = "/etc/parley-server/server.toml"
+)
+
+// settings reads the configuration file: the one that is named, or the system's
+// for those whom it concerns.
 func (a *app) settings() (config.Config, error) {
-	if a.config == "" {
+	if a.config != "" {
+		return config.Load(a.config)
+	}
+	c, err := config.Load(systemConfig)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return config.Config{}, nil
 	}
-	return config.Load(a.config)
+	return c, err
 }
 
 // folder is the data folder: of the flag, the configuration, or the default.

@@ -2,12 +2,14 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"github.com/parley-chat/parley/server"
@@ -50,6 +52,7 @@ order, a second one at once.`,
 				return err
 			}
 			defer onHangUp(s.Reload)()
+			defer notify(cmd.Context(), cfg.Log)()
 			return s.Serve(cmd.Context())
 		},
 	}
@@ -76,6 +79,18 @@ func onHangUp(do func()) (stop func()) {
 		signal.Stop(signals)
 		close(signals)
 	}
+}
+
+// notify tells systemd, if it has started us, that the server serves, and when
+// ctx ends that it is stopping.
+func notify(ctx context.Context, log *slog.Logger) (stop func() bool) {
+	tell := func(state string) {
+		if _, err := daemon.SdNotify(false, state); err != nil {
+			log.Warn("systemd was not told how the server is", "error", err)
+		}
+	}
+	tell(daemon.SdNotifyReady)
+	return context.AfterFunc(ctx, func() { tell(daemon.SdNotifyStopping) })
 }
 
 func (a *app) started(s *server.Server) error {

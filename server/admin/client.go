@@ -11,7 +11,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 
@@ -43,6 +45,9 @@ func openFolder(ctx context.Context, folder string, log *slog.Logger) (Admin, fu
 		return nil, nil, &Error{KindNotFound, "There is no directory in " + folder +
 			"; give the folder that the server uses with --data, or start the server there first."}
 	}
+	if err := checkOwner(folder); err != nil {
+		return nil, nil, err
+	}
 	s, err := state.Open(folder, state.Options{Log: log})
 	if err != nil {
 		return nil, nil, errorOf(err)
@@ -57,6 +62,24 @@ func openFolder(ctx context.Context, folder string, log *slog.Logger) (Admin, fu
 		s.Close()
 	}
 	return &Operator{Directory: d, Hasher: &lazyHasher{}, Files: backup.FilesOf(folder), Log: log}, closeAll, nil
+}
+
+// checkOwner keeps root from leaving files in a folder that the server, which
+// runs as another user, cannot use then.
+func checkOwner(folder string) error {
+	info, err := os.Stat(folder)
+	if err != nil {
+		return errorOf(err)
+	}
+	if s, ok := info.Sys().(*syscall.Stat_t); ok && int(s.Uid) != os.Geteuid() {
+		name := strconv.Itoa(int(s.Uid))
+		if u, err := user.LookupId(name); err == nil {
+			name = u.Username
+		}
+		return &Error{KindUnavailable, "The server does not run, and its folder " + folder + " belongs to " + name +
+			": run this as that user (sudo -u " + name + " parley-server ...), or start the server first."}
+	}
+	return nil
 }
 
 // lazyHasher is made when it is needed, because making it takes a hash.

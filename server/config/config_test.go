@@ -98,6 +98,28 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// The guide says what the limits are.
+func TestDocumentedLimits(t *testing.T) {
+	guide, err := os.ReadFile("../../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(guide), "```toml\n[limits]\n")
+	shown, _, found := strings.Cut(after, "```")
+	c, _, err := load(t, "[limits]\n"+shown)
+	if err != nil || !found {
+		t.Fatalf("the guide shows no limits: %v", err)
+	}
+	for _, l := range c.Limits.all(&api.Limits{}) {
+		if l.from == nil {
+			t.Errorf("%s is not in the guide", l.key)
+		}
+	}
+	if got := c.Limits.API(); got != api.DefaultLimits() {
+		t.Errorf("the guide has %+v, want %+v", got, api.DefaultLimits())
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("[limits]\nlook-up = { burst = 7, every = \"3s\" }"))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -12,6 +12,7 @@ import (
 	"math"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -180,6 +181,20 @@ func TestDashboardNamesWhatThereIs(t *testing.T) {
 			}
 			return nil
 		})
+	}
+	// So are those of the guide.
+	guide, err := os.ReadFile("../../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`\b(parley|process)_[a-z_]+`).FindAllString(string(guide), -1)
+	if len(names) == 0 {
+		t.Error("the guide names no metrics")
+	}
+	for _, name := range names {
+		if !there[name] {
+			t.Errorf("the guide names %s, which there is not", name)
+		}
 	}
 }
 

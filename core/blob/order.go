@@ -19,6 +19,7 @@ type Want struct {
 	Name    string // as the peer calls it
 	Folder  string // absolute
 	Size    uint64
+	Offer   bool // only noted as to be had
 }
 
 // Order is what to do with a blob.
@@ -82,7 +83,7 @@ func (s *Service) Fetch(tx store.Tx, w Want) error {
 		return err
 	case b.Message != w.Message || b.Plugin != w.Plugin:
 		return fmt.Errorf("blob %s is of another message: %w", w.Blob, ErrState)
-	case b.State == store.BlobWanted || b.State == store.BlobDone:
+	case w.Offer, b.State == store.BlobWanted || b.State == store.BlobDone:
 		return nil
 	case b.Size != w.Size:
 		return fmt.Errorf("blob %s has %d bytes, not %d: %w", w.Blob, b.Size, w.Size, ErrState)
@@ -90,6 +91,9 @@ func (s *Service) Fetch(tx store.Tx, w Want) error {
 	b.Chat, b.Message, b.Plugin, b.Author, b.Device = m.Chat, m.ID, w.Plugin, m.Author, m.Entry.Device
 	b.State, b.Reason, b.Told = store.BlobWanted, "", false
 	b.Name, b.Destination, b.Size = SafeName(w.Name), filepath.Clean(w.Folder), w.Size
+	if w.Offer {
+		b.State, b.Destination = store.BlobOffered, ""
+	}
 	return tx.PutBlob(b)
 }
 

@@ -336,6 +336,37 @@ func TestSteering(t *testing.T) {
 	}
 }
 
+// TestOffers are noted, and nothing is fetched before it is asked for.
+func TestOffers(t *testing.T) {
+	w := newWorld(t, "alice", "bob")
+	w.link("alice", "bob")
+	path := filepath.Join(t.TempDir(), "film")
+	write(t, path, 100)
+	o := w.share("alice", path)
+	bob := w.nodes["bob"]
+	for range 2 {
+		err := bob.store.Update(t.Context(), store.Lazy, func(tx store.Tx) error {
+			return bob.service.Fetch(tx, Want{Blob: o.ID, Message: o.message.ID, Plugin: "file", Name: o.Name, Size: o.Size, Offer: true})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bob.service.Changed(o.ID)
+		if b := w.blob("bob", o); b.State != store.BlobOffered && b.State != store.BlobDone {
+			t.Fatalf("it is in state %d", b.State)
+		}
+		if n := w.wires.Load(); n != 0 && w.blob("bob", o).State == store.BlobOffered {
+			t.Errorf("%d bytes came", n)
+		}
+		w.fetch("bob", o) // the second time the offer changes nothing
+		w.becomes("bob", o, store.BlobDone)
+	}
+	w.steer("bob", o, Cancel) // too late
+	if b := w.blob("bob", o); b.State != store.BlobDone {
+		t.Errorf("it is in state %d", b.State)
+	}
+}
+
 // TestFromOthers: with the author away, whoever has it gives it, and what is not
 // as the author signed it is not taken.
 func TestFromOthers(t *testing.T) {

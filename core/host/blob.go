@@ -23,6 +23,7 @@ type BlobWant struct {
 	Name    string
 	Folder  string
 	Size    uint64
+	Offer   bool // only noted as to be had
 }
 
 // Blobs moves files as plugins ask for it. All methods may be called
@@ -69,7 +70,7 @@ func (c *checker) fetchBlob(at string, e *pluginpb.FetchBlob) {
 	c.id(at+".message", e.GetMessage())
 	c.within(at+".name", len(e.GetName()), maxFileName)
 	c.within(at+".folder", len(e.GetFolder()), maxPath)
-	c.must(filepath.IsAbs(e.GetFolder()) && !strings.ContainsRune(e.GetFolder(), 0), at+".folder", "%.200q is not an absolute path", e.GetFolder())
+	c.must(e.GetOffer() && e.GetFolder() == "" || filepath.IsAbs(e.GetFolder()) && !strings.ContainsRune(e.GetFolder(), 0), at+".folder", "%.200q is not an absolute path", e.GetFolder())
 	c.must(e.GetSize() <= packet.MaxBlob, at+".size", "%d bytes, at most %d are possible", e.GetSize(), uint64(packet.MaxBlob))
 }
 
@@ -116,11 +117,11 @@ func (a *applier) fetchBlob(e *pluginpb.FetchBlob) error {
 	if err != nil {
 		return err
 	}
-	if !allowed {
+	if !allowed && !e.GetOffer() {
 		return fmt.Errorf("fetch_blob.folder: %.200q is neither the value of a setting of the type FOLDER nor below the plugin's folders", e.GetFolder())
 	}
 	want := BlobWant{
-		Blob: packet.BlobID(e.GetBlob()), Message: m.ID, Plugin: a.plugin, Name: e.GetName(), Folder: e.GetFolder(), Size: e.GetSize(),
+		Blob: packet.BlobID(e.GetBlob()), Message: m.ID, Plugin: a.plugin, Name: e.GetName(), Folder: e.GetFolder(), Size: e.GetSize(), Offer: e.GetOffer(),
 	}
 	if err := a.host.cfg.Blobs.Fetch(a.tx, want); err != nil {
 		return fmt.Errorf("fetch_blob: %w", err)

@@ -55,6 +55,9 @@ func (f *fakeBlobs) Share(_ store.Tx, plugin string, id packet.BlobID, chat pack
 
 func (f *fakeBlobs) Fetch(_ store.Tx, w BlobWant) error {
 	f.note("fetch %s %s %d", w.Plugin, w.Name, w.Size)
+	if w.Offer {
+		f.note("an offer")
+	}
 	return nil
 }
 
@@ -184,6 +187,9 @@ func TestBlobEffects(t *testing.T) {
 		{"fetch elsewhere", []*pluginpb.Effect{fetch(theirs, "/etc")}, ""},
 		{"fetch below the setting", []*pluginpb.Effect{fetch(theirs, "/downloads/../etc")}, ""},
 		{"fetch one's own", []*pluginpb.Effect{fetch(own.Sent[0], "/downloads")}, ""},
+		{"note an offer", []*pluginpb.Effect{{Effect: &pluginpb.Effect_FetchBlob{FetchBlob: &pluginpb.FetchBlob{
+			Blob: testBlob[:], Message: theirs[:], Name: "x", Size: 8, Offer: true,
+		}}}}, "fetch text x 8, an offer, changed"},
 		{"pause", []*pluginpb.Effect{steer(pluginpb.BlobOrder_BLOB_ORDER_PAUSE)}, "pause, changed"},
 		{"resume", []*pluginpb.Effect{steer(pluginpb.BlobOrder_BLOB_ORDER_RESUME)}, "resume, changed"},
 		{"cancel", []*pluginpb.Effect{steer(pluginpb.BlobOrder_BLOB_ORDER_CANCEL)}, "cancel, changed"},

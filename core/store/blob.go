@@ -15,6 +15,7 @@ type BlobState int
 const (
 	BlobPrepared BlobState = iota + 1
 	BlobShared
+	BlobOffered
 	BlobWanted
 	BlobPaused
 	BlobDone
@@ -131,7 +132,7 @@ func (t *readTx) Blobs(q BlobQuery) ([]Blob, error) {
 		where, args = "WHERE b.chat = ?", append(args, row)
 	}
 	if q.Active {
-		where += " AND b.state < 5"
+		where += " AND b.state < 6"
 	}
 	return t.blobs(where+newest, append(args, limit)...)
 }

@@ -361,14 +361,16 @@ const (
 	BlobState_BLOB_STATE_PREPARED BlobState = 1
 	// One's own, to be had by the members of its chat.
 	BlobState_BLOB_STATE_SHARED BlobState = 2
+	// Another's, to be had: nothing is fetched until it is asked for.
+	BlobState_BLOB_STATE_OFFERED BlobState = 3
 	// To be fetched: under way, or waiting for somebody who has it.
-	BlobState_BLOB_STATE_WANTED BlobState = 3
-	BlobState_BLOB_STATE_PAUSED BlobState = 4
+	BlobState_BLOB_STATE_WANTED BlobState = 4
+	BlobState_BLOB_STATE_PAUSED BlobState = 5
 	// Fetched, verified and in its place.
-	BlobState_BLOB_STATE_DONE BlobState = 5
+	BlobState_BLOB_STATE_DONE BlobState = 6
 	// See the reason; may be fetched again.
-	BlobState_BLOB_STATE_FAILED    BlobState = 6
-	BlobState_BLOB_STATE_CANCELLED BlobState = 7
+	BlobState_BLOB_STATE_FAILED    BlobState = 7
+	BlobState_BLOB_STATE_CANCELLED BlobState = 8
 )
 
 // Enum value maps for BlobState.
@@ -377,21 +379,23 @@ var (
 		0: "BLOB_STATE_UNSPECIFIED",
 		1: "BLOB_STATE_PREPARED",
 		2: "BLOB_STATE_SHARED",
-		3: "BLOB_STATE_WANTED",
-		4: "BLOB_STATE_PAUSED",
-		5: "BLOB_STATE_DONE",
-		6: "BLOB_STATE_FAILED",
-		7: "BLOB_STATE_CANCELLED",
+		3: "BLOB_STATE_OFFERED",
+		4: "BLOB_STATE_WANTED",
+		5: "BLOB_STATE_PAUSED",
+		6: "BLOB_STATE_DONE",
+		7: "BLOB_STATE_FAILED",
+		8: "BLOB_STATE_CANCELLED",
 	}
 	BlobState_value = map[string]int32{
 		"BLOB_STATE_UNSPECIFIED": 0,
 		"BLOB_STATE_PREPARED":    1,
 		"BLOB_STATE_SHARED":      2,
-		"BLOB_STATE_WANTED":      3,
-		"BLOB_STATE_PAUSED":      4,
-		"BLOB_STATE_DONE":        5,
-		"BLOB_STATE_FAILED":      6,
-		"BLOB_STATE_CANCELLED":   7,
+		"BLOB_STATE_OFFERED":     3,
+		"BLOB_STATE_WANTED":      4,
+		"BLOB_STATE_PAUSED":      5,
+		"BLOB_STATE_DONE":        6,
+		"BLOB_STATE_FAILED":      7,
+		"BLOB_STATE_CANCELLED":   8,
 	}
 )
 
@@ -3891,7 +3895,10 @@ type FetchBlob struct {
 	// below its data or cache folder. Made when missing.
 	Folder string `protobuf:"bytes,4,opt,name=folder,proto3" json:"folder,omitempty"`
 	// What the offer said; content of another size is not taken.
-	Size          uint64 `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`
+	Size uint64 `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`
+	// It is only noted as to be had (OFFERED), so that front ends can list it; the
+	// folder is not needed yet.
+	Offer         bool `protobuf:"varint,6,opt,name=offer,proto3" json:"offer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3959,6 +3966,13 @@ func (x *FetchBlob) GetSize() uint64 {
 		return x.Size
 	}
 	return 0
+}
+
+func (x *FetchBlob) GetOffer() bool {
+	if x != nil {
+		return x.Offer
+	}
+	return false
 }
 
 // SteerBlob pauses, resumes or cancels. What is done or gone stays so.
@@ -6030,13 +6044,14 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\tShareBlob\x12\x12\n" +
 	"\x04blob\x18\x01 \x01(\fR\x04blob\x12\x12\n" +
 	"\x04chat\x18\x02 \x01(\tR\x04chat\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\fR\amessage\"y\n" +
+	"\amessage\x18\x03 \x01(\fR\amessage\"\x8f\x01\n" +
 	"\tFetchBlob\x12\x12\n" +
 	"\x04blob\x18\x01 \x01(\fR\x04blob\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\fR\amessage\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x16\n" +
 	"\x06folder\x18\x04 \x01(\tR\x06folder\x12\x12\n" +
-	"\x04size\x18\x05 \x01(\x04R\x04size\"R\n" +
+	"\x04size\x18\x05 \x01(\x04R\x04size\x12\x14\n" +
+	"\x05offer\x18\x06 \x01(\bR\x05offer\"R\n" +
 	"\tSteerBlob\x12\x12\n" +
 	"\x04blob\x18\x01 \x01(\fR\x04blob\x121\n" +
 	"\x05order\x18\x02 \x01(\x0e2\x1b.parley.plugin.v1.BlobOrderR\x05order\"z\n" +
@@ -6201,16 +6216,17 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\x16BLOB_ORDER_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10BLOB_ORDER_PAUSE\x10\x01\x12\x15\n" +
 	"\x11BLOB_ORDER_RESUME\x10\x02\x12\x15\n" +
-	"\x11BLOB_ORDER_CANCEL\x10\x03*\xcb\x01\n" +
+	"\x11BLOB_ORDER_CANCEL\x10\x03*\xe3\x01\n" +
 	"\tBlobState\x12\x1a\n" +
 	"\x16BLOB_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13BLOB_STATE_PREPARED\x10\x01\x12\x15\n" +
-	"\x11BLOB_STATE_SHARED\x10\x02\x12\x15\n" +
-	"\x11BLOB_STATE_WANTED\x10\x03\x12\x15\n" +
-	"\x11BLOB_STATE_PAUSED\x10\x04\x12\x13\n" +
-	"\x0fBLOB_STATE_DONE\x10\x05\x12\x15\n" +
-	"\x11BLOB_STATE_FAILED\x10\x06\x12\x18\n" +
-	"\x14BLOB_STATE_CANCELLED\x10\a*`\n" +
+	"\x11BLOB_STATE_SHARED\x10\x02\x12\x16\n" +
+	"\x12BLOB_STATE_OFFERED\x10\x03\x12\x15\n" +
+	"\x11BLOB_STATE_WANTED\x10\x04\x12\x15\n" +
+	"\x11BLOB_STATE_PAUSED\x10\x05\x12\x13\n" +
+	"\x0fBLOB_STATE_DONE\x10\x06\x12\x15\n" +
+	"\x11BLOB_STATE_FAILED\x10\a\x12\x18\n" +
+	"\x14BLOB_STATE_CANCELLED\x10\b*`\n" +
 	"\x05Level\x12\x15\n" +
 	"\x11LEVEL_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vLEVEL_DEBUG\x10\x01\x12\x0e\n" +

@@ -29,5 +29,5 @@ CREATE TABLE blobs (
 CREATE INDEX blobs_created ON blobs (created_at, id);
 CREATE INDEX blobs_chat ON blobs (chat, created_at, id);
 CREATE INDEX blobs_message ON blobs (message) WHERE message IS NOT NULL;
-CREATE INDEX blobs_active ON blobs (created_at, id) WHERE state < 5;
+CREATE INDEX blobs_active ON blobs (created_at, id) WHERE state < 6;
 CREATE INDEX blobs_untold ON blobs (plugin, created_at, id) WHERE NOT told;

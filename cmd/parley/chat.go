@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -33,7 +32,7 @@ func (a *app) chatCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				conversation := &conversation{app: a, client: c, chat: chat, who: args[0], sent: map[string]bool{}, listed: map[string]bool{}}
+				conversation := &conversation{app: a, client: c, chat: chat, who: args[0], sent: map[string]bool{}, listed: map[string]bool{}, cards: map[string]string{}}
 				return conversation.run(ctx)
 			})
 		},
@@ -53,10 +52,11 @@ type conversation struct {
 	status   *statusRow  // there too
 	unsent   int         // lines of a pipe that could not be sent
 
-	mu     sync.Mutex      // guards all below
-	sent   map[string]bool // ids of what came through the pipe, where nobody wants to see it again
-	listed map[string]bool // ids of what was shown from a list, and may be announced yet
-	last   []byte          // id of the newest message shown
+	mu     sync.Mutex        // guards all below
+	sent   map[string]bool   // ids of what came through the pipe, where nobody wants to see it again
+	listed map[string]bool   // ids of what was shown from a list, and may be announced yet
+	cards  map[string]string // what was shown of cards, by message
+	last   []byte            // id of the newest message shown
 }
 
 func (v *conversation) run(ctx context.Context) error {
@@ -154,6 +154,9 @@ func (v *conversation) add(m *controlpb.Message) {
 	known := v.listed[id] || v.sent[id] && !v.app.json
 	delete(v.listed, id)
 	delete(v.sent, id)
+	if m.GetCard() != nil {
+		v.cards[id] = messageText(m)
+	}
 	v.last = m.GetId()
 	v.mu.Unlock()
 	if !known {
@@ -167,6 +170,19 @@ func (v *conversation) addListed(m *controlpb.Message) {
 	v.mu.Lock()
 	v.listed[string(m.GetId())] = true
 	v.mu.Unlock()
+}
+
+// redrawn says whether the card of a message that was shown is another now.
+func (v *conversation) redrawn(m *controlpb.Message) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	shown, ok := v.cards[string(m.GetId())]
+	text := messageText(m)
+	if !ok || shown == text {
+		return false
+	}
+	v.cards[string(m.GetId())] = text
+	return true
 }
 
 // catchUp shows what came while this could not follow.
@@ -217,7 +233,7 @@ func (v *conversation) follow(ctx context.Context, events controlpb.Control_Watc
 			}
 		case e.GetMessageChanged().GetChat() == v.chat && e.GetMessageChanged() != nil:
 			m := e.GetMessageChanged()
-			if m.GetDelivery() == controlpb.Delivery_DELIVERY_FAILED || m.GetEdited() || m.GetDeleted() || v.app.json {
+			if v.redrawn(m) || m.GetDelivery() == controlpb.Delivery_DELIVERY_FAILED || m.GetEdited() || m.GetDeleted() || v.app.json {
 				v.show(m)
 			}
 		case e.GetNotice() != nil:
@@ -307,38 +323,36 @@ func (v *conversation) onMessage(ctx context.Context, name, text string) error {
 	return err
 }
 
-// command runs a plugin's slash command.
+// command runs a plugin's slash command, or presses a button.
 func (v *conversation) command(ctx context.Context, line string) error {
 	if !utf8.ValidString(line) {
 		return errors.New("a line is not text in UTF-8: only text can be sent")
 	}
-	name, rest, _ := strings.Cut(line, " ")
+	name, typed, _ := strings.Cut(line, " ")
 	for _, c := range onMessages {
 		if c.name == name {
-			return v.onMessage(ctx, name, rest)
+			return v.onMessage(ctx, name, typed)
 		}
 	}
-	commands, err := v.commands(ctx)
+	if name == "press" {
+		return pressButton(ctx, v.client, v.chat, nil, typed)
+	}
+	c, rest, err := findSlash(ctx, v.client, line)
 	if err != nil {
 		return err
 	}
-	for _, c := range commands {
-		if c.action.GetName() == name {
-			_, err := v.client.InvokeAction(ctx, c.plugin, &pluginpb.InvokeRequest{
-				Invocation: client.NewInvocation(), Action: name, Chat: v.chat, Text: rest,
-			}, nil)
-			return err
-		}
-	}
-	return fmt.Errorf("no plugin has the command /%.40s; /help lists them; a text that begins with \"/\" is written //%.40s", name, line)
+	_, err = v.client.InvokeAction(ctx, c.plugin, &pluginpb.InvokeRequest{
+		Invocation: client.NewInvocation(), Action: c.action.GetName(), Chat: v.chat, Text: rest,
+	}, nil)
+	return err
 }
 
 func (v *conversation) help(ctx context.Context) {
-	rows := [][2]string{{"/quit", "end"}}
+	rows := [][2]string{{"/quit", "end"}, {"/press BUTTON", "press a button of the newest message that has it"}}
 	for _, c := range onMessages {
 		rows = append(rows, [2]string{c.use, c.label})
 	}
-	commands, err := v.commands(ctx)
+	commands, err := slashCommands(ctx, v.client)
 	if err != nil {
 		v.say("! %s", sentence(err))
 	}
@@ -348,26 +362,4 @@ func (v *conversation) help(ctx context.Context) {
 	for _, row := range rows {
 		v.say("%-12s %s", row[0], row[1])
 	}
-}
-
-type slashCommand struct {
-	plugin string
-	action *pluginpb.Action
-}
-
-func (v *conversation) commands(ctx context.Context) ([]slashCommand, error) {
-	resp, err := v.client.ListPlugins(ctx, &controlpb.ListPluginsRequest{})
-	if err != nil {
-		return nil, err
-	}
-	var commands []slashCommand
-	for _, p := range resp.GetPlugins() {
-		for _, action := range p.GetManifest().GetActions() {
-			usable := p.GetState() >= controlpb.PluginState_PLUGIN_STATE_IDLE && p.GetState() <= controlpb.PluginState_PLUGIN_STATE_BACKOFF
-			if usable && slices.Contains(action.GetPlaces(), pluginpb.Place_PLACE_SLASH_COMMAND) {
-				commands = append(commands, slashCommand{p.GetName(), action})
-			}
-		}
-	}
-	return commands, nil
 }

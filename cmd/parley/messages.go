@@ -30,7 +30,12 @@ func (a *app) sendCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "send WHO [TEXT...]",
 		Short: "Send a message; without TEXT it is read from standard input",
-		Args:  needArgs(1, -1),
+		Long: `Send a message. Without TEXT it is read from standard input, and sent as it is.
+
+A TEXT that begins with "/" is a command of a plugin, as in a chat:
+  parley send bob "/poll Lunch? | Noodles | Rice"
+To send such a text itself, write "//".`,
+		Args: needArgs(1, -1),
 
 		ValidArgsFunction: a.chats(),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -53,7 +58,13 @@ func (a *app) sendCommand() *cobra.Command {
 						return err
 					}
 				}
-				return a.send(ctx, c, req, wait)
+				plugin := textPlugin
+				if len(args) > 1 && strings.HasPrefix(args[1], "/") { // what is piped in is sent as it is
+					if plugin, err = asTyped(ctx, c, req); err != nil {
+						return err
+					}
+				}
+				return a.send(ctx, c, plugin, req, wait)
 			})
 		},
 	}
@@ -87,7 +98,7 @@ func checkText(s string) (string, error) {
 }
 
 // send sends and says how far the message came.
-func (a *app) send(ctx context.Context, c *client.Client, req *pluginpb.InvokeRequest, wait time.Duration) error {
+func (a *app) send(ctx context.Context, c *client.Client, plugin string, req *pluginpb.InvokeRequest, wait time.Duration) error {
 	// Not a deadline, which the core would see as well and end the stream for.
 	waitCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -103,10 +114,13 @@ func (a *app) send(ctx context.Context, c *client.Client, req *pluginpb.InvokeRe
 			return err
 		}
 	}
-	if _, err := c.InvokeAction(ctx, textPlugin, req, nil); err != nil {
+	if _, err := c.InvokeAction(ctx, plugin, req, nil); err != nil {
 		return err
 	}
 	message, err := oneMessage(ctx, c, req.GetChat(), req.GetInvocation())
+	if errors.Is(err, errNotInChat) && plugin != textPlugin {
+		return a.done(map[string]any{"plugin": plugin, "action": req.GetAction()}, "Done.") // not every command makes one
+	}
 	if err != nil {
 		return err
 	}
@@ -158,13 +172,15 @@ func peers(m *controlpb.Message) string {
 	return strings.Join(names, ", ")
 }
 
+var errNotInChat = errors.New("not in this chat")
+
 func oneMessage(ctx context.Context, c *client.Client, chat string, id []byte) (*controlpb.Message, error) {
 	resp, err := c.ListMessages(ctx, &controlpb.ListMessagesRequest{Chat: chat, Ids: [][]byte{id}})
 	if err != nil {
 		return nil, err
 	}
 	if len(resp.GetMessages()) != 1 {
-		return nil, fmt.Errorf("message %s is not in this chat; parley history --ids shows those that are", idString(id))
+		return nil, fmt.Errorf("message %s is %w; parley history --ids shows those that are", idString(id), errNotInChat)
 	}
 	return resp.GetMessages()[0], nil
 }

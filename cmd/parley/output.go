@@ -11,6 +11,7 @@ import (
 
 	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/protocol/controlpb"
+	"github.com/parley-chat/parley/protocol/pluginpb"
 )
 
 func (a *app) println(args ...any) { _, _ = fmt.Fprintln(a.out, args...) }
@@ -60,6 +61,13 @@ type jsonMessage struct {
 	State      string           `json:"state,omitempty"`
 	Recipients []jsonRecipient  `json:"recipients,omitempty"`
 	Notes      []jsonAnnotation `json:"annotations,omitempty"`
+	Card       *jsonCard        `json:"card,omitempty"`
+}
+
+type jsonCard struct {
+	Title   string   `json:"title,omitempty"`
+	Body    string   `json:"body,omitempty"`
+	Buttons []string `json:"buttons,omitempty"`
 }
 
 type jsonRecipient struct {
@@ -88,6 +96,12 @@ func messageJSON(m *controlpb.Message) jsonMessage {
 	}
 	for _, an := range m.GetAnnotations() {
 		j.Notes = append(j.Notes, jsonAnnotation{an.GetKind(), an.GetAuthor(), an.GetValue()})
+	}
+	if card := m.GetCard(); card != nil {
+		j.Card = &jsonCard{Title: card.GetTitle(), Body: card.GetBody()}
+		for _, b := range card.GetButtons() {
+			j.Card.Buttons = append(j.Card.Buttons, b.GetLabel())
+		}
 	}
 	return j
 }
@@ -125,11 +139,29 @@ func messageText(m *controlpb.Message) string {
 	switch {
 	case m.GetDeleted():
 		return "(deleted)"
-	case m.GetBody() == "" && m.GetCard() != nil:
-		return client.Printable(m.GetCard().GetTitle())
+	case m.GetCard() != nil:
+		return cardText(m.GetCard())
 	default:
 		return client.Printable(m.GetBody())
 	}
+}
+
+// cardText is a card as the terminal shows it: what it says, and its buttons.
+func cardText(card *pluginpb.Card) string {
+	var lines []string
+	for _, s := range []string{card.GetTitle(), card.GetBody()} {
+		if s != "" {
+			lines = append(lines, client.Printable(s))
+		}
+	}
+	var buttons []string
+	for _, b := range card.GetButtons() {
+		buttons = append(buttons, "["+client.PrintableLine(b.GetLabel())+"]")
+	}
+	if len(buttons) > 0 {
+		lines = append(lines, strings.Join(buttons, " "))
+	}
+	return strings.Join(lines, "\n")
 }
 
 func idString(b []byte) string {

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -51,6 +52,8 @@ func (a *applier) one(e *pluginpb.Effect) error {
 		return a.addMessage(e.AddMessage)
 	case *pluginpb.Effect_ChangeMessage:
 		return a.changeMessage(e.ChangeMessage)
+	case *pluginpb.Effect_SetCard:
+		return a.setCard(e.SetCard)
 	case *pluginpb.Effect_DeleteMessage:
 		return a.deleteMessage(e.DeleteMessage)
 	case *pluginpb.Effect_DropContent:
@@ -186,7 +189,8 @@ func encodeCard(card *pluginpb.Card) ([]byte, error) {
 	if card == nil {
 		return nil, nil
 	}
-	b, err := proto.Marshal(card)
+	// The same card gives the same bytes, so that it is seen to be the same.
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(card)
 	if err != nil {
 		return nil, fmt.Errorf("card: %w", err)
 	}
@@ -224,6 +228,23 @@ func (a *applier) changeMessage(e *pluginpb.ChangeMessage) error {
 	}
 	if err := a.tx.ChangeMessage(m); err != nil {
 		return fmt.Errorf("change_message: %w", err)
+	}
+	a.news.message(messageChanged, m.Chat, m.ID)
+	return nil
+}
+
+func (a *applier) setCard(e *pluginpb.SetCard) error {
+	m, ok, err := a.ownMessage("set_card", e.GetId(), true)
+	if err != nil || !ok {
+		return err
+	}
+	card, err := encodeCard(e.GetCard())
+	if err != nil || bytes.Equal(card, m.Card) {
+		return err
+	}
+	m.Card = card
+	if err := a.tx.ChangeMessage(m); err != nil {
+		return fmt.Errorf("set_card: %w", err)
 	}
 	a.news.message(messageChanged, m.Chat, m.ID)
 	return nil

@@ -39,8 +39,14 @@ func (a *applier) sendPacket(e *pluginpb.SendPacket) error {
 		if p, err = a.host.cfg.Outbox.Append(a.tx, d); err != nil {
 			return fmt.Errorf("send_packet of type %s to %s: %w", d.Type, d.Chat, err)
 		}
-		// Its sender knows what it means: it is not handed in to be handled.
-		if err := a.tx.SetEntryState(p.Header.Key(), store.EntryHandled, 0, ""); err != nil {
+		// Its sender knows what it means: it is not handed in to be handled, unless
+		// the plugin wants it in turn with what others send.
+		state := store.EntryHandled
+		if e.GetHandle() {
+			state = store.EntryNew
+			a.news.toHandle(d.Chat)
+		}
+		if err := a.tx.SetEntryState(p.Header.Key(), state, 0, ""); err != nil {
 			return fmt.Errorf("send_packet: %w", err)
 		}
 		a.news.appendedTo(d.Chat)

@@ -53,6 +53,9 @@ func (c *checker) effect(w powers, at string, e *pluginpb.Effect) {
 		c.addMessage(w, at+".add_message", e.AddMessage)
 	case *pluginpb.Effect_ChangeMessage:
 		c.changeMessage(w, at+".change_message", e.ChangeMessage)
+	case *pluginpb.Effect_SetCard:
+		c.id(at+".set_card.id", e.SetCard.GetId())
+		c.card(w, at+".set_card.card", e.SetCard.GetCard())
 	case *pluginpb.Effect_DeleteMessage:
 		c.id(at+".delete_message.id", e.DeleteMessage.GetId())
 	case *pluginpb.Effect_DropContent:
@@ -186,6 +189,7 @@ func (c *checker) sendPacket(w powers, at string, e *pluginpb.SendPacket) {
 	c.chat(at+".chat", e.GetChat())
 	c.must(w.owns(packet.Type(e.GetType())), at+".type", "%.70q is not declared in the manifest", e.GetType())
 	c.within(at+".content", len(e.GetContent()), packet.MaxContent)
+	c.must(!e.GetEphemeral() || !e.GetHandle(), at+".handle", "is for RELIABLE packets")
 	c.must(e.GetEphemeral() || len(e.GetTo()) == 0, at+".to", "is for ephemeral packets")
 	c.must(len(e.GetTo()) <= maxMembers, at+".to", "%d members, at most %d are allowed", len(e.GetTo()), maxMembers)
 	for _, user := range e.GetTo() {

@@ -15,6 +15,7 @@ type news struct {
 	messages []messageNews
 	chats    []packet.ChatID
 	appended []packet.ChatID
+	handle   []packet.ChatID // in which the plugin sent what it handles itself
 	events   []bus.PluginEvent
 	emits    []emit
 	refused  []refusal
@@ -68,6 +69,12 @@ func (n *news) appendedTo(chat packet.ChatID) {
 	}
 }
 
+func (n *news) toHandle(chat packet.ChatID) {
+	if !slices.Contains(n.handle, chat) {
+		n.handle = append(n.handle, chat)
+	}
+}
+
 func (n *news) publish(plugin string, e *pluginpb.PublishEvent) {
 	n.events = append(n.events, bus.PluginEvent{
 		Plugin: plugin, Name: e.GetName(), Chat: packet.ChatID(e.GetChat()), User: packet.UserID(e.GetUser()), Data: e.GetData(),
@@ -92,6 +99,10 @@ func (n *news) tell(ctx context.Context, p *plugin) {
 	}
 	for _, chat := range n.appended {
 		bus.Publish(b, bus.EntryAppended, chat)
+	}
+	for _, chat := range n.handle {
+		p.desk.mark(chat)
+		p.need()
 	}
 	for _, e := range n.events {
 		bus.Publish(b, bus.PluginPublished, e)

@@ -41,6 +41,14 @@ type ChangeMessage struct {
 	Edited bool // shown as "edited"
 }
 
+// SetCard draws the card of a message this plugin made anew. The card shows what
+// came of a message, its body what its author said: so the rule for authors does
+// not hold, and a vote of one person may change the card of another's poll.
+type SetCard struct {
+	ID   packet.PacketID
+	Card *pluginpb.Card // nil removes it
+}
+
 // DeleteMessage deletes a message this plugin made; a mark remains. The same
 // rule for authors holds, but for Local: any message, for this account only.
 type DeleteMessage struct {
@@ -82,6 +90,11 @@ type SendPacket struct {
 	Ephemeral bool
 	// To: only to these members (Ephemeral only); empty means all.
 	To []packet.UserID
+	// Handle: this plugin's own Handle gets it too, once it is committed, in turn
+	// with what others send (not Ephemeral). For what is computed from the packets
+	// of several people: an Invoke that computed it beside Handle would not see
+	// what Handle has not committed yet.
+	Handle bool
 }
 
 // SetMembers makes a new version of a chat's member list; for the bundled group
@@ -121,6 +134,10 @@ func (e ChangeMessage) proto() *pluginpb.Effect {
 	}}}
 }
 
+func (e SetCard) proto() *pluginpb.Effect {
+	return &pluginpb.Effect{Effect: &pluginpb.Effect_SetCard{SetCard: &pluginpb.SetCard{Id: idBytes(e.ID), Card: e.Card}}}
+}
+
 func (e DeleteMessage) proto() *pluginpb.Effect {
 	return &pluginpb.Effect{Effect: &pluginpb.Effect_DeleteMessage{DeleteMessage: &pluginpb.DeleteMessage{Id: idBytes(e.ID), Local: e.Local}}}
 }
@@ -143,7 +160,7 @@ func (e RemoveAnnotation) proto() *pluginpb.Effect {
 
 func (e SendPacket) proto() *pluginpb.Effect {
 	return &pluginpb.Effect{Effect: &pluginpb.Effect_SendPacket{SendPacket: &pluginpb.SendPacket{
-		Id: idBytes(e.ID), Chat: string(e.Chat), Type: string(e.Type), Content: e.Content, Ephemeral: e.Ephemeral, To: fromUsers(e.To),
+		Id: idBytes(e.ID), Chat: string(e.Chat), Type: string(e.Type), Content: e.Content, Ephemeral: e.Ephemeral, To: fromUsers(e.To), Handle: e.Handle,
 	}}}
 }
 

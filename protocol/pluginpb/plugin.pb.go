@@ -2764,6 +2764,7 @@ type Effect struct {
 	//	*Effect_PutValue
 	//	*Effect_PublishEvent
 	//	*Effect_DropContent
+	//	*Effect_SetCard
 	//	*Effect_ShareBlob
 	//	*Effect_FetchBlob
 	//	*Effect_SteerBlob
@@ -2899,6 +2900,15 @@ func (x *Effect) GetDropContent() *DropContent {
 	return nil
 }
 
+func (x *Effect) GetSetCard() *SetCard {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_SetCard); ok {
+			return x.SetCard
+		}
+	}
+	return nil
+}
+
 func (x *Effect) GetShareBlob() *ShareBlob {
 	if x != nil {
 		if x, ok := x.Effect.(*Effect_ShareBlob); ok {
@@ -2970,6 +2980,10 @@ type Effect_DropContent struct {
 	DropContent *DropContent `protobuf:"bytes,10,opt,name=drop_content,json=dropContent,proto3,oneof"`
 }
 
+type Effect_SetCard struct {
+	SetCard *SetCard `protobuf:"bytes,11,opt,name=set_card,json=setCard,proto3,oneof"`
+}
+
 type Effect_ShareBlob struct {
 	ShareBlob *ShareBlob `protobuf:"bytes,16,opt,name=share_blob,json=shareBlob,proto3,oneof"`
 }
@@ -3001,6 +3015,8 @@ func (*Effect_PutValue) isEffect_Effect() {}
 func (*Effect_PublishEvent) isEffect_Effect() {}
 
 func (*Effect_DropContent) isEffect_Effect() {}
+
+func (*Effect_SetCard) isEffect_Effect() {}
 
 func (*Effect_ShareBlob) isEffect_Effect() {}
 
@@ -3200,6 +3216,65 @@ func (x *ChangeMessage) GetEdited() bool {
 	return false
 }
 
+// SetCard draws the card of a message the same plugin made anew and leaves the
+// rest as it is: body and data are what the author said, a card may show what
+// others answered. So, unlike ChangeMessage, it may be done while handling a
+// packet of any author of the chat. It does nothing when the message is deleted
+// or unknown, or has this card already. Since API 1.
+type SetCard struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the message.
+	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// None removes it.
+	Card          *Card `protobuf:"bytes,2,opt,name=card,proto3" json:"card,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetCard) Reset() {
+	*x = SetCard{}
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetCard) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetCard) ProtoMessage() {}
+
+func (x *SetCard) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetCard.ProtoReflect.Descriptor instead.
+func (*SetCard) Descriptor() ([]byte, []int) {
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *SetCard) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *SetCard) GetCard() *Card {
+	if x != nil {
+		return x.Card
+	}
+	return nil
+}
+
 // DeleteMessage deletes a message the same plugin made, with its content in
 // the log and its annotations; a mark that something was there remains. The
 // same rule for authors holds as for ChangeMessage.
@@ -3214,7 +3289,7 @@ type DeleteMessage struct {
 
 func (x *DeleteMessage) Reset() {
 	*x = DeleteMessage{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[33]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3226,7 +3301,7 @@ func (x *DeleteMessage) String() string {
 func (*DeleteMessage) ProtoMessage() {}
 
 func (x *DeleteMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[33]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3239,7 +3314,7 @@ func (x *DeleteMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteMessage.ProtoReflect.Descriptor instead.
 func (*DeleteMessage) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{33}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DeleteMessage) GetId() []byte {
@@ -3272,7 +3347,7 @@ type DropContent struct {
 
 func (x *DropContent) Reset() {
 	*x = DropContent{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[34]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3284,7 +3359,7 @@ func (x *DropContent) String() string {
 func (*DropContent) ProtoMessage() {}
 
 func (x *DropContent) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[34]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3297,7 +3372,7 @@ func (x *DropContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropContent.ProtoReflect.Descriptor instead.
 func (*DropContent) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{34}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DropContent) GetId() []byte {
@@ -3327,7 +3402,7 @@ type Annotate struct {
 
 func (x *Annotate) Reset() {
 	*x = Annotate{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[35]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3339,7 +3414,7 @@ func (x *Annotate) String() string {
 func (*Annotate) ProtoMessage() {}
 
 func (x *Annotate) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[35]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3352,7 +3427,7 @@ func (x *Annotate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Annotate.ProtoReflect.Descriptor instead.
 func (*Annotate) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{35}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Annotate) GetChat() string {
@@ -3402,7 +3477,7 @@ type RemoveAnnotation struct {
 
 func (x *RemoveAnnotation) Reset() {
 	*x = RemoveAnnotation{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[36]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3414,7 +3489,7 @@ func (x *RemoveAnnotation) String() string {
 func (*RemoveAnnotation) ProtoMessage() {}
 
 func (x *RemoveAnnotation) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[36]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3427,7 +3502,7 @@ func (x *RemoveAnnotation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAnnotation.ProtoReflect.Descriptor instead.
 func (*RemoveAnnotation) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{36}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RemoveAnnotation) GetChat() string {
@@ -3463,14 +3538,20 @@ type SendPacket struct {
 	// Given to the links that are up, else dropped.
 	Ephemeral bool `protobuf:"varint,5,opt,name=ephemeral,proto3" json:"ephemeral,omitempty"`
 	// EPHEMERAL only: just to these members; empty means all.
-	To            []string `protobuf:"bytes,6,rep,name=to,proto3" json:"to,omitempty"`
+	To []string `protobuf:"bytes,6,rep,name=to,proto3" json:"to,omitempty"`
+	// RELIABLE only: once committed, the packet is handed in to this plugin's
+	// Handle too ("own" is set), in turn with the packets of others. For what is
+	// computed from the packets of several people: it then changes in one place,
+	// one packet after the other. Without it the effects beside this one are all
+	// that happens here. Since API 1.
+	Handle        bool `protobuf:"varint,7,opt,name=handle,proto3" json:"handle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SendPacket) Reset() {
 	*x = SendPacket{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[37]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3482,7 +3563,7 @@ func (x *SendPacket) String() string {
 func (*SendPacket) ProtoMessage() {}
 
 func (x *SendPacket) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[37]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3495,7 +3576,7 @@ func (x *SendPacket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendPacket.ProtoReflect.Descriptor instead.
 func (*SendPacket) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{37}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SendPacket) GetId() []byte {
@@ -3540,6 +3621,13 @@ func (x *SendPacket) GetTo() []string {
 	return nil
 }
 
+func (x *SendPacket) GetHandle() bool {
+	if x != nil {
+		return x.Handle
+	}
+	return false
+}
+
 // SetMembers makes a new version of a chat's member list (group plugin only).
 type SetMembers struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3556,7 +3644,7 @@ type SetMembers struct {
 
 func (x *SetMembers) Reset() {
 	*x = SetMembers{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[38]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3568,7 +3656,7 @@ func (x *SetMembers) String() string {
 func (*SetMembers) ProtoMessage() {}
 
 func (x *SetMembers) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[38]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3581,7 +3669,7 @@ func (x *SetMembers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMembers.ProtoReflect.Descriptor instead.
 func (*SetMembers) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{38}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SetMembers) GetChat() string {
@@ -3632,7 +3720,7 @@ type Cutoff struct {
 
 func (x *Cutoff) Reset() {
 	*x = Cutoff{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[39]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3644,7 +3732,7 @@ func (x *Cutoff) String() string {
 func (*Cutoff) ProtoMessage() {}
 
 func (x *Cutoff) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[39]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3657,7 +3745,7 @@ func (x *Cutoff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cutoff.ProtoReflect.Descriptor instead.
 func (*Cutoff) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{39}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Cutoff) GetUser() string {
@@ -3700,7 +3788,7 @@ type PutValue struct {
 
 func (x *PutValue) Reset() {
 	*x = PutValue{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[40]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3712,7 +3800,7 @@ func (x *PutValue) String() string {
 func (*PutValue) ProtoMessage() {}
 
 func (x *PutValue) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[40]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3725,7 +3813,7 @@ func (x *PutValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutValue.ProtoReflect.Descriptor instead.
 func (*PutValue) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{40}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PutValue) GetKey() string {
@@ -3757,7 +3845,7 @@ type PublishEvent struct {
 
 func (x *PublishEvent) Reset() {
 	*x = PublishEvent{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[41]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3769,7 +3857,7 @@ func (x *PublishEvent) String() string {
 func (*PublishEvent) ProtoMessage() {}
 
 func (x *PublishEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[41]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3782,7 +3870,7 @@ func (x *PublishEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishEvent.ProtoReflect.Descriptor instead.
 func (*PublishEvent) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{41}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *PublishEvent) GetName() string {
@@ -3829,7 +3917,7 @@ type ShareBlob struct {
 
 func (x *ShareBlob) Reset() {
 	*x = ShareBlob{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[42]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3841,7 +3929,7 @@ func (x *ShareBlob) String() string {
 func (*ShareBlob) ProtoMessage() {}
 
 func (x *ShareBlob) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[42]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3854,7 +3942,7 @@ func (x *ShareBlob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShareBlob.ProtoReflect.Descriptor instead.
 func (*ShareBlob) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{42}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ShareBlob) GetBlob() []byte {
@@ -3905,7 +3993,7 @@ type FetchBlob struct {
 
 func (x *FetchBlob) Reset() {
 	*x = FetchBlob{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[43]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3917,7 +4005,7 @@ func (x *FetchBlob) String() string {
 func (*FetchBlob) ProtoMessage() {}
 
 func (x *FetchBlob) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[43]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3930,7 +4018,7 @@ func (x *FetchBlob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchBlob.ProtoReflect.Descriptor instead.
 func (*FetchBlob) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{43}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *FetchBlob) GetBlob() []byte {
@@ -3987,7 +4075,7 @@ type SteerBlob struct {
 
 func (x *SteerBlob) Reset() {
 	*x = SteerBlob{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[44]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3999,7 +4087,7 @@ func (x *SteerBlob) String() string {
 func (*SteerBlob) ProtoMessage() {}
 
 func (x *SteerBlob) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[44]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4012,7 +4100,7 @@ func (x *SteerBlob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SteerBlob.ProtoReflect.Descriptor instead.
 func (*SteerBlob) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{44}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SteerBlob) GetBlob() []byte {
@@ -4043,7 +4131,7 @@ type Card struct {
 
 func (x *Card) Reset() {
 	*x = Card{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[45]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4055,7 +4143,7 @@ func (x *Card) String() string {
 func (*Card) ProtoMessage() {}
 
 func (x *Card) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[45]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4068,7 +4156,7 @@ func (x *Card) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Card.ProtoReflect.Descriptor instead.
 func (*Card) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{45}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Card) GetTitle() string {
@@ -4111,7 +4199,7 @@ type Button struct {
 
 func (x *Button) Reset() {
 	*x = Button{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[46]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4123,7 +4211,7 @@ func (x *Button) String() string {
 func (*Button) ProtoMessage() {}
 
 func (x *Button) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[46]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4136,7 +4224,7 @@ func (x *Button) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Button.ProtoReflect.Descriptor instead.
 func (*Button) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{46}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Button) GetLabel() string {
@@ -4184,7 +4272,7 @@ type HostRequest struct {
 
 func (x *HostRequest) Reset() {
 	*x = HostRequest{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[47]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4196,7 +4284,7 @@ func (x *HostRequest) String() string {
 func (*HostRequest) ProtoMessage() {}
 
 func (x *HostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[47]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4209,7 +4297,7 @@ func (x *HostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostRequest.ProtoReflect.Descriptor instead.
 func (*HostRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{47}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *HostRequest) GetId() uint64 {
@@ -4400,7 +4488,7 @@ type HostResponse struct {
 
 func (x *HostResponse) Reset() {
 	*x = HostResponse{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[48]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4412,7 +4500,7 @@ func (x *HostResponse) String() string {
 func (*HostResponse) ProtoMessage() {}
 
 func (x *HostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[48]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4425,7 +4513,7 @@ func (x *HostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostResponse.ProtoReflect.Descriptor instead.
 func (*HostResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{48}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *HostResponse) GetId() uint64 {
@@ -4577,7 +4665,7 @@ type PrepareBlob struct {
 
 func (x *PrepareBlob) Reset() {
 	*x = PrepareBlob{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[49]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4589,7 +4677,7 @@ func (x *PrepareBlob) String() string {
 func (*PrepareBlob) ProtoMessage() {}
 
 func (x *PrepareBlob) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[49]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4602,7 +4690,7 @@ func (x *PrepareBlob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareBlob.ProtoReflect.Descriptor instead.
 func (*PrepareBlob) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{49}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PrepareBlob) GetPath() string {
@@ -4622,7 +4710,7 @@ type QueryBlobs struct {
 
 func (x *QueryBlobs) Reset() {
 	*x = QueryBlobs{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[50]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4634,7 +4722,7 @@ func (x *QueryBlobs) String() string {
 func (*QueryBlobs) ProtoMessage() {}
 
 func (x *QueryBlobs) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[50]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4647,7 +4735,7 @@ func (x *QueryBlobs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryBlobs.ProtoReflect.Descriptor instead.
 func (*QueryBlobs) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{50}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *QueryBlobs) GetBlobs() [][]byte {
@@ -4666,7 +4754,7 @@ type Blobs struct {
 
 func (x *Blobs) Reset() {
 	*x = Blobs{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[51]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4678,7 +4766,7 @@ func (x *Blobs) String() string {
 func (*Blobs) ProtoMessage() {}
 
 func (x *Blobs) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[51]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4691,7 +4779,7 @@ func (x *Blobs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blobs.ProtoReflect.Descriptor instead.
 func (*Blobs) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{51}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Blobs) GetBlobs() []*Blob {
@@ -4729,7 +4817,7 @@ type Blob struct {
 
 func (x *Blob) Reset() {
 	*x = Blob{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[52]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4741,7 +4829,7 @@ func (x *Blob) String() string {
 func (*Blob) ProtoMessage() {}
 
 func (x *Blob) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[52]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4754,7 +4842,7 @@ func (x *Blob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blob.ProtoReflect.Descriptor instead.
 func (*Blob) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{52}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Blob) GetId() []byte {
@@ -4850,7 +4938,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[53]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4862,7 +4950,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[53]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4875,7 +4963,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{53}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ApplyRequest) GetEffects() []*Effect {
@@ -4893,7 +4981,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4905,7 +4993,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4918,7 +5006,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{54}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{55}
 }
 
 // QueryMessages selects messages of one chat by ids, or a page of them.
@@ -4937,7 +5025,7 @@ type QueryMessages struct {
 
 func (x *QueryMessages) Reset() {
 	*x = QueryMessages{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4949,7 +5037,7 @@ func (x *QueryMessages) String() string {
 func (*QueryMessages) ProtoMessage() {}
 
 func (x *QueryMessages) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4962,7 +5050,7 @@ func (x *QueryMessages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryMessages.ProtoReflect.Descriptor instead.
 func (*QueryMessages) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{55}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *QueryMessages) GetChat() string {
@@ -5002,7 +5090,7 @@ type Messages struct {
 
 func (x *Messages) Reset() {
 	*x = Messages{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5014,7 +5102,7 @@ func (x *Messages) String() string {
 func (*Messages) ProtoMessage() {}
 
 func (x *Messages) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5027,7 +5115,7 @@ func (x *Messages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Messages.ProtoReflect.Descriptor instead.
 func (*Messages) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{56}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Messages) GetMessages() []*Message {
@@ -5059,7 +5147,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5071,7 +5159,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5084,7 +5172,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{57}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Message) GetId() []byte {
@@ -5178,7 +5266,7 @@ type QueryAnnotations struct {
 
 func (x *QueryAnnotations) Reset() {
 	*x = QueryAnnotations{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5190,7 +5278,7 @@ func (x *QueryAnnotations) String() string {
 func (*QueryAnnotations) ProtoMessage() {}
 
 func (x *QueryAnnotations) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5203,7 +5291,7 @@ func (x *QueryAnnotations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAnnotations.ProtoReflect.Descriptor instead.
 func (*QueryAnnotations) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{58}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *QueryAnnotations) GetChat() string {
@@ -5236,7 +5324,7 @@ type Annotations struct {
 
 func (x *Annotations) Reset() {
 	*x = Annotations{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5248,7 +5336,7 @@ func (x *Annotations) String() string {
 func (*Annotations) ProtoMessage() {}
 
 func (x *Annotations) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5261,7 +5349,7 @@ func (x *Annotations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Annotations.ProtoReflect.Descriptor instead.
 func (*Annotations) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{59}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Annotations) GetAnnotations() []*Annotation {
@@ -5285,7 +5373,7 @@ type Annotation struct {
 
 func (x *Annotation) Reset() {
 	*x = Annotation{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5297,7 +5385,7 @@ func (x *Annotation) String() string {
 func (*Annotation) ProtoMessage() {}
 
 func (x *Annotation) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5310,7 +5398,7 @@ func (x *Annotation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Annotation.ProtoReflect.Descriptor instead.
 func (*Annotation) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{60}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Annotation) GetChat() string {
@@ -5356,7 +5444,7 @@ type QueryContacts struct {
 
 func (x *QueryContacts) Reset() {
 	*x = QueryContacts{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5368,7 +5456,7 @@ func (x *QueryContacts) String() string {
 func (*QueryContacts) ProtoMessage() {}
 
 func (x *QueryContacts) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5381,7 +5469,7 @@ func (x *QueryContacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryContacts.ProtoReflect.Descriptor instead.
 func (*QueryContacts) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{61}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{62}
 }
 
 type Contacts struct {
@@ -5393,7 +5481,7 @@ type Contacts struct {
 
 func (x *Contacts) Reset() {
 	*x = Contacts{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[62]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5405,7 +5493,7 @@ func (x *Contacts) String() string {
 func (*Contacts) ProtoMessage() {}
 
 func (x *Contacts) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[62]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5418,7 +5506,7 @@ func (x *Contacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contacts.ProtoReflect.Descriptor instead.
 func (*Contacts) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{62}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Contacts) GetContacts() []*Contact {
@@ -5440,7 +5528,7 @@ type Contact struct {
 
 func (x *Contact) Reset() {
 	*x = Contact{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[63]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5452,7 +5540,7 @@ func (x *Contact) String() string {
 func (*Contact) ProtoMessage() {}
 
 func (x *Contact) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[63]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5465,7 +5553,7 @@ func (x *Contact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contact.ProtoReflect.Descriptor instead.
 func (*Contact) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{63}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Contact) GetUser() string {
@@ -5499,7 +5587,7 @@ type QueryChats struct {
 
 func (x *QueryChats) Reset() {
 	*x = QueryChats{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[64]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5511,7 +5599,7 @@ func (x *QueryChats) String() string {
 func (*QueryChats) ProtoMessage() {}
 
 func (x *QueryChats) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[64]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5524,7 +5612,7 @@ func (x *QueryChats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryChats.ProtoReflect.Descriptor instead.
 func (*QueryChats) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{64}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *QueryChats) GetChat() string {
@@ -5543,7 +5631,7 @@ type Chats struct {
 
 func (x *Chats) Reset() {
 	*x = Chats{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[65]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5555,7 +5643,7 @@ func (x *Chats) String() string {
 func (*Chats) ProtoMessage() {}
 
 func (x *Chats) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[65]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5568,7 +5656,7 @@ func (x *Chats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chats.ProtoReflect.Descriptor instead.
 func (*Chats) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{65}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Chats) GetChats() []*Chat {
@@ -5591,7 +5679,7 @@ type Chat struct {
 
 func (x *Chat) Reset() {
 	*x = Chat{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[66]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5603,7 +5691,7 @@ func (x *Chat) String() string {
 func (*Chat) ProtoMessage() {}
 
 func (x *Chat) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[66]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5616,7 +5704,7 @@ func (x *Chat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chat.ProtoReflect.Descriptor instead.
 func (*Chat) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{66}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Chat) GetId() string {
@@ -5659,7 +5747,7 @@ type QueryValues struct {
 
 func (x *QueryValues) Reset() {
 	*x = QueryValues{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[67]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5671,7 +5759,7 @@ func (x *QueryValues) String() string {
 func (*QueryValues) ProtoMessage() {}
 
 func (x *QueryValues) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[67]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5684,7 +5772,7 @@ func (x *QueryValues) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryValues.ProtoReflect.Descriptor instead.
 func (*QueryValues) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{67}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *QueryValues) GetPrefix() string {
@@ -5710,7 +5798,7 @@ type Values struct {
 
 func (x *Values) Reset() {
 	*x = Values{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[68]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5722,7 +5810,7 @@ func (x *Values) String() string {
 func (*Values) ProtoMessage() {}
 
 func (x *Values) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[68]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5735,7 +5823,7 @@ func (x *Values) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Values.ProtoReflect.Descriptor instead.
 func (*Values) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{68}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Values) GetValues() []*PutValue {
@@ -5757,7 +5845,7 @@ type LogRequest struct {
 
 func (x *LogRequest) Reset() {
 	*x = LogRequest{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[69]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5769,7 +5857,7 @@ func (x *LogRequest) String() string {
 func (*LogRequest) ProtoMessage() {}
 
 func (x *LogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[69]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5782,7 +5870,7 @@ func (x *LogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
 func (*LogRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{69}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *LogRequest) GetLevel() Level {
@@ -5958,7 +6046,7 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\rCancelRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\"\r\n" +
 	"\vStopRequest\"\x0e\n" +
-	"\fStopResponse\"\xfc\x06\n" +
+	"\fStopResponse\"\xb4\a\n" +
 	"\x06Effect\x12?\n" +
 	"\vadd_message\x18\x01 \x01(\v2\x1c.parley.plugin.v1.AddMessageH\x00R\n" +
 	"addMessage\x12H\n" +
@@ -5973,7 +6061,8 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\tput_value\x18\b \x01(\v2\x1a.parley.plugin.v1.PutValueH\x00R\bputValue\x12E\n" +
 	"\rpublish_event\x18\t \x01(\v2\x1e.parley.plugin.v1.PublishEventH\x00R\fpublishEvent\x12B\n" +
 	"\fdrop_content\x18\n" +
-	" \x01(\v2\x1d.parley.plugin.v1.DropContentH\x00R\vdropContent\x12<\n" +
+	" \x01(\v2\x1d.parley.plugin.v1.DropContentH\x00R\vdropContent\x126\n" +
+	"\bset_card\x18\v \x01(\v2\x19.parley.plugin.v1.SetCardH\x00R\asetCard\x12<\n" +
 	"\n" +
 	"share_blob\x18\x10 \x01(\v2\x1b.parley.plugin.v1.ShareBlobH\x00R\tshareBlob\x12<\n" +
 	"\n" +
@@ -5996,7 +6085,10 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\x04body\x18\x02 \x01(\tR\x04body\x12\x12\n" +
 	"\x04data\x18\x03 \x01(\fR\x04data\x12*\n" +
 	"\x04card\x18\x04 \x01(\v2\x16.parley.plugin.v1.CardR\x04card\x12\x16\n" +
-	"\x06edited\x18\x05 \x01(\bR\x06edited\"5\n" +
+	"\x06edited\x18\x05 \x01(\bR\x06edited\"E\n" +
+	"\aSetCard\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12*\n" +
+	"\x04card\x18\x02 \x01(\v2\x16.parley.plugin.v1.CardR\x04card\"5\n" +
 	"\rDeleteMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
 	"\x05local\x18\x02 \x01(\bR\x05local\"\x1d\n" +
@@ -6012,7 +6104,7 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\x10RemoveAnnotation\x12\x12\n" +
 	"\x04chat\x18\x01 \x01(\tR\x04chat\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\fR\amessage\x12\x12\n" +
-	"\x04kind\x18\x03 \x01(\tR\x04kind\"\x8c\x01\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\"\xa4\x01\n" +
 	"\n" +
 	"SendPacket\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
@@ -6020,7 +6112,8 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\x04type\x18\x03 \x01(\tR\x04type\x12\x18\n" +
 	"\acontent\x18\x04 \x01(\fR\acontent\x12\x1c\n" +
 	"\tephemeral\x18\x05 \x01(\bR\tephemeral\x12\x0e\n" +
-	"\x02to\x18\x06 \x03(\tR\x02to\"\x9e\x01\n" +
+	"\x02to\x18\x06 \x03(\tR\x02to\x12\x16\n" +
+	"\x06handle\x18\a \x01(\bR\x06handle\"\x9e\x01\n" +
 	"\n" +
 	"SetMembers\x12\x12\n" +
 	"\x04chat\x18\x01 \x01(\tR\x04chat\x12\x18\n" +
@@ -6251,7 +6344,7 @@ func file_protocol_pluginpb_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_protocol_pluginpb_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_protocol_pluginpb_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
+var file_protocol_pluginpb_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
 var file_protocol_pluginpb_plugin_proto_goTypes = []any{
 	(Capability)(0),          // 0: parley.plugin.v1.Capability
 	(Presentation)(0),        // 1: parley.plugin.v1.Presentation
@@ -6293,53 +6386,54 @@ var file_protocol_pluginpb_plugin_proto_goTypes = []any{
 	(*Effect)(nil),           // 37: parley.plugin.v1.Effect
 	(*AddMessage)(nil),       // 38: parley.plugin.v1.AddMessage
 	(*ChangeMessage)(nil),    // 39: parley.plugin.v1.ChangeMessage
-	(*DeleteMessage)(nil),    // 40: parley.plugin.v1.DeleteMessage
-	(*DropContent)(nil),      // 41: parley.plugin.v1.DropContent
-	(*Annotate)(nil),         // 42: parley.plugin.v1.Annotate
-	(*RemoveAnnotation)(nil), // 43: parley.plugin.v1.RemoveAnnotation
-	(*SendPacket)(nil),       // 44: parley.plugin.v1.SendPacket
-	(*SetMembers)(nil),       // 45: parley.plugin.v1.SetMembers
-	(*Cutoff)(nil),           // 46: parley.plugin.v1.Cutoff
-	(*PutValue)(nil),         // 47: parley.plugin.v1.PutValue
-	(*PublishEvent)(nil),     // 48: parley.plugin.v1.PublishEvent
-	(*ShareBlob)(nil),        // 49: parley.plugin.v1.ShareBlob
-	(*FetchBlob)(nil),        // 50: parley.plugin.v1.FetchBlob
-	(*SteerBlob)(nil),        // 51: parley.plugin.v1.SteerBlob
-	(*Card)(nil),             // 52: parley.plugin.v1.Card
-	(*Button)(nil),           // 53: parley.plugin.v1.Button
-	(*HostRequest)(nil),      // 54: parley.plugin.v1.HostRequest
-	(*HostResponse)(nil),     // 55: parley.plugin.v1.HostResponse
-	(*PrepareBlob)(nil),      // 56: parley.plugin.v1.PrepareBlob
-	(*QueryBlobs)(nil),       // 57: parley.plugin.v1.QueryBlobs
-	(*Blobs)(nil),            // 58: parley.plugin.v1.Blobs
-	(*Blob)(nil),             // 59: parley.plugin.v1.Blob
-	(*ApplyRequest)(nil),     // 60: parley.plugin.v1.ApplyRequest
-	(*ApplyResponse)(nil),    // 61: parley.plugin.v1.ApplyResponse
-	(*QueryMessages)(nil),    // 62: parley.plugin.v1.QueryMessages
-	(*Messages)(nil),         // 63: parley.plugin.v1.Messages
-	(*Message)(nil),          // 64: parley.plugin.v1.Message
-	(*QueryAnnotations)(nil), // 65: parley.plugin.v1.QueryAnnotations
-	(*Annotations)(nil),      // 66: parley.plugin.v1.Annotations
-	(*Annotation)(nil),       // 67: parley.plugin.v1.Annotation
-	(*QueryContacts)(nil),    // 68: parley.plugin.v1.QueryContacts
-	(*Contacts)(nil),         // 69: parley.plugin.v1.Contacts
-	(*Contact)(nil),          // 70: parley.plugin.v1.Contact
-	(*QueryChats)(nil),       // 71: parley.plugin.v1.QueryChats
-	(*Chats)(nil),            // 72: parley.plugin.v1.Chats
-	(*Chat)(nil),             // 73: parley.plugin.v1.Chat
-	(*QueryValues)(nil),      // 74: parley.plugin.v1.QueryValues
-	(*Values)(nil),           // 75: parley.plugin.v1.Values
-	(*LogRequest)(nil),       // 76: parley.plugin.v1.LogRequest
-	nil,                      // 77: parley.plugin.v1.StartRequest.SettingsEntry
-	nil,                      // 78: parley.plugin.v1.SettingsChanged.SettingsEntry
-	nil,                      // 79: parley.plugin.v1.InvokeRequest.ArgsEntry
-	nil,                      // 80: parley.plugin.v1.Button.ArgsEntry
+	(*SetCard)(nil),          // 40: parley.plugin.v1.SetCard
+	(*DeleteMessage)(nil),    // 41: parley.plugin.v1.DeleteMessage
+	(*DropContent)(nil),      // 42: parley.plugin.v1.DropContent
+	(*Annotate)(nil),         // 43: parley.plugin.v1.Annotate
+	(*RemoveAnnotation)(nil), // 44: parley.plugin.v1.RemoveAnnotation
+	(*SendPacket)(nil),       // 45: parley.plugin.v1.SendPacket
+	(*SetMembers)(nil),       // 46: parley.plugin.v1.SetMembers
+	(*Cutoff)(nil),           // 47: parley.plugin.v1.Cutoff
+	(*PutValue)(nil),         // 48: parley.plugin.v1.PutValue
+	(*PublishEvent)(nil),     // 49: parley.plugin.v1.PublishEvent
+	(*ShareBlob)(nil),        // 50: parley.plugin.v1.ShareBlob
+	(*FetchBlob)(nil),        // 51: parley.plugin.v1.FetchBlob
+	(*SteerBlob)(nil),        // 52: parley.plugin.v1.SteerBlob
+	(*Card)(nil),             // 53: parley.plugin.v1.Card
+	(*Button)(nil),           // 54: parley.plugin.v1.Button
+	(*HostRequest)(nil),      // 55: parley.plugin.v1.HostRequest
+	(*HostResponse)(nil),     // 56: parley.plugin.v1.HostResponse
+	(*PrepareBlob)(nil),      // 57: parley.plugin.v1.PrepareBlob
+	(*QueryBlobs)(nil),       // 58: parley.plugin.v1.QueryBlobs
+	(*Blobs)(nil),            // 59: parley.plugin.v1.Blobs
+	(*Blob)(nil),             // 60: parley.plugin.v1.Blob
+	(*ApplyRequest)(nil),     // 61: parley.plugin.v1.ApplyRequest
+	(*ApplyResponse)(nil),    // 62: parley.plugin.v1.ApplyResponse
+	(*QueryMessages)(nil),    // 63: parley.plugin.v1.QueryMessages
+	(*Messages)(nil),         // 64: parley.plugin.v1.Messages
+	(*Message)(nil),          // 65: parley.plugin.v1.Message
+	(*QueryAnnotations)(nil), // 66: parley.plugin.v1.QueryAnnotations
+	(*Annotations)(nil),      // 67: parley.plugin.v1.Annotations
+	(*Annotation)(nil),       // 68: parley.plugin.v1.Annotation
+	(*QueryContacts)(nil),    // 69: parley.plugin.v1.QueryContacts
+	(*Contacts)(nil),         // 70: parley.plugin.v1.Contacts
+	(*Contact)(nil),          // 71: parley.plugin.v1.Contact
+	(*QueryChats)(nil),       // 72: parley.plugin.v1.QueryChats
+	(*Chats)(nil),            // 73: parley.plugin.v1.Chats
+	(*Chat)(nil),             // 74: parley.plugin.v1.Chat
+	(*QueryValues)(nil),      // 75: parley.plugin.v1.QueryValues
+	(*Values)(nil),           // 76: parley.plugin.v1.Values
+	(*LogRequest)(nil),       // 77: parley.plugin.v1.LogRequest
+	nil,                      // 78: parley.plugin.v1.StartRequest.SettingsEntry
+	nil,                      // 79: parley.plugin.v1.SettingsChanged.SettingsEntry
+	nil,                      // 80: parley.plugin.v1.InvokeRequest.ArgsEntry
+	nil,                      // 81: parley.plugin.v1.Button.ArgsEntry
 }
 var file_protocol_pluginpb_plugin_proto_depIdxs = []int32{
 	10, // 0: parley.plugin.v1.CoreMessage.requests:type_name -> parley.plugin.v1.HookRequest
-	55, // 1: parley.plugin.v1.CoreMessage.responses:type_name -> parley.plugin.v1.HostResponse
+	56, // 1: parley.plugin.v1.CoreMessage.responses:type_name -> parley.plugin.v1.HostResponse
 	11, // 2: parley.plugin.v1.PluginMessage.responses:type_name -> parley.plugin.v1.HookResponse
-	54, // 3: parley.plugin.v1.PluginMessage.requests:type_name -> parley.plugin.v1.HostRequest
+	55, // 3: parley.plugin.v1.PluginMessage.requests:type_name -> parley.plugin.v1.HostRequest
 	12, // 4: parley.plugin.v1.HookRequest.describe:type_name -> parley.plugin.v1.DescribeRequest
 	19, // 5: parley.plugin.v1.HookRequest.start:type_name -> parley.plugin.v1.StartRequest
 	21, // 6: parley.plugin.v1.HookRequest.handle:type_name -> parley.plugin.v1.HandleRequest
@@ -6362,74 +6456,76 @@ var file_protocol_pluginpb_plugin_proto_depIdxs = []int32{
 	1,  // 23: parley.plugin.v1.MessageKind.presentation:type_name -> parley.plugin.v1.Presentation
 	2,  // 24: parley.plugin.v1.Action.places:type_name -> parley.plugin.v1.Place
 	3,  // 25: parley.plugin.v1.Setting.type:type_name -> parley.plugin.v1.SettingType
-	77, // 26: parley.plugin.v1.StartRequest.settings:type_name -> parley.plugin.v1.StartRequest.SettingsEntry
+	78, // 26: parley.plugin.v1.StartRequest.settings:type_name -> parley.plugin.v1.StartRequest.SettingsEntry
 	22, // 27: parley.plugin.v1.HandleRequest.items:type_name -> parley.plugin.v1.Item
 	23, // 28: parley.plugin.v1.Item.packet:type_name -> parley.plugin.v1.Packet
 	24, // 29: parley.plugin.v1.Item.event:type_name -> parley.plugin.v1.Event
 	26, // 30: parley.plugin.v1.Event.presence:type_name -> parley.plugin.v1.Presence
 	27, // 31: parley.plugin.v1.Event.link:type_name -> parley.plugin.v1.Link
-	64, // 32: parley.plugin.v1.Event.message:type_name -> parley.plugin.v1.Message
+	65, // 32: parley.plugin.v1.Event.message:type_name -> parley.plugin.v1.Message
 	25, // 33: parley.plugin.v1.Event.settings:type_name -> parley.plugin.v1.SettingsChanged
-	59, // 34: parley.plugin.v1.Event.blob:type_name -> parley.plugin.v1.Blob
-	78, // 35: parley.plugin.v1.SettingsChanged.settings:type_name -> parley.plugin.v1.SettingsChanged.SettingsEntry
+	60, // 34: parley.plugin.v1.Event.blob:type_name -> parley.plugin.v1.Blob
+	79, // 35: parley.plugin.v1.SettingsChanged.settings:type_name -> parley.plugin.v1.SettingsChanged.SettingsEntry
 	29, // 36: parley.plugin.v1.HandleResponse.outcomes:type_name -> parley.plugin.v1.Outcome
 	37, // 37: parley.plugin.v1.Outcome.effects:type_name -> parley.plugin.v1.Effect
-	79, // 38: parley.plugin.v1.InvokeRequest.args:type_name -> parley.plugin.v1.InvokeRequest.ArgsEntry
-	52, // 39: parley.plugin.v1.InvokeUpdate.card:type_name -> parley.plugin.v1.Card
+	80, // 38: parley.plugin.v1.InvokeRequest.args:type_name -> parley.plugin.v1.InvokeRequest.ArgsEntry
+	53, // 39: parley.plugin.v1.InvokeUpdate.card:type_name -> parley.plugin.v1.Card
 	32, // 40: parley.plugin.v1.InvokeUpdate.progress:type_name -> parley.plugin.v1.Progress
 	37, // 41: parley.plugin.v1.InvokeResponse.effects:type_name -> parley.plugin.v1.Effect
 	38, // 42: parley.plugin.v1.Effect.add_message:type_name -> parley.plugin.v1.AddMessage
 	39, // 43: parley.plugin.v1.Effect.change_message:type_name -> parley.plugin.v1.ChangeMessage
-	40, // 44: parley.plugin.v1.Effect.delete_message:type_name -> parley.plugin.v1.DeleteMessage
-	42, // 45: parley.plugin.v1.Effect.annotate:type_name -> parley.plugin.v1.Annotate
-	43, // 46: parley.plugin.v1.Effect.remove_annotation:type_name -> parley.plugin.v1.RemoveAnnotation
-	44, // 47: parley.plugin.v1.Effect.send_packet:type_name -> parley.plugin.v1.SendPacket
-	45, // 48: parley.plugin.v1.Effect.set_members:type_name -> parley.plugin.v1.SetMembers
-	47, // 49: parley.plugin.v1.Effect.put_value:type_name -> parley.plugin.v1.PutValue
-	48, // 50: parley.plugin.v1.Effect.publish_event:type_name -> parley.plugin.v1.PublishEvent
-	41, // 51: parley.plugin.v1.Effect.drop_content:type_name -> parley.plugin.v1.DropContent
-	49, // 52: parley.plugin.v1.Effect.share_blob:type_name -> parley.plugin.v1.ShareBlob
-	50, // 53: parley.plugin.v1.Effect.fetch_blob:type_name -> parley.plugin.v1.FetchBlob
-	51, // 54: parley.plugin.v1.Effect.steer_blob:type_name -> parley.plugin.v1.SteerBlob
-	52, // 55: parley.plugin.v1.AddMessage.card:type_name -> parley.plugin.v1.Card
-	52, // 56: parley.plugin.v1.ChangeMessage.card:type_name -> parley.plugin.v1.Card
-	46, // 57: parley.plugin.v1.SetMembers.cutoffs:type_name -> parley.plugin.v1.Cutoff
-	4,  // 58: parley.plugin.v1.SteerBlob.order:type_name -> parley.plugin.v1.BlobOrder
-	53, // 59: parley.plugin.v1.Card.buttons:type_name -> parley.plugin.v1.Button
-	80, // 60: parley.plugin.v1.Button.args:type_name -> parley.plugin.v1.Button.ArgsEntry
-	60, // 61: parley.plugin.v1.HostRequest.apply:type_name -> parley.plugin.v1.ApplyRequest
-	62, // 62: parley.plugin.v1.HostRequest.query_messages:type_name -> parley.plugin.v1.QueryMessages
-	65, // 63: parley.plugin.v1.HostRequest.query_annotations:type_name -> parley.plugin.v1.QueryAnnotations
-	68, // 64: parley.plugin.v1.HostRequest.query_contacts:type_name -> parley.plugin.v1.QueryContacts
-	71, // 65: parley.plugin.v1.HostRequest.query_chats:type_name -> parley.plugin.v1.QueryChats
-	74, // 66: parley.plugin.v1.HostRequest.query_values:type_name -> parley.plugin.v1.QueryValues
-	76, // 67: parley.plugin.v1.HostRequest.log:type_name -> parley.plugin.v1.LogRequest
-	56, // 68: parley.plugin.v1.HostRequest.prepare_blob:type_name -> parley.plugin.v1.PrepareBlob
-	57, // 69: parley.plugin.v1.HostRequest.query_blobs:type_name -> parley.plugin.v1.QueryBlobs
-	9,  // 70: parley.plugin.v1.HostResponse.error:type_name -> parley.plugin.v1.Error
-	61, // 71: parley.plugin.v1.HostResponse.apply:type_name -> parley.plugin.v1.ApplyResponse
-	63, // 72: parley.plugin.v1.HostResponse.messages:type_name -> parley.plugin.v1.Messages
-	66, // 73: parley.plugin.v1.HostResponse.annotations:type_name -> parley.plugin.v1.Annotations
-	69, // 74: parley.plugin.v1.HostResponse.contacts:type_name -> parley.plugin.v1.Contacts
-	72, // 75: parley.plugin.v1.HostResponse.chats:type_name -> parley.plugin.v1.Chats
-	75, // 76: parley.plugin.v1.HostResponse.values:type_name -> parley.plugin.v1.Values
-	58, // 77: parley.plugin.v1.HostResponse.blobs:type_name -> parley.plugin.v1.Blobs
-	59, // 78: parley.plugin.v1.Blobs.blobs:type_name -> parley.plugin.v1.Blob
-	5,  // 79: parley.plugin.v1.Blob.state:type_name -> parley.plugin.v1.BlobState
-	37, // 80: parley.plugin.v1.ApplyRequest.effects:type_name -> parley.plugin.v1.Effect
-	64, // 81: parley.plugin.v1.Messages.messages:type_name -> parley.plugin.v1.Message
-	67, // 82: parley.plugin.v1.Annotations.annotations:type_name -> parley.plugin.v1.Annotation
-	70, // 83: parley.plugin.v1.Contacts.contacts:type_name -> parley.plugin.v1.Contact
-	73, // 84: parley.plugin.v1.Chats.chats:type_name -> parley.plugin.v1.Chat
-	47, // 85: parley.plugin.v1.Values.values:type_name -> parley.plugin.v1.PutValue
-	6,  // 86: parley.plugin.v1.LogRequest.level:type_name -> parley.plugin.v1.Level
-	7,  // 87: parley.plugin.v1.Plugin.Session:input_type -> parley.plugin.v1.CoreMessage
-	8,  // 88: parley.plugin.v1.Plugin.Session:output_type -> parley.plugin.v1.PluginMessage
-	88, // [88:89] is the sub-list for method output_type
-	87, // [87:88] is the sub-list for method input_type
-	87, // [87:87] is the sub-list for extension type_name
-	87, // [87:87] is the sub-list for extension extendee
-	0,  // [0:87] is the sub-list for field type_name
+	41, // 44: parley.plugin.v1.Effect.delete_message:type_name -> parley.plugin.v1.DeleteMessage
+	43, // 45: parley.plugin.v1.Effect.annotate:type_name -> parley.plugin.v1.Annotate
+	44, // 46: parley.plugin.v1.Effect.remove_annotation:type_name -> parley.plugin.v1.RemoveAnnotation
+	45, // 47: parley.plugin.v1.Effect.send_packet:type_name -> parley.plugin.v1.SendPacket
+	46, // 48: parley.plugin.v1.Effect.set_members:type_name -> parley.plugin.v1.SetMembers
+	48, // 49: parley.plugin.v1.Effect.put_value:type_name -> parley.plugin.v1.PutValue
+	49, // 50: parley.plugin.v1.Effect.publish_event:type_name -> parley.plugin.v1.PublishEvent
+	42, // 51: parley.plugin.v1.Effect.drop_content:type_name -> parley.plugin.v1.DropContent
+	40, // 52: parley.plugin.v1.Effect.set_card:type_name -> parley.plugin.v1.SetCard
+	50, // 53: parley.plugin.v1.Effect.share_blob:type_name -> parley.plugin.v1.ShareBlob
+	51, // 54: parley.plugin.v1.Effect.fetch_blob:type_name -> parley.plugin.v1.FetchBlob
+	52, // 55: parley.plugin.v1.Effect.steer_blob:type_name -> parley.plugin.v1.SteerBlob
+	53, // 56: parley.plugin.v1.AddMessage.card:type_name -> parley.plugin.v1.Card
+	53, // 57: parley.plugin.v1.ChangeMessage.card:type_name -> parley.plugin.v1.Card
+	53, // 58: parley.plugin.v1.SetCard.card:type_name -> parley.plugin.v1.Card
+	47, // 59: parley.plugin.v1.SetMembers.cutoffs:type_name -> parley.plugin.v1.Cutoff
+	4,  // 60: parley.plugin.v1.SteerBlob.order:type_name -> parley.plugin.v1.BlobOrder
+	54, // 61: parley.plugin.v1.Card.buttons:type_name -> parley.plugin.v1.Button
+	81, // 62: parley.plugin.v1.Button.args:type_name -> parley.plugin.v1.Button.ArgsEntry
+	61, // 63: parley.plugin.v1.HostRequest.apply:type_name -> parley.plugin.v1.ApplyRequest
+	63, // 64: parley.plugin.v1.HostRequest.query_messages:type_name -> parley.plugin.v1.QueryMessages
+	66, // 65: parley.plugin.v1.HostRequest.query_annotations:type_name -> parley.plugin.v1.QueryAnnotations
+	69, // 66: parley.plugin.v1.HostRequest.query_contacts:type_name -> parley.plugin.v1.QueryContacts
+	72, // 67: parley.plugin.v1.HostRequest.query_chats:type_name -> parley.plugin.v1.QueryChats
+	75, // 68: parley.plugin.v1.HostRequest.query_values:type_name -> parley.plugin.v1.QueryValues
+	77, // 69: parley.plugin.v1.HostRequest.log:type_name -> parley.plugin.v1.LogRequest
+	57, // 70: parley.plugin.v1.HostRequest.prepare_blob:type_name -> parley.plugin.v1.PrepareBlob
+	58, // 71: parley.plugin.v1.HostRequest.query_blobs:type_name -> parley.plugin.v1.QueryBlobs
+	9,  // 72: parley.plugin.v1.HostResponse.error:type_name -> parley.plugin.v1.Error
+	62, // 73: parley.plugin.v1.HostResponse.apply:type_name -> parley.plugin.v1.ApplyResponse
+	64, // 74: parley.plugin.v1.HostResponse.messages:type_name -> parley.plugin.v1.Messages
+	67, // 75: parley.plugin.v1.HostResponse.annotations:type_name -> parley.plugin.v1.Annotations
+	70, // 76: parley.plugin.v1.HostResponse.contacts:type_name -> parley.plugin.v1.Contacts
+	73, // 77: parley.plugin.v1.HostResponse.chats:type_name -> parley.plugin.v1.Chats
+	76, // 78: parley.plugin.v1.HostResponse.values:type_name -> parley.plugin.v1.Values
+	59, // 79: parley.plugin.v1.HostResponse.blobs:type_name -> parley.plugin.v1.Blobs
+	60, // 80: parley.plugin.v1.Blobs.blobs:type_name -> parley.plugin.v1.Blob
+	5,  // 81: parley.plugin.v1.Blob.state:type_name -> parley.plugin.v1.BlobState
+	37, // 82: parley.plugin.v1.ApplyRequest.effects:type_name -> parley.plugin.v1.Effect
+	65, // 83: parley.plugin.v1.Messages.messages:type_name -> parley.plugin.v1.Message
+	68, // 84: parley.plugin.v1.Annotations.annotations:type_name -> parley.plugin.v1.Annotation
+	71, // 85: parley.plugin.v1.Contacts.contacts:type_name -> parley.plugin.v1.Contact
+	74, // 86: parley.plugin.v1.Chats.chats:type_name -> parley.plugin.v1.Chat
+	48, // 87: parley.plugin.v1.Values.values:type_name -> parley.plugin.v1.PutValue
+	6,  // 88: parley.plugin.v1.LogRequest.level:type_name -> parley.plugin.v1.Level
+	7,  // 89: parley.plugin.v1.Plugin.Session:input_type -> parley.plugin.v1.CoreMessage
+	8,  // 90: parley.plugin.v1.Plugin.Session:output_type -> parley.plugin.v1.PluginMessage
+	90, // [90:91] is the sub-list for method output_type
+	89, // [89:90] is the sub-list for method input_type
+	89, // [89:89] is the sub-list for extension type_name
+	89, // [89:89] is the sub-list for extension extendee
+	0,  // [0:89] is the sub-list for field type_name
 }
 
 func init() { file_protocol_pluginpb_plugin_proto_init() }
@@ -6482,11 +6578,12 @@ func file_protocol_pluginpb_plugin_proto_init() {
 		(*Effect_PutValue)(nil),
 		(*Effect_PublishEvent)(nil),
 		(*Effect_DropContent)(nil),
+		(*Effect_SetCard)(nil),
 		(*Effect_ShareBlob)(nil),
 		(*Effect_FetchBlob)(nil),
 		(*Effect_SteerBlob)(nil),
 	}
-	file_protocol_pluginpb_plugin_proto_msgTypes[47].OneofWrappers = []any{
+	file_protocol_pluginpb_plugin_proto_msgTypes[48].OneofWrappers = []any{
 		(*HostRequest_Apply)(nil),
 		(*HostRequest_QueryMessages)(nil),
 		(*HostRequest_QueryAnnotations)(nil),
@@ -6497,7 +6594,7 @@ func file_protocol_pluginpb_plugin_proto_init() {
 		(*HostRequest_PrepareBlob)(nil),
 		(*HostRequest_QueryBlobs)(nil),
 	}
-	file_protocol_pluginpb_plugin_proto_msgTypes[48].OneofWrappers = []any{
+	file_protocol_pluginpb_plugin_proto_msgTypes[49].OneofWrappers = []any{
 		(*HostResponse_Error)(nil),
 		(*HostResponse_Apply)(nil),
 		(*HostResponse_Messages)(nil),
@@ -6513,7 +6610,7 @@ func file_protocol_pluginpb_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_pluginpb_plugin_proto_rawDesc), len(file_protocol_pluginpb_plugin_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   74,
+			NumMessages:   75,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,6 +1,8 @@
 package arch
 
 import (
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -228,5 +230,30 @@ func TestNoForbidden(t *testing.T) {
 				t.Errorf("%s imports %s: %s", p.path(), imported, f.advice)
 			}
 		}
+	}
+}
+
+// The example shows other authors what they may import: the SDK, and the two
+// packages in whose types it speaks.
+func TestExampleImports(t *testing.T) {
+	cmd := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, "./...")
+	cmd.Dir = filepath.Join(repository(t), "examples", "poll")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := 0
+	for _, path := range strings.Fields(string(out)) {
+		switch within(path) {
+		case "plugins/sdk", "protocol/packet", "protocol/pluginpb":
+			used++
+		default:
+			if ours(path) {
+				t.Errorf("examples/poll imports %s: authors outside this repository have plugins/sdk", path)
+			}
+		}
+	}
+	if used == 0 {
+		t.Error("examples/poll does not import the SDK")
 	}
 }

@@ -22,9 +22,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// binaries is the folder of the programs under test, examples that of the
-// plugins in examples/ (empty when they cannot be built here).
-var binaries, examples string
+// binaries is the folder of the programs under test.
+var binaries string
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
@@ -40,24 +39,13 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build the programs: %v\n%s", err, out)
 		return 1
 	}
-	if _, err := os.Stat("../../examples/echo-py/build.sh"); err == nil && pythonGRPC() {
-		folder, err := os.MkdirTemp("", "parley-examples-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer func() { _ = os.RemoveAll(folder) }()
-		if out, err := exec.Command("../../examples/echo-py/build.sh", folder).CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build examples/echo-py: %v\n%s", err, out)
-			return 1
-		}
-		examples = folder
+	remove, err := buildExamples()
+	defer remove()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 	return m.Run()
-}
-
-func pythonGRPC() bool {
-	return exec.Command("/usr/bin/python3", "-c", "import grpc, google.protobuf").Run() == nil
 }
 
 func TestScripts(t *testing.T) {

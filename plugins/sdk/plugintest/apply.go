@@ -27,6 +27,7 @@ type applier struct {
 	sends     map[packet.PacketID]*pluginpb.SendPacket // with an id, RELIABLE
 	sent      map[packet.PacketID]sdk.Packet
 	out       []outgoing
+	handle    []*item // what was sent and is handled here too
 	published []sdk.PublishEvent
 }
 
@@ -61,6 +62,7 @@ func (h *Host) apply(effects []*pluginpb.Effect, origin *sdk.Packet, result *Res
 		h.state.invocations[result.ID] = *result
 	}
 	h.mu.Unlock()
+	h.enqueue(a.handle, false)
 	h.net.carry(h, a.out)
 	return ids, nil
 }
@@ -86,6 +88,8 @@ func (a *applier) one(e *pluginpb.Effect) error {
 		return a.addMessage(e.AddMessage)
 	case *pluginpb.Effect_ChangeMessage:
 		return a.changeMessage(e.ChangeMessage)
+	case *pluginpb.Effect_SetCard:
+		return a.setCard(e.SetCard)
 	case *pluginpb.Effect_DeleteMessage:
 		return a.deleteMessage(e.DeleteMessage)
 	case *pluginpb.Effect_DropContent:
@@ -202,6 +206,16 @@ func (a *applier) changeMessage(e *pluginpb.ChangeMessage) error {
 	return nil
 }
 
+func (a *applier) setCard(e *pluginpb.SetCard) error {
+	m, err := a.ownMessage("set_card", e.GetId(), true)
+	if err != nil || m == nil {
+		return err
+	}
+	m.Card = e.GetCard()
+	put(&a.undo, a.h.state.messages, m.ID, m)
+	return nil
+}
+
 func (a *applier) deleteMessage(e *pluginpb.DeleteMessage) error {
 	m, err := a.ownMessage("delete_message", e.GetId(), e.GetLocal())
 	if err != nil || m == nil {
@@ -291,6 +305,9 @@ func (a *applier) sendPacket(e *pluginpb.SendPacket) error {
 		}
 		put(&a.undo, a.h.state.entries, p.ID, p)
 		a.sent[p.ID] = p
+		if e.GetHandle() {
+			a.handle = append(a.handle, &item{packet: &p, carried: true})
+		}
 	}
 	a.out = append(a.out, outgoing{p, to})
 	return nil

@@ -135,6 +135,9 @@ func (c *checker) effect(m *pluginpb.Manifest, bundled bool, e *pluginpb.Effect)
 		c.within("change_message.body", len(e.ChangeMessage.GetBody()), maxBody)
 		c.within("change_message.data", len(e.ChangeMessage.GetData()), maxData)
 		c.card(m, "change_message.card", e.ChangeMessage.GetCard())
+	case *pluginpb.Effect_SetCard:
+		c.id("set_card.id", e.SetCard.GetId())
+		c.card(m, "set_card.card", e.SetCard.GetCard())
 	case *pluginpb.Effect_DeleteMessage:
 		c.id("delete_message.id", e.DeleteMessage.GetId())
 	case *pluginpb.Effect_DropContent:
@@ -213,6 +216,7 @@ func (c *checker) sendPacket(m *pluginpb.Manifest, e *pluginpb.SendPacket) {
 	c.must(declared, "send_packet.type: %q is not declared in the manifest", e.GetType())
 	c.within("send_packet.content", len(e.GetContent()), packet.MaxContent)
 	c.must(e.GetEphemeral() || len(e.GetTo()) == 0, "send_packet.to is for ephemeral packets")
+	c.must(!e.GetEphemeral() || !e.GetHandle(), "send_packet.handle is for packets that are not ephemeral")
 }
 
 func (c *checker) publish(m *pluginpb.Manifest, e *pluginpb.PublishEvent) {

@@ -301,3 +301,38 @@ func TestRestartKeepsWhatIsStored(t *testing.T) {
 		t.Errorf("messages %+v", list)
 	}
 }
+
+// A plugin that wants its own packets gets them in turn with those of others,
+// and may draw a card whoever wrote the message.
+func TestOwnPacketsAndCards(t *testing.T) {
+	net := plugintest.NewNetwork(t)
+	host := func(user packet.UserID) *plugintest.Host {
+		return net.Host(plugintest.Config{User: user, New: func() sdk.Plugin {
+			return &poll{invoke: func(_ context.Context, _ *poll, call sdk.Invocation) (sdk.Result, error) {
+				return sdk.Result{Effects: []sdk.Effect{
+					sdk.SendPacket{ID: call.ID, Chat: call.Chat, Type: vote, Content: call.Message[:], Handle: true},
+				}}, nil
+			}, handle: func(_ context.Context, _ *poll, k sdk.Packet) ([]sdk.Effect, error) {
+				of := packet.PacketID(k.Content)
+				if of.IsZero() {
+					return []sdk.Effect{sdk.AddMessage{ID: k.ID, Chat: k.Chat, Kind: vote, Body: "asked"}}, nil
+				}
+				return []sdk.Effect{sdk.SetCard{ID: of, Card: &pluginpb.Card{Body: "answered by " + string(k.Author)}}}, nil
+			}}
+		}})
+	}
+	alice, bob := host("alice"), host("bob")
+	chat := net.Chat(alice, bob)
+	asked, err := alice.Invoke(plugintest.Call{Action: "do", Chat: chat})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bob.Invoke(plugintest.Call{Action: "do", Chat: chat, Message: asked.ID}); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range []*plugintest.Host{alice, bob} {
+		if m, _ := h.Message(asked.ID); m.Body != "asked" || m.Author != "alice" || m.Card.GetBody() != "answered by bob" {
+			t.Errorf("%s has %+v", h.User(), m)
+		}
+	}
+}

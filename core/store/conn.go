@@ -61,6 +61,11 @@ func (c *conn) prepare(ctx context.Context, cfg *Config) error {
 	if err := fts5.Register(c.Conn); err != nil {
 		return fmt.Errorf("load full-text search: %w", err)
 	}
+	// Plans do not depend on what is bound: else each new value, a LIMIT's too, has
+	// the statement prepared anew.
+	if _, err := c.Config(sqlite3.DBCONFIG_ENABLE_QPSG, true); err != nil {
+		return fmt.Errorf("configure: %w", err)
+	}
 	if err := c.Exec(pragmas); err != nil {
 		return fmt.Errorf("configure: %w", err)
 	}

@@ -100,17 +100,12 @@ func (a Account) readPlace(tx store.ReadTx, c store.Chat, pb *controlpb.Chat) er
 	if c.Unread == 0 {
 		return nil
 	}
-	unread, _, err := tx.Messages(c.ID, store.Page{After: &c.Read, Limit: defaultPage})
-	if err != nil {
-		return err
+	first, err := tx.FirstUnread(c.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
 	}
-	for _, m := range unread {
-		if !m.Own && m.Notifies && !m.Deleted {
-			pb.FirstUnread = m.ID[:]
-			break
-		}
-	}
-	return nil
+	pb.FirstUnread = first[:]
+	return err
 }
 
 // ListMessages implements controlpb.ControlServer.
@@ -314,6 +309,6 @@ func (s *Server) SetChat(ctx context.Context, req *controlpb.SetChatRequest) (*c
 	if err != nil {
 		return nil, err
 	}
-	bus.Publish(s.cfg.Bus, bus.ChatChanged, bus.ChatChange{Chat: chat})
+	bus.Publish(s.cfg.Bus, bus.ChatChanged, bus.ChatChange{Chat: chat, Content: true})
 	return pb, nil
 }

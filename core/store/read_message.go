@@ -95,6 +95,16 @@ func (t *readTx) Messages(chat packet.ChatID, page Page) ([]Message, bool, error
 	return out, more, nil
 }
 
+func (t *readTx) FirstUnread(chat packet.ChatID) (id packet.PacketID, err error) {
+	found, err := t.c.first(func(s *sqlite3.Stmt) { fill(id[:], s, 0) },
+		`SELECT m.message FROM chats c JOIN messages m ON m.chat = c.id WHERE c.chat = ? AND c.there AND m.place > c.read
+		AND m.flags & ? = ? ORDER BY m.place, m.message LIMIT 1`, chat, flagOwn|flagNotifies|flagDeleted, flagNotifies)
+	if err == nil && !found {
+		err = notFound("unread message of chat", chat)
+	}
+	return id, err
+}
+
 func (t *readTx) OwnMessages(log packet.Log, above, upto uint64, limit int) ([]Message, error) {
 	row, err := t.logRow(log)
 	if err != nil || row == 0 || limit <= 0 || above >= maxNumber {

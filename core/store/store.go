@@ -117,6 +117,8 @@ type ReadTx interface {
 	// that direction. Messages at one place are ordered by id; a page may end
 	// between them.
 	Messages(chat packet.ChatID, page Page) (messages []Message, more bool, err error)
+	// FirstUnread is the earliest message of a chat that counts as unread.
+	FirstUnread(chat packet.ChatID) (packet.PacketID, error)
 	// OwnMessages gives messages whose entries' numbers in log lie in
 	// (above, upto], ascending, at most limit: those whose delivery state a vector
 	// moved.

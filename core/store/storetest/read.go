@@ -293,6 +293,26 @@ func (t *tx) Messages(chat packet.ChatID, page store.Page) ([]store.Message, boo
 	return out, more, err
 }
 
+func (t *tx) FirstUnread(chat packet.ChatID) (packet.PacketID, error) {
+	c, err := t.Chat(chat)
+	if err != nil {
+		return packet.PacketID{}, err
+	}
+	for k, id := range t.s.places.up(key(chat)) {
+		if !strings.HasPrefix(k, key(chat)) {
+			break
+		}
+		m, err := t.Message(id)
+		if err != nil {
+			return packet.PacketID{}, err
+		}
+		if unread(m, c) {
+			return id, nil
+		}
+	}
+	return packet.PacketID{}, notFound("unread message of chat", chat)
+}
+
 func (t *tx) all(ids []packet.PacketID) ([]store.Message, error) {
 	var out []store.Message
 	for _, id := range ids {

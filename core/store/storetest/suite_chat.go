@@ -242,6 +242,16 @@ var chatTests = []subtest{
 		c := t.chat(chatA)
 		t.same(4, c.Unread)
 		t.same(Message(chatA, 6, "").ID, c.Last)
+		first := func(want packet.PacketID, is error) {
+			t.Helper()
+			t.view(func(tx store.ReadTx) error {
+				id, err := tx.FirstUnread(chatA)
+				t.is(err, is)
+				t.same(want, id)
+				return nil
+			})
+		}
+		first(Message(chatA, 1, "").ID, nil)
 		read := func(n uint64, moved bool, unread int) {
 			t.Helper()
 			t.update(func(tx store.Tx) error {
@@ -257,7 +267,9 @@ var chatTests = []subtest{
 		t.same(Message(chatA, 2, "").Order, t.chat(chatA).Read)
 		t.update(func(tx store.Tx) error { return tx.DeleteMessage(Message(chatA, 3, "").ID) })
 		t.same(1, t.chat(chatA).Unread)
+		first(Message(chatA, 6, "").ID, nil)
 		read(5, true, 1)
+		first(Message(chatA, 6, "").ID, nil)
 		late, early := Message(chatA, 7, "7"), Message(chatA, 0, "0")
 		early.Order = packet.OrderKey{51: 1}
 		t.add(late, early)
@@ -266,5 +278,11 @@ var chatTests = []subtest{
 		t.same(late.ID, c.Last)
 		t.same(late.SentAt, c.LastAt)
 		read(9, true, 0)
+		first(packet.PacketID{}, store.ErrNotFound)
+		t.view(func(tx store.ReadTx) error {
+			_, err := tx.FirstUnread("nobody-there")
+			t.is(err, store.ErrNotFound)
+			return nil
+		})
 	}},
 }

@@ -53,14 +53,11 @@ func (s *Server) Watch(_ *controlpb.WatchRequest, stream controlpb.Control_Watch
 		case err != nil:
 			return err
 		}
-		for _, c := range batch(q, first) {
-			e, err := s.event(ctx, c)
-			if errors.Is(err, store.ErrClosed) {
-				continue // logged out since: a Resync follows
-			}
-			if err != nil {
-				return err
-			}
+		events, err := s.events(ctx, batch(q, first))
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
 			if e == nil {
 				continue
 			}
@@ -117,47 +114,87 @@ func (s *Server) watch() *bus.Queue[change] {
 	return q
 }
 
-// event looks a change up; nil when there is nothing to say of it any more.
-func (s *Server) event(ctx context.Context, c change) (*controlpb.Event, error) {
-	switch {
-	case c.event != nil:
-		return c.event, nil
-	case c.resync:
-		return &controlpb.Event{Event: &controlpb.Event_Resync{Resync: &controlpb.Resync{}}}, nil
-	case c.status:
-		return &controlpb.Event{Event: &controlpb.Event_Status{Status: s.cfg.Core.Status(ctx)}}, nil
+// events looks changes up, in their order; nil stands for those of which there is
+// nothing to say any more. What the store has of them is read in one look.
+func (s *Server) events(ctx context.Context, changes []change) ([]*controlpb.Event, error) {
+	events := make([]*controlpb.Event, len(changes))
+	stored := false
+	for i, c := range changes {
+		var err error
+		switch {
+		case c.stored():
+			stored = true
+			continue
+		case c.event != nil:
+			events[i] = c.event
+		case c.resync:
+			events[i] = &controlpb.Event{Event: &controlpb.Event_Resync{Resync: &controlpb.Resync{}}}
+		case c.status:
+			events[i] = &controlpb.Event{Event: &controlpb.Event_Status{Status: s.cfg.Core.Status(ctx)}}
+		default:
+			events[i], err = s.accountEvent(ctx, c)
+		}
+		if err != nil && !errors.Is(err, store.ErrClosed) { // closed: logged out since, a Resync follows
+			return nil, err
+		}
+	}
+	if !stored {
+		return events, nil
 	}
 	a, err := s.account()
 	if err != nil {
-		return nil, nil //nolint:nilerr,nilnil // logged out since: a Resync follows
+		return events, nil //nolint:nilerr // logged out since: a Resync follows
 	}
-	switch {
-	case c.contact != "":
-		return a.contactEvent(ctx, c.contact)
-	case c.plugin != "":
-		p, err := a.Plugins.Plugin(ctx, c.plugin)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil, nil //nolint:nilnil // gone since
+	err = a.Store.View(ctx, func(tx store.ReadTx) error {
+		for i, c := range changes {
+			if !c.stored() {
+				continue
+			}
+			var err error
+			switch {
+			case c.chat != "":
+				events[i], err = a.chatEvent(tx, c.chat)
+			case c.blob != packet.BlobID{}:
+				events[i], err = a.blobEvent(tx, c.blob)
+			default:
+				events[i], err = a.messageEvent(tx, c)
+			}
+			if err != nil {
+				return err
+			}
 		}
-		return &controlpb.Event{Event: &controlpb.Event_Plugin{Plugin: p}}, err
-	case c.removed:
+		return nil
+	})
+	if errors.Is(err, store.ErrClosed) {
+		return events, nil
+	}
+	return events, err
+}
+
+// stored says whether the store is asked for what changed.
+func (c *change) stored() bool {
+	return c.chat != "" || c.blob != packet.BlobID{} || c.message != bus.MessageRef{} && !c.removed
+}
+
+// accountEvent looks a change up that others than the store know of.
+func (s *Server) accountEvent(ctx context.Context, c change) (*controlpb.Event, error) {
+	if c.removed {
 		return &controlpb.Event{Event: &controlpb.Event_MessageRemoved{MessageRemoved: &controlpb.MessageRemoved{
 			Chat: string(c.message.Chat), Id: c.message.ID[:],
 		}}}, nil
 	}
-	var e *controlpb.Event
-	err = a.Store.View(ctx, func(tx store.ReadTx) error {
-		switch {
-		case c.chat != "":
-			e, err = a.chatEvent(tx, c.chat)
-		case c.blob != packet.BlobID{}:
-			e, err = a.blobEvent(tx, c.blob)
-		default:
-			e, err = a.messageEvent(tx, c)
-		}
-		return err
-	})
-	return e, err
+	a, err := s.account()
+	switch {
+	case err != nil:
+		return nil, nil //nolint:nilerr,nilnil // logged out since: a Resync follows
+	case c.contact != "":
+		return a.contactEvent(ctx, c.contact)
+	}
+	p, err := a.Plugins.Plugin(ctx, c.plugin)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil //nolint:nilnil // gone since
+	}
+	return &controlpb.Event{Event: &controlpb.Event_Plugin{Plugin: p}}, err
 }
 
 func (a Account) contactEvent(ctx context.Context, user packet.UserID) (*controlpb.Event, error) {

@@ -248,7 +248,7 @@ func (s *session) setRead(ctx context.Context, chat packet.ChatID, place packet.
 	if err != nil || !moved {
 		return err
 	}
-	bus.Publish(s.core.bus, bus.ChatChanged, bus.ChatChange{Chat: chat})
+	bus.Publish(s.core.bus, bus.ChatChanged, bus.ChatChange{Chat: chat, Content: true})
 	tell, err := s.setting(ctx, settingReceipts)
 	if err != nil || tell != "true" {
 		return err

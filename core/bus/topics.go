@@ -36,7 +36,8 @@ var (
 
 	// AccountChanged: logged in, logged out, locked or unlocked; core -> control.
 	AccountChanged = Topic[struct{}]{"account.changed"}
-	// ContactChanged and ChatChanged: roster, host, chatlog -> control.
+	// ContactChanged and ChatChanged: roster, host, chatlog -> control; those of
+	// members also -> chatlog.
 	ContactChanged = Topic[ContactChange]{"contact.changed"}
 	ChatChanged    = Topic[ChatChange]{"chat.changed"}
 	// Messages: host, chatlog -> control. The message is read from the store.
@@ -149,6 +150,9 @@ type ContactChange struct {
 type ChatChange struct {
 	Chat    packet.ChatID
 	Removed bool
+	// Content: only its messages, counters or what the user set of it changed;
+	// its members are the same.
+	Content bool
 }
 
 // MessageRef names a message.

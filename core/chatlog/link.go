@@ -134,6 +134,17 @@ func (l *link) queue(t task) {
 	l.signal()
 }
 
+// nextTask takes the first task, nil when there is none.
+func (l *link) nextTask() *task {
+	if len(l.tasks) == 0 {
+		return nil
+	}
+	next := l.tasks[0]
+	l.tasks = l.tasks[1:]
+	delete(l.tasked, next)
+	return &next
+}
+
 // share puts a chat up for exchange.
 func (l *link) share(chat packet.ChatID) {
 	if l.shared[chat] == nil {

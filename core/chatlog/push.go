@@ -230,12 +230,14 @@ func (s *Service) take(l *link) *turn {
 	}
 	slices.Sort(t.fresh)
 	clear(l.fresh)
-	if len(l.tasks) > 0 {
-		next := l.tasks[0]
-		t.task, l.tasks = &next, l.tasks[1:]
-		delete(l.tasked, next)
-	}
+	t.task = l.nextTask()
 	return t
+}
+
+func (s *Service) takeTask(l *link) *task {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return l.nextTask()
 }
 
 func takeRegisters(l *link) []packet.Register {
@@ -268,6 +270,9 @@ func (s *Service) read(tx store.ReadTx, l *link, t *turn) ([]packet.Frame, error
 		if err := s.findFresh(tx, l, chat); err != nil {
 			return nil, err
 		}
+	}
+	if t.task == nil {
+		t.task = s.takeTask(l) // what was just found
 	}
 	if t.task == nil {
 		s.signalIfMore(l)
@@ -378,6 +383,14 @@ func (s *Service) pushBatch(tx store.ReadTx, l *link, log packet.Log, last uint6
 		return nil, err
 	}
 	var frames []packet.Frame
+	more := false
+	if n := len(entries); n > 0 {
+		after, err := tx.Entries(log, entries[n-1].Packet.Header.Number+1, last, 1, 1, false)
+		if err != nil {
+			return nil, err
+		}
+		more = len(after) > 0
+	}
 	for i := range entries {
 		h := &entries[i].Packet.Header
 		next = h.Number + 1
@@ -392,7 +405,7 @@ func (s *Service) pushBatch(tx store.ReadTx, l *link, log packet.Log, last uint6
 		return nil, nil
 	}
 	c.next = max(c.next, next)
-	if len(entries) > 0 {
+	if more {
 		l.queue(task{log: log})
 	}
 	return frames, nil

@@ -144,7 +144,7 @@ func New(cfg Config) *Service {
 		if c.Removed {
 			return event{kind: chatRemoved, chat: c.Chat}, true
 		}
-		return event{kind: chatChanged, chat: c.Chat}, true
+		return event{kind: chatChanged, chat: c.Chat}, !c.Content
 	})
 	bus.Feed(cfg.Bus, bus.ContactChanged, s.events, func(bus.ContactChange) (event, bool) { return event{kind: bookChanged}, true })
 	s.appends = bus.Subscribe(cfg.Bus, bus.EntryAppended, 4096)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
 	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/protocol/pluginpb"
@@ -102,6 +103,6 @@ func (a *applier) setMembers(e *pluginpb.SetMembers) error {
 	if err := a.tx.PutMembership(id, m); err != nil {
 		return fmt.Errorf("set_members: %w", err)
 	}
-	a.news.chatChanged(id)
+	a.news.chatChanged(bus.ChatChange{Chat: id})
 	return nil
 }

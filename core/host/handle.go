@@ -90,6 +90,7 @@ func (p *plugin) handleChat(run, ctx context.Context, sess *session, chat packet
 		return true, p.commit(ctx, rest)
 	}
 	batch, width := p.cut(entries)
+	more := len(batch) < len(entries) || mayBeMore(entries)
 	if p.gate.Acquire(ctx, width) != nil {
 		return true, nil //nolint:nilerr // the session ends
 	}
@@ -98,13 +99,25 @@ func (p *plugin) handleChat(run, ctx context.Context, sess *session, chat packet
 	var refused *PluginError
 	switch {
 	case err == nil:
-		return true, p.commit(ctx, answers)
+		more = more || len(answers) < len(batch)
+		err = p.commit(ctx, answers)
+		return more || err != nil, err
 	case errors.As(err, &refused):
 		return true, p.failed(ctx, batch[0], refused)
 	case errors.Is(err, errDead) && !errors.Is(err, errNotAsked) && run.Err() == nil:
 		return true, p.blame(run, batch, width == maxChats)
 	}
 	return true, nil
+}
+
+// mayBeMore says whether the bounds of a batch may have left some out. What comes
+// from now on is told of by itself.
+func mayBeMore(entries []store.Entry) bool {
+	size := 0
+	for i := range entries {
+		size += len(entries[i].Packet.Content)
+	}
+	return len(entries) >= maxItems || size > maxBatch-packet.MaxContent
 }
 
 // withoutPlugin gives the first entries if they need no plugin: their content
@@ -227,42 +240,11 @@ func (p *plugin) commit(ctx context.Context, list []settled) error {
 			p.troubled = false
 			p.mu.Unlock()
 			n.tell(ctx, p)
-			p.host.passOn(ctx, p, list[0].entry.Packet.Header.Chat)
 			return nil
 		case failed < 0 || storeFailed(err) || list[failed].failure != nil:
 			return fmt.Errorf("commit what plugin %s made of packets: %w", p.name, err)
 		}
 		list[failed].failure = err
-	}
-}
-
-// passOn wakes the other plugins of which packets in a chat had to wait for
-// those of p that came before them in their log.
-func (h *Host) passOn(ctx context.Context, p *plugin, chat packet.ChatID) {
-	var next []*plugin
-	err := h.cfg.Store.View(ctx, func(tx store.ReadTx) error {
-		next = nil
-		for _, other := range h.all() {
-			types := other.types()
-			if other == p || len(types) == 0 {
-				continue
-			}
-			entries, err := tx.Unhandled(types, chat, 1, 1)
-			if err != nil {
-				return err
-			}
-			if len(entries) > 0 {
-				next = append(next, other)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		h.cfg.Log.Error("looking for packets of other plugins failed", "chat", chat, "error", err)
-	}
-	for _, other := range next {
-		other.desk.mark(chat)
-		other.need()
 	}
 }
 

@@ -60,8 +60,25 @@ func (h *Host) Invoke(ctx context.Context, plugin string, req *pluginpb.InvokeRe
 		}
 	}
 	id := packet.PacketID(req.GetInvocation())
-	if r, err := h.first(ctx, id, plugin, req.GetAction()); r != nil || err != nil {
+	r, err := h.invoke(ctx, id, plugin, req, update)
+	if err == nil || ctx.Err() != nil {
 		return r, err
+	}
+	// One that was committed before has its result even when its plugin cannot be
+	// asked any more.
+	if r, before := h.first(ctx, id, plugin, req.GetAction()); r != nil || before != nil {
+		return r, before
+	}
+	return nil, err
+}
+
+func (h *Host) invoke(ctx context.Context, id packet.PacketID, plugin string, req *pluginpb.InvokeRequest, update func(*pluginpb.InvokeUpdate)) (*Result, error) {
+	select {
+	case <-h.ready:
+	default: // Serve may never begin
+		if r, err := h.first(ctx, id, plugin, req.GetAction()); r != nil || err != nil {
+			return r, err
+		}
 	}
 	if err := h.awaitService(ctx); err != nil {
 		return nil, err
@@ -270,7 +287,7 @@ func (i *invocation) wait(ctx context.Context, w *waiter, update func(*pluginpb.
 // run asks the plugin, and once more when it dies meanwhile: nothing was
 // committed then.
 func (i *invocation) run(ctx context.Context) (*Result, error) {
-	// It may have been committed between the look into the store and join.
+	// It may be a repetition. From join to here nobody else can begin it.
 	if r, err := i.host.first(ctx, i.id, i.plugin.name, i.req.GetAction()); r != nil || err != nil {
 		return r, err
 	}

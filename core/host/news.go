@@ -13,7 +13,7 @@ import (
 // news is what a transaction leads to once it is committed.
 type news struct {
 	messages []messageNews
-	chats    []packet.ChatID
+	chats    []bus.ChatChange
 	appended []packet.ChatID
 	handle   []packet.ChatID // in which the plugin sent what it handles itself
 	events   []bus.PluginEvent
@@ -54,12 +54,12 @@ func (n *news) message(change messageChange, chat packet.ChatID, id packet.Packe
 		return
 	}
 	n.messages = append(n.messages, m)
-	n.chatChanged(chat) // its last message, its unread counter
+	n.chatChanged(bus.ChatChange{Chat: chat, Content: true}) // its last message, its unread counter
 }
 
-func (n *news) chatChanged(chat packet.ChatID) {
-	if !slices.Contains(n.chats, chat) {
-		n.chats = append(n.chats, chat)
+func (n *news) chatChanged(c bus.ChatChange) {
+	if !slices.Contains(n.chats, c) {
+		n.chats = append(n.chats, c)
 	}
 }
 
@@ -94,8 +94,8 @@ func (n *news) tell(ctx context.Context, p *plugin) {
 			bus.Publish(b, bus.MessageRemoved, m.ref)
 		}
 	}
-	for _, chat := range n.chats {
-		bus.Publish(b, bus.ChatChanged, bus.ChatChange{Chat: chat})
+	for _, c := range n.chats {
+		bus.Publish(b, bus.ChatChanged, c)
 	}
 	for _, chat := range n.appended {
 		bus.Publish(b, bus.EntryAppended, chat)

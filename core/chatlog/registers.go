@@ -154,7 +154,9 @@ func (r *run) read(reg, old *packet.Register) error {
 	if reg.Author == r.s.self {
 		moved, err := r.tx.SetRead(reg.Chat, place)
 		if moved {
-			r.publish(func(s *Service) { bus.Publish(s.cfg.Bus, bus.ChatChanged, bus.ChatChange{Chat: reg.Chat, Content: true}) })
+			r.publish(func(s *Service) {
+				bus.Publish(s.cfg.Bus, bus.ChatChanged, bus.ChatChange{Chat: reg.Chat, Content: true})
+			})
 		}
 		return err
 	}

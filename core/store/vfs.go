@@ -26,7 +26,7 @@ func encrypting(base string) (string, error) {
 	if below == nil {
 		return "", fmt.Errorf("no SQLite VFS is named %q", base)
 	}
-	vfs.Register(name, adiantum.Wrap(baseVFS{below, base == ""}, nil))
+	vfs.Register(name, newWalVFS(adiantum.Wrap(baseVFS{below, base == ""}, nil)))
 	return name, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/parley-chat/parley/core/control"
 	"github.com/parley-chat/parley/core/directory"
 	"github.com/parley-chat/parley/core/host"
+	"github.com/parley-chat/parley/core/roster"
 	"github.com/parley-chat/parley/core/store"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/directorypb"
@@ -55,6 +56,35 @@ func (o outbox) Append(tx store.Tx, d host.Draft) (packet.Packet, error) {
 // Emit implements host.Outbox.
 func (o outbox) Emit(ctx context.Context, d host.Draft, to []packet.UserID) error {
 	return o.Service.Emit(ctx, chatlog.Draft(d), to)
+}
+
+// people is the roster as the control API sees it, with what the connection
+// manager knows of those it cannot reach.
+type people struct {
+	*roster.Roster
+	conn *conn.Manager
+}
+
+// Contacts implements control.People.
+func (p people) Contacts(ctx context.Context) ([]*controlpb.Contact, error) {
+	list, err := p.Roster.Contacts(ctx)
+	for _, c := range list {
+		p.addTrouble(c)
+	}
+	return list, err
+}
+
+// Contact implements control.People.
+func (p people) Contact(ctx context.Context, user packet.UserID) (*controlpb.Contact, error) {
+	c, err := p.Roster.Contact(ctx, user)
+	p.addTrouble(c)
+	return c, err
+}
+
+func (p people) addTrouble(c *controlpb.Contact) {
+	if user := packet.UserID(c.GetUser()); user != "" && !c.GetLinked() && p.conn.Mismatched(user) {
+		c.Trouble = fmt.Sprintf("%s has another version of Parley's protocol than this program (%d): update the older of the two", user, packet.Version)
+	}
 }
 
 // hostPeople is the roster as the plugin host sees it.
@@ -224,7 +254,7 @@ func (f facade) Account() (control.Account, error) {
 		return control.Account{}, err
 	}
 	return control.Account{
-		Self: s.identity.User(), Store: s.store, People: s.roster, Plugins: plugins{s.host, s.core.bus}, Receipts: receipts{s.chatlog}, Blobs: blobViews{s.blob},
+		Self: s.identity.User(), Store: s.store, People: people{s.roster, s.conn}, Plugins: plugins{s.host, s.core.bus}, Receipts: receipts{s.chatlog}, Blobs: blobViews{s.blob},
 		SetRead: s.setRead, SetProfile: s.roster.SetProfile, ChangePassword: s.changePassword,
 	}, nil
 }

@@ -231,13 +231,14 @@ type jsonContact struct {
 	KeyChanged  bool   `json:"key_changed,omitempty"`
 	Verified    bool   `json:"verified,omitempty"`
 	Chat        string `json:"chat,omitempty"`
+	Trouble     string `json:"trouble,omitempty"`
 }
 
 func contactJSON(c *controlpb.Contact) jsonContact {
 	return jsonContact{
 		User: c.GetUser(), State: contactWord(c.GetState()), Name: c.GetName(), Nickname: c.GetNickname(), DisplayName: c.GetDisplayName(),
 		Greeting: c.GetGreeting(), Online: c.GetOnline(), Linked: c.GetLinked(), Path: c.GetPath(), KeyChanged: c.GetKeyChanged(),
-		Verified: c.GetVerified(), Chat: c.GetChat(),
+		Verified: c.GetVerified(), Chat: c.GetChat(), Trouble: c.GetTrouble(),
 	}
 }
 
@@ -294,6 +295,8 @@ func contactNote(c *controlpb.Contact) string {
 		return ""
 	case c.GetLinked():
 		return "online (" + c.GetPath() + ")"
+	case c.GetOnline() && c.GetTrouble() != "":
+		return "online, no link: " + client.PrintableLine(c.GetTrouble())
 	case c.GetOnline():
 		return "online, no link yet"
 	default:

@@ -131,7 +131,7 @@ func (a *app) send(ctx context.Context, c *client.Client, plugin string, req *pl
 				return err
 			}
 			_ = a.sent(message)
-			return fmt.Errorf("not delivered within %s; it is kept and goes out when %s can be reached", wait, peers(message))
+			return fmt.Errorf("not delivered within %s; it is kept and goes out when %s can be reached%s", wait, peers(message), a.trouble(ctx, c, req.GetChat()))
 		}
 		if m := e.GetMessageChanged(); m != nil && string(m.GetId()) == string(req.GetInvocation()) {
 			message = m
@@ -148,6 +148,20 @@ func (a *app) send(ctx context.Context, c *client.Client, plugin string, req *pl
 		return fmt.Errorf("the message was refused: %s", failure(message))
 	}
 	return nil
+}
+
+// trouble is what is known of why the contact of a chat cannot be reached.
+func (a *app) trouble(ctx context.Context, c *client.Client, chat string) string {
+	resp, err := c.ListContacts(ctx, &controlpb.ListContactsRequest{})
+	if err != nil {
+		return "" // it says just less
+	}
+	for _, contact := range resp.GetContacts() {
+		if contact.GetChat() == chat && contact.GetTrouble() != "" {
+			return ": " + client.PrintableLine(contact.GetTrouble())
+		}
+	}
+	return ""
 }
 
 func (a *app) sent(m *controlpb.Message) error {

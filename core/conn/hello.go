@@ -95,8 +95,8 @@ func (m *Manager) judge(user packet.UserID, err error) {
 // noticeVersion tells the person once that a contact's program does not match.
 func (m *Manager) noticeVersion(user packet.UserID, err error) {
 	m.mu.Lock()
-	known := m.noticed[user]
-	m.noticed[user] = true
+	known := m.mismatched[user]
+	m.mismatched[user] = true
 	m.mu.Unlock()
 	if known {
 		return

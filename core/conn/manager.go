@@ -47,20 +47,20 @@ type Manager struct {
 
 	// mu guards all below. It is taken before the book's lock and those of
 	// budgets and paces.
-	mu        sync.Mutex
-	serving   bool
-	stopping  bool // no new links and peers
-	listener  Listener
-	address   string // to listen on; with the port, once one was found
-	addresses []netip.Prefix
-	endpoints []bus.Endpoint
-	observed  netip.Addr
-	peers     map[packet.UserID]*peer
-	devices   map[packet.DeviceID]*device
-	links     map[uint64]*link
-	penalties map[packet.UserID]penalty
-	noticed   map[packet.UserID]bool
-	streams   streams
+	mu         sync.Mutex
+	serving    bool
+	stopping   bool // no new links and peers
+	listener   Listener
+	address    string // to listen on; with the port, once one was found
+	addresses  []netip.Prefix
+	endpoints  []bus.Endpoint
+	observed   netip.Addr
+	peers      map[packet.UserID]*peer
+	devices    map[packet.DeviceID]*device
+	links      map[uint64]*link
+	penalties  map[packet.UserID]penalty
+	mismatched map[packet.UserID]bool // whose program was of another version when last met
+	streams    streams
 }
 
 // LinkStatus is a link that is up.
@@ -83,7 +83,7 @@ func New(config Config) (*Manager, error) {
 		loud: rate.Sometimes{Interval: 10 * time.Second}, quiet: rate.Sometimes{First: 5, Interval: time.Second},
 		network: make(chan struct{}, 1), address: config.Listen,
 		peers: map[packet.UserID]*peer{}, devices: map[packet.DeviceID]*device{}, links: map[uint64]*link{},
-		penalties: map[packet.UserID]penalty{}, noticed: map[packet.UserID]bool{}, streams: newStreams(),
+		penalties: map[packet.UserID]penalty{}, mismatched: map[packet.UserID]bool{}, streams: newStreams(),
 	}, nil
 }
 
@@ -106,6 +106,14 @@ func (m *Manager) Links() []LinkStatus {
 	}
 	slices.SortFunc(all, func(a, b LinkStatus) int { return cmp.Compare(a.ID, b.ID) })
 	return all
+}
+
+// Mismatched says whether no link with a user comes up because one of the two
+// programs is of another version of the protocol.
+func (m *Manager) Mismatched(user packet.UserID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mismatched[user]
 }
 
 // Send queues a Packet, Vectors, Want, Refusals, Registers or BlobNews on a link. It waits

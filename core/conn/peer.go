@@ -187,6 +187,7 @@ func (p *peer) presenceLocked(presence bus.Presence) {
 
 // linkedLocked learns from a new link.
 func (p *peer) linkedLocked(l *link) {
+	delete(p.m.mismatched, p.user)
 	if a, ok := addrPort(l.endpoint); ok {
 		e := endpointOf(a)
 		if l.dialed {

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -267,6 +268,10 @@ func TestAcceptorThatMisbehaves(t *testing.T) {
 				if p.a.upCount() != 0 {
 					t.Error("a link went up")
 				}
+				version := strings.Contains(c.name, "version")
+				if got := p.a.m.Mismatched(p.b.user); got != version {
+					t.Errorf("mismatched: %v", got)
+				}
 				if n := tries.Load(); n < 1 || n > c.tries {
 					t.Errorf("%d tries in a minute, want 1 to %d", n, c.tries)
 				}
@@ -275,6 +280,9 @@ func TestAcceptorThatMisbehaves(t *testing.T) {
 					p.a.sees(p.b)
 					time.Sleep(time.Second)
 					p.same1(t)
+					if p.a.m.Mismatched(p.b.user) {
+						t.Error("called mismatched although there is a link")
+					}
 				}
 			})
 		})

@@ -1912,8 +1912,11 @@ type Contact struct {
 	SafetyNumber    string `protobuf:"bytes,12,opt,name=safety_number,json=safetyNumber,proto3" json:"safety_number,omitempty"`
 	NewSafetyNumber string `protobuf:"bytes,13,opt,name=new_safety_number,json=newSafetyNumber,proto3" json:"new_safety_number,omitempty"`
 	// Compared in person.
-	Verified      bool   `protobuf:"varint,14,opt,name=verified,proto3" json:"verified,omitempty"`
-	Chat          string `protobuf:"bytes,15,opt,name=chat,proto3" json:"chat,omitempty"`
+	Verified bool   `protobuf:"varint,14,opt,name=verified,proto3" json:"verified,omitempty"`
+	Chat     string `protobuf:"bytes,15,opt,name=chat,proto3" json:"chat,omitempty"`
+	// Why no link comes up although the contact is there, and what to do; empty
+	// when there is nothing to say.
+	Trouble       string `protobuf:"bytes,16,opt,name=trouble,proto3" json:"trouble,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2049,6 +2052,13 @@ func (x *Contact) GetVerified() bool {
 func (x *Contact) GetChat() string {
 	if x != nil {
 		return x.Chat
+	}
+	return ""
+}
+
+func (x *Contact) GetTrouble() string {
+	if x != nil {
+		return x.Trouble
 	}
 	return ""
 }
@@ -4778,7 +4788,7 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\x15ChangePasswordRequest\x12!\n" +
 	"\fold_password\x18\x01 \x01(\tR\voldPassword\x12!\n" +
 	"\fnew_password\x18\x02 \x01(\tR\vnewPassword\"\x18\n" +
-	"\x16ChangePasswordResponse\"\xc1\x03\n" +
+	"\x16ChangePasswordResponse\"\xdb\x03\n" +
 	"\aContact\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x125\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1f.parley.control.v1.ContactStateR\x05state\x12\x12\n" +
@@ -4796,7 +4806,8 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\rsafety_number\x18\f \x01(\tR\fsafetyNumber\x12*\n" +
 	"\x11new_safety_number\x18\r \x01(\tR\x0fnewSafetyNumber\x12\x1a\n" +
 	"\bverified\x18\x0e \x01(\bR\bverified\x12\x12\n" +
-	"\x04chat\x18\x0f \x01(\tR\x04chat\"\x15\n" +
+	"\x04chat\x18\x0f \x01(\tR\x04chat\x12\x18\n" +
+	"\atrouble\x18\x10 \x01(\tR\atrouble\"\x15\n" +
 	"\x13ListContactsRequest\"N\n" +
 	"\x14ListContactsResponse\x126\n" +
 	"\bcontacts\x18\x01 \x03(\v2\x1a.parley.control.v1.ContactR\bcontacts\"G\n" +

@@ -245,24 +245,45 @@ func TestLimits(t *testing.T) {
 		try   func(alice *device, r *running, i int) error
 		// free is what a try gives as long as it is not one too many.
 		free codes.Code
+		// says is what a person reads who tries once too often.
+		says string
 	}{
 		{"registrations from an address", func(l *api.Limits) { l.Register = api.Limit{Burst: 3, Every: time.Hour} },
 			func(_ *device, r *running, i int) error {
 				return r.device().register(fmt.Sprint("user", i), goodPassword)
-			}, codes.OK},
+			}, codes.OK, "Too many accounts were made from this address. Try again in 1h"},
 		{"wrong passwords from an address", func(l *api.Limits) { l.LogInAddress = once },
 			func(_ *device, r *running, i int) error {
 				return r.device().logIn(fmt.Sprint("user", i), "wrong password", false)
-			}, codes.Unauthenticated},
+			}, codes.Unauthenticated, "Too many log-ins failed from this address. Try again in 1h"},
 		{"wrong passwords to an account", func(l *api.Limits) { l.LogInAccount = once },
-			func(_ *device, r *running, _ int) error { return r.device().logIn("alice", "wrong password", false) }, codes.Unauthenticated},
+			func(_ *device, r *running, _ int) error { return r.device().logIn("alice", "wrong password", false) }, codes.Unauthenticated,
+			"Too many log-ins to this account failed. Try again in 1h"},
 		{"wrong passwords to no account", func(l *api.Limits) { l.LogInAccount = once },
-			func(_ *device, r *running, _ int) error { return r.device().logIn("nobody", "wrong password", false) }, codes.Unauthenticated},
+			func(_ *device, r *running, _ int) error { return r.device().logIn("nobody", "wrong password", false) }, codes.Unauthenticated,
+			"Too many log-ins to this account failed. Try again in 1h"},
+		{"wrong passwords of who is logged in", func(l *api.Limits) { l.ChangePassword = once },
+			func(alice *device, _ *running, _ int) error {
+				_, err := alice.ChangePassword(t.Context(), &directorypb.ChangePasswordRequest{OldPassword: "wrong password", NewPassword: goodPassword})
+				return err
+			}, codes.Unauthenticated, "The password was wrong too often. Try again in 1h"},
+		{"profiles", func(l *api.Limits) { l.SetProfile = once },
+			func(alice *device, _ *running, i int) error {
+				_, err := alice.SetProfile(t.Context(), &directorypb.SetProfileRequest{Profile: &directorypb.Profile{DisplayName: fmt.Sprint(i)}})
+				return err
+			}, codes.OK, "The profile was changed too often. Try again in 1h"},
+		{"sessions", func(l *api.Limits) { l.Session = once },
+			func(alice *device, _ *running, _ int) error {
+				s := alice.open()
+				// Not a Begin: the session ends, having counted.
+				s.send(&directorypb.SessionRequest{Request: &directorypb.SessionRequest_KeepAlive{KeepAlive: &directorypb.KeepAlive{}}})
+				return s.endedWith()
+			}, codes.InvalidArgument, "This device connects too often. Try again in 1h"},
 		{"look-ups", func(l *api.Limits) { l.LookUp = once },
 			func(alice *device, _ *running, i int) error {
 				_, err := alice.lookUp(fmt.Sprint("user", i))
 				return err
-			}, codes.NotFound},
+			}, codes.NotFound, "Too many people were looked up. Try again in 1h"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -275,6 +296,9 @@ func TestLimits(t *testing.T) {
 			}
 			err := tt.try(alice, r, 2)
 			wantCode(t, err, codes.ResourceExhausted)
+			if says := status.Convert(err).Message(); !strings.HasPrefix(says, tt.says) {
+				t.Errorf("it says %q, want %q", says, tt.says)
+			}
 			for _, d := range status.Convert(err).Details() {
 				if info, ok := d.(*errdetails.RetryInfo); ok && info.GetRetryDelay().AsDuration() > 0 {
 					return

@@ -308,12 +308,18 @@ func (s *session) quiet(what string, bad func(*directorypb.SessionResponse) bool
 // ended waits for the end of the session and gives its code.
 func (s *session) ended() codes.Code {
 	s.t.Helper()
+	return status.Code(s.endedWith())
+}
+
+// endedWith waits for the end of the session and gives its error.
+func (s *session) endedWith() error {
+	s.t.Helper()
 	timeout := time.After(patience)
 	for {
 		select {
 		case _, open := <-s.in:
 			if !open {
-				return status.Code(<-s.err)
+				return <-s.err
 			}
 		case <-timeout:
 			s.t.Fatal("the session did not end")

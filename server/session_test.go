@@ -366,6 +366,9 @@ func TestDeliversAreLimited(t *testing.T) {
 		if codes.Code(receipt.GetCode()) != want {
 			t.Errorf("deliver %d: got %v, want %s", i, receipt, want)
 		}
+		if says := "Too many requests were sent. Try again in 1h"; want == codes.ResourceExhausted && !strings.HasPrefix(receipt.GetMessage(), says) {
+			t.Errorf("it says %q, want %q", receipt.GetMessage(), says)
+		}
 	}
 }
 

@@ -389,6 +389,13 @@ func TestRelay(t *testing.T) {
 	if got.GetUser() != "alice" || string(got.GetPayload()) != "from a contact" {
 		t.Errorf("relayed %v", got)
 	}
+	// Who blocks gets nothing, and who is blocked does not learn of it.
+	unseen := func(m *directorypb.SessionResponse) bool { return m.GetRelay() != nil }
+	b.setContacts(lists{contacts: []string{"alice"}, blocked: []string{"alice"}})
+	a.awaitPresence("bob", false)
+	relay(a, "from who is blocked")
+	a.quiet("", func(*directorypb.SessionResponse) bool { return false })
+	b.quiet("relayed from who is blocked", unseen)
 	relay(a, strings.Repeat("x", 16<<10+1))
 	if code := a.ended(); code != codes.InvalidArgument {
 		t.Errorf("too large a relay ended with %s", code)

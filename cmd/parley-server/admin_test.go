@@ -119,6 +119,12 @@ func operate(t *testing.T, data, user string) {
 	want(t, 0, "revoked", "", on("invite", "revoke", strings.ToUpper(code))...)
 	want(t, 1, "no such invite", "", on("invite", "revoke", code)...)
 	want(t, 1, "not 0", "", on("invite", "create", "--uses", "0")...)
+	want(t, 1, "expire before it is made", "", on("invite", "create", "--expires", "-1h")...)
+	want(t, 1, "at most 200 bytes", "", on("invite", "create", "--note", strings.Repeat("x", 201))...)
+	want(t, 1, "no control characters", goodPassword, on("user", "add", "bell", "--name", "a\ab")...)
+	want(t, 1, "at most 64 characters", goodPassword, on("user", "add", "long", "--name", strings.Repeat("x", 65))...)
+	want(t, 1, "There is no user nobody", "", on("user", "disable", "nobody")...)
+	want(t, 1, "There is no user nobody", "", on("user", "remove", "nobody", "--yes")...)
 
 	file := filepath.Join(t.TempDir(), "backup")
 	want(t, 0, "records", "", on("backup", file)...)
@@ -126,7 +132,14 @@ func operate(t *testing.T, data, user string) {
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the backup is %v, %v", info, err)
 	}
+	want(t, 1, "no such file", "", on("backup", filepath.Join(filepath.Dir(file), "nowhere", "backup"))...)
 	want(t, 1, "not empty", "", on("restore", file)...)
+	want(t, 1, "no such file", "", "restore", file+".none", "--data", t.TempDir())
+	noBackup := filepath.Join(t.TempDir(), "letter")
+	if err := os.WriteFile(noBackup, []byte("Dear Sir"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want(t, 1, "backup", "", "restore", noBackup, "--data", t.TempDir())
 	elsewhere := filepath.Join(t.TempDir(), "new")
 	want(t, 0, "records", "", "restore", file, "--data", elsewhere)
 	if out := want(t, 0, user, "", "user", "list", "--data", elsewhere); strings.Contains(out, "short.lived") {

@@ -93,6 +93,11 @@ func setUp(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
+	metrics, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	env.Setenv("METRICS", metrics)
 	env.Setenv("PATH", binaries+":"+os.Getenv("PATH"))
 	env.Setenv("EXAMPLES", examples)
 	env.Setenv("DIR", address)

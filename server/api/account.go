@@ -281,6 +281,9 @@ func (s *Service) account(ctx context.Context) (caller, *directory.Account, erro
 	if err == nil && a.Disabled {
 		err = directory.ErrDisabled
 	}
+	if err == nil {
+		c.meter.known()
+	}
 	return c, a, statusOf(s.log, err)
 }
 

@@ -120,7 +120,7 @@ func (s *Service) Serve(ctx context.Context, listener net.Listener) error {
 // and windows that do not grow.
 func (s *Service) server() *grpc.Server {
 	return grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(s.tls)),
+		grpc.Creds(meteredTLS{credentials.NewTLS(s.tls)}),
 		grpc.MaxRecvMsgSize(maxReceive),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxHeaderListSize(maxHeaders),

@@ -8,14 +8,14 @@ import (
 	"net"
 	"net/netip"
 
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 )
 
 // caller is who is at the other end of a connection.
 type caller struct {
-	key  ed25519.PublicKey // proved by the TLS handshake
-	addr netip.Addr
+	key   ed25519.PublicKey // proved by the TLS handshake
+	addr  netip.Addr
+	meter *meter
 }
 
 func callerOf(ctx context.Context) (caller, error) {
@@ -23,7 +23,7 @@ func callerOf(ctx context.Context) (caller, error) {
 	if !ok {
 		return caller{}, errNoKey
 	}
-	info, ok := p.AuthInfo.(credentials.TLSInfo)
+	info, ok := p.AuthInfo.(deviceInfo)
 	if !ok {
 		return caller{}, errNoKey
 	}
@@ -31,7 +31,7 @@ func callerOf(ctx context.Context) (caller, error) {
 	if err != nil {
 		return caller{}, errNoKey
 	}
-	c := caller{key: key}
+	c := caller{key: key, meter: info.meter}
 	if tcp, ok := p.Addr.(*net.TCPAddr); ok {
 		c.addr = tcp.AddrPort().Addr().Unmap().WithZone("")
 	}

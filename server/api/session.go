@@ -53,6 +53,7 @@ func (s *Service) Session(grpc directorypb.Directory_SessionServer) error {
 	if wait := s.limits.session.take(string(a.User)); wait > 0 {
 		return exhausted("This device connects too often.", wait)
 	}
+	defer c.meter.lift()()
 	st := &stream{service: s, grpc: grpc, caller: c, user: a.User, done: make(chan struct{})}
 	st.lease = time.AfterFunc(s.lease, func() { st.end(errLease) })
 	defer st.lease.Stop()

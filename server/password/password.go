@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/metrics"
 	"strings"
 	"unicode/utf8"
 
@@ -153,7 +154,21 @@ func (h *Hasher) compute(ctx context.Context, password string, salt []byte, cost
 	}
 	// The same letters typed on different systems come as different bytes.
 	text := norm.NFC.Bytes([]byte(password))
-	return argon2.IDKey(text, salt, cost.Passes, cost.MemoryKiB, cost.Lanes, size), nil
+	sum := argon2.IDKey(text, salt, cost.Passes, cost.MemoryKiB, cost.Lanes, size)
+	reclaim(uint64(cost.MemoryKiB) << 10)
+	return sum, nil
+}
+
+// reclaim gives the next hash the memory of this one, which otherwise lies
+// about until the heap has doubled: three hashes would be in memory at a time
+// when one is computed. Where the rest of the heap is large the collector comes
+// soon enough by itself, and calling it would cost more than the hash.
+func reclaim(used uint64) {
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	if live[0].Value.Kind() == metrics.KindUint64 && used > live[0].Value.Uint64()/4 && used > 1<<20 {
+		runtime.GC()
+	}
 }
 
 func parse(hash string) (cost Cost, salt, sum []byte, err error) {

@@ -99,8 +99,12 @@ func pluginRow(p *controlpb.Plugin) []string {
 		where += ", not confined"
 	}
 	var notes []string
-	if p.GetSetAside() > 0 {
-		notes = append(notes, fmt.Sprintf("%d messages set aside", p.GetSetAside()))
+	switch n := p.GetSetAside(); n {
+	case 0:
+	case 1:
+		notes = append(notes, "1 message set aside")
+	default:
+		notes = append(notes, fmt.Sprintf("%d messages set aside", n))
 	}
 	if p.GetError() != "" {
 		notes = append(notes, client.PrintableLine(p.GetError()))

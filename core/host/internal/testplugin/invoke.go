@@ -67,7 +67,11 @@ func (b *behaviour) invoke(id uint64, r *pluginpb.InvokeRequest) {
 	case "write":
 		answer.Result = fmt.Appendf(nil, "%v", os.WriteFile(r.GetText(), []byte("x"), 0o600))
 	case "dial":
-		c, err := (&net.Dialer{Timeout: time.Second}).DialContext(b.stream.Context(), "tcp", r.GetText())
+		network := "tcp"
+		if strings.HasPrefix(r.GetText(), "/") {
+			network = "unix"
+		}
+		c, err := (&net.Dialer{Timeout: time.Second}).DialContext(b.stream.Context(), network, r.GetText())
 		if err == nil {
 			_ = c.Close()
 		}

@@ -18,6 +18,8 @@ func idBytes(id packet.PacketID) []byte {
 	return id[:]
 }
 
+func blobBytes(id packet.BlobID) []byte { return idBytes(packet.PacketID(id)) }
+
 // optionalID takes 16 bytes or none.
 func optionalID(b []byte) (packet.PacketID, error) {
 	if len(b) == 0 {
@@ -88,6 +90,12 @@ func eventFromProto(chat string, pb *pluginpb.Event) (Event, bool, error) {
 		if e.Settings == nil {
 			e.Settings = map[string]string{}
 		}
+	case *pluginpb.Event_Blob:
+		b, err := blobFromProto(event.Blob)
+		if err != nil {
+			return Event{}, false, err
+		}
+		e.Blob = &b
 	default:
 		return Event{}, false, nil
 	}
@@ -131,5 +139,20 @@ func annotationFromProto(pb *pluginpb.Annotation) (Annotation, error) {
 	}
 	return Annotation{
 		Chat: packet.ChatID(pb.GetChat()), Message: id, Kind: pb.GetKind(), Author: packet.UserID(pb.GetAuthor()), Value: pb.GetValue(),
+	}, nil
+}
+
+func blobFromProto(pb *pluginpb.Blob) (Blob, error) {
+	id, err := packet.BlobIDFromBytes(pb.GetId())
+	if err != nil {
+		return Blob{}, fmt.Errorf("blob from the core: %w", err)
+	}
+	message, err := optionalID(pb.GetMessage())
+	if err != nil {
+		return Blob{}, fmt.Errorf("blob %s from the core: message: %w", id, err)
+	}
+	return Blob{
+		ID: id, Chat: packet.ChatID(pb.GetChat()), Message: message, Own: pb.GetOwn(), State: pb.GetState(), Reason: pb.GetReason(),
+		Name: pb.GetName(), Size: pb.GetSize(), Folder: pb.GetFolder(), Files: pb.GetFiles(), Path: pb.GetPath(), Root: pb.GetRoot(),
 	}, nil
 }

@@ -122,6 +122,37 @@ type PublishEvent struct {
 	Data []byte // at most 16 KiB
 }
 
+// ShareBlob lets the members of a chat fetch what PrepareBlob prepared.
+type ShareBlob struct {
+	Blob packet.BlobID
+	Chat packet.ChatID
+	// Message it belongs to: the plugin's and this account's own, such as that
+	// of a packet sent by the same call.
+	Message packet.PacketID
+}
+
+// FetchBlob has a blob fetched that the author of a message shared, over
+// restarts, until an event "blob" says what became of it. One that is being
+// fetched or is here stays as it is; one that failed or was cancelled begins anew.
+type FetchBlob struct {
+	Blob    packet.BlobID
+	Message packet.PacketID
+	// Name it is to have, at most 255 bytes; made harmless, and numbered when it
+	// is taken.
+	Name string
+	// Folder is the value of a FOLDER setting of the plugin's, or one below its
+	// data or cache folder. Made when missing.
+	Folder string
+	// Size the offer said: content of another size is not taken.
+	Size uint64
+}
+
+// SteerBlob pauses, resumes or cancels a blob. What is done or gone stays so.
+type SteerBlob struct {
+	Blob  packet.BlobID
+	Order pluginpb.BlobOrder
+}
+
 func (e AddMessage) proto() *pluginpb.Effect {
 	return &pluginpb.Effect{Effect: &pluginpb.Effect_AddMessage{AddMessage: &pluginpb.AddMessage{
 		Id: idBytes(e.ID), Chat: string(e.Chat), Kind: e.Kind, Body: e.Body, ReplyTo: idBytes(e.ReplyTo), Data: e.Data, Card: e.Card, Local: e.Local,
@@ -178,4 +209,20 @@ func (e PublishEvent) proto() *pluginpb.Effect {
 	return &pluginpb.Effect{Effect: &pluginpb.Effect_PublishEvent{PublishEvent: &pluginpb.PublishEvent{
 		Name: e.Name, Chat: string(e.Chat), User: string(e.User), Data: e.Data,
 	}}}
+}
+
+func (e ShareBlob) proto() *pluginpb.Effect {
+	return &pluginpb.Effect{Effect: &pluginpb.Effect_ShareBlob{ShareBlob: &pluginpb.ShareBlob{
+		Blob: blobBytes(e.Blob), Chat: string(e.Chat), Message: idBytes(e.Message),
+	}}}
+}
+
+func (e FetchBlob) proto() *pluginpb.Effect {
+	return &pluginpb.Effect{Effect: &pluginpb.Effect_FetchBlob{FetchBlob: &pluginpb.FetchBlob{
+		Blob: blobBytes(e.Blob), Message: idBytes(e.Message), Name: e.Name, Folder: e.Folder, Size: e.Size,
+	}}}
+}
+
+func (e SteerBlob) proto() *pluginpb.Effect {
+	return &pluginpb.Effect{Effect: &pluginpb.Effect_SteerBlob{SteerBlob: &pluginpb.SteerBlob{Blob: blobBytes(e.Blob), Order: e.Order}}}
 }

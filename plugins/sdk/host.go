@@ -214,7 +214,36 @@ func (h *host) Values(ctx context.Context, prefix string, limit int) ([]Value, e
 	})
 }
 
-func idList(ids []packet.PacketID) [][]byte {
+func (h *host) PrepareBlob(ctx context.Context, path string) (Blob, error) {
+	r, err := h.ask(ctx, &pluginpb.HostRequest{Request: &pluginpb.HostRequest_PrepareBlob{PrepareBlob: &pluginpb.PrepareBlob{Path: path}}})
+	if err != nil {
+		return Blob{}, err
+	}
+	blobs, err := convert(r.GetBlobs().GetBlobs(), blobFromProto)
+	if err == nil && len(blobs) != 1 {
+		err = Errorf(codes.Internal, "the core prepared %d blobs of %s", len(blobs), path)
+	}
+	if err != nil {
+		return Blob{}, err
+	}
+	return blobs[0], nil
+}
+
+func (h *host) Blobs(ctx context.Context, ids ...packet.BlobID) ([]Blob, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	if err := mustBeCommitted(ctx); err != nil {
+		return nil, err
+	}
+	r, err := h.ask(ctx, &pluginpb.HostRequest{Request: &pluginpb.HostRequest_QueryBlobs{QueryBlobs: &pluginpb.QueryBlobs{Blobs: idList(ids)}}})
+	if err != nil {
+		return nil, err
+	}
+	return convert(r.GetBlobs().GetBlobs(), blobFromProto)
+}
+
+func idList[ID ~[16]byte](ids []ID) [][]byte {
 	out := make([][]byte, len(ids))
 	for i := range ids {
 		out[i] = ids[i][:]

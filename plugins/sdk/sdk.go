@@ -54,8 +54,8 @@ type Plugin interface {
 	Invoke(ctx context.Context, call Invocation, updates Updates) (Result, error)
 }
 
-// EventHandler is a Plugin that names topics in its manifest, or wants to hear
-// of changed settings.
+// EventHandler is a Plugin that names topics in its manifest, has blobs, or wants
+// to hear of changed settings.
 type EventHandler interface {
 	// HandleEvent handles an event, as Handle does a packet; it cannot refuse.
 	HandleEvent(ctx context.Context, e Event) ([]Effect, error)
@@ -91,6 +91,14 @@ type Host interface {
 	// Values gives the plugin's private values whose key begins with prefix, in
 	// key order; limit is at most and by default (0) 1,000.
 	Values(ctx context.Context, prefix string, limit int) ([]Value, error)
+	// PrepareBlob looks at the file or folder at an absolute path, for ShareBlob.
+	// The path is one that a person gave with an Invoke that is under way (needs
+	// CAPABILITY_FILES), or in the plugin's folders. Codes: NotFound,
+	// PermissionDenied, InvalidArgument (neither file nor folder, too large).
+	PrepareBlob(ctx context.Context, path string) (Blob, error)
+	// Blobs says how blobs of this plugin's are, at most 256; one that is not
+	// there is missing in the answer.
+	Blobs(ctx context.Context, ids ...packet.BlobID) ([]Blob, error)
 	// Setting gives a setting's present value, the default included.
 	Setting(name string) string
 	// Log writes to the core's log: never message bodies, keys or passwords.
@@ -131,6 +139,9 @@ type Event struct {
 	Presence *Presence
 	Link     *Link
 	Message  *Message
+	// Blob of the plugin's that is done, failed or cancelled. It comes without
+	// being asked for, and may come twice.
+	Blob *Blob
 	// Settings are all of the plugin's, after one changed.
 	Settings map[string]string
 }
@@ -206,6 +217,27 @@ type Annotation struct {
 	Kind    string
 	Author  packet.UserID
 	Value   []byte
+}
+
+// Blob is a file, folder or other content as this device knows it.
+type Blob struct {
+	ID      packet.BlobID
+	Chat    packet.ChatID
+	Message packet.PacketID // or zero
+	Own     bool            // shared by this account
+	State   pluginpb.BlobState
+	// Reason why it failed, for people.
+	Reason string
+	// Name is its last, without the folders above.
+	Name string
+	// Size in bytes of all files, and for a folder of its index too.
+	Size   uint64
+	Folder bool
+	Files  uint32 // of a folder
+	// Path is where it is shared from, or where it was put once done.
+	Path string
+	// Root is the BLAKE3-256 over the hashes of its pieces, once all are known.
+	Root []byte
 }
 
 // Contact is a person in the roster.

@@ -105,6 +105,12 @@ func (a *applier) one(e *pluginpb.Effect) error {
 		return a.sendPacket(e.SendPacket)
 	case *pluginpb.Effect_SetMembers:
 		return a.setMembers(e.SetMembers)
+	case *pluginpb.Effect_ShareBlob:
+		return a.shareBlob(e.ShareBlob)
+	case *pluginpb.Effect_FetchBlob:
+		return a.fetchBlob(e.FetchBlob)
+	case *pluginpb.Effect_SteerBlob:
+		return a.steerBlob(e.SteerBlob)
 	case *pluginpb.Effect_PutValue:
 		if len(e.PutValue.GetValue()) == 0 {
 			remove(&a.undo, s.values, e.PutValue.GetKey())

@@ -161,6 +161,13 @@ func (c *checker) effect(m *pluginpb.Manifest, bundled bool, e *pluginpb.Effect)
 		c.within("put_value.value", len(e.PutValue.GetValue()), maxValue)
 	case *pluginpb.Effect_PublishEvent:
 		c.publish(m, e.PublishEvent)
+	case *pluginpb.Effect_ShareBlob:
+		c.blobID("share_blob.blob", e.ShareBlob.GetBlob())
+		c.id("share_blob.message", e.ShareBlob.GetMessage())
+	case *pluginpb.Effect_FetchBlob:
+		c.fetchBlob(e.FetchBlob)
+	case *pluginpb.Effect_SteerBlob:
+		c.steerBlob(e.SteerBlob)
 	default:
 		c.must(false, "is none that API %d knows", sdk.APIVersion)
 	}

@@ -42,7 +42,8 @@ type Host struct {
 	restarting bool
 	online     bool
 	queue      []*item
-	waiting    []*item // RELIABLE ones that came while offline
+	waiting    []*item        // RELIABLE ones that came while offline
+	given      map[string]int // paths of how many Invokes that are under way
 	state      *state
 }
 
@@ -420,7 +421,7 @@ func (h *Host) InvokeContext(ctx context.Context, call Call) (Result, error) {
 	if !call.Message.IsZero() {
 		request.Message = call.Message[:]
 	}
-	answer, err := c.invoke(ctx, request, func(u *pluginpb.InvokeUpdate) {
+	answer, err := h.invoke(ctx, c, request, func(u *pluginpb.InvokeUpdate) {
 		result.Updates = append(result.Updates, u)
 		if call.Update != nil {
 			call.Update(u)

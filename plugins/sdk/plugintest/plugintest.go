@@ -16,7 +16,7 @@
 //
 // Differences from the real core: packets of one host are handled one chat after
 // the other; nothing is on disk; there are no other plugins, but Put makes
-// messages as if of one.
+// messages as if of one; blobs are not moved, SettleBlob says how they ended.
 package plugintest
 
 import (
@@ -84,7 +84,7 @@ func (n *Network) Host(cfg Config) *Host {
 	h := &Host{
 		t: n.t, net: n, cfg: cfg, online: true, wake: make(chan struct{}, 1), quit: make(chan struct{}),
 		data: n.t.TempDir(), cache: n.t.TempDir(),
-		state: newState(), settings: maps.Clone(cfg.Settings),
+		state: newState(), settings: maps.Clone(cfg.Settings), given: map[string]int{},
 	}
 	if err := h.start(); err != nil {
 		n.t.Fatalf("plugintest: %v", err)

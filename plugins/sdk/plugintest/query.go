@@ -27,6 +27,9 @@ func (h *Host) serve(r *pluginpb.HostRequest) *pluginpb.HostResponse {
 		}
 		return &pluginpb.HostResponse{Answer: &pluginpb.HostResponse_Apply{Apply: &pluginpb.ApplyResponse{}}}
 	}
+	if prepare := r.GetPrepareBlob(); prepare != nil {
+		return h.prepareBlob(prepare.GetPath())
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch q := r.GetRequest().(type) {
@@ -44,6 +47,8 @@ func (h *Host) serve(r *pluginpb.HostRequest) *pluginpb.HostResponse {
 		return h.queryChats(packet.ChatID(q.QueryChats.GetChat()))
 	case *pluginpb.HostRequest_QueryValues:
 		return h.queryValues(q.QueryValues)
+	case *pluginpb.HostRequest_QueryBlobs:
+		return h.queryBlobs(q.QueryBlobs)
 	}
 	return failed(codes.Unimplemented, "no such request in API %d", sdk.APIVersion)
 }
@@ -170,6 +175,8 @@ func eventProto(e sdk.Event) *pluginpb.Event {
 		return &pluginpb.Event{Topic: "presence", Event: &pluginpb.Event_Presence{Presence: &pluginpb.Presence{User: string(e.Presence.User), Online: e.Presence.Online}}}
 	case e.Link != nil:
 		return &pluginpb.Event{Topic: "link", Event: &pluginpb.Event_Link{Link: &pluginpb.Link{User: string(e.Link.User), Up: e.Link.Up}}}
+	case e.Blob != nil:
+		return &pluginpb.Event{Topic: "blob", Event: &pluginpb.Event_Blob{Blob: blobProto(e.Blob)}}
 	case e.Message != nil:
 		return &pluginpb.Event{Topic: "message", Event: &pluginpb.Event_Message{Message: messageProto(e.Message)}}
 	default:

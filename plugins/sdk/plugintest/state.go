@@ -21,6 +21,8 @@ type state struct {
 	invocations map[packet.PacketID]Result
 	sent        []sdk.Packet
 	entries     map[packet.PacketID]sdk.Packet // RELIABLE ones of this device
+	blobs       map[packet.BlobID]sdk.Blob
+	fetches     map[packet.BlobID]sdk.FetchBlob
 	published   []sdk.PublishEvent
 	dropped     []packet.PacketID // whose content the plugin dropped
 	log         []string
@@ -42,7 +44,7 @@ func newState() *state {
 	return &state{
 		chats: map[packet.ChatID]sdk.Chat{}, messages: map[packet.PacketID]*Message{}, places: map[packet.PacketID]int{},
 		annotations: map[annotationKey]*annotation{}, values: map[string][]byte{}, invocations: map[packet.PacketID]Result{},
-		entries: map[packet.PacketID]sdk.Packet{},
+		entries: map[packet.PacketID]sdk.Packet{}, blobs: map[packet.BlobID]sdk.Blob{}, fetches: map[packet.BlobID]sdk.FetchBlob{},
 	}
 }
 

@@ -79,10 +79,10 @@ type Core struct {
 // New takes the profile's lock, so that a second core on it fails at once, and
 // makes the control socket.
 func New(ctx context.Context, cfg Config) (*Core, error) {
-	if err := cfg.Folders.Make(); err != nil {
+	if err := checkListen(cfg.Listen); err != nil {
 		return nil, err
 	}
-	if err := checkListen(cfg.Listen); err != nil {
+	if err := cfg.Folders.Make(); err != nil {
 		return nil, err
 	}
 	lock, err := takeProfile(ctx, cfg.Folders)

@@ -21,7 +21,7 @@ import (
 //	fork/<chat>/<epoch>                number from which on an own log is dead
 //	moved/<packet id>                  epoch and number of the copy of a forked own entry
 //	arrived/<chat>/<epoch>/<number>    the packet id of that copy
-//	membership/<chat>                  member list up to which entries were judged
+//	membership/<chat>                  by which member lists entries were judged
 const namespace = "chatlog"
 
 const keyFloor = "floor"

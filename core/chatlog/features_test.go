@@ -344,6 +344,94 @@ func TestCutoff(t *testing.T) {
 	}
 }
 
+// One who was removed and knows it can be taken in again.
+func TestTakenInAgain(t *testing.T) {
+	n, alice, bob, carol := trio(t)
+	alice.acquainted()
+	bob.acquainted()
+	n.connect(alice, bob)
+	list := func(m store.Membership) {
+		alice.join(group, m)
+		alice.sendList(m)
+		n.quiet(time.Second)
+	}
+	list(members(2, "alice", "bob"))
+	bob.join(group, members(3, "alice", "carol")) // he hears of it by another way
+	list(members(3, "alice", "carol"))
+	alice.write(group, "not for bob")
+	list(members(4, "alice", "bob", "carol"))
+	alice.write(group, "hello again")
+	n.quiet(time.Second)
+	if got := bob.lines(group); len(got) != 2 || got[1] != "alice: hello again" {
+		t.Errorf("bob shows %q", got)
+	}
+	_ = carol
+}
+
+// Two logs that begin in one moment reach a linked peer at once, not only when he
+// asks for what he misses.
+func TestLogsBegunTogether(t *testing.T) {
+	n, alice, bob := pair(t)
+	n.connect(alice, bob)
+	alice.write(direct, "1")
+	n.quiet(time.Minute)
+	for _, text := range []string{"2", "3"} {
+		alice.send(Draft{Chat: direct, Type: typeInvite, Content: []byte(text)})
+	}
+	n.quiet(time.Second)
+	n.expect(direct, []string{"alice: 1", "alice: 2", "alice: 3"}, alice, bob)
+}
+
+// An older member list may come after a newer one; then it counts as well.
+func TestOlderListComesLater(t *testing.T) {
+	n, alice, bob, carol := trio(t)
+	n.connect(alice, bob)
+	n.connect(bob, carol)
+	carol.write(group, "1")
+	n.quiet(time.Minute)
+	for _, d := range []*node{alice, bob} {
+		d.join(group, members(3, "alice", "bob", "carol"))
+	}
+	n.quiet(time.Minute)
+	n.expect(group, []string{"carol: 1"}, alice, bob)
+	for _, d := range []*node{alice, bob} {
+		d.join(group, members(2, "alice", "bob")) // no entry of hers from before counts
+	}
+	n.quiet(time.Minute)
+	for _, d := range []*node{alice, bob} {
+		if got := d.lines(group); len(got) != 1 || got[0] != "carol: " { // deleted
+			t.Errorf("%s shows %q", d.user, got)
+		}
+	}
+}
+
+// Entries that do not count leave no gap before those that do.
+func TestNoGapBeforeCutoff(t *testing.T) {
+	n, alice, bob, carol := trio(t)
+	carol.write(group, "1")
+	lists := []store.Membership{members(2, "alice", "bob"), members(3, "alice", "bob", "carol"), members(4, "alice", "bob")}
+	carol.join(group, lists[0])
+	carol.join(group, lists[1])
+	carol.write(group, "2")
+	var epoch uint64
+	must(t, carol.store.View(t.Context(), func(tx store.ReadTx) error {
+		heads, err := tx.Heads(group)
+		epoch = heads[0].Epoch
+		return err
+	}))
+	lists[2].Cutoffs = []store.Cutoff{{User: "carol", EntryKey: packet.EntryKey{Log: packet.Log{Chat: group, Device: carol.id.Device(), Epoch: epoch}, Number: 2}}}
+	alice.join(group, lists[0])
+	alice.join(group, lists[1])
+	n.cut(func() *wire { w := n.connect(alice, carol); n.quiet(time.Minute); return w }())
+	alice.join(group, lists[2])
+	for _, m := range lists {
+		bob.join(group, m)
+	}
+	n.connect(alice, bob)
+	n.quiet(time.Minute)
+	n.expect(group, []string{"carol: 2"}, alice, bob)
+}
+
 // An invitation opens a chat, also for one who joins late, and only if a contact
 // sends it.
 func TestInvitation(t *testing.T) {

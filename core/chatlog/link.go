@@ -283,7 +283,11 @@ func (s *Service) catchUp(ctx context.Context) error {
 	err := s.cfg.Store.View(ctx, func(tx store.ReadTx) (err error) {
 		all, err := tx.Chats()
 		for i := range all {
-			if known, e := processedMembership(tx, all[i].ID); e == nil && known < all[i].Membership {
+			now, before, err := judgedBy(tx, all[i].ID)
+			if err != nil {
+				return err
+			}
+			if now != before {
 				chats = append(chats, all[i])
 			}
 		}

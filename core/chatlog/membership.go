@@ -2,8 +2,10 @@ package chatlog
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math"
 	"slices"
 
@@ -25,7 +27,7 @@ const (
 	counts    standing = iota + 1 // its author was a member
 	waiting                       // its member list is not known yet
 	forbidden                     // it does not count, and becomes a stub, so that its author's later entries are no longer behind a gap
-	excluded                      // it does not count, nor does anything of its author now
+	excluded                      // it does not count, nor does anything that follows it
 )
 
 // chatState is what a run knows of a chat.
@@ -117,9 +119,13 @@ func (r *run) standing(c *chatState, h *packet.Header) (standing, error) {
 		return counts, nil // it opens the chat
 	}
 	member := slices.Contains(c.Members, h.Author)
+	limit, err := r.limit(c, h.Key().Log, h.Author)
+	if err != nil {
+		return 0, err
+	}
 	against := excluded
-	if member {
-		against = forbidden
+	if h.Number <= limit {
+		against = forbidden // others behind it may count
 	}
 	if h.Membership == 0 {
 		return against, nil
@@ -168,8 +174,8 @@ func (r *run) limit(c *chatState, log packet.Log, author packet.UserID) (uint64,
 	if slices.Contains(c.Members, author) {
 		return noLimit, nil
 	}
-	// The list that removed him is the first of those without him.
-	var removed *store.Membership
+	// All lists since he went name the same number, unless some are missing here.
+	var limit uint64
 	for v, n := c.Membership, 0; v > 0 && n < maxVersions; v, n = v-1, n+1 {
 		m, err := r.version(c, v)
 		if err != nil {
@@ -179,39 +185,37 @@ func (r *run) limit(c *chatState, log packet.Log, author packet.UserID) (uint64,
 			break
 		}
 		if m != nil {
-			removed = m
+			limit = max(limit, cutoff(m, log))
 		}
 	}
-	if removed == nil {
-		return 0, nil
+	return limit, nil
+}
+
+// judgedBy stands for the versions of a chat's member list that are here; the
+// store keeps for which of them the entries were judged. It is not the number of
+// the last one, because an older one may come after a newer one.
+func judgedBy(tx store.ReadTx, chat packet.ChatID) (now, before uint64, err error) {
+	versions, err := tx.Versions(chat)
+	if err != nil || len(versions) == 0 {
+		return 0, 0, err
 	}
-	return cutoff(removed, log), nil
+	h := fnv.New64a()
+	for _, v := range versions {
+		_, _ = h.Write(binary.BigEndian.AppendUint64(nil, v)) // never fails
+	}
+	before, err = number(tx, keyMembership(chat))
+	return h.Sum64(), before, err
 }
 
-func processedMembership(tx store.ReadTx, chat packet.ChatID) (uint64, error) {
-	return number(tx, keyMembership(chat))
-}
-
-// memberships judges anew what a newer member list may have changed: entries
+// memberships judges anew what another member list may have changed: entries
 // that waited for it, and those of removed members beyond what counts.
 func (s *Service) memberships(ctx context.Context, chat packet.ChatID) error {
-	current := func(tx store.ReadTx) (bool, error) {
-		c, err := tx.Chat(chat)
-		if errors.Is(err, store.ErrNotFound) {
-			return true, nil
-		}
-		if err != nil {
-			return false, err
-		}
-		known, err := processedMembership(tx, chat)
-		return known >= c.Membership, err
-	}
-	var done bool
+	var now, before uint64
 	err := s.cfg.Store.View(ctx, func(tx store.ReadTx) (err error) {
-		done, err = current(tx)
+		now, before, err = judgedBy(tx, chat)
 		return err
 	})
-	if err != nil || done {
+	if err != nil || now == before {
 		return err
 	}
 	var r *run
@@ -228,7 +232,11 @@ func (s *Service) memberships(ctx context.Context, chat packet.ChatID) error {
 		if err := r.cut(c); err != nil {
 			return err
 		}
-		return putNumber(tx, keyMembership(chat), c.Membership)
+		now, _, err := judgedBy(tx, chat)
+		if err != nil {
+			return err
+		}
+		return putNumber(tx, keyMembership(chat), now)
 	})
 	if err != nil {
 		return fmt.Errorf("judge entries of chat %s by its new members: %w", chat, err)
@@ -291,26 +299,23 @@ func (r *run) cut(c *chatState) error {
 	if err := r.loadHeads(c); err != nil {
 		return err
 	}
+	versions, err := r.tx.Versions(c.ID)
+	if err != nil {
+		return err
+	}
 	for _, log := range sortedLogs(c.heads) {
-		author := c.authors[log]
-		gone := false // was ever removed, as far as lists are known
-		processed, err := processedMembership(r.tx, c.ID)
-		if err != nil {
-			return err
+		if log.Device == r.s.device {
+			continue // the user keeps what he wrote
 		}
-		from := uint64(1)
-		for v := processed + 1; v <= min(c.Membership, processed+maxVersions); v++ {
+		from := uint64(math.MaxInt64) // the first that may not count
+		for _, v := range versions {
 			m, err := r.version(c, v)
 			if err != nil {
 				return err
 			}
-			if m != nil && !slices.Contains(m.Members, author) {
-				gone, from = true, cutoff(m, log)+1
-				break
+			if m != nil && !slices.Contains(m.Members, c.authors[log]) {
+				from = min(from, cutoff(m, log)+1)
 			}
-		}
-		if !gone {
-			continue
 		}
 		if err := r.cutLog(c, log, from); err != nil {
 			return err
@@ -332,7 +337,7 @@ func (r *run) cutLog(c *chatState, log packet.Log, first uint64) error {
 			if err != nil {
 				return err
 			}
-			if st == counts || st == waiting || h.Device == r.s.device {
+			if st == counts || st == waiting {
 				continue
 			}
 			if err := r.tx.SetEntryState(h.Key(), store.EntryStub, packet.ReasonForbidden, textForbidden); err != nil {

@@ -2,7 +2,6 @@ package chatlog
 
 import (
 	"cmp"
-	"slices"
 	"time"
 
 	"github.com/parley-chat/parley/protocol/packet"
@@ -300,7 +299,7 @@ func (s *Service) widenAudit(l *link, log packet.Log, number uint64) {
 		return
 	}
 	if more := within(minus(all(a.report), a.want), number+1, highest(a.report)); len(more) > 0 {
-		a.want = slices.SortedFunc(slices.Values(append(more, a.want...)), func(x, y packet.Range) int { return cmp.Compare(x.First, y.First) })
+		a.want = union(more, a.want)
 		l.wants[log] = a.want[:min(len(a.want), packet.MaxRanges)]
 		l.signal()
 	}

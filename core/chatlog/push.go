@@ -295,8 +295,10 @@ func (s *Service) signalIfMore(l *link) {
 	}
 }
 
-// findFresh puts the log that a chat's own entries now go to up for pushing. For a
-// peer that does not know the chat it is all logs: what opens it may be in any.
+// findFresh puts the log that a chat's own entries now go to up for pushing. When
+// that one is new it is all logs, because another may have begun and ended since
+// the last look; and for a peer that does not know the chat, because what opens it
+// may be in any.
 func (s *Service) findFresh(tx store.ReadTx, l *link, chat packet.ChatID) error {
 	epoch, err := presentEpoch(tx, chat)
 	if err != nil {
@@ -306,8 +308,9 @@ func (s *Service) findFresh(tx store.ReadTx, l *link, chat packet.ChatID) error 
 	s.mu.Lock()
 	sh := l.shared[chat]
 	opening := sh != nil && !sh.met && l.opensTo(chat)
+	begun := sh != nil && sh.met && l.push[packet.Log{Chat: chat, Device: s.device, Epoch: epoch}] == nil
 	s.mu.Unlock()
-	if opening {
+	if opening || begun {
 		if epochs, err = s.ownEpochs(tx, chat); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package chatlog
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/parley-chat/parley/protocol/packet"
@@ -32,6 +33,20 @@ func minus(a, b []packet.Range) []packet.Range {
 		if r.First <= r.Last {
 			out = append(out, r)
 		}
+	}
+	return out
+}
+
+// union gives what is in a or in b; ranges that touch become one.
+func union(a, b []packet.Range) []packet.Range {
+	all := slices.SortedFunc(slices.Values(append(slices.Clone(a), b...)), func(x, y packet.Range) int { return cmp.Compare(x.First, y.First) })
+	var out []packet.Range
+	for _, r := range all {
+		if n := len(out); n > 0 && r.First <= out[n-1].Last+1 {
+			out[n-1].Last = max(out[n-1].Last, r.Last)
+			continue
+		}
+		out = append(out, r)
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/parley-chat/parley/core/bus"
@@ -205,7 +206,8 @@ func (r *run) packet(l bus.Link, p *packet.Packet) error {
 		return err
 	}
 	opening := h.Delivery == packet.Reliable && r.s.cfg.Type(h.Type).OpensChat
-	if !r.admits(c, l.User) && (!opening || c.known && c.Membership > 0) {
+	outside := c.known && c.Membership > 0 && !slices.Contains(c.Members, r.s.self) // was removed, and may be taken in again
+	if !r.admits(c, l.User) && (!opening || c.known && c.Membership > 0 && !outside) {
 		return nil
 	}
 	if !r.authentic(l, p) {
@@ -221,7 +223,7 @@ func (r *run) packet(l bus.Link, p *packet.Packet) error {
 		}
 		return r.ownEntry(l, p)
 	}
-	if !c.known || c.Membership == 0 {
+	if !c.known || c.Membership == 0 || outside {
 		// The chat opens, or was opened and its opening is not handled yet.
 		if ok, err := r.opens(c, l, h, opening); err != nil || !ok {
 			return err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -27,13 +28,15 @@ const (
 	typeText   packet.Type = "text"
 	typeTiny   packet.Type = "tiny"   // takes 8 bytes
 	typeInvite packet.Type = "invite" // opens chats
+	// typeMembers has a version of the member list, in JSON; it opens chats too.
+	typeMembers packet.Type = "members"
 )
 
 func typeOf(t packet.Type) Type {
 	switch t {
 	case typeTiny:
 		return Type{MaxContent: 8}
-	case typeInvite:
+	case typeInvite, typeMembers:
 		return Type{OpensChat: true}
 	}
 	return Type{}
@@ -80,7 +83,7 @@ func newNetwork(t testing.TB, seed uint64, users ...packet.UserID) *network {
 		key[31] = byte(i + 1)
 		id, err := identity.New(user, key)
 		must(t, err)
-		n.nodes = append(n.nodes, &node{n: n, user: user, id: id, store: storetest.New(t), types: []packet.Type{typeText, typeTiny, typeInvite}})
+		n.nodes = append(n.nodes, &node{n: n, user: user, id: id, store: storetest.New(t), types: []packet.Type{typeText, typeTiny, typeInvite, typeMembers}})
 	}
 	for _, d := range n.nodes {
 		d.book = identity.NewBook()
@@ -186,32 +189,57 @@ func (d *node) send(draft Draft) packet.PacketID {
 
 func (d *node) message(tx store.Tx, p *packet.Packet) error {
 	h := &p.Header
-	_, err := tx.AddMessage(store.Message{
+	added, err := tx.AddMessage(store.Message{
 		ID: h.ID, Chat: h.Chat, Author: h.Author, Plugin: "text", Kind: "text", Body: string(p.Content),
 		SentAt: h.SentAt, Order: h.Order(), Entry: h.Key(), Own: h.Author == d.user,
 	})
+	if err == nil && !added {
+		d.n.t.Errorf("%s handles %s a second time", d.user, h.Key())
+	}
 	return err
 }
 
-// host handles what can be handled.
-func (d *node) host() {
+// host handles what can be handled, and gives whether there was any.
+func (d *node) host() (some bool) {
 	d.n.t.Helper()
-	for more := true; more; {
-		more = false
-		d.update(func(tx store.Tx) error {
+	for more := true; more; some = some || more {
+		changed := map[packet.ChatID]bool{}
+		// Lazy, as the real one: what a power loss undoes is handled again.
+		must(d.n.t, d.store.Update(context.Background(), store.Lazy, func(tx store.Tx) error {
 			entries, err := tx.Unhandled(d.types, "", 100, 1<<20)
+			more = len(entries) > 0
 			for i := range entries {
-				more = true
-				if err := d.message(tx, &entries[i].Packet); err != nil {
-					return err
-				}
-				if err := tx.SetEntryState(entries[i].Packet.Header.Key(), store.EntryHandled, 0, ""); err != nil {
+				if err := d.handle(tx, &entries[i].Packet, changed); err != nil {
 					return err
 				}
 			}
 			return err
-		})
+		}))
+		for chat := range changed {
+			bus.Publish(d.bus, bus.ChatChanged, bus.ChatChange{Chat: chat})
+		}
 	}
+	return some
+}
+
+// handle makes of a packet what its plugin would.
+func (d *node) handle(tx store.Tx, p *packet.Packet, changed map[packet.ChatID]bool) error {
+	h := &p.Header
+	if h.Type != typeMembers {
+		if err := d.message(tx, p); err != nil {
+			return err
+		}
+		return tx.SetEntryState(h.Key(), store.EntryHandled, 0, "")
+	}
+	var m store.Membership
+	if err := json.Unmarshal(p.Content, &m); err != nil {
+		return err
+	}
+	changed[h.Chat] = true
+	if err := tx.PutMembership(h.Chat, m); err != nil {
+		return err
+	}
+	return tx.SetEntryState(h.Key(), store.EntryHandled, 0, "")
 }
 
 // connect makes a wire.
@@ -317,6 +345,9 @@ func (n *network) quiet(span time.Duration) {
 				}
 			}
 		}
+		for _, d := range n.nodes {
+			busy = d.host() || busy
+		}
 		if busy || n.pending() {
 			continue
 		}
@@ -325,9 +356,6 @@ func (n *network) quiet(span time.Duration) {
 			break
 		}
 		n.now = at
-	}
-	for _, d := range n.nodes {
-		d.host()
 	}
 }
 

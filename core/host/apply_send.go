@@ -83,12 +83,12 @@ func (a *applier) setMembers(e *pluginpb.SetMembers) error {
 		chat = store.Chat{ID: id, CreatedAt: a.host.cfg.Now().UnixMicro()}
 	case err != nil:
 		return err
-	case e.GetVersion() <= chat.Membership:
-		return fmt.Errorf("set_members.version is %d, the chat has %d", e.GetVersion(), chat.Membership)
 	}
-	chat.Title = e.GetTitle()
-	if err := a.tx.PutChat(chat); err != nil {
-		return fmt.Errorf("set_members: %w", err)
+	if e.GetVersion() > chat.Membership {
+		chat.Title = e.GetTitle()
+		if err := a.tx.PutChat(chat); err != nil {
+			return fmt.Errorf("set_members: %w", err)
+		}
 	}
 	m := store.Membership{Version: e.GetVersion()}
 	for _, user := range e.GetMembers() {

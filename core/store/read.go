@@ -147,6 +147,14 @@ func (t *readTx) Membership(chat packet.ChatID, version uint64) (Membership, err
 	return m, nil
 }
 
+func (t *readTx) Versions(chat packet.ChatID) (versions []uint64, err error) {
+	err = t.c.each(func(s *sqlite3.Stmt) (bool, error) {
+		versions = append(versions, uint64(s.ColumnInt64(0)))
+		return true, nil
+	}, "SELECT m.version FROM memberships m JOIN chats c ON c.id = m.chat WHERE c.chat = ? ORDER BY m.version", chat)
+	return versions, err
+}
+
 func (t *readTx) Register(chat packet.ChatID, author packet.UserID, name packet.Type) (packet.Register, error) {
 	found, err := t.registers("AND r.author = ? AND r.name = ?", chat, author, name)
 	if err != nil {

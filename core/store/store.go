@@ -69,6 +69,8 @@ type ReadTx interface {
 	Chats() ([]Chat, error)
 	// Membership gives a version of a chat's member list.
 	Membership(chat packet.ChatID, version uint64) (Membership, error)
+	// Versions gives the versions of a chat's member list that are here, ascending.
+	Versions(chat packet.ChatID) ([]uint64, error)
 
 	// Entry gives one entry of a log.
 	Entry(key packet.EntryKey) (Entry, error)

@@ -3628,15 +3628,19 @@ func (x *SendPacket) GetHandle() bool {
 	return false
 }
 
-// SetMembers makes a new version of a chat's member list (group plugin only).
+// SetMembers adds a version of a chat's member list (group plugin only).
 type SetMembers struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Chat  string                 `protobuf:"bytes,1,opt,name=chat,proto3" json:"chat,omitempty"`
-	// Must be higher than the version the core has.
-	Version uint64   `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// The highest is the present one. Lists may come in any order: an older one
+	// says which entries from before count. A version that is there already with
+	// other members or cutoffs is refused.
+	Version uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// Of the chat, taken from the highest version.
 	Title   string   `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
 	Members []string `protobuf:"bytes,4,rep,name=members,proto3" json:"members,omitempty"`
-	// For each removed author: the last entries that still count.
+	// For each author who is no member, whenever he was removed: the last entries of
+	// each of his logs that still count. A log that is not named counts for nothing.
 	Cutoffs       []*Cutoff `protobuf:"bytes,5,rep,name=cutoffs,proto3" json:"cutoffs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

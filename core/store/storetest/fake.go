@@ -16,6 +16,9 @@ import (
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
+// maxUndone bounds the states that are kept for Crash.
+const maxUndone = 64
+
 // Fake is a store in memory. It keeps the promises of [store.Store], except that
 // nothing outlives it.
 type Fake struct {
@@ -23,6 +26,7 @@ type Fake struct {
 
 	mu     sync.Mutex // guards what follows
 	state  state      // the last committed one
+	undone []state    // what a power loss may go back to: see Crash
 	closed bool
 	fail   error
 	idle   sync.WaitGroup // running transactions
@@ -45,7 +49,7 @@ func (f *Fake) Fail(err error) {
 }
 
 // Update implements store.Store.
-func (f *Fake) Update(ctx context.Context, _ store.Durability, fn func(store.Tx) error) (err error) {
+func (f *Fake) Update(ctx context.Context, d store.Durability, fn func(store.Tx) error) (err error) {
 	f.writing.Lock()
 	defer f.writing.Unlock()
 	before, err := f.begin(ctx)
@@ -67,8 +71,21 @@ func (f *Fake) Update(ctx context.Context, _ store.Durability, fn func(store.Tx)
 	if f.fail != nil {
 		return f.fail
 	}
-	f.state = t.s
+	f.committed(t.s, d)
 	return nil
+}
+
+// committed takes a new state. The caller holds mu.
+func (f *Fake) committed(s state, d store.Durability) {
+	switch {
+	case d == store.Synced:
+		f.undone = nil
+	case len(f.undone) < maxUndone:
+		f.undone = append(f.undone, f.state)
+	default: // the oldest is the synced one, which stays
+		f.undone = append(slices.Delete(f.undone, 1, 2), f.state)
+	}
+	f.state = s
 }
 
 // View implements store.Store.

@@ -71,6 +71,14 @@ func (t *tx) Membership(chat packet.ChatID, version uint64) (store.Membership, e
 	return cloneMembership(m), nil
 }
 
+func (t *tx) Versions(chat packet.ChatID) ([]uint64, error) {
+	var out []uint64
+	for _, m := range t.s.memberships.prefix(key(chat)) {
+		out = append(out, m.Version)
+	}
+	return out, nil
+}
+
 func (t *tx) Entry(k packet.EntryKey) (store.Entry, error) {
 	e, ok := t.s.entries.get(key(k))
 	if !ok {

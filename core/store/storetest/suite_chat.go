@@ -152,7 +152,11 @@ var chatTests = []subtest{
 			t.same(three, got3)
 			_, missing := tx.Membership(chatA, 2)
 			t.is(missing, store.ErrNotFound)
-			return errors.Join(err1, err3)
+			versions, err := tx.Versions(chatA)
+			t.same([]uint64{1, 3}, versions)
+			none, errNone := tx.Versions("alice-nobody")
+			t.same(0, len(none))
+			return errors.Join(err1, err3, err, errNone)
 		})
 	}},
 	{"delete and make again", func(t *tester) {

@@ -1,0 +1,296 @@
+package chatlog
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/protocol/packet"
+)
+
+var (
+	firstSeed = flag.Uint64("first", 0, "the first random network that is tried")
+	seeds     = flag.Uint64("seeds", 100, "how many random networks are tried")
+)
+
+// keptSeeds once failed.
+var keptSeeds = []uint64{48, 204, 549, 1377, 2103, 2313}
+
+// TestConvergence lets random networks do their worst: links come and go, frames
+// are lost with them, come twice or out of order, networks fall apart, processes
+// crash and machines lose power, clocks are wrong, stores are put back from
+// backups, members are removed and taken in again. Then all are linked, and must
+// show the same in the same order. `make test` asks for 1,000 seeds without the
+// race detector: the network is one goroutine.
+func TestConvergence(t *testing.T) {
+	t.Parallel()
+	for _, seed := range keptSeeds {
+		converge(t, seed)
+	}
+	for i := range *seeds {
+		converge(t, *firstSeed+i)
+	}
+}
+
+// TestSoakConvergence tries new seeds for as long as PARLEY_SOAK says.
+func TestSoakConvergence(t *testing.T) {
+	span, err := time.ParseDuration(os.Getenv("PARLEY_SOAK"))
+	if err != nil {
+		t.Skip("PARLEY_SOAK says for how long; see make soak")
+	}
+	first := uint64(time.Now().UnixNano())
+	seed := first
+	for end := time.Now().Add(span); time.Now().Before(end) && !t.Failed(); seed++ {
+		converge(t, seed)
+	}
+	t.Logf("%d seeds from %d on", seed-first, first)
+}
+
+func converge(t *testing.T, seed uint64) {
+	t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		t.Parallel()
+		users := []packet.UserID{"alice", "bob", "carol", "dave", "erin"}
+		sc := newScene(newNetwork(t, seed, users[:2+seed%4]...), seed)
+		for range 300 {
+			sc.step()
+		}
+		sc.end()
+	})
+}
+
+// end lets the network heal, and checks what is to be true then.
+func (sc *scene) end() {
+	for _, w := range slices.Clone(sc.wires) {
+		sc.cut(w)
+	}
+	for len(sc.unknown) > 0 {
+		sc.meet()
+	}
+	held := map[packet.ChatID]map[packet.PacketID]bool{}
+	for _, chat := range sc.chats {
+		held[chat] = sc.held(chat)
+	}
+	for i, a := range sc.nodes {
+		for _, b := range sc.nodes[i+1:] {
+			sc.connect(a, b)
+		}
+	}
+	sc.quiet(time.Hour)
+	for _, chat := range sc.chats {
+		sc.check(chat, held[chat])
+	}
+	if !sc.restores || len(sc.nodes) == 2 {
+		sc.noNotices() // in a group a fork can be met before it is found
+	}
+	for _, d := range sc.nodes {
+		sc.leftovers(d)
+	}
+}
+
+// present gives the people of a chat.
+func (sc *scene) present(chat packet.ChatID) []*node {
+	if chat == direct {
+		return sc.nodes[:2]
+	}
+	last := sc.lists[len(sc.lists)-1]
+	return slices.DeleteFunc(slices.Clone(sc.nodes), func(d *node) bool { return !slices.Contains(last.Members, d.user) })
+}
+
+// held gives what must not be lost: the lines that count and that somebody of
+// the chat has. Of a store that was thrown away nothing is left.
+func (sc *scene) held(chat packet.ChatID) map[packet.PacketID]bool {
+	held := map[packet.PacketID]bool{}
+	for _, d := range sc.present(chat) {
+		must(sc.t, d.store.View(sc.t.Context(), func(tx store.ReadTx) error {
+			for _, l := range sc.written {
+				e, err := tx.EntryByID(l.ID)
+				if isNotFound(err) {
+					continue
+				}
+				if err != nil {
+					return err
+				}
+				if l.Chat == chat && sc.counts(l) && e.State != store.EntryStub {
+					held[l.ID] = true
+				}
+			}
+			return nil
+		}))
+	}
+	return held
+}
+
+// counts says by all versions of the member list whether a line counts.
+func (sc *scene) counts(l *line) bool {
+	if l.Chat == direct {
+		return true
+	}
+	for _, m := range sc.lists[l.Membership-1:] {
+		if slices.Contains(m.Members, l.Author) {
+			continue
+		}
+		cut := uint64(0)
+		for _, c := range m.Cutoffs {
+			if c.Log == l.Key().Log {
+				cut = c.Number
+			}
+		}
+		if l.Number > cut {
+			return false
+		}
+	}
+	return true
+}
+
+// check says what all people of a chat must agree on in the end.
+func (sc *scene) check(chat packet.ChatID, held map[packet.PacketID]bool) {
+	sc.t.Helper()
+	written := map[packet.PacketID]*line{}
+	for _, l := range sc.written {
+		if l.Chat == chat {
+			written[l.ID] = l
+			if !sc.restores && sc.counts(l) && slices.Contains(sc.present(chat), l.by) && !held[l.ID] {
+				sc.t.Errorf("%s lost its own line %s", l.by.user, l.Key())
+			}
+		}
+	}
+	for _, d := range sc.present(chat) {
+		place := map[packet.PacketID]int{}
+		for i, m := range d.messages(chat) {
+			l := written[m.ID]
+			if l == nil {
+				sc.t.Errorf("%s shows %q, which nobody wrote", d.user, m.Body)
+				continue
+			}
+			if !sc.counts(l) {
+				if m.Own && !m.Deleted { // it stays with its author, and says that it failed
+					sc.failed(d, l)
+				} else if !m.Deleted {
+					sc.t.Errorf("%s shows %q of %s, which does not count", d.user, m.Body, m.Author)
+				}
+				continue
+			}
+			place[m.ID] = i
+			if order := l.Order(); !bytes.Equal(m.Order[:36], order[:36]) {
+				sc.t.Errorf("%s has %q at another place than its author gave it", d.user, m.Body)
+			}
+			if before, ok := place[l.after]; held[l.after] && (!ok || before > i) {
+				sc.t.Errorf("%s shows %q before what its author had seen", d.user, m.Body)
+			}
+		}
+		sc.complete(d, place, held, written)
+	}
+}
+
+// complete says whether d shows all that must be there.
+func (sc *scene) complete(d *node, shown map[packet.PacketID]int, held map[packet.PacketID]bool, written map[packet.PacketID]*line) {
+	sc.t.Helper()
+	for id := range held {
+		l := written[id]
+		if _, ok := shown[id]; !ok {
+			sc.t.Errorf("%s does not show line %s of %s", d.user, l.Key(), l.Author)
+		}
+		if l.by != d {
+			continue
+		}
+		for _, r := range d.recipients(id) {
+			if r.State != Delivered {
+				sc.t.Errorf("%s hears of line %s that it is %d with %s", d.user, l.Key(), r.State, r.User)
+			}
+		}
+	}
+	for id := range shown {
+		if !held[id] {
+			sc.t.Errorf("%s shows line %s, which nobody had", d.user, written[id].Key())
+		}
+	}
+}
+
+// failed checks that the author of a line that does not count is told so.
+func (sc *scene) failed(d *node, l *line) {
+	sc.t.Helper()
+	for _, r := range d.recipients(l.ID) {
+		if r.State != Failed {
+			sc.t.Errorf("line %s does not count, and %s hears that it is %d with %s", l.Key(), d.user, r.State, r.User)
+		}
+	}
+}
+
+// messages gives what a node shows of a chat, first to last.
+func (d *node) messages(chat packet.ChatID) (all []store.Message) {
+	d.n.t.Helper()
+	must(d.n.t, d.store.View(d.n.t.Context(), func(tx store.ReadTx) error {
+		page := store.Page{Limit: store.MaxPage}
+		for {
+			messages, more, err := tx.Messages(chat, page)
+			if err != nil || len(messages) == 0 {
+				return err
+			}
+			if all = append(messages, all...); !more {
+				return nil
+			}
+			page.Before = &messages[0].Order
+		}
+	}))
+	return all
+}
+
+func (d *node) recipients(id packet.PacketID) (states []Recipient) {
+	d.n.t.Helper()
+	must(d.n.t, d.store.View(d.n.t.Context(), func(tx store.ReadTx) error {
+		m, err := tx.Message(id)
+		if err != nil {
+			return err
+		}
+		receipts, err := d.svc.Receipts(tx, m.Chat)
+		if err != nil {
+			return err
+		}
+		states, err = receipts.Of(&m)
+		return err
+	}))
+	return states
+}
+
+// leftovers checks that nothing is wanted, claimed or kept back at the end.
+func (sc *scene) leftovers(d *node) {
+	sc.t.Helper()
+	for _, l := range d.svc.links {
+		if len(l.audits)+len(l.wants)+len(l.serve) > 0 {
+			sc.t.Errorf("%s still has %d audits, %d wants, %d to serve", d.user, len(l.audits), len(l.wants), len(l.serve))
+		}
+	}
+	if sc.restores {
+		return // what only a store knew that is gone leaves gaps
+	}
+	must(sc.t, d.store.View(sc.t.Context(), func(tx store.ReadTx) error {
+		for _, chat := range sc.chats {
+			if !slices.Contains(sc.present(chat), d) {
+				continue
+			}
+			heads, err := tx.Heads(chat)
+			if err != nil {
+				return err
+			}
+			for _, h := range heads {
+				member := slices.ContainsFunc(sc.present(chat), func(d *node) bool { return d.user == h.Author })
+				if len(h.Beyond) > 0 && member {
+					sc.t.Errorf("%s has a gap in %s's log: %+v", d.user, h.Author, h.LogVector)
+				}
+			}
+			waiting, err := tx.Waiting(chat)
+			if len(waiting) > 0 {
+				sc.t.Errorf("%s keeps %d entries waiting", d.user, len(waiting))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}

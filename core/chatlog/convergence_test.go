@@ -63,7 +63,8 @@ func converge(t *testing.T, seed uint64) {
 	})
 }
 
-// end lets the network heal, and checks what is to be true then.
+// end lets the network heal, and checks what is to be true then: at first with so
+// few links that some hear from others only through third people, then with all.
 func (sc *scene) end() {
 	for _, w := range slices.Clone(sc.wires) {
 		sc.cut(w)
@@ -75,20 +76,51 @@ func (sc *scene) end() {
 	for _, chat := range sc.chats {
 		held[chat] = sc.held(chat)
 	}
+	sc.sparse()
+	sc.quiet(time.Hour)
+	for _, chat := range sc.chats {
+		if !sc.restores { // a fork shows when its author meets who has the other branch
+			sc.check(chat, held[chat])
+		}
+	}
 	for i, a := range sc.nodes {
 		for _, b := range sc.nodes[i+1:] {
-			sc.connect(a, b)
+			if sc.wire(a, b) == nil {
+				sc.connect(a, b)
+			}
 		}
 	}
 	sc.quiet(time.Hour)
 	for _, chat := range sc.chats {
 		sc.check(chat, held[chat])
+		sc.receipts(chat, held[chat])
 	}
 	if !sc.restores || len(sc.nodes) == 2 {
 		sc.noNotices() // in a group a fork can be met before it is found
 	}
 	for _, d := range sc.nodes {
 		sc.leftovers(d)
+	}
+}
+
+// sparse links everybody who is still in the group with just one who is.
+func (sc *scene) sparse() {
+	sc.connect(sc.nodes[0], sc.nodes[1]) // they have a chat of their own
+	linked := slices.Clone(sc.nodes[:2])
+	if len(sc.nodes) == 2 {
+		return
+	}
+	present := sc.present(group)
+	linked = slices.DeleteFunc(linked, func(d *node) bool { return !slices.Contains(present, d) })
+	for _, d := range present {
+		if !slices.Contains(linked, d) {
+			to := linked[sc.rng.IntN(len(linked))]
+			if sc.members {
+				to = sc.nodes[0] // only who invited can tell it one who does not know
+			}
+			sc.connect(d, to)
+			linked = append(linked, d)
+		}
 	}
 }
 
@@ -168,9 +200,7 @@ func (sc *scene) check(chat packet.ChatID, held map[packet.PacketID]bool) {
 				continue
 			}
 			if !sc.counts(l) {
-				if m.Own && !m.Deleted { // it stays with its author, and says that it failed
-					sc.failed(d, l)
-				} else if !m.Deleted {
+				if !m.Own && !m.Deleted { // it stays with its author, and says that it failed
 					sc.t.Errorf("%s shows %q of %s, which does not count", d.user, m.Body, m.Author)
 				}
 				continue
@@ -195,14 +225,6 @@ func (sc *scene) complete(d *node, shown map[packet.PacketID]int, held map[packe
 		if _, ok := shown[id]; !ok {
 			sc.t.Errorf("%s does not show line %s of %s", d.user, l.Key(), l.Author)
 		}
-		if l.by != d {
-			continue
-		}
-		for _, r := range d.recipients(id) {
-			if r.State != Delivered {
-				sc.t.Errorf("%s hears of line %s that it is %d with %s", d.user, l.Key(), r.State, r.User)
-			}
-		}
 	}
 	for id := range shown {
 		if !held[id] {
@@ -211,12 +233,23 @@ func (sc *scene) complete(d *node, shown map[packet.PacketID]int, held map[packe
 	}
 }
 
-// failed checks that the author of a line that does not count is told so.
-func (sc *scene) failed(d *node, l *line) {
+// receipts checks that authors know what became of their lines.
+func (sc *scene) receipts(chat packet.ChatID, held map[packet.PacketID]bool) {
 	sc.t.Helper()
-	for _, r := range d.recipients(l.ID) {
-		if r.State != Failed {
-			sc.t.Errorf("line %s does not count, and %s hears that it is %d with %s", l.Key(), d.user, r.State, r.User)
+	for _, l := range sc.written {
+		want := Delivered
+		switch {
+		case l.Chat != chat || !slices.Contains(sc.present(chat), l.by):
+			continue
+		case !sc.counts(l):
+			want = Failed
+		case !held[l.ID]:
+			continue // lost with a store
+		}
+		for _, r := range l.by.recipients(l.ID) {
+			if r.State != want {
+				sc.t.Errorf("%s hears of line %s that it is %d with %s, not %d", l.by.user, l.Key(), r.State, r.User, want)
+			}
 		}
 	}
 }

@@ -41,7 +41,8 @@
 //     one's own log than that peer was last known to have, these are asked back
 //     before anything of that log is pushed to it (an audit). After an
 //     ordinary crash (the receipt did not make it to the disk) they turn out to
-//     be the same, and all goes on.
+//     be the same, and all goes on. What a peer comes to have later, by way of
+//     others, and is not here is asked back as well.
 //  2. An entry that comes back and is not there was lost. It is taken back into
 //     its place, for the plugins to handle again, and a new epoch begins in all
 //     chats: other members may have further lost entries, whose numbers must not

@@ -51,6 +51,7 @@ type link struct {
 
 	claims map[packet.Log]*claim
 	audits map[packet.Log]*audit
+	asked  map[packet.Log][]packet.Range // what audits were about on this link
 }
 
 // shared is a chat that is exchanged on a link.
@@ -115,7 +116,7 @@ func newLink(l bus.Link) *link {
 		Link: l, wake: make(chan struct{}, 1), shared: map[packet.ChatID]*shared{},
 		tell: map[packet.Log]struct{}{}, wants: map[packet.Log][]packet.Range{}, registers: map[registerKey]packet.Register{},
 		fresh: map[packet.ChatID]struct{}{}, push: map[packet.Log]*cursor{}, serve: map[packet.Log][]packet.Range{},
-		tasked: map[task]struct{}{}, claims: map[packet.Log]*claim{}, audits: map[packet.Log]*audit{},
+		tasked: map[task]struct{}{}, claims: map[packet.Log]*claim{}, audits: map[packet.Log]*audit{}, asked: map[packet.Log][]packet.Range{},
 	}
 }
 
@@ -174,6 +175,7 @@ func (l *link) unshare(chat packet.ChatID) {
 	dropChat(l.serve, chat)
 	dropChat(l.claims, chat)
 	dropChat(l.audits, chat)
+	dropChat(l.asked, chat)
 }
 
 func dropChat[T any](m map[packet.Log]T, chat packet.ChatID) {

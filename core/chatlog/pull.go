@@ -274,6 +274,7 @@ type settling struct {
 }
 
 func (s *Service) startAudit(l *link, log packet.Log, want []packet.Range, report packet.LogVector) {
+	l.asked[log] = union(l.asked[log], want)
 	l.audits[log] = &audit{want: want, report: report, deadline: s.cfg.Now().Add(stallAfter)}
 	l.wants[log] = want[:min(len(want), packet.MaxRanges)]
 	l.signal()
@@ -302,6 +303,25 @@ func (s *Service) widenAudit(l *link, log packet.Log, number uint64) {
 		a.want = union(more, a.want)
 		l.wants[log] = a.want[:min(len(a.want), packet.MaxRanges)]
 		l.signal()
+	}
+}
+
+// lost looks into what a peer has come to have, by way of others, of a log of
+// this device of which have is here: it was lost with an older store, and is asked
+// back once on each link. The caller holds mu.
+func (s *Service) lost(l *link, log packet.Log, have, report packet.LogVector) {
+	missing := minus(minus(all(report), all(have)), l.asked[log])
+	if len(missing) == 0 || l.audits[log] != nil || len(l.asked[log]) >= packet.MaxRanges {
+		return
+	}
+	ofChat := 0
+	for other := range l.asked {
+		if other.Chat == log.Chat && other != log {
+			ofChat++
+		}
+	}
+	if ofChat < maxStrangeLogs {
+		s.startAudit(l, log, missing, report)
 	}
 }
 

@@ -89,6 +89,28 @@ func TestRestoredBackupInGroup(t *testing.T) {
 	n.noNotices()
 }
 
+// What a restored store lost comes back too when only a third person has it, who
+// is met by others and later.
+func TestRestoredBackupByOthers(t *testing.T) {
+	n, alice, bob, carol := trio(t)
+	alice.write(group, "1")
+	w := n.connect(alice, bob)
+	n.quiet(time.Minute)
+	n.cut(w)
+	backup := alice.store.Copy(t)
+	alice.write(group, "2")
+	w = n.connect(alice, carol)
+	n.quiet(time.Minute)
+	n.cut(w)
+	alice.store = backup
+	alice.restart()
+	n.connect(alice, bob)
+	n.quiet(time.Minute)
+	n.connect(bob, carol)
+	n.quiet(time.Minute)
+	n.expect(group, []string{"alice: 1", "alice: 2"}, alice, bob, carol)
+}
+
 // Messages of a forked log show the receipts of their copies.
 func TestReceiptsAfterFork(t *testing.T) {
 	n, alice, bob := pair(t)

@@ -74,18 +74,12 @@ func (r *run) chatVector(l bus.Link, v *packet.ChatVector) error {
 			return err
 		}
 	}
-	if !first {
-		return nil
-	}
-	for i, log := range sortedLogs(reports) {
-		if i >= maxStrangeLogs {
-			break
-		}
-		// A log of this device of which nothing is here: lost as a whole.
+	for _, log := range sortedLogs(reports) {
 		report := reports[log]
+		// Of this log of this device nothing is here: it was lost as a whole.
 		r.then(func(s *Service) {
-			if l := s.links[l.ID]; l != nil && highest(report) > 0 {
-				s.startAudit(l, log, all(report), report)
+			if l := s.links[l.ID]; l != nil && l.shared[log.Chat] != nil {
+				s.lost(l, log, packet.LogVector{}, report)
 			}
 		})
 	}
@@ -189,6 +183,7 @@ func (r *run) report(l bus.Link, log packet.Log, have, report packet.LogVector, 
 			a.report = report
 		}
 		if c := l.push[log]; c != nil && !c.opening && !first {
+			s.lost(l, log, have, report)
 			c.reported(report, s.cfg.Now())
 			return
 		}

@@ -15,7 +15,7 @@ import (
 
 var (
 	firstSeed = flag.Uint64("first", 0, "the first random network that is tried")
-	seeds     = flag.Uint64("seeds", 100, "how many random networks are tried")
+	seeds     = flag.Uint64("seeds", 30, "how many random networks are tried")
 )
 
 // keptSeeds once failed.

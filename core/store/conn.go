@@ -10,6 +10,8 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/ext/fts5"
+	"github.com/ncruces/go-sqlite3/util/vfsutil"
+	"github.com/ncruces/go-sqlite3/vfs"
 
 	"github.com/parley-chat/parley/protocol/packet"
 )
@@ -193,6 +195,20 @@ func bind(s *sqlite3.Stmt, i int, arg any) error {
 		return s.BindBlob(i, v[:])
 	}
 	return fmt.Errorf("no column for a %T", arg)
+}
+
+// log gives the file of the write-ahead log.
+func (c *conn) log() (*baseFile, error) {
+	journal, err := c.FileControl("main", sqlite3.FCNTL_JOURNAL_POINTER)
+	if err != nil {
+		return nil, fmt.Errorf("find the write-ahead log: %w", err)
+	}
+	if f, ok := journal.(vfs.File); ok {
+		if f, ok := vfsutil.UnwrapFile[*baseFile](f); ok {
+			return f, nil
+		}
+	}
+	return nil, errors.New("the write-ahead log is none of this store's files")
 }
 
 // blob gives a copy of a column, nil when it is NULL or empty.

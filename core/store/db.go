@@ -34,6 +34,7 @@ type db struct {
 	// What follows belongs to write.
 	index   indexer
 	pressed *Durability // of the present transactions, nil before the first
+	loose   bool        // there are lazy commits that no sync has pressed to the disk yet
 
 	close func() error
 }

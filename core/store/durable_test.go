@@ -95,6 +95,22 @@ func TestDurability(t *testing.T) {
 			t.Error("a lazy commit wrote nothing")
 		}
 	}
+	// A synced transaction that changes nothing builds on what it saw.
+	nothing := func() (syncs int) {
+		t.Helper()
+		_, before := w.state()
+		if err := s.Update(context.Background(), store.Synced, func(store.Tx) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		_, after := w.state()
+		return after - before
+	}
+	if n := nothing(); n == 0 {
+		t.Error("a synced transaction left lazy commits behind that it saw")
+	}
+	if n := nothing(); n != 0 {
+		t.Errorf("with nothing to press to the disk there were %d syncs", n)
+	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -202,6 +202,34 @@ func (d *db) undoAll(err error) error {
 	return mapError(errors.Join(err, rollback(d.writer)))
 }
 
+// press has SQLite commit. SQLite syncs what it writes, and so nothing when a
+// transaction changed nothing; but what such a transaction saw, and its caller
+// now builds on, may stem from lazy commits, so that these are synced here.
+func (d *db) press() error {
+	if *d.pressed == Lazy {
+		d.loose = true
+		return d.writer.run("COMMIT")
+	}
+	if !d.loose {
+		return d.writer.run("COMMIT")
+	}
+	log, err := d.writer.log()
+	if err != nil {
+		return err
+	}
+	before := log.syncs
+	if err := d.writer.run("COMMIT"); err != nil {
+		return err
+	}
+	if log.syncs == before {
+		// Not by syncing the file: only after a commit SQLite fills the sector, so that
+		// the next commit cannot spoil what is in it.
+		err = d.writer.run("INSERT INTO meta (key, value) VALUES ('pressed', 1) ON CONFLICT DO UPDATE SET value = value + 1")
+	}
+	d.loose = d.loose && err != nil
+	return err
+}
+
 // commit ends the transaction. Nothing is written when there is nothing to keep.
 func (d *db) commit(keep bool) error {
 	if !keep {
@@ -210,7 +238,7 @@ func (d *db) commit(keep bool) error {
 	if err := d.index.flush(); err != nil {
 		return d.undoAll(fmt.Errorf("index: %w", err))
 	}
-	if err := d.writer.run("COMMIT"); err != nil {
+	if err := d.press(); err != nil {
 		return d.undoAll(err)
 	}
 	d.index.release()

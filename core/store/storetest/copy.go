@@ -23,8 +23,10 @@ func (f *Fake) Crash(t testing.TB, random *rand.Rand) *Fake {
 	t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	left := append(f.undone[:len(f.undone):len(f.undone)], f.state)
-	c := &Fake{state: left[random.IntN(len(left))]}
+	c := &Fake{state: f.state}
+	if i := random.IntN(len(f.undone) + 1); i < len(f.undone) {
+		c.state = f.undone[i]
+	}
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }

@@ -10,8 +10,6 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/ext/fts5"
-	"github.com/ncruces/go-sqlite3/util/vfsutil"
-	"github.com/ncruces/go-sqlite3/vfs"
 
 	"github.com/parley-chat/parley/protocol/packet"
 )
@@ -198,17 +196,16 @@ func bind(s *sqlite3.Stmt, i int, arg any) error {
 }
 
 // log gives the file of the write-ahead log.
-func (c *conn) log() (*baseFile, error) {
+func (c *conn) log() (*walLog, error) {
 	journal, err := c.FileControl("main", sqlite3.FCNTL_JOURNAL_POINTER)
 	if err != nil {
 		return nil, fmt.Errorf("find the write-ahead log: %w", err)
 	}
-	if f, ok := journal.(vfs.File); ok {
-		if f, ok := vfsutil.UnwrapFile[*baseFile](f); ok {
-			return f, nil
-		}
+	f, ok := journal.(*walFile)
+	if !ok {
+		return nil, errors.New("the write-ahead log is none of this store's files")
 	}
-	return nil, errors.New("the write-ahead log is none of this store's files")
+	return f.walLog, nil
 }
 
 // blob gives a copy of a column, nil when it is NULL or empty.

@@ -60,7 +60,6 @@ func wrapFile(f vfs.File, folder string) vfs.File {
 type baseFile struct {
 	vfs.File
 	folder string // to be synced with the first sync, "" when it is done
-	syncs  int
 }
 
 func (f *baseFile) WriteAt(p []byte, off int64) (int, error) {
@@ -71,7 +70,6 @@ func (f *baseFile) WriteAt(p []byte, off int64) (int, error) {
 func (f *baseFile) Truncate(size int64) error { return tag(f.File.Truncate(size)) }
 
 func (f *baseFile) Sync(flags vfs.SyncFlag) error {
-	f.syncs++
 	if err := f.File.Sync(flags); err != nil || f.folder == "" {
 		return tag(err)
 	}

@@ -101,6 +101,7 @@ type walLog struct {
 	dirty  []int64 // of blocks to be written
 	end    int64   // of the file, with what is to be written
 	front  int64   // what lies beyond was written before the log began anew, and means nothing
+	syncs  int     // that were asked for
 	commit int64   // where the last frame of a transaction ends, 0 when it is none
 }
 
@@ -234,12 +235,20 @@ func (l *walLog) flush() error {
 // Sync implements vfs.File. Readers go on meanwhile.
 func (l *walLog) Sync(flags vfs.SyncFlag) error {
 	l.mu.Lock()
+	l.syncs++
 	err := l.flush()
 	l.mu.Unlock()
 	if err != nil {
 		return err
 	}
 	return l.file.Sync(flags)
+}
+
+// synced says how often the log was synced.
+func (l *walLog) synced() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.syncs
 }
 
 // Truncate implements vfs.File.

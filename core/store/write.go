@@ -217,11 +217,11 @@ func (d *db) press() error {
 	if err != nil {
 		return err
 	}
-	before := log.syncs
+	before := log.synced()
 	if err := d.writer.run("COMMIT"); err != nil {
 		return err
 	}
-	if log.syncs == before {
+	if log.synced() == before {
 		// Not by syncing the file: only after a commit SQLite fills the sector, so that
 		// the next commit cannot spoil what is in it.
 		err = d.writer.run("INSERT INTO meta (key, value) VALUES ('pressed', 1) ON CONFLICT DO UPDATE SET value = value + 1")

@@ -39,6 +39,7 @@ First steps:
   parley contacts accept carol                          say yes to somebody
   parley chat bob                                       chat here
   parley send bob "See you at 8"                        send one message
+  parley file send bob holiday.jpg                      send a file, picture or folder
   parley doctor bob                                     why does it not work?
 
 No directory yet? Start one: parley-server serve
@@ -74,7 +75,7 @@ worked, 1 when it did not, 2 when the call itself cannot be meant so.`,
 		commands  []*cobra.Command
 	}{
 		{"chat", "Chat:", []*cobra.Command{
-			a.chatCommand(), a.sendCommand(), a.pressCommand(), a.editCommand(), a.deleteCommand(), a.chatsCommand(), a.historyCommand(), a.searchCommand(),
+			a.chatCommand(), a.sendCommand(), a.fileCommand(), a.pressCommand(), a.editCommand(), a.deleteCommand(), a.chatsCommand(), a.historyCommand(), a.searchCommand(),
 		}},
 		{"people", "People:", []*cobra.Command{a.contactsCommand()}},
 		{"account", "Account:", []*cobra.Command{
@@ -170,7 +171,7 @@ func textOnly(cmd *cobra.Command, args []string) error {
 			bad = usagef("%q is not text in UTF-8", s)
 		}
 	}
-	if cmd.Name() != "avatar" && cmd.Name() != "daemon" {
+	if cmd.Name() != "avatar" && cmd.Name() != "daemon" && cmd.CommandPath() != "parley file send" {
 		cmd.Flags().Visit(func(f *pflag.Flag) { check(f.Value.String()) })
 		for _, arg := range args {
 			check(arg)

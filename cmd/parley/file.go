@@ -1,0 +1,385 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/parley-chat/parley/core/client"
+	"github.com/parley-chat/parley/protocol/controlpb"
+	"github.com/parley-chat/parley/protocol/pluginpb"
+)
+
+const filePlugin = "file" // whose messages these commands are about
+
+func (a *app) fileCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "file",
+		Short: "Send and get files, pictures and folders",
+		Args:  noArgs,
+		RunE:  showHelp,
+	}
+	cmd.AddCommand(a.fileSendCommand(), a.fileListCommand(),
+		a.fileAction("accept", "Get a file that somebody offers", true, pluginpb.BlobState_BLOB_STATE_OFFERED, pluginpb.BlobState_BLOB_STATE_FAILED,
+			pluginpb.BlobState_BLOB_STATE_CANCELLED),
+		a.fileAction("decline", "Say no to a file that somebody offers", false, pluginpb.BlobState_BLOB_STATE_OFFERED),
+		a.fileAction("pause", "Stop a transfer for now", false, pluginpb.BlobState_BLOB_STATE_SHARED, pluginpb.BlobState_BLOB_STATE_WANTED),
+		a.fileAction("resume", "Go on with a transfer, or try one again that failed", true, pluginpb.BlobState_BLOB_STATE_PAUSED,
+			pluginpb.BlobState_BLOB_STATE_FAILED),
+		a.fileAction("cancel", "Give up a transfer, or take back what is offered", false, pluginpb.BlobState_BLOB_STATE_SHARED,
+			pluginpb.BlobState_BLOB_STATE_WANTED, pluginpb.BlobState_BLOB_STATE_PAUSED, pluginpb.BlobState_BLOB_STATE_OFFERED,
+			pluginpb.BlobState_BLOB_STATE_FAILED))
+	return cmd
+}
+
+func (a *app) fileSendCommand() *cobra.Command {
+	var caption string
+	var wait bool
+	cmd := &cobra.Command{
+		Use:   "send WHO PATH...",
+		Short: "Offer files, pictures and folders; who is offline gets the offer later",
+		Args:  needArgs(2, -1),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveDefault // paths
+			}
+			return a.chats()(cmd, args, typed)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			caption, err := checkText(caption)
+			if err != nil {
+				return err
+			}
+			req := &pluginpb.InvokeRequest{Invocation: client.NewInvocation(), Action: "send", Text: caption}
+			for _, path := range args[1:] {
+				absolute, err := filepath.Abs(path)
+				if err != nil {
+					return fmt.Errorf("find %s: %w", path, err)
+				}
+				if !utf8.ValidString(absolute) {
+					return usagef("the name %q is not UTF-8: rename it first", absolute)
+				}
+				req.Paths = append(req.Paths, absolute)
+			}
+			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
+				if req.Chat, err = resolveChat(ctx, c, args[0]); err != nil {
+					return err
+				}
+				return a.fileSend(ctx, c, req, wait)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&caption, "caption", "", "`TEXT` to go with it")
+	cmd.Flags().BoolVar(&wait, "wait", false, "show how it goes, until it was given or cannot be; Ctrl+C leaves it going on")
+	return cmd
+}
+
+func (a *app) fileSend(ctx context.Context, c *client.Client, req *pluginpb.InvokeRequest, wait bool) error {
+	result, err := c.InvokeAction(ctx, filePlugin, req, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.ListMessages(ctx, &controlpb.ListMessagesRequest{Chat: req.GetChat(), Ids: result.GetSent()})
+	if err != nil {
+		return err
+	}
+	var blobs []*controlpb.Blob
+	for _, m := range resp.GetMessages() {
+		blobs = append(blobs, m.GetBlobs()...)
+	}
+	if wait {
+		return a.watchBlobs(ctx, c, blobs)
+	}
+	for _, b := range blobs {
+		if err := a.done(blobJSON(b), "Offered %s, %s: %s", client.PrintableLine(b.GetBlob().GetName()), byteSize(b.GetBlob().GetSize()), shortID(b)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) fileListCommand() *cobra.Command {
+	req := &controlpb.ListBlobsRequest{}
+	var all, watch bool
+	cmd := &cobra.Command{
+		Use:   "list [WHO]",
+		Short: "List transfers and offers that are not over, the newest first",
+		Args:  needArgs(0, 1),
+
+		ValidArgsFunction: a.chats(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req.Active = !all
+			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
+				if len(args) > 0 {
+					var err error
+					if req.Chat, err = resolveChat(ctx, c, args[0]); err != nil {
+						return err
+					}
+				}
+				resp, err := c.ListBlobs(ctx, req)
+				if err != nil {
+					return err
+				}
+				if watch {
+					return a.watchBlobs(ctx, c, resp.GetBlobs())
+				}
+				return a.listBlobs(resp.GetBlobs())
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "those that are over too")
+	cmd.Flags().BoolVar(&watch, "watch", false, "show how they go, until all are over; Ctrl+C leaves them going on")
+	cmd.Flags().Uint32VarP(&req.Limit, "number", "n", 100, "at most `N`; 500 is the most")
+	return cmd
+}
+
+func (a *app) listBlobs(blobs []*controlpb.Blob) error {
+	if len(blobs) == 0 && !a.json {
+		a.println("No transfers. Send something: parley file send WHO PATH")
+		return nil
+	}
+	rows := [][]string{{"ID", "WHO", "NAME", "SIZE", "STATE"}}
+	for _, b := range blobs {
+		if a.json {
+			if err := a.object(blobJSON(b)); err != nil {
+				return err
+			}
+			continue
+		}
+		name := client.PrintableLine(b.GetBlob().GetName())
+		if b.GetBlob().GetFolder() {
+			name += "/"
+		}
+		rows = append(rows, []string{shortID(b), blobWho(b), cut(name, 40), byteSize(b.GetBlob().GetSize()), blobState(b)})
+	}
+	if !a.json {
+		a.table(rows)
+	}
+	return nil
+}
+
+// fileAction is a command that has the plugin do something with transfers. Those
+// in other states than these are refused here, where it can be said why.
+func (a *app) fileAction(action, short string, wait bool, states ...pluginpb.BlobState) *cobra.Command {
+	var watch bool
+	cmd := &cobra.Command{
+		Use: action + " ID...", Short: short, Args: needArgs(1, -1),
+		ValidArgsFunction: a.blobIDs(states...),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
+				var touched []*controlpb.Blob
+				for _, id := range args {
+					b, err := findBlob(ctx, c, id)
+					if err != nil {
+						return err
+					}
+					if err := a.fileDo(ctx, c, action, b, states); err != nil {
+						return err
+					}
+					touched = append(touched, b)
+				}
+				if watch {
+					return a.watchBlobs(ctx, c, touched)
+				}
+				return nil
+			})
+		},
+	}
+	if wait {
+		cmd.Flags().BoolVar(&watch, "wait", false, "show how it goes, until it is here or cannot be had; Ctrl+C leaves it going on")
+	}
+	return cmd
+}
+
+func (a *app) fileDo(ctx context.Context, c *client.Client, action string, b *controlpb.Blob, states []pluginpb.BlobState) error {
+	name := client.PrintableLine(b.GetBlob().GetName())
+	if !oneOf(b.GetBlob().GetState(), states) {
+		return fmt.Errorf("%s is %s: there is nothing to %s", name, blobState(b), action)
+	}
+	if action == "resume" && b.GetBlob().GetState() == pluginpb.BlobState_BLOB_STATE_FAILED {
+		action = "accept"
+	}
+	_, err := c.InvokeAction(ctx, b.GetPlugin(), &pluginpb.InvokeRequest{
+		Invocation: client.NewInvocation(), Action: action, Chat: b.GetBlob().GetChat(), Message: b.GetBlob().GetMessage(),
+	}, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.ListMessages(ctx, &controlpb.ListMessagesRequest{Chat: b.GetBlob().GetChat(), Ids: [][]byte{b.GetBlob().GetMessage()}})
+	if err != nil {
+		return err
+	}
+	for _, m := range resp.GetMessages() {
+		for _, now := range m.GetBlobs() {
+			if string(now.GetBlob().GetId()) == string(b.GetBlob().GetId()) {
+				return a.done(blobJSON(now), "%s: %s", name, blobState(now))
+			}
+		}
+	}
+	return a.done(map[string]any{"id": idString(b.GetBlob().GetId())}, "%s: done", name)
+}
+
+func oneOf(s pluginpb.BlobState, states []pluginpb.BlobState) bool {
+	for _, other := range states {
+		if s == other {
+			return true
+		}
+	}
+	return false
+}
+
+// maxBlobs is how many transfers are looked through for an id.
+const maxBlobs = 500
+
+// findBlob finds a transfer by the end of its id.
+func findBlob(ctx context.Context, c *client.Client, id string) (*controlpb.Blob, error) {
+	id = strings.ToLower(strings.TrimSpace(id))
+	if len(id) < 4 {
+		return nil, usagef("%q is no id of a transfer; those there are: parley file list --all", id)
+	}
+	resp, err := c.ListBlobs(ctx, &controlpb.ListBlobsRequest{Limit: maxBlobs})
+	if err != nil {
+		return nil, err
+	}
+	var found *controlpb.Blob
+	for _, b := range resp.GetBlobs() {
+		if !strings.HasSuffix(idString(b.GetBlob().GetId()), id) {
+			continue
+		}
+		if found != nil {
+			return nil, usagef("%q is the end of more than one id; give more of it: parley file list --all --json shows them whole", id)
+		}
+		found = b
+	}
+	if found == nil {
+		return nil, fmt.Errorf("there is no transfer %s; those there are: parley file list --all", id)
+	}
+	return found, nil
+}
+
+// blobIDs offers the transfers that are in one of these states.
+func (a *app) blobIDs(states ...pluginpb.BlobState) cobra.CompletionFunc {
+	offer := a.complete(func(ctx context.Context, c *client.Client) ([]string, error) {
+		resp, err := c.ListBlobs(ctx, &controlpb.ListBlobsRequest{Limit: maxBlobs})
+		var ids []string
+		for _, b := range resp.GetBlobs() {
+			if oneOf(b.GetBlob().GetState(), states) {
+				ids = append(ids, cobra.CompletionWithDesc(shortID(b), client.PrintableLine(b.GetBlob().GetName())))
+			}
+		}
+		return ids, err
+	})
+	return func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		return offer(cmd, nil, typed) // any number of them
+	}
+}
+
+// shortID is the random end of an id.
+func shortID(b *controlpb.Blob) string {
+	id := idString(b.GetBlob().GetId())
+	return id[max(len(id)-8, 0):]
+}
+
+// blobWho is who takes part in a transfer, as far as the chat's name tells.
+func blobWho(b *controlpb.Blob) string {
+	if len(b.GetPeers()) > 0 {
+		return strings.Join(b.GetPeers(), ", ")
+	}
+	return b.GetBlob().GetChat()
+}
+
+// blobState is how a transfer is, in words.
+func blobState(b *controlpb.Blob) string {
+	own, size := b.GetBlob().GetOwn(), b.GetBlob().GetSize()
+	switch b.GetBlob().GetState() {
+	case pluginpb.BlobState_BLOB_STATE_OFFERED:
+		return "offered; get it: parley file accept " + shortID(b)
+	case pluginpb.BlobState_BLOB_STATE_PAUSED:
+		return "paused at " + percent(b.GetDone(), size)
+	case pluginpb.BlobState_BLOB_STATE_DONE:
+		return "here: " + client.PrintableLine(b.GetBlob().GetPath())
+	case pluginpb.BlobState_BLOB_STATE_FAILED:
+		return "failed: " + client.PrintableLine(b.GetBlob().GetReason())
+	case pluginpb.BlobState_BLOB_STATE_CANCELLED:
+		if reason := b.GetBlob().GetReason(); reason != "" {
+			return "cancelled: " + client.PrintableLine(reason)
+		}
+		return "cancelled"
+	}
+	switch {
+	case b.GetSpeed() > 0:
+		left := ""
+		if b.GetLeft() > 0 {
+			left = ", " + (time.Duration(b.GetLeft()) * time.Second).String() + " left"
+		}
+		return fmt.Sprintf("%s, %s/s%s", percent(b.GetDone(), size), byteSize(b.GetSpeed()), left)
+	case own && b.GetDone() >= size && b.GetDone() > 0:
+		return "given"
+	case own && b.GetDone() > 0:
+		return "given to " + percent(b.GetDone(), size)
+	case own:
+		return "offered"
+	case b.GetWaiting() != "":
+		return percent(b.GetDone(), size) + ", waits: " + client.PrintableLine(b.GetWaiting())
+	}
+	return percent(b.GetDone(), size)
+}
+
+func percent(done, size uint64) string {
+	if size == 0 {
+		return "100%"
+	}
+	return fmt.Sprintf("%d%%", done*100/size)
+}
+
+// byteSize is a number of bytes for people.
+func byteSize(n uint64) string {
+	switch {
+	case n >= 1e9:
+		return fmt.Sprintf("%.2f GB", float64(n)/1e9)
+	case n >= 1e6:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	case n >= 1e3:
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	}
+	return fmt.Sprintf("%d B", n)
+}
+
+// jsonBlob is a transfer in the output.
+type jsonBlob struct {
+	ID      string   `json:"id"`
+	Chat    string   `json:"chat"`
+	Message string   `json:"message"`
+	Own     bool     `json:"own"`
+	Name    string   `json:"name"`
+	Size    uint64   `json:"size"`
+	Folder  bool     `json:"folder,omitempty"`
+	Files   uint32   `json:"files,omitempty"`
+	State   string   `json:"state"`
+	Reason  string   `json:"reason,omitempty"`
+	Done    uint64   `json:"done"`
+	Speed   uint64   `json:"speed,omitempty"`
+	Left    uint64   `json:"seconds_left,omitempty"`
+	Waiting string   `json:"waiting,omitempty"`
+	Peers   []string `json:"peers,omitempty"`
+	Path    string   `json:"path,omitempty"`
+}
+
+func blobJSON(b *controlpb.Blob) jsonBlob {
+	p := b.GetBlob()
+	return jsonBlob{
+		ID: idString(p.GetId()), Chat: p.GetChat(), Message: idString(p.GetMessage()), Own: p.GetOwn(), Name: p.GetName(), Size: p.GetSize(),
+		Folder: p.GetFolder(), Files: p.GetFiles(), State: strings.ToLower(strings.TrimPrefix(p.GetState().String(), "BLOB_STATE_")),
+		Reason: p.GetReason(), Done: b.GetDone(), Speed: b.GetSpeed(), Left: b.GetLeft(), Waiting: b.GetWaiting(), Peers: b.GetPeers(),
+		Path: p.GetPath(),
+	}
+}
+
+// errTransfers says that not all transfers went well; why stands above it.
+var errTransfers = errors.New("not all of it could be transferred")

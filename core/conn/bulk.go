@@ -3,6 +3,7 @@ package conn
 import (
 	"bufio"
 	"net"
+	"time"
 )
 
 // bulkBuffer is how much of a bulk stream goes through the kernel at a time; TLS
@@ -27,13 +28,38 @@ type bulk struct {
 	in      *bufio.Reader
 	out     *bufio.Writer
 	through bool // nothing is held back any more
+	socket  *net.TCPConn
+	pacer   *pacer // nil: never held back
 }
 
-func newBulk(c net.Conn) *bulk {
-	return &bulk{in: bufio.NewReaderSize(c, bulkBuffer), out: bufio.NewWriterSize(c, bulkBuffer)}
+func newBulk(c *net.TCPConn, paced bool) *bulk {
+	b := &bulk{in: bufio.NewReaderSize(c, bulkBuffer), out: bufio.NewWriterSize(c, bulkBuffer), socket: c}
+	tuneBulk(c)
+	if paced {
+		b.pacer = &pacer{}
+	}
+	return b
+}
+
+// pace looks, now and then, how fast the stream may send.
+func (b *bulk) pace() {
+	now := time.Now()
+	if b.pacer == nil || !b.pacer.due(now) {
+		return
+	}
+	s, ok := sampleOf(b.socket)
+	if !ok {
+		b.pacer = nil // this system does not tell
+		return
+	}
+	s.at = now
+	if rate, changed := b.pacer.next(s); changed {
+		setPace(b.socket, rate)
+	}
 }
 
 func (b *bulk) write(p []byte) (int, error) {
+	b.pace()
 	n, err := b.out.Write(p)
 	if err == nil && b.through {
 		err = b.out.Flush()

@@ -9,3 +9,12 @@ import (
 
 // setUserTimeout does nothing here: write deadlines and pings notice the same.
 func setUserTimeout(*net.TCPConn, time.Duration) {}
+
+// tuneBulk does nothing here.
+func tuneBulk(*net.TCPConn) {}
+
+// sampleOf tells nothing here: streams are not paced.
+func sampleOf(*net.TCPConn) (pacerSample, bool) { return pacerSample{}, false }
+
+// setPace does nothing here.
+func setPace(*net.TCPConn, float64) {}

@@ -54,7 +54,7 @@ func handshake(ctx context.Context, t *tls.Conn, metered *meteredConn, network N
 	if err == nil {
 		metered.left.Store(unmetered)
 		if t.ConnectionState().NegotiatedProtocol == ProtocolStream {
-			metered.bulk = newBulk(metered.TCPConn)
+			metered.bulk = newBulk(metered.TCPConn, pathOfConn(t, network) != PathLoopback)
 		}
 		var key ed25519.PublicKey
 		if key, err = identity.PeerKey(t.ConnectionState()); err == nil {

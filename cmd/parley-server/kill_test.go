@@ -189,7 +189,9 @@ func (k *killed) round() {
 		func() error { return k.disable(to) }, func() error { return k.addAndRemove(to) },
 	} {
 		all.Go(func() {
-			for work() == nil {
+			var err error
+			for err == nil {
+				err = work()
 			}
 		})
 	}

@@ -36,6 +36,9 @@ func program(ctx context.Context, b *Bench, args []string, stdout, stderr io.Wri
 	rounds := flags.Int("rounds", b.Rounds, "how often each variant is run")
 	write := flags.String("write", "", "Markdown `file` whose section of this benchmark is replaced")
 	only := flags.String("only", "", "comma-separated `variants` to run, for a look at one; nothing is written then")
+	if b.Flags != nil {
+		b.Flags(flags)
+	}
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

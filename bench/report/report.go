@@ -17,6 +17,7 @@ package report
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math"
 	"os"
@@ -34,6 +35,8 @@ type Bench struct {
 	Metrics  []Metric // in the order of the table
 	Variants []Variant
 	Baseline string // name of the variant that the others are compared with
+	// Flags, which may be nil, adds flags of the benchmark's own.
+	Flags func(*flag.FlagSet)
 }
 
 // Metric is one figure that variants record.

@@ -36,6 +36,8 @@ type world struct {
 	t         *testing.T
 	folder    string
 	directory string
+	// stopServer ends the directory; idempotent.
+	stopServer func()
 }
 
 func newWorld(t *testing.T) *world {
@@ -46,16 +48,22 @@ func newWorld(t *testing.T) *world {
 	}
 	w := &world{t: t, folder: folder}
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	w.startServer("127.0.0.1:0", "server")
+	return w
+}
+
+// startServer starts a directory whose data lies in a folder of that name.
+func (w *world) startServer(listen, folder string) {
+	w.t.Helper()
 	s, err := server.New(server.Config{
-		Listen: "127.0.0.1:0", Data: filepath.Join(folder, "server"), Log: slog.New(slog.DiscardHandler),
+		Listen: listen, Data: filepath.Join(w.folder, folder), Log: slog.New(slog.DiscardHandler),
 		PasswordCost: password.Cost{MemoryKiB: 64, Passes: 1, Lanes: 1},
 	})
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	w.directory = s.Addr().String()
-	w.serve(s.Serve)
-	return w
+	w.stopServer = w.serve(s.Serve)
 }
 
 // serve runs a service until the test ends, and gives a way to end it before.

@@ -223,3 +223,18 @@ func (m *Manager) release(l *link, cause error) {
 		p.unlinkedLocked(l, cause)
 	}
 }
+
+// Try connects to one of a user's endpoints, has the peer prove that it is a
+// device of theirs, and hangs up: it says whether there is a way, and makes no
+// link. Its errors are those of a Transport, and ErrWrongPeer and ErrUnknownKey
+// when somebody else answers.
+func (m *Manager) Try(ctx context.Context, user packet.UserID, endpoint bus.Endpoint) error {
+	c, err := m.config.Transport.Dial(ctx, Target{
+		User: user, Endpoint: endpoint, Protocol: ProtocolLink,
+		Verify: func(key ed25519.PublicKey) error { return m.mayLinkWith(user, key) },
+	})
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}

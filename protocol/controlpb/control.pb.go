@@ -4397,7 +4397,8 @@ func (x *DiagnoseRequest) GetUser() string {
 // Finding is one step of a diagnosis.
 type Finding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "directory", "certificate", "clock", "login", "port", "contact", ...
+	// "account", "name", "reachable", "certificate", "login", "clock", "port",
+	// "firewall", "plugins", "contact", "path", ...
 	Check string `protobuf:"bytes,1,opt,name=check,proto3" json:"check,omitempty"`
 	// "ok", "warning" or "failed".
 	Result string `protobuf:"bytes,2,opt,name=result,proto3" json:"result,omitempty"`

@@ -22,7 +22,7 @@ import (
 // bareCommand has this program serve bare streams.
 const bareCommand = "bare-server"
 
-// bareServer answers the first message of each stream, and waits.
+// bareServer answers the first message of each stream.
 type bareServer struct {
 	directorypb.UnimplementedDirectoryServer
 }
@@ -34,11 +34,13 @@ func (bareServer) Session(s directorypb.Directory_SessionServer) error {
 	if err := s.Send(&directorypb.SessionResponse{Response: &directorypb.SessionResponse_Begun{Begun: &directorypb.Begun{}}}); err != nil {
 		return err
 	}
-	_, err := s.Recv()
-	if errors.Is(err, io.EOF) {
-		return nil
+	for {
+		if _, err := s.Recv(); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
 	}
-	return err
 }
 
 // serveBare serves until it is interrupted.

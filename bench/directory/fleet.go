@@ -27,7 +27,7 @@ const (
 	// perAddress is less than what a directory takes from one address.
 	perAddress = 1500
 	dialing    = 64 // devices that connect at once
-	keepAlives = 20 * time.Second
+	keepAlives = 15 // seconds between two of a session
 )
 
 func userName(i int) string { return fmt.Sprintf("user%06d", i) }
@@ -59,7 +59,9 @@ type fleet struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	devices  []*device
+	devices  []*device    // by index; for who grows the fleet
+	mu       sync.Mutex   // guards live
+	live     []*device    // whose sessions have begun
 	received atomic.Int64 // presences
 	lost     atomic.Int64 // sessions that ended
 	// heard is called for each presence with an endpoint, while not nil.
@@ -78,6 +80,8 @@ type device struct {
 func newFleet(address string, contacts int) *fleet {
 	f := &fleet{address: address, contacts: contacts}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
+	f.wg.Add(1)
+	go f.keepAlive()
 	return f
 }
 
@@ -160,6 +164,9 @@ func (f *fleet) begin(i int) (*device, error) {
 	if err != nil || m.GetBegun() == nil {
 		return d, fmt.Errorf("session of device %d does not begin: %v, %w", i, m, err)
 	}
+	f.mu.Lock()
+	f.live = append(f.live, d)
+	f.mu.Unlock()
 	f.wg.Add(1)
 	go f.receive(d)
 	return d, nil
@@ -190,24 +197,23 @@ func (f *fleet) receive(d *device) {
 	}
 }
 
-// keepAlive keeps the leases until ctx ends, spread over the time between two.
-func (f *fleet) keepAlive(ctx context.Context, devices []*device) {
-	for ctx.Err() == nil {
-		began := time.Now()
-		for i, d := range devices {
-			due := began.Add(keepAlives * time.Duration(i) / time.Duration(len(devices)))
-			if wait := time.Until(due); wait > 10*time.Millisecond {
-				select {
-				case <-ctx.Done():
-					return
-				case <-time.After(wait):
-				}
-			}
-			_ = d.send(&directorypb.SessionRequest{Request: &directorypb.SessionRequest_KeepAlive{KeepAlive: &directorypb.KeepAlive{}}})
-		}
+// keepAlive keeps the leases, a part of them each second.
+func (f *fleet) keepAlive() {
+	defer f.wg.Done()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for turn := 0; ; turn++ {
 		select {
-		case <-ctx.Done():
-		case <-time.After(time.Until(began.Add(keepAlives))):
+		case <-f.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		f.mu.Lock()
+		live := f.live
+		f.mu.Unlock()
+		for i := turn % keepAlives; i < len(live); i += keepAlives {
+			// A session that has ended is counted by its receiver.
+			_ = live[i].send(&directorypb.SessionRequest{Request: &directorypb.SessionRequest_KeepAlive{KeepAlive: &directorypb.KeepAlive{}}})
 		}
 	}
 }

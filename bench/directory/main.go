@@ -96,4 +96,5 @@ than a server alone would reach. Each device has a TLS connection with its own k
 - *log-ins in a storm*: 64 callers who log in without a pause. A hash takes 64 MiB and some 50 ms of a processor on purpose. The delay is
   that of presence meanwhile, with all sessions.
 
-The bare stream is a gRPC server with the same TLS and the same settings for its buffers, whose streams carry one message.`
+The bare stream is a gRPC server with the same TLS and the same settings for its buffers, whose streams carry nothing but
+keep-alives.`

@@ -33,18 +33,14 @@ type measurement struct {
 }
 
 func (m *measurement) run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	var background sync.WaitGroup
-	defer background.Wait()
-	defer cancel()
 	f := m.fleet
 	stage := func(n int) (float64, error) {
-		first := len(f.devices)
 		rate, err := f.grow(ctx, n)
 		if err == nil {
-			devices := f.devices[first:]
-			background.Go(func() { f.keepAlive(ctx, devices) })
 			err = m.quiet(ctx)
+		}
+		if lost := f.lost.Load(); err == nil && lost > 0 {
+			err = fmt.Errorf("%d of %d sessions were lost", lost, n)
 		}
 		return rate, err
 	}

@@ -14,7 +14,7 @@ import (
 
 const (
 	typingFades = 6 * time.Second // a typing notice is forgotten after this
-	typingEvery = 3 * time.Second // one's own is repeated at most so often
+	typingEvery = time.Second     // the plugin is told at most so often; it sends less often
 )
 
 // statusRow is what stands below the line on a terminal: whether the other side

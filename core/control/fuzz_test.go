@@ -79,7 +79,9 @@ func FuzzRequest(f *testing.F) {
 	f.Cleanup(func() {
 		_ = conn.Close()
 		cancel()
-		<-served
+		if err := <-served; !errors.Is(err, context.Canceled) {
+			f.Errorf("Serve ended with %v", err)
+		}
 	})
 	seed := func(method string, m proto.Message) {
 		for i, name := range methods {

@@ -24,27 +24,39 @@ const patience = 30 * time.Second
 type world struct {
 	t       *testing.T
 	folder  string
-	address string
+	address string // of the directory
+	listen  string // where cores listen
+	network *network
 }
 
 func newWorld(t *testing.T) *world {
+	t.Helper()
+	address, err := freeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newWorldAt(t, address, "127.0.0.1:0", nil)
+}
+
+// newWorldAt makes a world whose programs run in a network of its own, or (nil)
+// in this machine's.
+func newWorldAt(t *testing.T, address, listen string, n *network) *world {
 	t.Helper()
 	folder, err := os.MkdirTemp("", "pw") // short: sockets lie below it
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, folder: folder}
+	w := &world{t: t, folder: folder, address: address, listen: listen, network: n}
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
-	if w.address, err = freeAddress(); err != nil {
-		t.Fatal(err)
-	}
 	w.start("server", nil, "parley-server", "serve", "--listen", w.address, "--data", filepath.Join(folder, "server"))
 	w.until("the directory answers", func() bool {
-		c, err := net.Dial("tcp", w.address)
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
+		return w.network.inside("server", func() error {
+			c, err := net.Dial("tcp", w.address)
+			if err == nil {
+				_ = c.Close()
+			}
+			return err
+		}) == nil
 	})
 	return w
 }
@@ -61,7 +73,7 @@ func (w *world) start(name string, env []string, program string, args ...string)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	if err := w.network.inside(name, cmd.Start); err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() {
@@ -76,6 +88,11 @@ func (w *world) start(name string, env []string, program string, args ...string)
 }
 
 func (w *world) until(what string, done func() bool) {
+	w.t.Helper()
+	w.within(patience, what, done)
+}
+
+func (w *world) within(patience time.Duration, what string, done func() bool) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
@@ -110,7 +127,7 @@ func (p *someone) begin() {
 	home := filepath.Join(p.folder, p.name)
 	folders := client.Folders{Data: filepath.Join(home, "profiles", "default"), Run: filepath.Join(home, "run", "default")}
 	p.core = p.start(p.name, []string{"PARLEY_HOME=" + home, "PARLEY_PROFILE=", "PARLEY_KEY=file"},
-		"parley", "daemon", "--listen", "127.0.0.1:0", "--log-level", "debug")
+		"parley", "daemon", "--listen", p.listen, "--log-level", "debug")
 	p.until(p.name+"'s core answers", func() bool {
 		c, err := client.Connect(p.t.Context(), folders)
 		if err != nil {

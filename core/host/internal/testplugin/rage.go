@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -85,7 +86,7 @@ func fork(n int) string {
 	var running []*exec.Cmd
 	var err error
 	for range n {
-		cmd := exec.Command("/bin/sleep", "1000")
+		cmd := exec.CommandContext(context.Background(), "/bin/sleep", "1000")
 		if err = cmd.Start(); err != nil {
 			break
 		}
@@ -102,7 +103,7 @@ func fork(n int) string {
 // multiply starts n processes and keeps them.
 func multiply(n int) string {
 	for i := range n {
-		if err := exec.Command("/bin/sleep", "1000").Start(); err != nil {
+		if err := exec.CommandContext(context.Background(), "/bin/sleep", "1000").Start(); err != nil {
 			return fmt.Sprintf("%d %v", i, err)
 		}
 	}

@@ -452,7 +452,7 @@ func TestThousandsOfOffers(t *testing.T) {
 	h := plugintest.New(t, config(t, "alice", "auto-accept", "everyone"))
 	chat := h.Chat("bob", "carol")
 	var all []sdk.Packet
-	for range 2000 {
+	for range 1000 {
 		all = append(all, h.Packet(chat, "bob", file.TypeFile, encode(t, file.Offer{Blob: packet.NewBlobID(), Name: "spam", Size: 1})))
 	}
 	for i, got := range h.Receive(all...) {

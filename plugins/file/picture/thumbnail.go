@@ -16,12 +16,11 @@ import (
 )
 
 const (
-	// MaxThumbnail is the most bytes a thumbnail has, and MaxThumbnailSide the
-	// most pixels of a side that is taken from others; those made here have
-	// thumbnailSide.
-	MaxThumbnail     = 24 << 10
+	// MaxThumbnail is the most bytes a thumbnail has.
+	MaxThumbnail = 24 << 10
+	// MaxThumbnailSide is the most pixels of a side that is taken from others.
 	MaxThumbnailSide = 512
-	thumbnailSide    = 320
+	thumbnailSide    = 320 // of those made here
 
 	// What decoding may take.
 	maxPixels = 100_000_000

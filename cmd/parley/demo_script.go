@@ -31,7 +31,7 @@ func (d *demo) run(ctx context.Context) error {
 	d.people = []*person{alice, bob}
 	chat := string(packet.DirectChat("alice", "bob"))
 	s := &script{demo: d, ctx: ctx, chat: chat, alice: alice, bob: bob}
-	for _, part := range []func() error{s.setUp, s.meet, s.talk, s.offline, s.killPlugin, s.withoutServer, s.look} {
+	for _, part := range []func() error{s.setUp, s.meet, s.talk, s.files, s.offline, s.killPlugin, s.withoutServer, s.look} {
 		if err := part(); err != nil {
 			return err
 		}

@@ -64,20 +64,37 @@ func (h *Host) Settings(ctx context.Context, name string) ([]*pluginpb.Setting, 
 	return schema, values, nil
 }
 
+// described gives a plugin with its manifest; one of which that is not known yet
+// is started, to say it.
 func (h *Host) described(ctx context.Context, name string) (*plugin, *pluginpb.Manifest, error) {
 	p, err := h.find(ctx, name)
 	if err != nil {
 		return nil, nil, err
 	}
+	if m := p.known(); m != nil {
+		return p, m, nil
+	}
+	if err := h.awaitService(ctx); err != nil {
+		return nil, nil, err
+	}
+	if _, err := p.ready(ctx); err != nil {
+		return nil, nil, err
+	}
+	if m := p.known(); m != nil {
+		return p, m, nil
+	}
+	return nil, nil, fmt.Errorf("plugin %s: %w: its file was exchanged just now", name, ErrUnavailable)
+}
+
+// known gives the manifest of the file that is there now, nil when it is not
+// known yet.
+func (p *plugin) known() *pluginpb.Manifest {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.checked {
-		if err := p.unusable(); err != nil {
-			return nil, nil, err
-		}
-		return nil, nil, fmt.Errorf("plugin %s: %w: it was not started yet", name, ErrUnavailable)
+		return nil
 	}
-	return p, p.manifest, nil
+	return p.manifest
 }
 
 // SetSetting sets a setting; an empty value goes back to the default. A running

@@ -73,6 +73,7 @@ func TestScripts(t *testing.T) {
 			"fill":       cmdFill,
 			"readonly":   cmdReadOnly,
 			"latest":     cmdLatest,
+			"offered":    cmdOffered,
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {
@@ -397,6 +398,23 @@ func cmdLatest(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("no messages with %s", args[1])
 	}
 	ts.Setenv(args[2], page[0]["id"].(string))
+}
+
+// cmdOffered: offered NAME FILE waits for the offer of a file, and sets BLOB to
+// its short id.
+func cmdOffered(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: offered NAME FILE")
+	}
+	cmdEventually(ts, false, []string{args[0], regexp.QuoteMeta(args[1]) + "/? .*offered; ", "file", "list"})
+	for _, b := range jsonOf(ts, args[0], "file", "list") {
+		if b["name"] == args[1] && b["state"] == "offered" {
+			id := b["id"].(string)
+			ts.Setenv("BLOB", id[len(id)-8:])
+			return
+		}
+	}
+	ts.Fatalf("the offer of %s is gone", args[1])
 }
 
 // cmdFill: fill FILE writes a file until the disk is full.

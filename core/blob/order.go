@@ -57,8 +57,8 @@ func (s *Service) owned(tx store.ReadTx, plugin string, id packet.BlobID) (store
 	return b, err
 }
 
-// Fetch has a blob fetched. What is being fetched, or is here, stays as it is; one
-// that failed, was cancelled or paused goes on. It changes the store only:
+// Fetch has a blob fetched, or notes the offer of one that is not known here.
+// What is being fetched, or is here, stays as it is; one that failed, was cancelled or paused goes on. It changes the store only:
 // Changed is to be called after the commit. Errors: ErrNotFound (no such message),
 // ErrState, ErrTooLarge.
 func (s *Service) Fetch(tx store.Tx, w Want) error {
@@ -81,9 +81,11 @@ func (s *Service) Fetch(tx store.Tx, w Want) error {
 		b = store.Blob{ID: w.Blob, CreatedAt: s.cfg.Now().UnixMicro()}
 	case err != nil:
 		return err
+	case w.Offer:
+		return nil // nothing that is here changes by being offered again
 	case b.Message != w.Message || b.Plugin != w.Plugin:
 		return fmt.Errorf("blob %s is of another message: %w", w.Blob, ErrState)
-	case w.Offer, b.State == store.BlobWanted || b.State == store.BlobDone:
+	case b.State == store.BlobWanted || b.State == store.BlobDone:
 		return nil
 	case b.Size != w.Size:
 		return fmt.Errorf("blob %s has %d bytes, not %d: %w", w.Blob, b.Size, w.Size, ErrState)

@@ -182,7 +182,7 @@ func steer(order pluginpb.BlobOrder) func(sdk.Invocation, *target) (sdk.Result, 
 		if err := t.refused(call.Action); err != nil {
 			return sdk.Result{}, err
 		}
-		if t.blob == nil {
+		if t.blob == nil || t.blob.State == pluginpb.BlobState_BLOB_STATE_OFFERED {
 			return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "%s is not being transferred: there is nothing to %s", t.data.Name, call.Action)
 		}
 		return t.done(sdk.SteerBlob{Blob: t.id, Order: order})

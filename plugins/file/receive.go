@@ -51,6 +51,8 @@ func (p *Plugin) handleOffer(ctx context.Context, k sdk.Packet) ([]sdk.Effect, e
 		if wanted {
 			d.State = Fetching
 			fetch = append(fetch, p.fetch(o.Blob, k.ID, d))
+		} else {
+			fetch = append(fetch, sdk.FetchBlob{Blob: o.Blob, Message: k.ID, Name: d.Name, Size: d.Size, Offer: true})
 		}
 	}
 	data, err := d.encode()

@@ -145,6 +145,9 @@ type FetchBlob struct {
 	Folder string
 	// Size the offer said: content of another size is not taken.
 	Size uint64
+	// Offer only notes it as to be had, so that front ends can list it; one that is
+	// known stays as it is. It needs no folder.
+	Offer bool
 }
 
 // SteerBlob pauses, resumes or cancels a blob. What is done or gone stays so.
@@ -219,7 +222,7 @@ func (e ShareBlob) proto() *pluginpb.Effect {
 
 func (e FetchBlob) proto() *pluginpb.Effect {
 	return &pluginpb.Effect{Effect: &pluginpb.Effect_FetchBlob{FetchBlob: &pluginpb.FetchBlob{
-		Blob: blobBytes(e.Blob), Message: idBytes(e.Message), Name: e.Name, Folder: e.Folder, Size: e.Size,
+		Blob: blobBytes(e.Blob), Message: idBytes(e.Message), Name: e.Name, Folder: e.Folder, Size: e.Size, Offer: e.Offer,
 	}}}
 }
 

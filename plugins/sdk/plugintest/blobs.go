@@ -242,12 +242,14 @@ func (a *applier) fetchBlob(e *pluginpb.FetchBlob) error {
 		return fmt.Errorf("fetch_blob.message: %s is not another's", m.ID)
 	case a.origin != nil && m.Chat != a.origin.Chat:
 		return fmt.Errorf("fetch_blob.message: %s is in %s, the packet in %s", m.ID, m.Chat, a.origin.Chat)
-	case !a.mayPut(e.GetFolder()):
+	case !e.GetOffer() && !a.mayPut(e.GetFolder()):
 		return fmt.Errorf("fetch_blob.folder: %q is neither the value of a FOLDER setting nor in the plugin's folders", e.GetFolder())
 	}
-	f := sdk.FetchBlob{Blob: packet.BlobID(e.GetBlob()), Message: m.ID, Name: e.GetName(), Folder: e.GetFolder(), Size: e.GetSize()}
+	f := sdk.FetchBlob{Blob: packet.BlobID(e.GetBlob()), Message: m.ID, Name: e.GetName(), Folder: e.GetFolder(), Size: e.GetSize(), Offer: e.GetOffer()}
 	b, there := s.blobs[f.Blob]
 	switch {
+	case there && f.Offer:
+		return nil
 	case there && b.Message != m.ID:
 		return fmt.Errorf("fetch_blob.blob: %s is of another message", b.ID)
 	case b.State == pluginpb.BlobState_BLOB_STATE_WANTED || b.State == pluginpb.BlobState_BLOB_STATE_DONE:
@@ -255,10 +257,12 @@ func (a *applier) fetchBlob(e *pluginpb.FetchBlob) error {
 	case there && b.Size != f.Size:
 		return fmt.Errorf("fetch_blob.size: %s has %d bytes, not %d", b.ID, b.Size, f.Size)
 	}
-	put(&a.undo, s.fetches, f.Blob, f)
-	put(&a.undo, s.blobs, f.Blob, sdk.Blob{
-		ID: f.Blob, Chat: m.Chat, Message: m.ID, State: pluginpb.BlobState_BLOB_STATE_WANTED, Name: f.Name, Size: f.Size,
-	})
+	state := pluginpb.BlobState_BLOB_STATE_OFFERED
+	if !f.Offer {
+		put(&a.undo, s.fetches, f.Blob, f)
+		state = pluginpb.BlobState_BLOB_STATE_WANTED
+	}
+	put(&a.undo, s.blobs, f.Blob, sdk.Blob{ID: f.Blob, Chat: m.Chat, Message: m.ID, State: state, Name: f.Name, Size: f.Size})
 	return nil
 }
 
@@ -284,6 +288,7 @@ func (a *applier) steerBlob(e *pluginpb.SteerBlob) error {
 	}
 	under := b.State == pluginpb.BlobState_BLOB_STATE_WANTED || b.State == pluginpb.BlobState_BLOB_STATE_SHARED
 	paused := b.State == pluginpb.BlobState_BLOB_STATE_PAUSED
+	open := under || paused || b.State == pluginpb.BlobState_BLOB_STATE_OFFERED
 	switch {
 	case e.GetOrder() == pluginpb.BlobOrder_BLOB_ORDER_PAUSE && under:
 		b.State = pluginpb.BlobState_BLOB_STATE_PAUSED
@@ -291,7 +296,7 @@ func (a *applier) steerBlob(e *pluginpb.SteerBlob) error {
 		b.State = pluginpb.BlobState_BLOB_STATE_SHARED
 	case e.GetOrder() == pluginpb.BlobOrder_BLOB_ORDER_RESUME && paused:
 		b.State = pluginpb.BlobState_BLOB_STATE_WANTED
-	case e.GetOrder() == pluginpb.BlobOrder_BLOB_ORDER_CANCEL && (under || paused || b.State == pluginpb.BlobState_BLOB_STATE_FAILED && !b.Own):
+	case e.GetOrder() == pluginpb.BlobOrder_BLOB_ORDER_CANCEL && (open || b.State == pluginpb.BlobState_BLOB_STATE_FAILED && !b.Own):
 		b.State = pluginpb.BlobState_BLOB_STATE_CANCELLED
 	default:
 		return nil // what is done or gone stays so

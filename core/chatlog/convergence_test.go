@@ -72,6 +72,12 @@ func (sc *scene) end() {
 	for len(sc.unknown) > 0 {
 		sc.meet()
 	}
+	for _, d := range sc.nodes {
+		for d.work() { // what came and waits is his too
+			continue
+		}
+	}
+	sc.honest()
 	held := map[packet.ChatID]map[packet.PacketID]bool{}
 	for _, chat := range sc.chats {
 		held[chat] = sc.held(chat)
@@ -100,6 +106,30 @@ func (sc *scene) end() {
 	}
 	for _, d := range sc.nodes {
 		sc.leftovers(d)
+	}
+}
+
+// honest checks, in the middle of it all, that nobody hears of a line as delivered
+// that its recipient does not have.
+func (sc *scene) honest() {
+	sc.t.Helper()
+	for _, l := range sc.written {
+		if sc.restores {
+			return // a store that was put back no longer has what it acknowledged
+		}
+		for _, r := range l.by.recipients(l.ID) {
+			if r.State != Delivered {
+				continue
+			}
+			must(sc.t, sc.node(r.User).store.View(sc.t.Context(), func(tx store.ReadTx) error {
+				_, err := tx.Entry(l.Key())
+				if isNotFound(err) {
+					sc.t.Errorf("%s hears that %s has line %s, which is not so", l.by.user, r.User, l.Key())
+					return nil
+				}
+				return err
+			}))
+		}
 	}
 }
 

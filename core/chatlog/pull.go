@@ -311,7 +311,14 @@ func (s *Service) widenAudit(l *link, log packet.Log, number uint64) {
 // back once on each link. The caller holds mu.
 func (s *Service) lost(l *link, log packet.Log, have, report packet.LogVector) {
 	missing := minus(minus(all(report), all(have)), l.asked[log])
-	if len(missing) == 0 || l.audits[log] != nil || len(l.asked[log]) >= packet.MaxRanges {
+	if len(missing) == 0 || len(l.asked[log]) >= packet.MaxRanges {
+		return
+	}
+	if a := l.audits[log]; a != nil {
+		a.report, a.want = report, union(a.want, missing)
+		l.asked[log] = union(l.asked[log], missing)
+		l.wants[log] = a.want[:min(len(a.want), packet.MaxRanges)]
+		l.signal()
 		return
 	}
 	ofChat := 0

@@ -314,6 +314,11 @@ func (r *run) finish() error {
 				return err
 			}
 		}
+		if log.Device == r.s.device && t.after.Upto > t.before.Upto {
+			if err := r.restored(log, t.after.Upto); err != nil {
+				return err
+			}
+		}
 		after, grew := *t.after, t.after.Upto != t.before.Upto || highest(*t.after) != highest(t.before) || len(t.after.Beyond) != len(t.before.Beyond)
 		for id := range t.from {
 			r.then(func(s *Service) { s.progress(log, after, id) })

@@ -258,6 +258,30 @@ func (r *run) delivered(l bus.Link, log packet.Log, upto uint64, reset bool) err
 	return r.copiesDelivered(log, min(before, upto), to)
 }
 
+// restored notes again how far peers have a log of this device, now that it is
+// here up to where it was lost: a receipt counts no further than that.
+func (r *run) restored(log packet.Log, upto uint64) error {
+	type receipt struct {
+		link   bus.Link
+		report packet.LogVector
+	}
+	var receipts []receipt
+	r.s.mu.Lock()
+	for _, id := range sortedLinks(r.s.links) {
+		l := r.s.links[id]
+		if c := l.push[log]; c != nil && !c.opening && l.audits[log] == nil {
+			receipts = append(receipts, receipt{l.Link, c.report})
+		}
+	}
+	r.s.mu.Unlock()
+	for _, rc := range receipts {
+		if err := r.delivered(rc.link, log, min(rc.report.Upto, upto), false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // copiesDelivered does the same for messages whose entries were copied to this
 // log when an older one was forked.
 func (r *run) copiesDelivered(log packet.Log, after, upto uint64) error {

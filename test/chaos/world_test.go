@@ -1,0 +1,242 @@
+// Package chaos kills the real programs while people write to each other, and
+// looks whether every message is there once and in its place.
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/parley-chat/parley/bench/process"
+	"github.com/parley-chat/parley/core/client"
+	"github.com/parley-chat/parley/protocol/controlpb"
+	"github.com/parley-chat/parley/protocol/packet"
+)
+
+// patience is how long a test waits while nothing gets ahead.
+const patience = 3 * time.Minute
+
+func TestMain(m *testing.M) {
+	if out, err := exec.Command("make", "--no-print-directory", "-C", "../..", "build").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build the programs: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// world is a directory and two people who are contacts.
+type world struct {
+	t       *testing.T
+	folder  string
+	address string
+	server  *process.Process
+	people  [2]*person
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "pc") // short: sockets lie below it
+	must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	w := &world{t: t, folder: folder, address: free.Addr().String()}
+	must(t, free.Close())
+	w.serve()
+	for i, name := range []string{"alice", "bob"} {
+		home := filepath.Join(folder, name)
+		w.people[i] = &person{world: w, name: name, folders: client.Folders{
+			Data: filepath.Join(home, "profiles", "default"), Run: filepath.Join(home, "run", "default"),
+		}}
+		t.Cleanup(func() { w.people[i].broken(w.people[i].connectedBefore()) })
+		w.people[i].begin()
+		_, err := w.people[i].connected().LogIn(t.Context(), &controlpb.LogInRequest{
+			Directory: w.address, User: name, Password: "correct horse battery", Register: true,
+		})
+		must(t, err)
+	}
+	w.befriend()
+	return w
+}
+
+func (w *world) start(cfg process.Config) *process.Process {
+	w.t.Helper()
+	p, err := process.Start(cfg)
+	must(w.t, err)
+	w.t.Cleanup(p.Kill)
+	return p
+}
+
+func (w *world) serve() {
+	w.t.Helper()
+	w.server = w.start(process.Config{
+		Program: "parley-server", Args: []string{"serve", "--listen", w.address, "--data", filepath.Join(w.folder, "server")},
+	})
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	_, err := w.server.Await(ctx, "listening on ")
+	must(w.t, err)
+}
+
+func (w *world) until(what string, done func() bool) {
+	w.t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(patience); !done(); <-tick.C {
+		if time.Now().After(end) {
+			w.t.Fatalf("not within %s: %s", patience, what)
+		}
+	}
+}
+
+func (w *world) befriend() {
+	w.t.Helper()
+	alice, bob := w.people[0], w.people[1]
+	_, err := alice.connected().RequestContact(w.t.Context(), &controlpb.RequestContactRequest{User: bob.name})
+	must(w.t, err)
+	w.until("the request arrives", func() bool { return bob.contact(alice).GetState() == controlpb.ContactState_CONTACT_STATE_INCOMING })
+	_, err = bob.connected().AnswerContact(w.t.Context(), &controlpb.AnswerContactRequest{User: alice.name, Accept: true})
+	must(w.t, err)
+	w.until("they are linked", func() bool { return alice.contact(bob).GetLinked() && bob.contact(alice).GetLinked() })
+}
+
+func (w *world) chat() string {
+	return string(packet.DirectChat(packet.UserID(w.people[0].name), packet.UserID(w.people[1].name)))
+}
+
+// person has a core, which comes and goes.
+type person struct {
+	*world
+	name    string
+	folders client.Folders
+	core    *process.Process
+
+	mu     sync.Mutex // guards client
+	client *client.Client
+}
+
+// begin starts the core.
+func (p *person) begin() {
+	p.t.Helper()
+	p.core = p.start(process.Config{
+		Program: "parley", Args: []string{"daemon", "--listen", "127.0.0.1:0"},
+		Env: []string{"PARLEY_HOME=" + filepath.Join(p.folder, p.name), "PARLEY_PROFILE=", "PARLEY_KEY=file"},
+	})
+	p.until(p.name+"'s core answers", func() bool { return p.connected() != nil })
+}
+
+// connected gives the client of the core, nil when it does not answer.
+func (p *person) connected() *client.Client {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.client == nil {
+		c, err := client.Connect(p.t.Context(), p.folders)
+		if err != nil {
+			return nil
+		}
+		p.client = c
+	}
+	return p.client
+}
+
+// broken has the next one connect anew. It is said by who saw a client fail.
+func (p *person) broken(c *client.Client) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.client == c && c != nil {
+		_ = c.Close()
+		p.client = nil
+	}
+}
+
+// killCore ends the core with SIGKILL and starts another.
+func (p *person) killCore() {
+	p.t.Helper()
+	p.core.Kill()
+	p.broken(p.connectedBefore())
+	p.begin()
+}
+
+func (p *person) connectedBefore() *client.Client {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.client
+}
+
+// killPlugin ends the text plugin with SIGKILL, once it runs. One that crashed so
+// often that it is not started any more is started again, as a person would.
+func (p *person) killPlugin() (restarted bool) {
+	p.t.Helper()
+	p.until(p.name+"'s text plugin runs", func() bool {
+		restarted = p.revive() || restarted
+		pid := int(p.plugin().GetProcessId())
+		return pid > 0 && syscall.Kill(pid, syscall.SIGKILL) == nil
+	})
+	return restarted
+}
+
+func (p *person) plugin() *controlpb.Plugin {
+	c := p.connected()
+	if c == nil {
+		return nil
+	}
+	resp, err := c.ListPlugins(p.t.Context(), &controlpb.ListPluginsRequest{})
+	if err != nil {
+		p.broken(c)
+	}
+	for _, plugin := range resp.GetPlugins() {
+		if plugin.GetName() == "text" {
+			return plugin
+		}
+	}
+	return nil
+}
+
+func (p *person) contact(other *person) *controlpb.Contact {
+	resp, err := p.connected().ListContacts(p.t.Context(), &controlpb.ListContactsRequest{})
+	if err != nil {
+		return nil // the account is not open yet
+	}
+	for _, c := range resp.GetContacts() {
+		if c.GetUser() == other.name {
+			return c
+		}
+	}
+	return nil
+}
+
+// history gives all messages of the chat, the first one first; nil when the core
+// does not give them now.
+func (p *person) history() (all []*controlpb.Message) {
+	c := p.connected()
+	if c == nil {
+		return nil
+	}
+	req := &controlpb.ListMessagesRequest{Chat: p.chat(), Limit: 500}
+	for {
+		resp, err := c.ListMessages(p.t.Context(), req)
+		if err != nil {
+			p.broken(c)
+			return nil
+		}
+		all = append(resp.GetMessages(), all...)
+		if !resp.GetMore() || len(resp.GetMessages()) == 0 {
+			return all
+		}
+		req.Before = resp.GetMessages()[0].GetId()
+	}
+}

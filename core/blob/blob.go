@@ -344,8 +344,8 @@ func removePartial(path string) {
 	if filepath.Base(filepath.Dir(path)) != partialFolder {
 		return // never anything else
 	}
-	_ = os.RemoveAll(path)
-	_ = os.Remove(filepath.Dir(path))
+	_ = os.RemoveAll(path) //nolint:gosec // checked just above
+	_ = os.Remove(filepath.Dir(path)) //nolint:gosec // see above
 }
 
 // partialFile, in a blob's folder, says where its partial file is, so that it is

@@ -54,7 +54,7 @@ func (s *Service) wasPlaced(ctx context.Context, b *store.Blob) (bool, error) {
 	if err != nil {
 		return false, nil //nolint:nilerr // nothing was ever put anywhere
 	}
-	if _, err := os.Lstat(string(partial)); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(string(partial)); !errors.Is(err, fs.ErrNotExist) { //nolint:gosec // this service wrote it
 		return false, nil //nolint:nilerr // it was not moved
 	}
 	info, err := os.Lstat(b.Path)

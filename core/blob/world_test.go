@@ -123,7 +123,7 @@ func (n *node) halt() {
 		return
 	}
 	n.stop()
-	<-n.done
+	<-n.done //nolint:errcheck // it was told to end
 	_ = n.service.Close()
 	n.stop = nil
 }

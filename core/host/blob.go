@@ -88,11 +88,11 @@ func (a *applier) shareBlob(e *pluginpb.ShareBlob) error {
 	if a.host.cfg.Blobs == nil {
 		return errNoBlobs
 	}
-	if send := a.sends[message]; send != nil && send.GetChat() == string(chat) {
-		// Its message may be added later in this call.
-	} else if m, ok, err := a.ownMessage("share_blob", message[:], true); err != nil {
+	own, err := a.isOwn(chat, message)
+	if err != nil {
 		return err
-	} else if p, sent := a.sent[message]; !sent && (!ok || !m.Own || m.Chat != chat) || sent && p.Header.Chat != chat {
+	}
+	if !own {
 		return fmt.Errorf("share_blob.message: %s is not a message of this account in the chat %s", message, chat)
 	}
 	if err := a.host.cfg.Blobs.Share(a.tx, a.plugin, id, chat, message); err != nil {
@@ -100,6 +100,19 @@ func (a *applier) shareBlob(e *pluginpb.ShareBlob) error {
 	}
 	a.news.blobs = append(a.news.blobs, id)
 	return nil
+}
+
+// isOwn says whether a message is this account's own, in a chat; that of a packet
+// that this call sends may be added later in it.
+func (a *applier) isOwn(chat packet.ChatID, message packet.PacketID) (bool, error) {
+	if send := a.sends[message]; send != nil {
+		return send.GetChat() == string(chat), nil
+	}
+	if p, sent := a.sent[message]; sent {
+		return p.Header.Chat == chat, nil
+	}
+	m, ok, err := a.ownMessage("share_blob", message[:], true)
+	return ok && m.Own && m.Chat == chat, err
 }
 
 func (a *applier) fetchBlob(e *pluginpb.FetchBlob) error {

@@ -29,11 +29,17 @@ var keptSeeds = []uint64{30, 36, 48, 54, 141, 174, 204, 549, 678, 771, 909, 1377
 // race detector: the network is one goroutine.
 func TestConvergence(t *testing.T) {
 	t.Parallel()
+	try := func(seed uint64) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			converge(t, seed)
+		})
+	}
 	for _, seed := range keptSeeds {
-		converge(t, seed)
+		try(seed)
 	}
 	for i := range *seeds {
-		converge(t, *firstSeed+i)
+		try(*firstSeed + i)
 	}
 }
 
@@ -46,21 +52,18 @@ func TestSoakConvergence(t *testing.T) {
 	first := uint64(time.Now().UnixNano())
 	seed := first
 	for end := time.Now().Add(span); time.Now().Before(end) && !t.Failed(); seed++ {
-		converge(t, seed)
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { converge(t, seed) })
 	}
 	t.Logf("%d seeds from %d on", seed-first, first)
 }
 
 func converge(t *testing.T, seed uint64) {
-	t.Run(fmt.Sprint(seed), func(t *testing.T) {
-		t.Parallel()
-		users := []packet.UserID{"alice", "bob", "carol", "dave", "erin"}
-		sc := newScene(newNetwork(t, seed, users[:2+seed%4]...), seed)
-		for range 300 {
-			sc.step()
-		}
-		sc.end()
-	})
+	users := []packet.UserID{"alice", "bob", "carol", "dave", "erin"}
+	sc := newScene(newNetwork(t, seed, users[:2+seed%4]...), seed)
+	for range 300 {
+		sc.step()
+	}
+	sc.end()
 }
 
 // end lets the network heal, and checks what is to be true then: at first with so

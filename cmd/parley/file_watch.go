@@ -19,7 +19,8 @@ import (
 type transfer struct {
 	blob *controlpb.Blob
 	bar  *mpb.Bar // nil in a pipe
-	said string   // what stands of it in a pipe
+	// In a pipe: how it was last, and the line that says so.
+	said, line string
 }
 
 // over says whether a transfer is at its end, as far as this side can tell: one
@@ -137,11 +138,12 @@ func (w *blobWatch) show(b *controlpb.Blob) error {
 		return nil
 	}
 	// In a pipe: not each step, but each state.
-	said := b.GetBlob().GetState().String() + b.GetWaiting() + b.GetBlob().GetReason()
-	if said != t.said || over(b) {
-		t.said = said
-		w.app.println(fmt.Sprintf("%s: %s", client.PrintableLine(b.GetBlob().GetName()), blobState(b)))
+	said := fmt.Sprint(b.GetBlob().GetState(), b.GetWaiting(), b.GetBlob().GetReason(), over(b))
+	line := fmt.Sprintf("%s: %s", client.PrintableLine(b.GetBlob().GetName()), blobState(b))
+	if said != t.said && line != t.line {
+		w.app.println(line)
 	}
+	t.said, t.line = said, line
 	return nil
 }
 

@@ -344,7 +344,7 @@ func removePartial(path string) {
 	if filepath.Base(filepath.Dir(path)) != partialFolder {
 		return // never anything else
 	}
-	_ = os.RemoveAll(path) //nolint:gosec // checked just above
+	_ = os.RemoveAll(path)            //nolint:gosec // checked just above
 	_ = os.Remove(filepath.Dir(path)) //nolint:gosec // see above
 }
 

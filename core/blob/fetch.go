@@ -63,11 +63,11 @@ func (s *Service) end(id packet.BlobID, why error) {
 	s.mu.Unlock()
 	switch {
 	case f != nil:
-		f.cancel(why)
+		f.cancel(why) // what is left to do its goroutine does
 	case errors.Is(why, errCancelled):
 		s.removeLeft(s.dir(id))
+		s.forget(id)
 	}
-	s.forget(id)
 }
 
 func (f *fetch) kick() {
@@ -121,9 +121,33 @@ func (f *fetch) work() {
 			break
 		}
 	}
-	if why := context.Cause(f.ctx); errors.Is(why, errCancelled) || errors.Is(why, errGone) {
+	switch why := context.Cause(f.ctx); {
+	case errors.Is(why, errCancelled), errors.Is(why, errGone):
 		f.s.removeLeft(f.s.dir(f.id))
+		f.s.forget(f.id)
+	case errors.Is(why, errPaused):
+		f.s.keepDone(f.id, f.s.Status(&b).Done)
+		f.s.forget(f.id)
 	}
+}
+
+// keepDone notes how far a blob is that was paused.
+func (s *Service) keepDone(id packet.BlobID, done uint64) {
+	var ref bus.BlobRef
+	err := s.update(context.Background(), func(tx store.Tx) error {
+		b, err := tx.Blob(id)
+		if err != nil || b.State != store.BlobPaused {
+			return err
+		}
+		b.Done = min(done, b.Size)
+		ref = bus.BlobRef{ID: id, Chat: b.Chat, Message: b.Message, Plugin: b.Plugin}
+		return tx.PutBlob(b)
+	})
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		s.log.Warn("how far a file is cannot be noted", "blob", id, "err", err)
+		return
+	}
+	bus.Publish(s.cfg.Bus, bus.BlobChanged, ref)
 }
 
 // pause waits; a wait below 0 has no end of its own. Not ok when the fetch is over.

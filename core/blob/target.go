@@ -81,17 +81,25 @@ func diskError(folder string, err error) error {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return fmt.Errorf("%w: make room in %s", errNoRoom, shownPath(folder))
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		return fmt.Errorf("%w: %s cannot be written: choose another download folder", errDisk, shownPath(folder))
+		return &diskFault{fmt.Sprintf("%s cannot be written: choose another download folder", shownPath(folder))}
 	case errors.Is(err, syscall.ENAMETOOLONG):
-		return fmt.Errorf("%w: a name in it is too long for the disk", errDisk)
+		return &diskFault{"a name in it is too long for the disk"}
 	case errors.Is(err, errDisk), errors.Is(err, errLied), errors.Is(err, errCorrupt), errors.Is(err, context.Canceled):
 		return err
 	}
-	return fmt.Errorf("%w: %w", errDisk, err)
+	return &diskFault{fmt.Sprintf("%s cannot be written: %v", shownPath(folder), err)}
 }
 
-// errDisk: the disk does not take it, and waiting will not help.
-var errDisk = errors.New("cannot be written")
+// diskFault: the disk does not take it, and waiting will not help.
+type diskFault struct{ text string }
+
+func (e *diskFault) Error() string { return e.text }
+
+// Is implements what errors.Is asks.
+func (e *diskFault) Is(target error) bool { return target == errDisk } //nolint:errorlint // the sentinel itself
+
+// errDisk is what every diskFault is.
+var errDisk = errors.New("the disk does not take it")
 
 // roomLeft says whether what is still to come fits on the disk.
 func (t *target) roomLeft() error {

@@ -294,8 +294,11 @@ func TestSteering(t *testing.T) {
 			w.steer(who, o, Pause)
 			if who == "alice" {
 				w.waiting("bob", o, "paused by alice")
-			} else if b := w.becomes("bob", o, store.BlobPaused); b.Reason != "" {
-				t.Errorf("paused for %q", b.Reason)
+			} else {
+				eventually(t, "how far it is is noted", func() bool { return w.blob("bob", o).Done > 0 })
+				if b := w.becomes("bob", o, store.BlobPaused); b.Reason != "" {
+					t.Errorf("paused for %q", b.Reason)
+				}
 			}
 			w.cut()
 			w.link("alice", "bob")

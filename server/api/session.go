@@ -22,10 +22,10 @@ const flushTimeout = time.Second
 
 // stream is one Session call. Its handler only waits for the end, because gRPC
 // has nothing but the handler's return to end a Recv or Send from outside with
-// a status of one's own. A second goroutine receives, and owns the directory's
-// session. A third one sends, and is there only while there is something to
-// send: most sessions are idle most of the time, and a goroutine is a good part
-// of what they cost.
+// a status of one's own. A second goroutine receives, one after the other, and
+// owns the directory's session. A third one sends, and is there only while
+// there is something to send: most sessions are idle most of the time, and a
+// goroutine is a good part of what they cost.
 type stream struct {
 	service *Service
 	grpc    directorypb.Directory_SessionServer
@@ -59,10 +59,7 @@ func (s *Service) Session(grpc directorypb.Directory_SessionServer) error {
 	defer st.lease.Stop()
 	s.receivers.Add(1)
 	// It outlives the handler by the time it takes to remove the presence.
-	go func() {
-		defer s.receivers.Done()
-		st.receive()
-	}()
+	go st.receive()
 	<-st.done
 	st.awaitFlush()
 	st.mu.Lock()
@@ -80,33 +77,37 @@ func (st *stream) end(err error) {
 	}
 }
 
-// receive handles what the client sends until the session ends.
+// receive handles what the client sends, until the session ends or a message
+// needed more of the stack than a keep-alive. A stack that has grown would stay
+// large for as long as the session waits, because Go shrinks one only while
+// less than a quarter of it is in use: so a new goroutine goes on.
 func (st *stream) receive() {
-	defer func() {
-		if s := st.session.Load(); s != nil {
-			s.Close()
-		}
-	}()
 	for {
 		req, err := st.grpc.Recv()
-		if errors.Is(err, io.EOF) {
-			st.end(nil)
-			return
-		}
 		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
 			st.end(err)
-			return
+			break
 		}
 		st.lease.Reset(st.service.lease)
-		if err := st.paced(costOf(req)); err == nil {
-			err = st.handle(st.grpc.Context(), req)
-			if err == nil {
-				continue
-			}
-			st.end(statusOf(st.service.log, err))
+		if st.paced(costOf(req)) != nil {
+			break
 		}
-		return
+		if err := st.handle(st.grpc.Context(), req); err != nil {
+			st.end(statusOf(st.service.log, err))
+			break
+		}
+		if req.GetKeepAlive() == nil {
+			go st.receive()
+			return
+		}
 	}
+	if s := st.session.Load(); s != nil {
+		s.Close()
+	}
+	st.service.receivers.Done()
 }
 
 var errEnded = errors.New("session has ended")

@@ -43,6 +43,7 @@ order, a second one at once.`,
 				return err
 			}
 			cfg.Log = slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: level}))
+			saveMemory()
 			s, err := server.New(cfg)
 			if err != nil {
 				return err

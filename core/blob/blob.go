@@ -318,6 +318,10 @@ func (s *Service) tidy(ctx context.Context) error {
 		return fmt.Errorf("look through the files that are under way: %w", err)
 	}
 	for _, e := range entries {
+		// One that is being prepared has a folder before it is known.
+		if info, err := e.Info(); serving && (err != nil || time.Since(info.ModTime()) < time.Minute) {
+			continue
+		}
 		if !known[e.Name()] {
 			s.removeLeft(filepath.Join(s.cfg.Folder, e.Name()))
 		}

@@ -145,9 +145,10 @@ func (s *Service) keepDone(id packet.BlobID, done uint64) {
 	})
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		s.log.Warn("how far a file is cannot be noted", "blob", id, "err", err)
-		return
 	}
-	bus.Publish(s.cfg.Bus, bus.BlobChanged, ref)
+	if ref.ID == id {
+		bus.Publish(s.cfg.Bus, bus.BlobChanged, ref)
+	}
 }
 
 // pause waits; a wait below 0 has no end of its own. Not ok when the fetch is over.

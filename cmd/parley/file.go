@@ -13,6 +13,7 @@ import (
 
 	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/protocol/controlpb"
+	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/protocol/pluginpb"
 )
 
@@ -129,7 +130,11 @@ func (a *app) fileListCommand() *cobra.Command {
 				if watch {
 					return a.watchBlobs(ctx, c, resp.GetBlobs())
 				}
-				return a.listBlobs(resp.GetBlobs())
+				me, err := c.GetStatus(ctx, &controlpb.GetStatusRequest{})
+				if err != nil {
+					return err
+				}
+				return a.listBlobs(packet.UserID(me.GetUser()), resp.GetBlobs())
 			})
 		},
 	}
@@ -139,7 +144,7 @@ func (a *app) fileListCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) listBlobs(blobs []*controlpb.Blob) error {
+func (a *app) listBlobs(me packet.UserID, blobs []*controlpb.Blob) error {
 	if len(blobs) == 0 && !a.json {
 		a.println("No transfers. Send something: parley file send WHO PATH")
 		return nil
@@ -156,7 +161,7 @@ func (a *app) listBlobs(blobs []*controlpb.Blob) error {
 		if b.GetBlob().GetFolder() {
 			name += "/"
 		}
-		rows = append(rows, []string{shortID(b), blobWho(b), cut(name, 40), byteSize(b.GetBlob().GetSize()), blobState(b)})
+		rows = append(rows, []string{shortID(b), blobWho(me, b), cut(name, 40), byteSize(b.GetBlob().GetSize()), blobState(b)})
 	}
 	if !a.json {
 		a.table(rows)
@@ -286,10 +291,10 @@ func shortID(b *controlpb.Blob) string {
 	return id[max(len(id)-8, 0):]
 }
 
-// blobWho is who takes part in a transfer, as far as the chat's name tells.
-func blobWho(b *controlpb.Blob) string {
-	if len(b.GetPeers()) > 0 {
-		return strings.Join(b.GetPeers(), ", ")
+// blobWho is the other side of a transfer: a person, or a group's id.
+func blobWho(me packet.UserID, b *controlpb.Blob) string {
+	if peer, ok := packet.ChatID(b.GetBlob().GetChat()).Peer(me); ok {
+		return string(peer)
 	}
 	return b.GetBlob().GetChat()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -204,7 +205,7 @@ func (a *app) fileAction(action, short string, wait bool, states ...pluginpb.Blo
 
 func (a *app) fileDo(ctx context.Context, c *client.Client, action string, b *controlpb.Blob, states []pluginpb.BlobState) error {
 	name := client.PrintableLine(b.GetBlob().GetName())
-	if !oneOf(b.GetBlob().GetState(), states) {
+	if !slices.Contains(states, b.GetBlob().GetState()) {
 		return fmt.Errorf("%s is %s: there is nothing to %s", name, blobState(b), action)
 	}
 	if action == "resume" && b.GetBlob().GetState() == pluginpb.BlobState_BLOB_STATE_FAILED {
@@ -228,15 +229,6 @@ func (a *app) fileDo(ctx context.Context, c *client.Client, action string, b *co
 		}
 	}
 	return a.done(map[string]any{"id": idString(b.GetBlob().GetId())}, "%s: done", name)
-}
-
-func oneOf(s pluginpb.BlobState, states []pluginpb.BlobState) bool {
-	for _, other := range states {
-		if s == other {
-			return true
-		}
-	}
-	return false
 }
 
 // maxBlobs is how many transfers are looked through for an id.
@@ -274,7 +266,7 @@ func (a *app) blobIDs(states ...pluginpb.BlobState) cobra.CompletionFunc {
 		resp, err := c.ListBlobs(ctx, &controlpb.ListBlobsRequest{Limit: maxBlobs})
 		var ids []string
 		for _, b := range resp.GetBlobs() {
-			if oneOf(b.GetBlob().GetState(), states) {
+			if slices.Contains(states, b.GetBlob().GetState()) {
 				ids = append(ids, cobra.CompletionWithDesc(shortID(b), client.PrintableLine(b.GetBlob().GetName())))
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -83,7 +84,7 @@ type Service struct {
 	up     *rate.Limiter // bytes given, and
 	down   *rate.Limiter // taken; what they are set to may change
 	serves chan struct{} // has room for as many streams as are served
-	slots  slots
+	slots  *slots
 
 	// mu guards all below. It is taken before a fetch's own; nothing is read,
 	// written or waited for under it.
@@ -386,17 +387,12 @@ func (s *Service) blob(ctx context.Context, id packet.BlobID) (b store.Blob, err
 	return b, err
 }
 
-// members says whether a user is a member of a chat.
+// member says whether a user is a member of a chat.
 func (s *Service) member(ctx context.Context, chat packet.ChatID, user packet.UserID) (is bool, err error) {
 	err = s.cfg.Store.View(ctx, func(tx store.ReadTx) error {
 		c, err := tx.Chat(chat)
-		if err != nil {
-			return err
-		}
-		for _, m := range c.Members {
-			is = is || m == user
-		}
-		return nil
+		is = slices.Contains(c.Members, user)
+		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil

@@ -233,7 +233,7 @@ func (x *exchange) askMore() error {
 		if count == 0 {
 			return nil
 		}
-		offset, _ := x.t.partOf(first)
+		offset := x.t.partOf(first)
 		id, err := x.st.ask(packet.BlobRequest{
 			Blob: x.t.b.ID, Chat: x.t.b.Chat, First: first, Count: count, Offset: uint32(offset), //nolint:gosec // within a piece
 		})

@@ -10,10 +10,6 @@ import (
 // slots bounds the fetches that move at once, in all and from one person; the
 // first to come is the first to go.
 type slots struct {
-	*slotState
-}
-
-type slotState struct {
 	mu    sync.Mutex // guards all below
 	total int
 	users map[packet.UserID]int
@@ -25,10 +21,10 @@ type waiter struct {
 	ready chan struct{}
 }
 
-func newSlots() slots { return slots{&slotState{users: map[packet.UserID]int{}}} }
+func newSlots() *slots { return &slots{users: map[packet.UserID]int{}} }
 
 // enter waits for a slot; queued is called once if there is none at once.
-func (s slots) enter(ctx context.Context, user packet.UserID, queued func()) error {
+func (s *slots) enter(ctx context.Context, user packet.UserID, queued func()) error {
 	w := &waiter{user: user, ready: make(chan struct{})}
 	s.mu.Lock()
 	s.queue = append(s.queue, w)
@@ -57,13 +53,13 @@ func (s slots) enter(ctx context.Context, user packet.UserID, queued func()) err
 	return ctx.Err()
 }
 
-func (s slots) leave(user packet.UserID) {
+func (s *slots) leave(user packet.UserID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.leaveLocked(user)
 }
 
-func (s slots) leaveLocked(user packet.UserID) {
+func (s *slots) leaveLocked(user packet.UserID) {
 	s.total--
 	if s.users[user]--; s.users[user] == 0 {
 		delete(s.users, user)
@@ -71,7 +67,7 @@ func (s slots) leaveLocked(user packet.UserID) {
 	s.admitLocked()
 }
 
-func (s slots) admitLocked() {
+func (s *slots) admitLocked() {
 	rest := s.queue[:0]
 	for _, w := range s.queue {
 		if s.total < maxFetches && s.users[w.user] < maxFetchesFromUser {

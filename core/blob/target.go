@@ -167,10 +167,11 @@ func (t *target) endHead() error {
 	if _, err := t.head.ReadAt(index, 0); err != nil {
 		return err
 	}
-	if _, _, err := packet.DecodeFolder(index); err != nil {
+	folder, _, err := packet.DecodeFolder(index)
+	if err != nil {
 		return fmt.Errorf("%w: its index is broken: %w", errLied, err)
 	}
-	if newLayoutOf(index).size != t.b.Size {
+	if newLayout(folder, uint64(len(index))).size != t.b.Size {
 		return fmt.Errorf("%w: its index is of another size", errLied)
 	}
 	if err := t.openSink(index); err != nil {
@@ -196,14 +197,6 @@ func (t *target) endHead() error {
 	_ = t.head.Close()
 	t.head = nil
 	return os.Remove(t.headPath())
-}
-
-func newLayoutOf(index []byte) *layout {
-	folder, _, err := packet.DecodeFolder(index)
-	if err != nil {
-		return &layout{}
-	}
-	return newLayout(folder, uint64(len(index)))
 }
 
 func (t *target) openSink(index []byte) (err error) {
@@ -412,14 +405,13 @@ func (t *target) headCame() error {
 	return diskError(t.b.Destination, t.endHead())
 }
 
-// partOf says how much of a piece is here though it is not whole, and of what
-// hash.
-func (t *target) partOf(number uint64) (offset int, hash packet.Hash) {
-	hash, got, known, err := t.ledger.slot(number)
+// partOf says how much of a piece is here though it is not whole.
+func (t *target) partOf(number uint64) (offset int) {
+	_, got, known, err := t.ledger.slot(number)
 	if err != nil || !known || t.ledger.has(number) || int(got) >= packet.PieceLength(t.b.Size, number) {
-		return 0, packet.Hash{}
+		return 0
 	}
-	return int(got), hash
+	return int(got)
 }
 
 func (t *target) close() {

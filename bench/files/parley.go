@@ -24,22 +24,11 @@ func parley(ctx context.Context, r *report.Round) error {
 	if err != nil {
 		return err
 	}
-	w, err := people.NewWorld(ctx)
+	w, a, b, err := people.NewPair(ctx)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	a, err := w.Add(ctx, "anna")
-	if err != nil {
-		return err
-	}
-	b, err := w.Add(ctx, "bob")
-	if err != nil {
-		return err
-	}
-	if err := people.Befriend(ctx, a, b); err != nil {
-		return err
-	}
 	_, err = b.Client.SetSetting(ctx, &controlpb.SetSettingRequest{Plugin: "file", Name: "download-folder", Value: filepath.Join(dir, "downloads")})
 	if err != nil {
 		return err
@@ -48,7 +37,7 @@ func parley(ctx context.Context, r *report.Round) error {
 	if err != nil {
 		return err
 	}
-	before, err := cpu(a, b)
+	before, err := people.CPU(a, b)
 	if err != nil {
 		return err
 	}
@@ -56,7 +45,7 @@ func parley(ctx context.Context, r *report.Round) error {
 	if err != nil {
 		return err
 	}
-	after, err := cpu(a, b)
+	after, err := people.CPU(a, b)
 	if err != nil {
 		return err
 	}
@@ -70,17 +59,6 @@ func parley(ctx context.Context, r *report.Round) error {
 	}
 	record(r, took, after-before, uint64(ua.Peak), uint64(ub.Peak)) //nolint:gosec // not negative
 	return nil
-}
-
-func cpu(all ...*people.Person) (sum time.Duration, err error) {
-	for _, p := range all {
-		u, err := p.Core.Usage()
-		if err != nil {
-			return 0, err
-		}
-		sum += u.CPU
-	}
-	return sum, nil
 }
 
 // offer has a file offered, and gives its message once the other side has it.

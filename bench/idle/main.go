@@ -41,22 +41,11 @@ Resident is what /proc says of each then. A wake-up is a thread of them that wen
 }
 
 func measure(ctx context.Context, r *report.Round) error {
-	w, err := people.NewWorld(ctx)
+	w, a, b, err := people.NewPair(ctx)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	a, err := w.Add(ctx, "anna")
-	if err != nil {
-		return err
-	}
-	b, err := w.Add(ctx, "bob")
-	if err != nil {
-		return err
-	}
-	if err := people.Befriend(ctx, a, b); err != nil {
-		return err
-	}
 	// Both have used it: the plugins run.
 	for _, p := range []*people.Person{a, b} {
 		for i := range 20 {

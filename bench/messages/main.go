@@ -70,22 +70,11 @@ The smallest commits change one value of sixty bytes each.
 and waits for what that makes of it, in a burst 64 at a time. **Bus alone** publishes it to one reader.`
 
 func measureWhole(ctx context.Context, r *report.Round) error {
-	w, err := people.NewWorld(ctx)
+	w, a, b, err := people.NewPair(ctx)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	a, err := w.Add(ctx, "anna")
-	if err != nil {
-		return err
-	}
-	b, err := w.Add(ctx, "bob")
-	if err != nil {
-		return err
-	}
-	if err := people.Befriend(ctx, a, b); err != nil {
-		return err
-	}
 	events, err := watch(ctx, b)
 	if err != nil {
 		return err
@@ -94,7 +83,7 @@ func measureWhole(ctx context.Context, r *report.Round) error {
 		return err
 	}
 	return compareBurst(ctx, r, func() (float64, error) {
-		before, err := cpuTime(a, b)
+		before, err := people.CPU(a, b)
 		if err != nil {
 			return 0, err
 		}
@@ -102,7 +91,7 @@ func measureWhole(ctx context.Context, r *report.Round) error {
 		if err != nil {
 			return 0, err
 		}
-		after, err := cpuTime(a, b)
+		after, err := people.CPU(a, b)
 		r.Record(metricCPU, (after-before).Seconds()/burst)
 		return rate, err
 	})
@@ -139,19 +128,6 @@ func compareBurst(ctx context.Context, r *report.Round, measure func() (float64,
 	r.Record(metricBurst, rate)
 	r.Record(metricCeiling, 2*rate/(before+after))
 	return err
-}
-
-// cpuTime is what people's cores have used.
-func cpuTime(all ...*people.Person) (time.Duration, error) {
-	var sum time.Duration
-	for _, p := range all {
-		u, err := p.Core.Usage()
-		if err != nil {
-			return 0, err
-		}
-		sum += u.CPU
-	}
-	return sum, nil
 }
 
 // perSecond is n in a time.

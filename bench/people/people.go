@@ -67,6 +67,25 @@ func OpenWorld(ctx context.Context, folder string) (*World, error) {
 	return begin(ctx, w)
 }
 
+// NewPair is NewWorld with two people on it who are linked contacts.
+func NewPair(ctx context.Context) (w *World, a, b *Person, err error) {
+	if w, err = NewWorld(ctx); err != nil {
+		return nil, nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			w.Close()
+		}
+	}()
+	if a, err = w.Add(ctx, "anna"); err != nil {
+		return nil, nil, nil, err
+	}
+	if b, err = w.Add(ctx, "bob"); err != nil {
+		return nil, nil, nil, err
+	}
+	return w, a, b, Befriend(ctx, a, b)
+}
+
 func begin(ctx context.Context, w *World) (*World, error) {
 	if err := w.serve(ctx); err != nil {
 		w.Close()
@@ -224,6 +243,19 @@ func (p *Person) contact(ctx context.Context, other *Person) (*controlpb.Contact
 		}
 	}
 	return nil, err
+}
+
+// CPU is the processor time that people's cores have used.
+func CPU(all ...*Person) (time.Duration, error) {
+	var sum time.Duration
+	for _, p := range all {
+		u, err := p.Core.Usage()
+		if err != nil {
+			return 0, err
+		}
+		sum += u.CPU
+	}
+	return sum, nil
 }
 
 // ChatWith is the direct chat of two people.

@@ -32,7 +32,7 @@ SHELL := /bin/sh
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test lint fmt generate bench microbench soak fuzz clean setup-run setup-test setup-lint
+.PHONY: help run build test lint fmt generate bench microbench soak fuzz clean setup-run setup-test setup-lint setup-bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -82,7 +82,7 @@ fmt: ## format Go and protobuf sources
 generate: setup-run ## make the generated code anew from the .proto files
 	$(TOOL) buf generate
 
-bench: build ## benchmarks into docs/benchmarks.md; BENCH=name for one
+bench: setup-bench build ## benchmarks into docs/benchmarks.md; BENCH=name for one
 	@set -e; \
 	for name in $(or $(BENCH),$(patsubst bench/%/main.go,%,$(wildcard bench/*/main.go))); do \
 		CGO_ENABLED=0 $(GO) build -o .cache/bench/ ./bench/$$name; \
@@ -103,5 +103,5 @@ fuzz: setup-run ## run all fuzz targets, FUZZTIME each; FUZZ=pattern for some
 clean: ## remove what was built
 	rm -rf bin .cache/bench
 
-setup-run setup-test setup-lint:
+setup-run setup-test setup-lint setup-bench:
 	@scripts/setup $(@:setup-%=%)

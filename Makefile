@@ -8,6 +8,8 @@ VERSION := $(or $(VERSION),$(shell git describe --tags --always --dirty 2>/dev/n
 # The same sources give the same bytes, wherever they lie.
 BUILD   := -trimpath -buildvcs=false -ldflags '-s -w -X $(MODULE)/internal/version.stamped=$(VERSION)'
 
+# For `make build`: "no" leaves out bin/parley-gtk, and what it needs of Debian.
+export WINDOW ?= yes
 # For `make test`: what to test, and more flags, such as TESTFLAGS='-run Link -v'.
 PKG       ?= ./...
 TESTFLAGS ?=
@@ -40,7 +42,7 @@ help: ## list the targets
 run: build ## build, then two people chatting in a temporary folder
 	bin/parley demo
 
-build: setup-run ## build bin/parley, bin/parley-server and bin/plugins/
+build: setup-run ## build bin/parley, bin/parley-server, bin/parley-gtk and bin/plugins/
 	@mkdir -p bin/plugins
 	CGO_ENABLED=0 $(GO) build $(BUILD) -o bin/ ./cmd/parley ./cmd/parley-server
 	@set -e; \
@@ -51,13 +53,22 @@ build: setup-run ## build bin/parley, bin/parley-server and bin/plugins/
 		echo "CGO_ENABLED=0 $(GO) build -o bin/plugins/parley-plugin-$$name $$main"; \
 		CGO_ENABLED=0 $(GO) build $(BUILD) -o "bin/plugins/parley-plugin-$$name" "$$main"; \
 	done
+	@if [ "$(WINDOW)" = no ]; then exit 0; fi; \
+	if pkg-config --exists gtk+-3.0 && command -v gcc >/dev/null; then \
+		echo "CGO_ENABLED=1 $(GO) build -o bin/ ./cmd/parley-gtk"; \
+		CGO_ENABLED=1 $(GO) build $(BUILD) -o bin/ ./cmd/parley-gtk; \
+	else \
+		echo "bin/parley-gtk is left out: it needs gcc, pkg-config and GTK 3's headers"; \
+	fi
 
 # Modules of their own read files outside of them, which the test cache does not
 # see. What `go test` says comes last, so that whoever reads the end of the log sees
 # which package failed. Before it come simulations of one goroutine each, in which
-# the race detector has nothing to find, and which it makes ten times slower.
+# the race detector has nothing to find, and which it makes ten times slower; and
+# the packages with widgets, because gotk3 fails checkptr and compiles for minutes,
+# which -trimpath lets vet, test and build share.
 test: setup-test build ## vet, then all tests with the race detector
-	$(GO) vet $(PKG)
+	$(GO) vet -trimpath $(PKG)
 	@set -e; for mod in examples/*/go.mod test/*/go.mod; do \
 		[ -e "$$mod" ] || continue; \
 		dir=$$(dirname "$$mod"); \
@@ -68,7 +79,11 @@ ifeq ($(PKG),./...)
 	$(GO) test -timeout 10m ./core/chatlog -run '^TestConvergence$$' -args -seeds 1000
 	$(GO) test -timeout 10m ./core/store -run '^TestPowerLoss$$' -args -crashes 2000
 endif
-	CGO_ENABLED=1 $(GO) test -race -timeout 10m $(TESTFLAGS) $(PKG)
+	@set -e; \
+	widgets=$$(CGO_ENABLED=1 $(GO) list -test -f '{{range .Deps}}{{if eq . "github.com/gotk3/gotk3/glib"}}{{$$.ImportPath}}{{end}}{{end}}' $(PKG) | sed 's/ .*//; s/\.test$$//; s/_test$$//' | sort -u); \
+	others=$$($(GO) list $(PKG) | grep -vxF "$${widgets:-none}" || true); \
+	if [ -n "$$widgets" ]; then (set -x; CGO_ENABLED=1 $(GO) test -trimpath -timeout 10m $(TESTFLAGS) $$widgets); fi; \
+	if [ -n "$$others" ]; then (set -x; CGO_ENABLED=1 $(GO) test -race -timeout 10m $(TESTFLAGS) $$others); fi
 
 lint: setup-lint ## golangci-lint, buf lint, shellcheck
 	$(TOOL) golangci-lint run ./...

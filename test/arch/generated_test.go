@@ -135,7 +135,7 @@ func TestCGOFree(t *testing.T) {
 	}
 	args := []string{"build", "-trimpath", "-buildvcs=false"}
 	for _, p := range packages(t) {
-		if r, _, ok := ruleFor(p.path()); ok && !r.cgo && len(p.GoFiles) > 0 && !under(p.path(), "test") && !under(p.path(), "bench") {
+		if r, _, ok := ruleFor(p.path()); ok && r.cgo == none && len(p.GoFiles) > 0 && !under(p.path(), "test") && !under(p.path(), "bench") {
 			args = append(args, p.ImportPath)
 		}
 	}

@@ -1,0 +1,37 @@
+// Package gtkx is what the window needs of GTK and gotk3 does not give, or gives
+// broken. It holds all of Parley's own C; the packages with the widgets hold none.
+//
+// All of it is for the GTK thread, the one that ran [Init], unless a function says
+// otherwise. Other goroutines get there by glib.IdleAdd.
+package gtkx
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+
+	"github.com/gotk3/gotk3/glib"
+	"github.com/gotk3/gotk3/gtk"
+)
+
+// GTK is used from one thread: that of main, which no other goroutine may take.
+func init() { runtime.LockOSThread() }
+
+// ErrNoDisplay is what [Init] gives where no window can be shown.
+var ErrNoDisplay = errors.New("no display to open a window on: start it in a graphical session, or set DISPLAY or WAYLAND_DISPLAY")
+
+// Init starts GTK on this thread, which must be that of main. It gives ErrNoDisplay
+// when there is no screen.
+func Init() error {
+	// The garbage collector ends objects in a goroutine of its own, in which GTK
+	// must not be called.
+	glib.FinalizerStrategy = func(f glib.Finalizer) { glib.IdleAdd(func() { f() }) }
+	if gtk.InitCheck(nil) != nil {
+		if display := os.Getenv("DISPLAY"); display != "" {
+			return fmt.Errorf("%w (DISPLAY is %q, where nothing answers)", ErrNoDisplay, display)
+		}
+		return ErrNoDisplay
+	}
+	return nil
+}

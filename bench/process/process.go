@@ -92,20 +92,27 @@ func find(program string) (string, error) {
 // Await gives the rest of the first line that begins with prefix, said before or
 // from now on.
 func (p *Process) Await(ctx context.Context, prefix string) (string, error) {
+	line, err := p.AwaitLine(ctx, fmt.Sprintf("%q", prefix), func(line string) bool { return strings.HasPrefix(line, prefix) })
+	return strings.TrimSpace(strings.TrimPrefix(line, prefix)), err
+}
+
+// AwaitLine gives the first line that is wanted, said before or from now on. Errors
+// call it what.
+func (p *Process) AwaitLine(ctx context.Context, what string, wanted func(line string) bool) (string, error) {
 	for {
-		rest, ok, more := p.output.find(prefix)
+		line, ok, more := p.output.find(wanted)
 		if ok {
-			return rest, nil
+			return line, nil
 		}
 		select {
 		case <-more:
 		case <-p.exited:
-			if rest, ok, _ := p.output.find(prefix); ok {
-				return rest, nil
+			if line, ok, _ := p.output.find(wanted); ok {
+				return line, nil
 			}
-			return "", p.failed(fmt.Sprintf("ended before it said %q", prefix))
+			return "", p.failed("ended before it said " + what)
 		case <-ctx.Done():
-			return "", fmt.Errorf("%w: %w", p.failed(fmt.Sprintf("did not say %q", prefix)), ctx.Err())
+			return "", fmt.Errorf("%w: %w", p.failed("did not say "+what), ctx.Err())
 		}
 	}
 }
@@ -165,13 +172,13 @@ func (o *output) Write(b []byte) (int, error) {
 }
 
 // find looks for a line, and gives what is closed when it is worth looking again.
-func (o *output) find(prefix string) (rest string, ok bool, more <-chan struct{}) {
+func (o *output) find(wanted func(line string) bool) (line string, ok bool, more <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for line := range strings.Lines(string(o.said)) {
-		rest, ok := strings.CutPrefix(line, prefix)
-		if ok && strings.HasSuffix(rest, "\n") {
-			return strings.TrimSpace(rest), true, nil
+		line, whole := strings.CutSuffix(line, "\n")
+		if whole && wanted(line) {
+			return line, true, nil
 		}
 	}
 	return "", false, o.more

@@ -79,7 +79,7 @@ func TestOutputIsBounded(t *testing.T) {
 	if n := len(o.said); n > 2*kept {
 		t.Errorf("%d bytes are kept", n)
 	}
-	if got, ok, _ := o.find("last "); !ok || got != "word" {
+	if got, ok, _ := o.find(func(line string) bool { return strings.HasPrefix(line, "last ") }); !ok || got != "last word" {
 		t.Errorf("got %q, %v", got, ok)
 	}
 }

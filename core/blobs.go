@@ -14,6 +14,7 @@ import (
 	"github.com/parley-chat/parley/core/store"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/packet"
+	"github.com/parley-chat/parley/protocol/pluginpb"
 )
 
 // blobLinks is the connection manager as core/blob sees it.
@@ -41,17 +42,25 @@ func (s bulkStream) Flush() error { return conn.Flush(s.Conn) }
 type hostBlobs struct{ *blob.Service }
 
 // Prepare implements host.Blobs.
-func (b hostBlobs) Prepare(ctx context.Context, plugin, path string) (store.Blob, error) {
+func (b hostBlobs) Prepare(ctx context.Context, plugin, path string) (*pluginpb.Blob, error) {
 	prepared, err := b.Service.Prepare(ctx, plugin, path)
 	for kind, code := range map[error]codes.Code{
 		blob.ErrNotFound: codes.NotFound, blob.ErrUnreadable: codes.PermissionDenied, blob.ErrChanged: codes.Aborted,
 		blob.ErrNotContent: codes.InvalidArgument, blob.ErrTooLarge: codes.InvalidArgument,
 	} {
 		if errors.Is(err, kind) {
-			return prepared, &host.BlobError{Code: code, Err: err}
+			return nil, &host.BlobError{Code: code, Err: err}
 		}
 	}
-	return prepared, err
+	if err != nil {
+		return nil, err
+	}
+	pb := host.BlobToProto(&prepared.Blob)
+	pb.LeftOutCount = prepared.LeftCount
+	for _, l := range prepared.Left {
+		pb.LeftOut = append(pb.LeftOut, &pluginpb.LeftOut{Path: l.Path, Why: l.Why})
+	}
+	return pb, nil
 }
 
 // Fetch implements host.Blobs.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -93,17 +94,60 @@ func (a *app) fileSend(ctx context.Context, c *client.Client, req *pluginpb.Invo
 	}
 	var blobs []*controlpb.Blob
 	for _, m := range resp.GetMessages() {
-		blobs = append(blobs, m.GetBlobs()...)
+		left := leftOut(m)
+		for _, b := range m.GetBlobs() {
+			blobs = append(blobs, b)
+			if a.json {
+				object := blobJSON(b)
+				object.leftOutThings = left
+				if err := a.object(object); err != nil {
+					return err
+				}
+				continue
+			}
+			if !wait { // else it is shown how it goes
+				a.printf("Offered %s, %s: %s\n", blobName(b), byteSize(b.GetBlob().GetSize()), shortID(b))
+			}
+			a.printf("%s", left.lines(blobName(b)))
+		}
 	}
 	if wait {
 		return a.watchBlobs(ctx, c, blobs)
 	}
-	for _, b := range blobs {
-		if err := a.done(blobJSON(b), "Offered %s, %s: %s", client.PrintableLine(b.GetBlob().GetName()), byteSize(b.GetBlob().GetSize()), shortID(b)); err != nil {
-			return err
-		}
-	}
 	return nil
+}
+
+// leftOut reads what of a folder was not offered from the data of its message;
+// see Data of plugins/file.
+func leftOut(m *controlpb.Message) (l leftOutThings) {
+	_ = json.Unmarshal(m.GetData(), &l) // of a plugin that says nothing of the kind there is nothing
+	return l
+}
+
+// leftOutThings is what of a folder was not offered: the first of it, and how much
+// there is.
+type leftOutThings struct {
+	LeftOut []struct {
+		Path string `json:"path"`
+		Why  string `json:"why"`
+	} `json:"left_out,omitempty"`
+	LeftOutCount uint32 `json:"left_out_count,omitempty"`
+}
+
+// lines tells it, each on a line of its own.
+func (l leftOutThings) lines(folder string) string {
+	if l.LeftOutCount == 0 {
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "Left out of %s:\n", folder)
+	for _, e := range l.LeftOut {
+		fmt.Fprintf(&b, "  %s: %s\n", client.PrintableLine(e.Path), client.PrintableLine(e.Why))
+	}
+	if more := int(l.LeftOutCount) - len(l.LeftOut); more > 0 {
+		fmt.Fprintf(&b, "  and %d more\n", more)
+	}
+	return b.String()
 }
 
 func (a *app) fileListCommand() *cobra.Command {
@@ -158,11 +202,7 @@ func (a *app) listBlobs(me packet.UserID, blobs []*controlpb.Blob) error {
 			}
 			continue
 		}
-		name := client.PrintableLine(b.GetBlob().GetName())
-		if b.GetBlob().GetFolder() {
-			name += "/"
-		}
-		rows = append(rows, []string{shortID(b), blobWho(me, b), cut(name, 40), byteSize(b.GetBlob().GetSize()), blobState(b)})
+		rows = append(rows, []string{shortID(b), blobWho(me, b), cut(blobName(b), 40), byteSize(b.GetBlob().GetSize()), blobState(b)})
 	}
 	if !a.json {
 		a.table(rows)
@@ -283,6 +323,15 @@ func shortID(b *controlpb.Blob) string {
 	return id[max(len(id)-8, 0):]
 }
 
+// blobName is how a transfer is called.
+func blobName(b *controlpb.Blob) string {
+	name := client.PrintableLine(b.GetBlob().GetName())
+	if b.GetBlob().GetFolder() {
+		name += "/"
+	}
+	return name
+}
+
 // blobWho is the other side of a transfer: a person, or a group's id.
 func blobWho(me packet.UserID, b *controlpb.Blob) string {
 	if peer, ok := packet.ChatID(b.GetBlob().GetChat()).Peer(me); ok {
@@ -366,6 +415,7 @@ type jsonBlob struct {
 	Waiting string   `json:"waiting,omitempty"`
 	Peers   []string `json:"peers,omitempty"`
 	Path    string   `json:"path,omitempty"`
+	leftOutThings
 }
 
 func blobJSON(b *controlpb.Blob) jsonBlob {

@@ -1,11 +1,15 @@
 package blob
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -174,4 +178,68 @@ func TestLargeIndex(t *testing.T) {
 	w.fetch("bob", o)
 	b := w.becomes("bob", o, store.BlobDone)
 	sameTree(t, root, b.Path)
+}
+
+// TestLeftOut: what of a folder cannot be shared is named, and the rest is shared.
+func TestLeftOut(t *testing.T) {
+	w := newWorld(t, "alice", "bob")
+	w.link("alice", "bob")
+	root := filepath.Join(t.TempDir(), "things")
+	want := write(t, filepath.Join(root, "good"), 10)
+	write(t, filepath.Join(root, "caf\xe9"), 10)
+	write(t, filepath.Join(root, "latin \xfc", "inside"), 10)
+	for _, err := range []error{
+		os.Symlink("/etc/passwd", filepath.Join(root, "out")),
+		os.Symlink("good", filepath.Join(root, "within")),
+		syscall.Mkfifo(filepath.Join(root, "pipe"), 0o600),
+		os.Mkdir(filepath.Join(root, "locked"), 0),
+		os.WriteFile(filepath.Join(root, "secret"), []byte("x"), 0),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", filepath.Join(root, "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	b, err := w.nodes["alice"].service.Prepare(t.Context(), "file", root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, l := range b.Left {
+		got[l.Path] = l.Why
+	}
+	all := map[string]string{
+		`caf\xe9`: "its name is not UTF-8: rename it", `latin \xfc`: "its name is not UTF-8: rename it",
+		"out": "it is a link that leads out of the folder", "pipe": "it is a pipe", "socket": "it is a socket",
+		"locked": "this account may not read it", "secret": "this account may not read it",
+	}
+	files := uint32(1)
+	if os.Geteuid() == 0 { // who may read everything
+		delete(all, "locked")
+		delete(all, "secret")
+		files++
+	}
+	if !maps.Equal(got, all) || int(b.LeftCount) != len(all) || b.Files != files {
+		t.Errorf("left out is %q (%d), and %d files are shared", got, b.LeftCount, b.Files)
+	}
+	o := w.share("alice", root)
+	w.fetch("bob", o)
+	sameFile(t, filepath.Join(w.becomes("bob", o, store.BlobDone).Path, "good"), want)
+
+	// Many are counted, and of a folder of nothing else nothing is shared.
+	root = filepath.Join(t.TempDir(), "many")
+	for i := range 3 * maxLeft {
+		write(t, filepath.Join(root, fmt.Sprintf("\xff%02d", i)), 1)
+	}
+	if _, err := w.nodes["alice"].service.Prepare(t.Context(), "file", root); !errors.Is(err, ErrUnreadable) || !strings.Contains(err.Error(), "not UTF-8") {
+		t.Errorf("a folder of nothing else: %v", err)
+	}
+	write(t, filepath.Join(root, "good"), 1)
+	if b, err := w.nodes["alice"].service.Prepare(t.Context(), "file", root); err != nil || b.LeftCount != 3*maxLeft || len(b.Left) != maxLeft {
+		t.Errorf("%d are left out, %d of them named: %v", b.LeftCount, len(b.Left), err)
+	}
 }

@@ -286,7 +286,7 @@ func (w *world) share(user packet.UserID, path string) offer {
 		}
 	}
 	n.service.Changed(b.ID)
-	return offer{b, m}
+	return offer{b.Blob, m}
 }
 
 // fetch has a user fetch an offer into a folder of its own.

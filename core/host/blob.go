@@ -31,7 +31,8 @@ type BlobWant struct {
 // called once it is committed. Errors that are a plugin's fault are none of the
 // store's general ones; those of Prepare that are *BlobError are told to it.
 type Blobs interface {
-	Prepare(ctx context.Context, plugin, path string) (store.Blob, error)
+	// Prepare gives what PrepareBlob answers.
+	Prepare(ctx context.Context, plugin, path string) (*pluginpb.Blob, error)
 	Share(tx store.Tx, plugin string, id packet.BlobID, chat packet.ChatID, message packet.PacketID) error
 	Fetch(tx store.Tx, want BlobWant) error
 	Pause(tx store.Tx, plugin string, id packet.BlobID) error
@@ -233,7 +234,7 @@ func (p *plugin) prepareBlob(ctx context.Context, q *pluginpb.PrepareBlob) (*plu
 	if err != nil {
 		return nil, err
 	}
-	return &pluginpb.Blobs{Blobs: []*pluginpb.Blob{BlobToProto(&b)}}, nil
+	return &pluginpb.Blobs{Blobs: []*pluginpb.Blob{b}}, nil
 }
 
 // given says whether a user gave a plugin a path with an Invoke that is under

@@ -40,12 +40,12 @@ func (f *fakeBlobs) take() []string {
 	return asked
 }
 
-func (f *fakeBlobs) Prepare(_ context.Context, plugin, path string) (store.Blob, error) {
+func (f *fakeBlobs) Prepare(_ context.Context, plugin, path string) (*pluginpb.Blob, error) {
 	f.note("prepare %s %s", plugin, filepath.Base(path))
 	if _, err := os.Stat(path); err != nil {
-		return store.Blob{}, &BlobError{codes.NotFound, err}
+		return nil, &BlobError{codes.NotFound, err}
 	}
-	return store.Blob{ID: testBlob, Own: true, State: store.BlobPrepared, Name: filepath.Base(path), Path: path}, nil
+	return BlobToProto(&store.Blob{ID: testBlob, Own: true, State: store.BlobPrepared, Name: filepath.Base(path), Path: path}), nil
 }
 
 func (f *fakeBlobs) Share(_ store.Tx, plugin string, id packet.BlobID, chat packet.ChatID, _ packet.PacketID) error {

@@ -53,6 +53,10 @@ type Data struct {
 	Reason    string `json:"reason,omitempty"` // of Failed and Withdrawn
 	// Path is where it is, once Received, and where it is shared from.
 	Path string `json:"path,omitempty"`
+	// LeftOut has the first of what is in one's own folder and could not be shared
+	// with it, LeftOutCount how many those are.
+	LeftOut      []sdk.LeftOut `json:"left_out,omitempty"`
+	LeftOutCount uint32        `json:"left_out_count,omitempty"`
 }
 
 // mark is the value of the annotation "file.state", in JSON: what became of an

@@ -95,7 +95,7 @@ func (p *Plugin) offer(ctx context.Context, call sdk.Invocation, o *outgoing) ([
 		return nil, sdk.Errorf(codes.InvalidArgument, "%s cannot be sent: %w", o.path, err)
 	}
 	d := dataOf(o.offer, Shared)
-	d.Path = o.path
+	d.Path, d.LeftOut, d.LeftOutCount = o.path, o.blob.LeftOut, o.blob.LeftOutCount
 	data, err := d.encode()
 	if err != nil {
 		return nil, err

@@ -151,8 +151,13 @@ func blobFromProto(pb *pluginpb.Blob) (Blob, error) {
 	if err != nil {
 		return Blob{}, fmt.Errorf("blob %s from the core: message: %w", id, err)
 	}
-	return Blob{
+	b := Blob{
 		ID: id, Chat: packet.ChatID(pb.GetChat()), Message: message, Own: pb.GetOwn(), State: pb.GetState(), Reason: pb.GetReason(),
 		Name: pb.GetName(), Size: pb.GetSize(), Folder: pb.GetFolder(), Files: pb.GetFiles(), Path: pb.GetPath(), Root: pb.GetRoot(),
-	}, nil
+		LeftOutCount: pb.GetLeftOutCount(),
+	}
+	for _, l := range pb.GetLeftOut() {
+		b.LeftOut = append(b.LeftOut, LeftOut{Path: l.GetPath(), Why: l.GetWhy()})
+	}
+	return b, nil
 }

@@ -238,6 +238,16 @@ type Blob struct {
 	Path string
 	// Root is the BLAKE3-256 over the hashes of its pieces, once all are known.
 	Root []byte
+	// LeftOut has, from PrepareBlob only, the first of what is in a folder and is
+	// not shared with it; LeftOutCount says how many those are.
+	LeftOut      []LeftOut
+	LeftOutCount uint32
+}
+
+// LeftOut is something in a folder that cannot be shared.
+type LeftOut struct {
+	Path string `json:"path"` // within the folder, as it may be shown
+	Why  string `json:"why"`  // for people
 }
 
 // Contact is a person in the roster.

@@ -4814,7 +4814,11 @@ type Blob struct {
 	// Where it is: shared from, or put to once DONE.
 	Path string `protobuf:"bytes,11,opt,name=path,proto3" json:"path,omitempty"`
 	// BLAKE3-256 over the hashes of its pieces, when all are known.
-	Root          []byte `protobuf:"bytes,12,opt,name=root,proto3" json:"root,omitempty"`
+	Root []byte `protobuf:"bytes,12,opt,name=root,proto3" json:"root,omitempty"`
+	// Of a folder, and in the answer to PrepareBlob only: the first 20 of what is
+	// in it and is not shared with it, and how many those are in all.
+	LeftOut       []*LeftOut `protobuf:"bytes,13,rep,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
+	LeftOutCount  uint32     `protobuf:"varint,14,opt,name=left_out_count,json=leftOutCount,proto3" json:"left_out_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4933,6 +4937,77 @@ func (x *Blob) GetRoot() []byte {
 	return nil
 }
 
+func (x *Blob) GetLeftOut() []*LeftOut {
+	if x != nil {
+		return x.LeftOut
+	}
+	return nil
+}
+
+func (x *Blob) GetLeftOutCount() uint32 {
+	if x != nil {
+		return x.LeftOutCount
+	}
+	return 0
+}
+
+// LeftOut is something in a folder that cannot be shared: its name is not
+// UTF-8, it cannot be read, is a socket, pipe or device, or a link that leads out
+// of the folder.
+type LeftOut struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Within the folder, as it may be shown; at most 310 bytes.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// For people: "its name is not UTF-8".
+	Why           string `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeftOut) Reset() {
+	*x = LeftOut{}
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeftOut) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeftOut) ProtoMessage() {}
+
+func (x *LeftOut) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeftOut.ProtoReflect.Descriptor instead.
+func (*LeftOut) Descriptor() ([]byte, []int) {
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *LeftOut) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *LeftOut) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 type ApplyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Effects       []*Effect              `protobuf:"bytes,1,rep,name=effects,proto3" json:"effects,omitempty"`
@@ -4942,7 +5017,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4954,7 +5029,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4967,7 +5042,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{54}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ApplyRequest) GetEffects() []*Effect {
@@ -4985,7 +5060,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4997,7 +5072,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5010,7 +5085,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{55}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{56}
 }
 
 // QueryMessages selects messages of one chat by ids, or a page of them.
@@ -5029,7 +5104,7 @@ type QueryMessages struct {
 
 func (x *QueryMessages) Reset() {
 	*x = QueryMessages{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5041,7 +5116,7 @@ func (x *QueryMessages) String() string {
 func (*QueryMessages) ProtoMessage() {}
 
 func (x *QueryMessages) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5054,7 +5129,7 @@ func (x *QueryMessages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryMessages.ProtoReflect.Descriptor instead.
 func (*QueryMessages) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{56}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *QueryMessages) GetChat() string {
@@ -5094,7 +5169,7 @@ type Messages struct {
 
 func (x *Messages) Reset() {
 	*x = Messages{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5106,7 +5181,7 @@ func (x *Messages) String() string {
 func (*Messages) ProtoMessage() {}
 
 func (x *Messages) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5119,7 +5194,7 @@ func (x *Messages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Messages.ProtoReflect.Descriptor instead.
 func (*Messages) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{57}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Messages) GetMessages() []*Message {
@@ -5151,7 +5226,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5163,7 +5238,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5176,7 +5251,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{58}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Message) GetId() []byte {
@@ -5270,7 +5345,7 @@ type QueryAnnotations struct {
 
 func (x *QueryAnnotations) Reset() {
 	*x = QueryAnnotations{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5282,7 +5357,7 @@ func (x *QueryAnnotations) String() string {
 func (*QueryAnnotations) ProtoMessage() {}
 
 func (x *QueryAnnotations) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5295,7 +5370,7 @@ func (x *QueryAnnotations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAnnotations.ProtoReflect.Descriptor instead.
 func (*QueryAnnotations) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{59}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *QueryAnnotations) GetChat() string {
@@ -5328,7 +5403,7 @@ type Annotations struct {
 
 func (x *Annotations) Reset() {
 	*x = Annotations{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5340,7 +5415,7 @@ func (x *Annotations) String() string {
 func (*Annotations) ProtoMessage() {}
 
 func (x *Annotations) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5353,7 +5428,7 @@ func (x *Annotations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Annotations.ProtoReflect.Descriptor instead.
 func (*Annotations) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{60}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Annotations) GetAnnotations() []*Annotation {
@@ -5377,7 +5452,7 @@ type Annotation struct {
 
 func (x *Annotation) Reset() {
 	*x = Annotation{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5389,7 +5464,7 @@ func (x *Annotation) String() string {
 func (*Annotation) ProtoMessage() {}
 
 func (x *Annotation) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5402,7 +5477,7 @@ func (x *Annotation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Annotation.ProtoReflect.Descriptor instead.
 func (*Annotation) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{61}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Annotation) GetChat() string {
@@ -5448,7 +5523,7 @@ type QueryContacts struct {
 
 func (x *QueryContacts) Reset() {
 	*x = QueryContacts{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[62]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5460,7 +5535,7 @@ func (x *QueryContacts) String() string {
 func (*QueryContacts) ProtoMessage() {}
 
 func (x *QueryContacts) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[62]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5473,7 +5548,7 @@ func (x *QueryContacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryContacts.ProtoReflect.Descriptor instead.
 func (*QueryContacts) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{62}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{63}
 }
 
 type Contacts struct {
@@ -5485,7 +5560,7 @@ type Contacts struct {
 
 func (x *Contacts) Reset() {
 	*x = Contacts{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[63]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5497,7 +5572,7 @@ func (x *Contacts) String() string {
 func (*Contacts) ProtoMessage() {}
 
 func (x *Contacts) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[63]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5510,7 +5585,7 @@ func (x *Contacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contacts.ProtoReflect.Descriptor instead.
 func (*Contacts) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{63}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Contacts) GetContacts() []*Contact {
@@ -5532,7 +5607,7 @@ type Contact struct {
 
 func (x *Contact) Reset() {
 	*x = Contact{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[64]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5544,7 +5619,7 @@ func (x *Contact) String() string {
 func (*Contact) ProtoMessage() {}
 
 func (x *Contact) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[64]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5557,7 +5632,7 @@ func (x *Contact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contact.ProtoReflect.Descriptor instead.
 func (*Contact) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{64}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Contact) GetUser() string {
@@ -5591,7 +5666,7 @@ type QueryChats struct {
 
 func (x *QueryChats) Reset() {
 	*x = QueryChats{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[65]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5603,7 +5678,7 @@ func (x *QueryChats) String() string {
 func (*QueryChats) ProtoMessage() {}
 
 func (x *QueryChats) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[65]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5616,7 +5691,7 @@ func (x *QueryChats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryChats.ProtoReflect.Descriptor instead.
 func (*QueryChats) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{65}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *QueryChats) GetChat() string {
@@ -5635,7 +5710,7 @@ type Chats struct {
 
 func (x *Chats) Reset() {
 	*x = Chats{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[66]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5647,7 +5722,7 @@ func (x *Chats) String() string {
 func (*Chats) ProtoMessage() {}
 
 func (x *Chats) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[66]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5660,7 +5735,7 @@ func (x *Chats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chats.ProtoReflect.Descriptor instead.
 func (*Chats) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{66}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Chats) GetChats() []*Chat {
@@ -5683,7 +5758,7 @@ type Chat struct {
 
 func (x *Chat) Reset() {
 	*x = Chat{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[67]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5695,7 +5770,7 @@ func (x *Chat) String() string {
 func (*Chat) ProtoMessage() {}
 
 func (x *Chat) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[67]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5708,7 +5783,7 @@ func (x *Chat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chat.ProtoReflect.Descriptor instead.
 func (*Chat) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{67}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Chat) GetId() string {
@@ -5751,7 +5826,7 @@ type QueryValues struct {
 
 func (x *QueryValues) Reset() {
 	*x = QueryValues{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[68]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5763,7 +5838,7 @@ func (x *QueryValues) String() string {
 func (*QueryValues) ProtoMessage() {}
 
 func (x *QueryValues) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[68]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5776,7 +5851,7 @@ func (x *QueryValues) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryValues.ProtoReflect.Descriptor instead.
 func (*QueryValues) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{68}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *QueryValues) GetPrefix() string {
@@ -5802,7 +5877,7 @@ type Values struct {
 
 func (x *Values) Reset() {
 	*x = Values{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[69]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5814,7 +5889,7 @@ func (x *Values) String() string {
 func (*Values) ProtoMessage() {}
 
 func (x *Values) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[69]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5827,7 +5902,7 @@ func (x *Values) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Values.ProtoReflect.Descriptor instead.
 func (*Values) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{69}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *Values) GetValues() []*PutValue {
@@ -5849,7 +5924,7 @@ type LogRequest struct {
 
 func (x *LogRequest) Reset() {
 	*x = LogRequest{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[70]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5861,7 +5936,7 @@ func (x *LogRequest) String() string {
 func (*LogRequest) ProtoMessage() {}
 
 func (x *LogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[70]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5874,7 +5949,7 @@ func (x *LogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
 func (*LogRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{70}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *LogRequest) GetLevel() Level {
@@ -6196,7 +6271,7 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"QueryBlobs\x12\x14\n" +
 	"\x05blobs\x18\x01 \x03(\fR\x05blobs\"5\n" +
 	"\x05Blobs\x12,\n" +
-	"\x05blobs\x18\x01 \x03(\v2\x16.parley.plugin.v1.BlobR\x05blobs\"\x9f\x02\n" +
+	"\x05blobs\x18\x01 \x03(\v2\x16.parley.plugin.v1.BlobR\x05blobs\"\xfb\x02\n" +
 	"\x04Blob\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04chat\x18\x02 \x01(\tR\x04chat\x12\x18\n" +
@@ -6210,7 +6285,12 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\x05files\x18\n" +
 	" \x01(\rR\x05files\x12\x12\n" +
 	"\x04path\x18\v \x01(\tR\x04path\x12\x12\n" +
-	"\x04root\x18\f \x01(\fR\x04root\"B\n" +
+	"\x04root\x18\f \x01(\fR\x04root\x124\n" +
+	"\bleft_out\x18\r \x03(\v2\x19.parley.plugin.v1.LeftOutR\aleftOut\x12$\n" +
+	"\x0eleft_out_count\x18\x0e \x01(\rR\fleftOutCount\"/\n" +
+	"\aLeftOut\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x10\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\"B\n" +
 	"\fApplyRequest\x122\n" +
 	"\aeffects\x18\x01 \x03(\v2\x18.parley.plugin.v1.EffectR\aeffects\"\x0f\n" +
 	"\rApplyResponse\"c\n" +
@@ -6348,7 +6428,7 @@ func file_protocol_pluginpb_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_protocol_pluginpb_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_protocol_pluginpb_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
+var file_protocol_pluginpb_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 76)
 var file_protocol_pluginpb_plugin_proto_goTypes = []any{
 	(Capability)(0),          // 0: parley.plugin.v1.Capability
 	(Presentation)(0),        // 1: parley.plugin.v1.Presentation
@@ -6411,27 +6491,28 @@ var file_protocol_pluginpb_plugin_proto_goTypes = []any{
 	(*QueryBlobs)(nil),       // 58: parley.plugin.v1.QueryBlobs
 	(*Blobs)(nil),            // 59: parley.plugin.v1.Blobs
 	(*Blob)(nil),             // 60: parley.plugin.v1.Blob
-	(*ApplyRequest)(nil),     // 61: parley.plugin.v1.ApplyRequest
-	(*ApplyResponse)(nil),    // 62: parley.plugin.v1.ApplyResponse
-	(*QueryMessages)(nil),    // 63: parley.plugin.v1.QueryMessages
-	(*Messages)(nil),         // 64: parley.plugin.v1.Messages
-	(*Message)(nil),          // 65: parley.plugin.v1.Message
-	(*QueryAnnotations)(nil), // 66: parley.plugin.v1.QueryAnnotations
-	(*Annotations)(nil),      // 67: parley.plugin.v1.Annotations
-	(*Annotation)(nil),       // 68: parley.plugin.v1.Annotation
-	(*QueryContacts)(nil),    // 69: parley.plugin.v1.QueryContacts
-	(*Contacts)(nil),         // 70: parley.plugin.v1.Contacts
-	(*Contact)(nil),          // 71: parley.plugin.v1.Contact
-	(*QueryChats)(nil),       // 72: parley.plugin.v1.QueryChats
-	(*Chats)(nil),            // 73: parley.plugin.v1.Chats
-	(*Chat)(nil),             // 74: parley.plugin.v1.Chat
-	(*QueryValues)(nil),      // 75: parley.plugin.v1.QueryValues
-	(*Values)(nil),           // 76: parley.plugin.v1.Values
-	(*LogRequest)(nil),       // 77: parley.plugin.v1.LogRequest
-	nil,                      // 78: parley.plugin.v1.StartRequest.SettingsEntry
-	nil,                      // 79: parley.plugin.v1.SettingsChanged.SettingsEntry
-	nil,                      // 80: parley.plugin.v1.InvokeRequest.ArgsEntry
-	nil,                      // 81: parley.plugin.v1.Button.ArgsEntry
+	(*LeftOut)(nil),          // 61: parley.plugin.v1.LeftOut
+	(*ApplyRequest)(nil),     // 62: parley.plugin.v1.ApplyRequest
+	(*ApplyResponse)(nil),    // 63: parley.plugin.v1.ApplyResponse
+	(*QueryMessages)(nil),    // 64: parley.plugin.v1.QueryMessages
+	(*Messages)(nil),         // 65: parley.plugin.v1.Messages
+	(*Message)(nil),          // 66: parley.plugin.v1.Message
+	(*QueryAnnotations)(nil), // 67: parley.plugin.v1.QueryAnnotations
+	(*Annotations)(nil),      // 68: parley.plugin.v1.Annotations
+	(*Annotation)(nil),       // 69: parley.plugin.v1.Annotation
+	(*QueryContacts)(nil),    // 70: parley.plugin.v1.QueryContacts
+	(*Contacts)(nil),         // 71: parley.plugin.v1.Contacts
+	(*Contact)(nil),          // 72: parley.plugin.v1.Contact
+	(*QueryChats)(nil),       // 73: parley.plugin.v1.QueryChats
+	(*Chats)(nil),            // 74: parley.plugin.v1.Chats
+	(*Chat)(nil),             // 75: parley.plugin.v1.Chat
+	(*QueryValues)(nil),      // 76: parley.plugin.v1.QueryValues
+	(*Values)(nil),           // 77: parley.plugin.v1.Values
+	(*LogRequest)(nil),       // 78: parley.plugin.v1.LogRequest
+	nil,                      // 79: parley.plugin.v1.StartRequest.SettingsEntry
+	nil,                      // 80: parley.plugin.v1.SettingsChanged.SettingsEntry
+	nil,                      // 81: parley.plugin.v1.InvokeRequest.ArgsEntry
+	nil,                      // 82: parley.plugin.v1.Button.ArgsEntry
 }
 var file_protocol_pluginpb_plugin_proto_depIdxs = []int32{
 	10, // 0: parley.plugin.v1.CoreMessage.requests:type_name -> parley.plugin.v1.HookRequest
@@ -6460,19 +6541,19 @@ var file_protocol_pluginpb_plugin_proto_depIdxs = []int32{
 	1,  // 23: parley.plugin.v1.MessageKind.presentation:type_name -> parley.plugin.v1.Presentation
 	2,  // 24: parley.plugin.v1.Action.places:type_name -> parley.plugin.v1.Place
 	3,  // 25: parley.plugin.v1.Setting.type:type_name -> parley.plugin.v1.SettingType
-	78, // 26: parley.plugin.v1.StartRequest.settings:type_name -> parley.plugin.v1.StartRequest.SettingsEntry
+	79, // 26: parley.plugin.v1.StartRequest.settings:type_name -> parley.plugin.v1.StartRequest.SettingsEntry
 	22, // 27: parley.plugin.v1.HandleRequest.items:type_name -> parley.plugin.v1.Item
 	23, // 28: parley.plugin.v1.Item.packet:type_name -> parley.plugin.v1.Packet
 	24, // 29: parley.plugin.v1.Item.event:type_name -> parley.plugin.v1.Event
 	26, // 30: parley.plugin.v1.Event.presence:type_name -> parley.plugin.v1.Presence
 	27, // 31: parley.plugin.v1.Event.link:type_name -> parley.plugin.v1.Link
-	65, // 32: parley.plugin.v1.Event.message:type_name -> parley.plugin.v1.Message
+	66, // 32: parley.plugin.v1.Event.message:type_name -> parley.plugin.v1.Message
 	25, // 33: parley.plugin.v1.Event.settings:type_name -> parley.plugin.v1.SettingsChanged
 	60, // 34: parley.plugin.v1.Event.blob:type_name -> parley.plugin.v1.Blob
-	79, // 35: parley.plugin.v1.SettingsChanged.settings:type_name -> parley.plugin.v1.SettingsChanged.SettingsEntry
+	80, // 35: parley.plugin.v1.SettingsChanged.settings:type_name -> parley.plugin.v1.SettingsChanged.SettingsEntry
 	29, // 36: parley.plugin.v1.HandleResponse.outcomes:type_name -> parley.plugin.v1.Outcome
 	37, // 37: parley.plugin.v1.Outcome.effects:type_name -> parley.plugin.v1.Effect
-	80, // 38: parley.plugin.v1.InvokeRequest.args:type_name -> parley.plugin.v1.InvokeRequest.ArgsEntry
+	81, // 38: parley.plugin.v1.InvokeRequest.args:type_name -> parley.plugin.v1.InvokeRequest.ArgsEntry
 	53, // 39: parley.plugin.v1.InvokeUpdate.card:type_name -> parley.plugin.v1.Card
 	32, // 40: parley.plugin.v1.InvokeUpdate.progress:type_name -> parley.plugin.v1.Progress
 	37, // 41: parley.plugin.v1.InvokeResponse.effects:type_name -> parley.plugin.v1.Effect
@@ -6496,40 +6577,41 @@ var file_protocol_pluginpb_plugin_proto_depIdxs = []int32{
 	47, // 59: parley.plugin.v1.SetMembers.cutoffs:type_name -> parley.plugin.v1.Cutoff
 	4,  // 60: parley.plugin.v1.SteerBlob.order:type_name -> parley.plugin.v1.BlobOrder
 	54, // 61: parley.plugin.v1.Card.buttons:type_name -> parley.plugin.v1.Button
-	81, // 62: parley.plugin.v1.Button.args:type_name -> parley.plugin.v1.Button.ArgsEntry
-	61, // 63: parley.plugin.v1.HostRequest.apply:type_name -> parley.plugin.v1.ApplyRequest
-	63, // 64: parley.plugin.v1.HostRequest.query_messages:type_name -> parley.plugin.v1.QueryMessages
-	66, // 65: parley.plugin.v1.HostRequest.query_annotations:type_name -> parley.plugin.v1.QueryAnnotations
-	69, // 66: parley.plugin.v1.HostRequest.query_contacts:type_name -> parley.plugin.v1.QueryContacts
-	72, // 67: parley.plugin.v1.HostRequest.query_chats:type_name -> parley.plugin.v1.QueryChats
-	75, // 68: parley.plugin.v1.HostRequest.query_values:type_name -> parley.plugin.v1.QueryValues
-	77, // 69: parley.plugin.v1.HostRequest.log:type_name -> parley.plugin.v1.LogRequest
+	82, // 62: parley.plugin.v1.Button.args:type_name -> parley.plugin.v1.Button.ArgsEntry
+	62, // 63: parley.plugin.v1.HostRequest.apply:type_name -> parley.plugin.v1.ApplyRequest
+	64, // 64: parley.plugin.v1.HostRequest.query_messages:type_name -> parley.plugin.v1.QueryMessages
+	67, // 65: parley.plugin.v1.HostRequest.query_annotations:type_name -> parley.plugin.v1.QueryAnnotations
+	70, // 66: parley.plugin.v1.HostRequest.query_contacts:type_name -> parley.plugin.v1.QueryContacts
+	73, // 67: parley.plugin.v1.HostRequest.query_chats:type_name -> parley.plugin.v1.QueryChats
+	76, // 68: parley.plugin.v1.HostRequest.query_values:type_name -> parley.plugin.v1.QueryValues
+	78, // 69: parley.plugin.v1.HostRequest.log:type_name -> parley.plugin.v1.LogRequest
 	57, // 70: parley.plugin.v1.HostRequest.prepare_blob:type_name -> parley.plugin.v1.PrepareBlob
 	58, // 71: parley.plugin.v1.HostRequest.query_blobs:type_name -> parley.plugin.v1.QueryBlobs
 	9,  // 72: parley.plugin.v1.HostResponse.error:type_name -> parley.plugin.v1.Error
-	62, // 73: parley.plugin.v1.HostResponse.apply:type_name -> parley.plugin.v1.ApplyResponse
-	64, // 74: parley.plugin.v1.HostResponse.messages:type_name -> parley.plugin.v1.Messages
-	67, // 75: parley.plugin.v1.HostResponse.annotations:type_name -> parley.plugin.v1.Annotations
-	70, // 76: parley.plugin.v1.HostResponse.contacts:type_name -> parley.plugin.v1.Contacts
-	73, // 77: parley.plugin.v1.HostResponse.chats:type_name -> parley.plugin.v1.Chats
-	76, // 78: parley.plugin.v1.HostResponse.values:type_name -> parley.plugin.v1.Values
+	63, // 73: parley.plugin.v1.HostResponse.apply:type_name -> parley.plugin.v1.ApplyResponse
+	65, // 74: parley.plugin.v1.HostResponse.messages:type_name -> parley.plugin.v1.Messages
+	68, // 75: parley.plugin.v1.HostResponse.annotations:type_name -> parley.plugin.v1.Annotations
+	71, // 76: parley.plugin.v1.HostResponse.contacts:type_name -> parley.plugin.v1.Contacts
+	74, // 77: parley.plugin.v1.HostResponse.chats:type_name -> parley.plugin.v1.Chats
+	77, // 78: parley.plugin.v1.HostResponse.values:type_name -> parley.plugin.v1.Values
 	59, // 79: parley.plugin.v1.HostResponse.blobs:type_name -> parley.plugin.v1.Blobs
 	60, // 80: parley.plugin.v1.Blobs.blobs:type_name -> parley.plugin.v1.Blob
 	5,  // 81: parley.plugin.v1.Blob.state:type_name -> parley.plugin.v1.BlobState
-	37, // 82: parley.plugin.v1.ApplyRequest.effects:type_name -> parley.plugin.v1.Effect
-	65, // 83: parley.plugin.v1.Messages.messages:type_name -> parley.plugin.v1.Message
-	68, // 84: parley.plugin.v1.Annotations.annotations:type_name -> parley.plugin.v1.Annotation
-	71, // 85: parley.plugin.v1.Contacts.contacts:type_name -> parley.plugin.v1.Contact
-	74, // 86: parley.plugin.v1.Chats.chats:type_name -> parley.plugin.v1.Chat
-	48, // 87: parley.plugin.v1.Values.values:type_name -> parley.plugin.v1.PutValue
-	6,  // 88: parley.plugin.v1.LogRequest.level:type_name -> parley.plugin.v1.Level
-	7,  // 89: parley.plugin.v1.Plugin.Session:input_type -> parley.plugin.v1.CoreMessage
-	8,  // 90: parley.plugin.v1.Plugin.Session:output_type -> parley.plugin.v1.PluginMessage
-	90, // [90:91] is the sub-list for method output_type
-	89, // [89:90] is the sub-list for method input_type
-	89, // [89:89] is the sub-list for extension type_name
-	89, // [89:89] is the sub-list for extension extendee
-	0,  // [0:89] is the sub-list for field type_name
+	61, // 82: parley.plugin.v1.Blob.left_out:type_name -> parley.plugin.v1.LeftOut
+	37, // 83: parley.plugin.v1.ApplyRequest.effects:type_name -> parley.plugin.v1.Effect
+	66, // 84: parley.plugin.v1.Messages.messages:type_name -> parley.plugin.v1.Message
+	69, // 85: parley.plugin.v1.Annotations.annotations:type_name -> parley.plugin.v1.Annotation
+	72, // 86: parley.plugin.v1.Contacts.contacts:type_name -> parley.plugin.v1.Contact
+	75, // 87: parley.plugin.v1.Chats.chats:type_name -> parley.plugin.v1.Chat
+	48, // 88: parley.plugin.v1.Values.values:type_name -> parley.plugin.v1.PutValue
+	6,  // 89: parley.plugin.v1.LogRequest.level:type_name -> parley.plugin.v1.Level
+	7,  // 90: parley.plugin.v1.Plugin.Session:input_type -> parley.plugin.v1.CoreMessage
+	8,  // 91: parley.plugin.v1.Plugin.Session:output_type -> parley.plugin.v1.PluginMessage
+	91, // [91:92] is the sub-list for method output_type
+	90, // [90:91] is the sub-list for method input_type
+	90, // [90:90] is the sub-list for extension type_name
+	90, // [90:90] is the sub-list for extension extendee
+	0,  // [0:90] is the sub-list for field type_name
 }
 
 func init() { file_protocol_pluginpb_plugin_proto_init() }
@@ -6614,7 +6696,7 @@ func file_protocol_pluginpb_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_pluginpb_plugin_proto_rawDesc), len(file_protocol_pluginpb_plugin_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   75,
+			NumMessages:   76,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -112,7 +112,7 @@ func (h *Host) prepareBlob(path string) *pluginpb.HostResponse {
 		b.Size = uint64(info.Size()) //nolint:gosec // sizes are not negative
 	case info.IsDir():
 		b.Folder = true
-		if b.Files, b.Size, err = survey(path); err != nil {
+		if err = survey(path, &b); err != nil {
 			return failed(codes.PermissionDenied, "%v", err)
 		}
 	default:
@@ -127,21 +127,27 @@ func (h *Host) prepareBlob(path string) *pluginpb.HostResponse {
 	return blobsResponse(b)
 }
 
-// survey counts the files of a folder and their bytes.
-func survey(path string) (files uint32, size uint64, err error) {
-	err = filepath.WalkDir(path, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
+// survey counts the files of a folder and their bytes, and what is not shared.
+func survey(path string, b *sdk.Blob) error {
+	return filepath.WalkDir(path, func(at string, d fs.DirEntry, err error) error {
+		if err != nil {
 			return err
+		}
+		if !d.Type().IsRegular() {
+			if d.Type()&^(fs.ModeDir|fs.ModeSymlink) != 0 {
+				b.LeftOutCount++
+				b.LeftOut = append(b.LeftOut, sdk.LeftOut{Path: strings.TrimPrefix(at, path+"/"), Why: "it is neither a file nor a folder"})
+			}
+			return nil
 		}
 		info, err := d.Info()
 		if err != nil {
 			return err
 		}
-		files++
-		size += uint64(info.Size()) //nolint:gosec // sizes are not negative
+		b.Files++
+		b.Size += uint64(info.Size()) //nolint:gosec // sizes are not negative
 		return nil
 	})
-	return files, size, err
 }
 
 // within says whether path is folder or below it.
@@ -190,7 +196,10 @@ func blobsResponse(blobs ...sdk.Blob) *pluginpb.HostResponse {
 func blobProto(b *sdk.Blob) *pluginpb.Blob {
 	pb := &pluginpb.Blob{
 		Id: b.ID[:], Chat: string(b.Chat), Own: b.Own, State: b.State, Reason: b.Reason, Name: b.Name, Size: b.Size,
-		Folder: b.Folder, Files: b.Files, Path: b.Path, Root: b.Root,
+		Folder: b.Folder, Files: b.Files, Path: b.Path, Root: b.Root, LeftOutCount: b.LeftOutCount,
+	}
+	for _, l := range b.LeftOut {
+		pb.LeftOut = append(pb.LeftOut, &pluginpb.LeftOut{Path: l.Path, Why: l.Why})
 	}
 	if !b.Message.IsZero() {
 		pb.Message = b.Message[:]

@@ -1,102 +1,137 @@
-// Command files measures how fast a file goes from one person's disk to
-// another's, beside what carries nothing else.
+// Command files measures how fast files go from one person's disk to another's,
+// beside what carries nothing else and beside what people use for it.
 package main
 
 import (
-	"context"
 	"flag"
 	"fmt"
-	"math/rand/v2"
 	"os"
-	"path/filepath"
-	"time"
 
 	"github.com/parley-chat/parley/bench/report"
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == receiveCommand {
-		if err := receive(os.Args[2:]); err != nil {
+	if len(os.Args) > 1 && os.Args[1] == otherSide {
+		if err := copyOver(os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		return
 	}
-	os.Exit(report.Main(bench))
+	status := report.Main(bench())
+	removeLoads()
+	os.Exit(status)
 }
 
-// size of the file, in MiB; a flag, so that a quick look is possible.
-var size = 1024
-
-const (
-	metricSpeed  = "speed"
-	metricCPU    = "processor time, both sides, for each GiB"
-	metricSender = "peak memory, sender"
-	metricTaker  = "peak memory, receiver"
+// What is sent, unless flags say otherwise.
+var (
+	large     = 1024 // MiB
+	entries   = 10_000
+	verylarge = 8192 // MiB
 )
 
-var bench = report.Bench{
-	Name: "files", Title: "a file from one disk to another", About: about, Rounds: 9, Warmup: true,
-	Metrics: []report.Metric{
-		{Name: metricSpeed, Unit: report.BytesPerSecond, Better: report.Higher},
-		{Name: metricCPU, Unit: report.Seconds},
-		{Name: metricSender, Unit: report.Bytes},
-		{Name: metricTaker, Unit: report.Bytes},
-	},
-	Variants: []report.Variant{
-		{Name: "TLS + BLAKE3", Run: raw(way{tls: true, hash: true})},
-		{Name: "TLS", Run: raw(way{tls: true})},
-		{Name: "TCP", Run: raw(way{})},
-		{Name: "Parley", Run: parley},
-	},
-	Baseline: "TLS + BLAKE3",
-	Flags:    func(f *flag.FlagSet) { f.IntVar(&size, "size", size, "`MIB` of the file") },
-}
+const (
+	small      = 20_900_000 // bytes: what was sent to measure the system before this one
+	entrySize  = 4 << 10
+	growRounds = 3
+)
 
-const about = `A file (1 GiB unless -size says otherwise) goes between two processes over loopback, from and to a folder in memory (tmpfs, if /dev/shm
-is one). **TLS + BLAKE3** is the limit of what Parley promises: a Go program that reads, hashes and sends pieces of 1 MiB over TLS 1.3,
-and one that takes, hashes, compares and writes them; **TLS** and **TCP** leave out the hashes, and TLS too. **Parley** is two cores of
-two people: from the call that accepts the offer to the event that the file is in its place. Its peak memory is that of the cores, with
-all else that they hold.`
+const (
+	metricLarge  = "large file: speed"
+	metricSmall  = "20.9 MB file: speed"
+	metricFolder = "folder of small files: files"
 
-// folder is where the files of a round lie: in memory, if the machine has such a
-// folder.
-func folder(r *report.Round) (dir string, remove func(), err error) {
-	if _, err := os.Stat("/dev/shm"); err != nil {
-		return r.Dir, func() {}, nil //nolint:nilerr // there is none: the round's folder does
+	metricGiver  = "large file: processor time for each GiB, sender's side"
+	metricTaker  = "large file: processor time for each GiB, receiver's side"
+	metricMiddle = "large file: processor time for each GiB, between"
+
+	peakGiver   = "large file: peak memory, sender"
+	peakTaker   = "large file: peak memory, receiver"
+	peakBeside  = "large file: peak memory, sender's ssh or plugin"
+	peakBeside2 = "large file: peak memory, receiver's sshd or plugin"
+	peakMiddle  = "large file: peak memory, relay or directory"
+	peakGrowth  = "very large file: peak memory, in times of the large file's"
+
+	metricFolderCPU = "folder of small files: processor time, both sides"
+	peakFolderGiver = "folder of small files: peak memory, sender"
+	peakFolderTaker = "folder of small files: peak memory, receiver"
+	variantLimit    = "TLS + BLAKE3"
+	variantTLS      = "TLS"
+	variantTCP      = "TCP"
+	variantSCP      = "scp"
+	variantTar      = "tar over ssh"
+	variantCroc     = "croc"
+	variantParley   = "Parley"
+)
+
+func bench() report.Bench {
+	b := report.Bench{
+		Name: "files", Title: "files from one disk to another", About: about, Rounds: 9, Warmup: true,
+		Metrics: []report.Metric{
+			{Name: metricLarge, Unit: report.BytesPerSecond, Better: report.Higher, Against: []report.Against{
+				{Variant: variantParley, To: variantLimit, Goal: report.AtLeast(0.85)},
+				{Variant: variantParley, To: variantSCP, Goal: report.AtLeast(1.4)},
+				{Variant: variantParley, To: variantCroc, Goal: report.AtLeast(10)},
+			}},
+			{Name: metricSmall, Unit: report.BytesPerSecond, Better: report.Higher, Against: []report.Against{
+				{Variant: variantParley, To: variantSCP},
+				{Variant: variantParley, To: variantCroc},
+			}},
+			{Name: metricFolder, Unit: report.PerSecond, Better: report.Higher, Against: []report.Against{
+				{Variant: variantParley, To: variantTar, Goal: report.AtLeast(1)},
+			}},
+			{Name: metricGiver, Unit: report.Seconds},
+			{Name: metricTaker, Unit: report.Seconds},
+			{Name: metricMiddle, Unit: report.Seconds},
+			{Name: peakGiver, Unit: report.Bytes},
+			{Name: peakBeside, Unit: report.Bytes},
+			{Name: peakTaker, Unit: report.Bytes},
+			{Name: peakBeside2, Unit: report.Bytes},
+			{Name: peakMiddle, Unit: report.Bytes},
+			{Name: peakGrowth, Unit: report.Count, Goal: report.AtMost(1.1)},
+			{Name: metricFolderCPU, Unit: report.Seconds},
+			{Name: peakFolderGiver, Unit: report.Bytes},
+			{Name: peakFolderTaker, Unit: report.Bytes},
+		},
+		Variants: []report.Variant{
+			{Name: variantLimit, Run: raw(way{tls: true, hash: true})},
+			{Name: variantTLS, Run: raw(way{tls: true})},
+			{Name: variantTCP, Run: raw(way{})},
+			{Name: variantSCP, Run: scp},
+			{Name: variantTar, Run: tarOverSSH},
+		},
+		Baseline: variantLimit,
+		Flags: func(f *flag.FlagSet) {
+			f.IntVar(&large, "size", large, "`MIB` of the large file")
+			f.IntVar(&entries, "files", entries, "`number` of files in the folder")
+			f.IntVar(&verylarge, "very-large", verylarge, "`MIB` of the very large file; 0 leaves it out")
+		},
 	}
-	dir, err = os.MkdirTemp("/dev/shm", "parley-bench-")
-	return dir, func() { _ = os.RemoveAll(dir) }, err
-}
-
-// makeFile writes the file to be sent.
-func makeFile(dir string) (string, error) {
-	path := filepath.Join(dir, "file")
-	f, err := os.Create(path)
-	if err != nil {
-		return "", err
+	if _, err := os.Stat(crocProgram()); err == nil {
+		b.Variants = append(b.Variants, report.Variant{Name: variantCroc, Run: croc})
+	} else {
+		fmt.Fprintf(os.Stderr, "files: without croc: %v; scripts/setup bench builds it\n", err)
+		b.About += "\n\ncroc was left out: it could not be built on this machine."
 	}
-	chunk := make([]byte, 1<<20)
-	_, _ = rand.NewChaCha8([32]byte{1}).Read(chunk) // never fails
-	for i := range size {
-		chunk[0], chunk[1] = byte(i), byte(i>>8)
-		if _, err := f.Write(chunk); err != nil {
-			_ = f.Close()
-			return "", err
-		}
-	}
-	return path, f.Close()
+	b.Variants = append(b.Variants, report.Variant{Name: variantParley, Run: parley})
+	return b
 }
 
-// sent is the file's size.
-func sent() uint64 { return uint64(size) << 20 }
+const about = `Files go between two sides over loopback, from and to folders in memory (tmpfs, if /dev/shm is one): a **large file** of 1 GiB,
+one of **20.9 MB**, and a **folder** of 10,000 files of 4 KiB in 100 folders. What arrived is compared with what was sent, each time. The
+content is random, so nothing is gained by compressing it.
 
-// record notes a transfer.
-func record(r *report.Round, took, cpu time.Duration, sender, taker uint64) {
-	r.Record(metricSpeed, float64(sent())/took.Seconds())
-	r.Record(metricCPU, cpu.Seconds()/(float64(sent())/(1<<30)))
-	r.Record(metricSender, float64(sender))
-	r.Record(metricTaker, float64(taker))
-}
+- **TLS + BLAKE3** is the limit of what Parley promises: a Go program that reads, hashes and sends pieces of 1 MiB over one TLS 1.3
+  connection, and one that takes, hashes, compares and writes them. **TLS** and **TCP** leave out the hashes, and TLS too. From the start
+  of the sender, which the other one waits for, until both have ended.
+- **scp** and **tar over ssh** (` + "`tar -c | ssh tar -x`" + `) speak to an sshd of their own with the default ciphers, whose configuration and keys are made for
+  the measurement. From their start until they have ended; connecting and logging in are part of it, as for anybody who uses them.
+- **croc** sends through a relay of its own on loopback, with its defaults. From the start of the receiver, when the sender waits for it with
+  the file hashed, until both have ended.
+- **Parley** is two cores of two people, their plugins and a directory. Offering, from the call until it returns, and fetching, from the
+  call that accepts the offer to the event that all is verified, synced and in its place.
 
-type runner = func(context.Context, *report.Round) error
+Processor time is that of all processes of a side; croc's relay and Parley's directory stand between. Peak memory is of one process, what
+/proc says of it; that of a core includes all else that it holds. The folder's are those of tar, or the core. The **very large file** has
+8 GiB, in three of the rounds, and is sparse but for a page of each MiB, so that the machine has room for it: its figure is the peak memory of the
+core of which that grew more, in times of its peak with the large file.`

@@ -12,101 +12,87 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/zeebo/blake3"
 
+	"github.com/parley-chat/parley/bench/process"
 	"github.com/parley-chat/parley/bench/report"
 )
 
-// receiveCommand has this program take one file.
-const receiveCommand = "receive"
+// otherSide has this program be one side of a copy.
+const otherSide = "other-side"
 
 // way is how a file is copied.
 type way struct{ tls, hash bool }
 
 const piece = 1 << 20
 
-// raw sends the file to another process of this program.
+const listening = "listening on "
+
+// raw sends files from one process of this program to another.
 func raw(w way) runner {
 	return func(ctx context.Context, r *report.Round) error {
-		dir, remove, err := folder(r)
+		large, err := transfer(ctx, r, largeFile, w.copy)
 		if err != nil {
 			return err
 		}
-		defer remove()
-		path, err := makeFile(dir)
-		if err != nil {
-			return err
-		}
-		self, err := os.Executable()
-		if err != nil {
-			return err
-		}
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		defer func() { _ = l.Close() }()
-		// The sender is a process too, so that its memory is its own.
-		taker := exec.CommandContext(ctx, self, receiveCommand, "take", l.Addr().String(), filepath.Join(dir, "copy"), fmt.Sprint(w.tls), fmt.Sprint(w.hash)) //nolint:gosec // this program
-		taker.Stderr = os.Stderr
-		file, err := l.(*net.TCPListener).File()
-		if err != nil {
-			return err
-		}
-		sender := exec.CommandContext(ctx, self, receiveCommand, "give", path, fmt.Sprint(w.tls), fmt.Sprint(w.hash)) //nolint:gosec // this program
-		sender.Stderr, sender.ExtraFiles = os.Stderr, []*os.File{file}
-		start := time.Now()
-		if err := errors.Join(sender.Start(), taker.Start()); err != nil {
-			return err
-		}
-		if err := errors.Join(taker.Wait(), sender.Wait()); err != nil {
-			return err
-		}
-		took := time.Since(start)
-		used := func(c *exec.Cmd) (time.Duration, uint64) {
-			ru := c.ProcessState.SysUsage().(*syscall.Rusage)
-			return c.ProcessState.UserTime() + c.ProcessState.SystemTime(), uint64(ru.Maxrss) << 10 //nolint:gosec // not negative
-		}
-		giverCPU, giver := used(sender)
-		takerCPU, receiver := used(taker)
-		record(r, took, giverCPU+takerCPU, giver, receiver)
-		return nil
+		recordLarge(r, large)
+		recordPeak(r, peakGiver, large.giver, "-")
+		recordPeak(r, peakTaker, large.taker, "-")
+		_, err = transfer(ctx, r, smallFile, w.copy)
+		return err
 	}
 }
 
-// receive is the other processes: "take ADDRESS PATH TLS HASH" and "give PATH TLS
-// HASH", which listens on file descriptor 3.
-func receive(args []string) error {
+func (w way) copy(ctx context.Context, _ *report.Round, path, into string) (copied, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return copied{}, err
+	}
+	how := []string{fmt.Sprint(w.tls), fmt.Sprint(w.hash)}
+	to := arrived(path, into)
+	taker, err := start(process.Config{Program: self, Args: append([]string{otherSide, "take", to}, how...)})
+	if err != nil {
+		return copied{}, err
+	}
+	defer taker.abandon()
+	address, err := taker.Await(ctx, listening)
+	if err != nil {
+		return copied{}, err
+	}
+	begin := time.Now()
+	giver, err := start(process.Config{Program: self, Args: append([]string{otherSide, "give", path, address}, how...)})
+	if err != nil {
+		return copied{}, err
+	}
+	defer giver.abandon()
+	if err := errors.Join(giver.Ended(ctx), taker.Ended(ctx)); err != nil {
+		return copied{}, err
+	}
+	return copied{took: time.Since(begin), giver: giver.spent(), taker: taker.spent(), at: to}, nil
+}
+
+// copyOver is the other processes: "take PATH TLS HASH", which says where it
+// listens, and "give PATH ADDRESS TLS HASH".
+func copyOver(args []string) error {
 	if len(args) < 4 {
 		return errors.New("this is for the benchmark itself")
 	}
 	w := way{tls: args[len(args)-2] == "true", hash: args[len(args)-1] == "true"}
 	if args[0] == "give" {
-		return give(args[1], w)
+		return give(args[1], args[2], w)
 	}
-	return take(args[1], args[2], w)
+	return take(args[1], w)
 }
 
-func give(path string, w way) error {
-	l, err := net.FileListener(os.NewFile(3, "listener"))
-	if err != nil {
-		return err
-	}
-	c, err := l.Accept()
+func give(path, address string, w way) error {
+	c, err := net.Dial("tcp", address) //nolint:noctx,gosec // ended with the process; the address is ours
 	if err != nil {
 		return err
 	}
 	if w.tls {
-		cert, err := certificate()
-		if err != nil {
-			return err
-		}
-		c = tls.Server(c, &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}, DynamicRecordSizingDisabled: true})
+		c = tls.Client(c, &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, DynamicRecordSizingDisabled: true}) //nolint:gosec // ourselves
 	}
 	f, err := os.Open(path) //nolint:gosec // given by ourselves
 	if err != nil {
@@ -132,13 +118,22 @@ func give(path string, w way) error {
 	}
 }
 
-func take(address, path string, w way) error {
-	c, err := net.Dial("tcp", address) //nolint:noctx,gosec // ended with the process; the address is ours
+func take(path string, w way) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // ended with the process
+	if err != nil {
+		return err
+	}
+	fmt.Println(listening + l.Addr().String())
+	c, err := l.Accept()
 	if err != nil {
 		return err
 	}
 	if w.tls {
-		c = tls.Client(c, &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true}) //nolint:gosec // ourselves
+		cert, err := certificate()
+		if err != nil {
+			return err
+		}
+		c = tls.Server(c, &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}})
 	}
 	f, err := os.Create(path) //nolint:gosec // given by ourselves
 	if err != nil {

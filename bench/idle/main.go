@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -54,9 +55,12 @@ func measure(ctx context.Context, r *report.Round) error {
 			}
 		}
 	}
-	plugins, err := pluginsOf(ctx, a)
+	plugins, err := a.Plugins(ctx)
 	if err != nil {
 		return err
+	}
+	if len(plugins) == 0 {
+		return errors.New("no plugin runs, though a text was sent")
 	}
 	// Nobody looks: no front end is connected.
 	if err := a.Client.Close(); err != nil {

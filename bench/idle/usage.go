@@ -11,9 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/parley-chat/parley/bench/people"
 	"github.com/parley-chat/parley/bench/process"
-	"github.com/parley-chat/parley/protocol/controlpb"
 )
 
 // used is what processes have used.
@@ -79,24 +77,6 @@ func switches(pid int) (int64, error) {
 		total += n
 	}
 	return total, nil
-}
-
-// pluginsOf are the process ids of somebody's plugins that run.
-func pluginsOf(ctx context.Context, p *people.Person) ([]int, error) {
-	resp, err := p.Client.ListPlugins(ctx, &controlpb.ListPluginsRequest{})
-	if err != nil {
-		return nil, err
-	}
-	var pids []int
-	for _, plugin := range resp.GetPlugins() {
-		if pid := plugin.GetProcessId(); pid > 0 {
-			pids = append(pids, int(pid))
-		}
-	}
-	if len(pids) == 0 {
-		return nil, errors.New("no plugin runs, though a text was sent")
-	}
-	return pids, nil
 }
 
 func wait(ctx context.Context, d time.Duration) error {

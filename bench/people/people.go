@@ -258,6 +258,24 @@ func CPU(all ...*Person) (time.Duration, error) {
 	return sum, nil
 }
 
+// Plugins are the process ids of somebody's plugins that run.
+func (p *Person) Plugins(ctx context.Context) ([]int, error) {
+	resp, err := p.Client.ListPlugins(ctx, &controlpb.ListPluginsRequest{})
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, plugin := range resp.GetPlugins() {
+		if pid := plugin.GetProcessId(); pid > 0 {
+			pids = append(pids, int(pid))
+		}
+	}
+	return pids, nil
+}
+
+// Directory is the process id of the directory.
+func (w *World) Directory() int { return w.server.PID() }
+
 // ChatWith is the direct chat of two people.
 func (p *Person) ChatWith(other *Person) packet.ChatID {
 	return packet.DirectChat(packet.UserID(p.Name), packet.UserID(other.Name))

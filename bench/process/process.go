@@ -31,6 +31,9 @@ type Config struct {
 	Program string
 	Args    []string
 	Env     []string // besides this process's own
+	// Stdin and Stdout, which may be nil, are its standard input, and its output
+	// where that is not to be kept.
+	Stdin, Stdout *os.File
 }
 
 // Process is a program that runs. It dies with the benchmark. Its methods are
@@ -52,6 +55,12 @@ func Start(cfg Config) (*Process, error) {
 	p.cmd = exec.Command(path, cfg.Args...) //nolint:gosec,noctx // what a benchmark asks for; Stop ends it, and its parent's death
 	p.cmd.Env = append(os.Environ(), cfg.Env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
+	if cfg.Stdin != nil {
+		p.cmd.Stdin = cfg.Stdin
+	}
+	if cfg.Stdout != nil {
+		p.cmd.Stdout = cfg.Stdout
+	}
 	p.cmd.WaitDelay = time.Second // for the output of children that live longer
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
@@ -144,6 +153,26 @@ func (p *Process) Stop() error {
 		return p.failed(exit.Error())
 	}
 	return nil
+}
+
+// Ended waits for the process's own end, which is an error unless it ended well.
+func (p *Process) Ended(ctx context.Context) error {
+	select {
+	case <-p.exited:
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", p.failed("does not end"), ctx.Err())
+	}
+	if p.err != nil {
+		return p.failed(p.err.Error())
+	}
+	return nil
+}
+
+// Spent is the processor time of a process that has ended, and of its children
+// that it waited for.
+func (p *Process) Spent() time.Duration {
+	<-p.exited
+	return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
 }
 
 // Kill ends the process without a word to it, and waits. Idempotent.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -105,6 +106,48 @@ func TestUsage(t *testing.T) {
 	p.Kill()
 	if _, err := p.Usage(); err == nil {
 		t.Error("a process that is gone has a usage")
+	}
+}
+
+func TestEnded(t *testing.T) {
+	p := shell(t, `(i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done); echo done`)
+	if err := p.Ended(patient(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Spent(); got < 10*time.Millisecond {
+		t.Errorf("its child's work is missing: %v", got)
+	}
+	if err := shell(t, `echo oh no; exit 3`).Ended(patient(t)); err == nil || !strings.Contains(err.Error(), "oh no") || !strings.Contains(err.Error(), "exit status 3") {
+		t.Errorf("got %v, want what it said and its status", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := shell(t, `exec sleep 600`).Ended(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestFamily: a child's memory is its own, and not its parent's.
+func TestFamily(t *testing.T) {
+	p := shell(t, `(head -c 30000000 /dev/zero; echo done >&2; exec sleep 600) | tail -c 29000000`)
+	f := Watch(p.PID())
+	if _, err := p.Await(patient(t), "done"); err != nil {
+		t.Fatal(err)
+	}
+	got := f.Peaks()
+	family := members(p.PID())
+	for pid := range family {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if got["tail"] < 25<<20 || got["sh"] < 100<<10 || got["sh"] > 20<<20 {
+		t.Errorf("the peaks are %v", got)
+	}
+	if len(family) != 3 || family[p.PID()] != "sh" {
+		t.Errorf("the family is %v, want a shell, tail and a child of the shell", family)
+	}
+	p.Kill()
+	if n := Members(p.PID()); n != 0 {
+		t.Errorf("%d processes of one that is gone", n)
 	}
 }
 

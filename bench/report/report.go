@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 )
 
 // Bench is one benchmark. All fields but Warmup and Baseline are needed.
@@ -45,6 +46,16 @@ type Metric struct {
 	Unit   Unit
 	Better Direction
 	Goal   Goal // the zero value is none; it is not asked of the baseline
+	// Against are ratios of two variants that get a row of their own, also where
+	// neither is the baseline.
+	Against []Against
+}
+
+// Against compares one variant with another, in the same rounds. It is left out
+// when one of them did not run.
+type Against struct {
+	Variant, To string
+	Goal        Goal // of the ratio
 }
 
 // Direction says which of two values is the better one.
@@ -130,6 +141,10 @@ func (b *Bench) check() error {
 		return errors.New("a benchmark has a name, a title and says what it is about")
 	case len(b.Variants) == 0 || len(b.Metrics) == 0 || b.Rounds < 1:
 		return fmt.Errorf("benchmark %s: needs variants, metrics and at least one round", b.Name)
+	case slices.ContainsFunc(b.Metrics, func(m Metric) bool {
+		return slices.ContainsFunc(m.Against, func(a Against) bool { return a.Variant == "" || a.To == "" })
+	}):
+		return fmt.Errorf("benchmark %s: a comparison needs two variants", b.Name)
 	case b.Baseline != "" && !named[b.Baseline]:
 		return fmt.Errorf("benchmark %s: no variant is called %q, the baseline", b.Name, b.Baseline)
 	}

@@ -153,6 +153,28 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// TestAgainst: two variants of which neither is the baseline, and one of them
+// that does not run.
+func TestAgainst(t *testing.T) {
+	b := fixed(miles)
+	b.Metrics[1].Against = []Against{
+		{Variant: "barefoot", To: "shoes", Goal: AtLeast(0.4)}, {Variant: "barefoot", To: "stilts", Goal: AtLeast(1)}, {Variant: "skates", To: "shoes"},
+	}
+	got, err := b.run(t.Context(), t.Logf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := cells(got.table())
+	want := []string{"", "in times of shoes", "barefoot", "0.50", "0.45 .. 0.50", "", "at least 0.40: met", ""}
+	if last := rows[len(rows)-1]; !slices.Equal(last, want) {
+		t.Errorf("got %q, want %q and nothing after it", last, want)
+	}
+	b.Metrics[1].Against = []Against{{To: "shoes"}}
+	if err := b.check(); err == nil {
+		t.Error("a comparison of nothing is taken")
+	}
+}
+
 // cells are a table's, without what aligns them.
 func cells(table string) (rows [][]string) {
 	for line := range strings.Lines(table) {

@@ -12,6 +12,9 @@ func (r *results) table() string {
 	compared, aimed := r.bench.Baseline != "", false
 	for _, m := range r.bench.Metrics {
 		aimed = aimed || m.Goal.set
+		for _, a := range m.Against {
+			aimed = aimed || a.Goal.set
+		}
 	}
 	head := []string{"figure", "variant", "median", "spread"}
 	if compared {
@@ -39,6 +42,20 @@ func (r *results) table() string {
 			rows = append(rows, row)
 			name = "" // told once
 		}
+		for _, a := range m.Against {
+			s := summarize(ratios(r.values[m.Name][a.Variant], r.values[m.Name][a.To]))
+			if s.n == 0 {
+				continue
+			}
+			row := []string{"in times of " + a.To, a.Variant, number(s.median), number(s.low) + " .. " + number(s.high)}
+			if compared {
+				row = append(row, "")
+			}
+			if aimed {
+				row = append(row, a.Goal.verdict(Count, s.median))
+			}
+			rows = append(rows, row)
+		}
 	}
 	return align(rows)
 }
@@ -64,17 +81,26 @@ func (r *results) ratio(m Metric, variant string) string {
 }
 
 func (r *results) goal(m Metric, variant string, median float64) string {
-	if !m.Goal.set || variant == r.bench.Baseline {
+	if variant == r.bench.Baseline {
+		return ""
+	}
+	return m.Goal.verdict(m.Unit, median)
+}
+
+// verdict says what the goal is and whether it is met; nothing where there is
+// none.
+func (g Goal) verdict(u Unit, median float64) string {
+	if !g.set {
 		return ""
 	}
 	word, result := "at most", "missed"
-	if m.Goal.atLeast {
+	if g.atLeast {
 		word = "at least"
 	}
-	if m.Goal.met(median) {
+	if g.met(median) {
 		result = "met"
 	}
-	return fmt.Sprintf("%s %s: %s", word, m.Unit.one(m.Goal.limit), result)
+	return fmt.Sprintf("%s %s: %s", word, u.one(g.limit), result)
 }
 
 // align makes the columns of a Markdown table equally wide.

@@ -1,0 +1,364 @@
+package viewmodel
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/parley-chat/parley/core/client"
+	"github.com/parley-chat/parley/protocol/controlpb"
+	"github.com/parley-chat/parley/protocol/pluginpb"
+	"github.com/parley-chat/parley/ui-gtk/texts"
+)
+
+// Core is a connection to the headless core of one profile. *client.Client is
+// one.
+type Core interface {
+	controlpb.ControlClient
+	InvokeAction(ctx context.Context, plugin string, req *pluginpb.InvokeRequest, update func(*pluginpb.InvokeUpdate)) (*controlpb.InvokeResult, error)
+	Close() error
+}
+
+// Config says what a Session needs.
+type Config struct {
+	Loop Loop
+	// Connect connects to the core, which it starts when none runs. It is called
+	// again after each loss.
+	Connect func(context.Context) (Core, error)
+	// Texts has what is said to people.
+	Texts *texts.Texts
+	// Now tells the time; time.Now when nil.
+	Now func() time.Time
+	// After runs f on the Loop once some time has passed, unless stop is called
+	// before; made of time.AfterFunc when nil.
+	After func(d time.Duration, f func()) (stop func())
+}
+
+// LinkState is how the window and the core stand.
+type LinkState int
+
+// States of the link to the core.
+const (
+	// Connecting: for the first time.
+	Connecting LinkState = iota
+	// Connected: what is shown is what is.
+	Connected
+	// Lost: what is shown is what was; it is being connected anew.
+	Lost
+	// Foreign: a core of another version answers, which this window does not
+	// understand.
+	Foreign
+)
+
+// Link is the connection to the core.
+type Link struct {
+	State LinkState
+	// Problem says why it is not connected, for people.
+	Problem string
+}
+
+// Session is one profile's account, as the window shows it.
+type Session struct {
+	cfg  Config
+	core Core // nil while there is no connection
+
+	// Link is the connection to the core, Status what the core says of itself and
+	// the account; nil before the first answer.
+	Link   Value[Link]
+	Status Value[*controlpb.Status]
+	// Notices are what the core says that a person should know.
+	Notices Signal[*controlpb.Notice]
+	// Failures are sentences about what a person asked for and did not work.
+	Failures Signal[string]
+	// Events are all events of the core, after the models here have taken them.
+	Events Signal[*controlpb.Event]
+	// Loaded is called each time all was read anew: after a connection, and when
+	// the core said that something was missed.
+	Loaded Signal[struct{}]
+
+	Contacts *Contacts
+	Chats    *Chats
+	Plugins  *Plugins
+
+	ctx context.Context // of Run; ends all calls
+}
+
+// NewSession makes a session that Run connects.
+func NewSession(cfg Config) *Session {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.After == nil {
+		cfg.After = func(d time.Duration, f func()) func() {
+			stopped := false
+			t := time.AfterFunc(d, func() {
+				cfg.Loop.Post(func() {
+					if !stopped {
+						f()
+					}
+				})
+			})
+			return func() { stopped = true; t.Stop() }
+		}
+	}
+	s := &Session{cfg: cfg, ctx: context.Background()}
+	s.Contacts = newContacts(s)
+	s.Chats = newChats(s)
+	s.Plugins = newPlugins(s)
+	return s
+}
+
+// Texts has what is said to people, in the language that is set.
+func (s *Session) Texts() *texts.Texts { return s.cfg.Texts }
+
+// User is the account's id; empty when nobody is logged in.
+func (s *Session) User() string { return s.Status.Get().GetUser() }
+
+// Open says whether the account is open: logged in, and not locked.
+func (s *Session) Open() bool {
+	return s.Status.Get().GetState() == controlpb.AccountState_ACCOUNT_STATE_OPEN
+}
+
+// Waits between two tries to connect.
+const (
+	firstWait   = 100 * time.Millisecond
+	longestWait = 5 * time.Second
+)
+
+// Run connects to the core, and again whenever the connection is lost, until ctx
+// ends. It is called on a goroutine of its own.
+func (s *Session) Run(ctx context.Context) {
+	s.cfg.Loop.Post(func() { s.ctx = ctx })
+	wait := firstWait
+	for ctx.Err() == nil {
+		began := s.cfg.Now()
+		err := s.connection(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if s.cfg.Now().Sub(began) > longestWait {
+			wait = firstWait
+		}
+		s.cfg.Loop.Post(func() { s.lost(err) })
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+		case <-t.C:
+		}
+		wait = min(2*wait, longestWait)
+	}
+}
+
+// connection lives through one connection to the core.
+func (s *Session) connection(ctx context.Context) error {
+	core, err := s.cfg.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = core.Close() }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	events, err := core.Watch(ctx, &controlpb.WatchRequest{})
+	if err != nil {
+		return err
+	}
+	if _, err := events.Recv(); err != nil { // Watching: from here on nothing is missed
+		return err
+	}
+	if err := s.load(ctx, core); err != nil {
+		return err
+	}
+	// Events are gathered while the loop is busy, so that a burst is drawn once.
+	// What is not taken from the stream in time the core replaces by one Resync.
+	incoming := make(chan *controlpb.Event, maxGathered)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.take(ctx, core, incoming)
+	}()
+	defer func() { cancel(); <-done }()
+	for {
+		e, err := events.Recv()
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = errors.New("the core has ended")
+			}
+			return err
+		}
+		select {
+		case incoming <- e:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// maxGathered bounds the events that wait for the loop.
+const maxGathered = 512
+
+// take hands events to the loop, as many at once as there are.
+func (s *Session) take(ctx context.Context, core Core, incoming <-chan *controlpb.Event) {
+	for {
+		var batch []*controlpb.Event
+		select {
+		case <-ctx.Done():
+			return
+		case e := <-incoming:
+			batch = append(batch, e)
+		}
+		for len(batch) < maxGathered && len(incoming) > 0 {
+			batch = append(batch, <-incoming)
+		}
+		again := false
+		taken := make(chan struct{})
+		s.cfg.Loop.Post(func() {
+			defer close(taken)
+			if ctx.Err() == nil {
+				again = s.handle(batch)
+			}
+		})
+		select {
+		case <-ctx.Done():
+			return
+		case <-taken:
+		}
+		if again {
+			if err := s.load(ctx, core); err != nil && ctx.Err() == nil {
+				s.cfg.Loop.Post(func() { s.Failures.emit(client.Message(err)) })
+			}
+		}
+	}
+}
+
+// load reads all that the models show, in one picture.
+func (s *Session) load(ctx context.Context, core Core) error {
+	st, err := core.GetStatus(ctx, &controlpb.GetStatusRequest{})
+	if err != nil {
+		return err
+	}
+	plugins, err := core.ListPlugins(ctx, &controlpb.ListPluginsRequest{})
+	if err != nil && !closedAccount(err) {
+		return err
+	}
+	contacts, err := core.ListContacts(ctx, &controlpb.ListContactsRequest{})
+	if err != nil && !closedAccount(err) {
+		return err
+	}
+	chats, err := core.ListChats(ctx, &controlpb.ListChatsRequest{})
+	if err != nil && !closedAccount(err) {
+		return err
+	}
+	s.cfg.Loop.Post(func() {
+		if ctx.Err() != nil {
+			return
+		}
+		s.core = core
+		s.Status.set(st)
+		s.Plugins.load(plugins.GetPlugins())
+		s.Contacts.load(contacts.GetContacts())
+		s.Chats.load(chats.GetChats())
+		s.Link.set(Link{State: Connected})
+		s.Loaded.emit(struct{}{})
+	})
+	return nil
+}
+
+// closedAccount says whether an error only says that no account is open.
+func closedAccount(err error) bool {
+	reason := client.Reason(err)
+	return reason == "NO_ACCOUNT" || reason == "LOCKED"
+}
+
+// lost notes that the connection is gone.
+func (s *Session) lost(err error) {
+	s.core = nil
+	link := Link{State: Lost, Problem: client.Message(err)}
+	if was := s.Link.Get().State; was == Connecting {
+		link.State = Connecting
+	}
+	if status.Code(err) == codes.Unimplemented {
+		link = Link{State: Foreign, Problem: s.Texts().T("Another version of Parley is running. Quit it, then try again.")}
+	}
+	s.Link.set(link)
+}
+
+// handle takes events of the core, and says whether all must be read anew.
+func (s *Session) handle(batch []*controlpb.Event) (again bool) {
+	for _, e := range batch {
+		switch e := e.GetEvent().(type) {
+		case *controlpb.Event_Resync:
+			again = true
+		case *controlpb.Event_Status:
+			was := s.Status.Get()
+			s.Status.set(e.Status)
+			if was.GetState() != e.Status.GetState() || was.GetUser() != e.Status.GetUser() {
+				again = true
+			}
+		case *controlpb.Event_Notice:
+			s.Notices.emit(e.Notice)
+		}
+	}
+	s.Contacts.handle(batch)
+	s.Plugins.handle(batch)
+	s.Chats.handle(batch)
+	for _, e := range batch {
+		s.Events.emit(e)
+	}
+	return again
+}
+
+// callTimeout ends a call that the core does not answer.
+const callTimeout = 30 * time.Second
+
+// errNotConnected is what calls end with while there is no connection.
+var errNotConnected = status.Error(codes.Unavailable, "")
+
+// call runs do beside the loop, and then done with its error on the loop. Without
+// a connection, done gets an error at once, though not before call has returned.
+func (s *Session) call(do func(ctx context.Context, core Core) error, done func(error)) {
+	s.callFor(callTimeout, do, done)
+}
+
+// callFor is call with a deadline of its own; 0 for none, for what a person ends.
+func (s *Session) callFor(limit time.Duration, do func(ctx context.Context, core Core) error, done func(error)) {
+	core, ctx := s.core, s.ctx
+	if core == nil {
+		s.cfg.Loop.Post(func() { done(errNotConnected) })
+		return
+	}
+	go func() {
+		cancel := context.CancelFunc(func() {})
+		if limit > 0 {
+			ctx, cancel = context.WithTimeout(ctx, limit)
+		}
+		defer cancel()
+		err := do(ctx, core)
+		s.cfg.Loop.Post(func() { done(err) })
+	}()
+}
+
+// ask is call for what a person asked for, where a failure is shown and nothing
+// else is to be done.
+func (s *Session) ask(do func(ctx context.Context, core Core) error) {
+	s.call(do, func(err error) {
+		if err != nil {
+			s.Failures.emit(s.Sentence(err))
+		}
+	})
+}
+
+// Sentence says to a person why something failed.
+func (s *Session) Sentence(err error) string {
+	switch {
+	case errors.Is(err, errNotConnected):
+		return s.Texts().T("Parley is being started. Try again in a moment.")
+	case errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded:
+		return s.Texts().T("That took too long. Try again.")
+	}
+	return client.PrintableLine(client.Message(err))
+}

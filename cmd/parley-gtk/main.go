@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -25,13 +26,16 @@ func main() {
 }
 
 func command() *cobra.Command {
-	return &cobra.Command{
+	cfg := app.Config{Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	cmd := &cobra.Command{
 		Use:           "parley-gtk",
 		Short:         "Parley's window",
 		Args:          cobra.NoArgs,
 		Version:       version.String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		RunE:          func(c *cobra.Command, _ []string) error { return app.Run(c.Context()) },
+		RunE:          func(c *cobra.Command, _ []string) error { return app.Run(c.Context(), cfg) },
 	}
+	cmd.Flags().StringVar(&cfg.Profile, "profile", os.Getenv("PARLEY_PROFILE"), "`NAME` of the profile whose window is opened")
+	return cmd
 }

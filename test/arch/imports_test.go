@@ -80,13 +80,18 @@ var rules = []rule{
 	},
 	{
 		of:     []string{"ui-gtk/viewmodel"},
-		may:    []string{"core/client", "protocol/controlpb", "protocol/pluginpb", "ui-gtk/assets"},
+		may:    []string{"core/client", "protocol/controlpb", "protocol/pluginpb", "ui-gtk/assets", "ui-gtk/texts"},
 		advice: "what the window shows is made without a window: give what draws it a function or a channel",
 	},
 	{
 		of:     []string{"ui-gtk/gtkx"},
 		advice: "gtkx knows GTK, and nothing of Parley",
 		cgo:    itself,
+	},
+	{
+		of:     []string{"ui-gtk/texts"},
+		may:    []string{"ui-gtk/assets"},
+		advice: "what is said to people knows neither widgets nor the core",
 	},
 	{
 		of:     []string{"ui-gtk/notify", "ui-gtk/assets"},
@@ -240,7 +245,7 @@ type fence struct {
 }
 
 // widgets are the packages that know GTK.
-var widgets = []string{"ui-gtk/app", "ui-gtk/gtkx", "ui-gtk/roster", "ui-gtk/conversation", "ui-gtk/call", "ui-gtk/settings"}
+var widgets = []string{"ui-gtk/app", "ui-gtk/gtkx", "ui-gtk/widget", "ui-gtk/welcome", "ui-gtk/roster", "ui-gtk/conversation", "ui-gtk/call", "ui-gtk/settings"}
 
 var fences = []fence{
 	{"github.com/asaskevich/EventBus", []string{"core/bus"}, "it deadlocks, reorders and panics when used plainly: use core/bus"},

@@ -1,31 +1,124 @@
-// Package app is the window's program: GTK's main loop, and what lives as long as it.
+// Package app is the window's program: GTK's main loop, the one gateway to its
+// thread, and the windows, one for each profile.
 package app
 
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
 
-	"github.com/gotk3/gotk3/glib"
+	"github.com/adrg/xdg"
 	"github.com/gotk3/gotk3/gtk"
 
+	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/ui-gtk/gtkx"
+	"github.com/parley-chat/parley/ui-gtk/texts"
+	"github.com/parley-chat/parley/ui-gtk/viewmodel"
 )
+
+// Config says what the program is started with.
+type Config struct {
+	// Profile whose window is opened; client.DefaultProfile when empty.
+	Profile string
+	Log     *slog.Logger
+}
+
+// App is the program.
+type App struct {
+	cfg         Config
+	ctx         context.Context
+	loop        *viewmodel.Queue
+	preferences *viewmodel.PreferencesStore
+	texts       *texts.Texts
+	windows     map[string]*Window // by profile
+}
 
 // Run shows the window until it is closed or the context ends. It must be called
 // from main's goroutine.
-func Run(ctx context.Context) error {
+func Run(ctx context.Context, cfg Config) error {
 	if err := gtkx.Init(); err != nil {
 		return err
 	}
-	window, err := gtk.WindowNew(gtk.WINDOW_TOPLEVEL)
-	if err != nil {
-		return fmt.Errorf("make the window: %w", err)
+	if cfg.Profile == "" {
+		cfg.Profile = client.DefaultProfile
 	}
-	window.SetTitle("Parley")
-	window.SetDefaultSize(1000, 700)
-	window.Connect("destroy", gtk.MainQuit)
-	defer context.AfterFunc(ctx, func() { glib.IdleAdd(window.Destroy) })()
-	window.ShowAll()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	a := &App{cfg: cfg, ctx: ctx, loop: newLoop(), windows: map[string]*Window{}}
+	a.preferences = viewmodel.LoadPreferences(preferencesPath())
+	if err := a.preferences.Problem; err != nil {
+		cfg.Log.Warn("preferences", "error", err)
+	}
+	a.texts = texts.New(a.preferences.Value.Get().Language)
+	if err := a.open(cfg.Profile); err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { a.loop.Post(gtk.MainQuit) })()
 	gtk.Main()
-	return ctx.Err()
+	return nil
+}
+
+// preferencesPath is where the window keeps its own preferences.
+func preferencesPath() string {
+	if home := os.Getenv("PARLEY_HOME"); home != "" {
+		return filepath.Join(home, "window.json")
+	}
+	return filepath.Join(xdg.ConfigHome, "parley", "window.json")
+}
+
+// open shows the window of a profile.
+func (a *App) open(profile string) error {
+	if w := a.windows[profile]; w != nil {
+		w.native.Present()
+		return nil
+	}
+	folders, err := client.FoldersOf(profile)
+	if err != nil {
+		return err
+	}
+	session := viewmodel.NewSession(viewmodel.Config{
+		Loop: a.loop, Texts: a.texts,
+		Connect: func(ctx context.Context) (viewmodel.Core, error) {
+			program, err := coreProgram()
+			if err != nil {
+				return nil, err
+			}
+			return client.Start(ctx, folders, program)
+		},
+	})
+	ctx, cancel := context.WithCancel(a.ctx)
+	w, err := newWindow(a, session)
+	if err != nil {
+		cancel()
+		return err
+	}
+	a.windows[profile] = w
+	w.native.Connect("destroy", func() {
+		cancel()
+		delete(a.windows, profile)
+		if len(a.windows) == 0 {
+			gtk.MainQuit()
+		}
+	})
+	go session.Run(ctx)
+	return nil
+}
+
+// coreProgram finds the parley executable: beside this one, or in PATH.
+func coreProgram() (string, error) {
+	self, err := os.Executable()
+	if err == nil {
+		beside := filepath.Join(filepath.Dir(self), "parley")
+		if info, err := os.Stat(beside); err == nil && info.Mode().IsRegular() {
+			return beside, nil
+		}
+	}
+	path, err := exec.LookPath("parley")
+	if err != nil {
+		return "", fmt.Errorf("the program \"parley\" is neither beside this one nor in PATH: install Parley anew: %w", err)
+	}
+	return path, nil
 }

@@ -1,0 +1,113 @@
+package widget
+
+import (
+	"github.com/gotk3/gotk3/glib"
+	"github.com/gotk3/gotk3/gtk"
+	"github.com/gotk3/gotk3/pango"
+)
+
+// must is for what GTK refuses only when its types do not exist: not a condition
+// that a running program meets.
+func must[T any](x T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return x
+}
+
+// styled is a widget whose style classes can be set.
+type styled interface {
+	GetStyleContext() (*gtk.StyleContext, error)
+}
+
+// Class adds CSS classes to a widget, and gives it back.
+func Class[T styled](w T, classes ...string) T {
+	context := must(w.GetStyleContext())
+	for _, c := range classes {
+		context.AddClass(c)
+	}
+	return w
+}
+
+// SetClass adds or removes a CSS class.
+func SetClass(w styled, class string, on bool) {
+	context := must(w.GetStyleContext())
+	if on {
+		context.AddClass(class)
+	} else {
+		context.RemoveClass(class)
+	}
+}
+
+// Box makes a box with its children, which keep their size.
+func Box(orientation gtk.Orientation, spacing int, children ...gtk.IWidget) *gtk.Box {
+	b := must(gtk.BoxNew(orientation, spacing))
+	for _, c := range children {
+		b.PackStart(c, false, false, 0)
+	}
+	return b
+}
+
+// Row is a horizontal Box, Column a vertical one.
+func Row(spacing int, children ...gtk.IWidget) *gtk.Box {
+	return Box(gtk.ORIENTATION_HORIZONTAL, spacing, children...)
+}
+
+// Column is a vertical Box.
+func Column(spacing int, children ...gtk.IWidget) *gtk.Box {
+	return Box(gtk.ORIENTATION_VERTICAL, spacing, children...)
+}
+
+// Label makes a label that wraps and starts at the left of a text written from
+// left to right.
+func Label(text string, classes ...string) *gtk.Label {
+	l := must(gtk.LabelNew(text))
+	l.SetXAlign(0)
+	l.SetLineWrap(true)
+	l.SetLineWrapMode(pango.WRAP_WORD_CHAR)
+	return Class(l, classes...)
+}
+
+// Line makes a label of one line, which ends in dots where there is no room.
+func Line(text string, classes ...string) *gtk.Label {
+	l := must(gtk.LabelNew(text))
+	l.SetXAlign(0)
+	l.SetEllipsize(pango.ELLIPSIZE_END)
+	return Class(l, classes...)
+}
+
+// Button makes a button with a text, and what it does.
+func Button(text string, do func(), classes ...string) *gtk.Button {
+	b := must(gtk.ButtonNewWithLabel(text))
+	b.Connect("clicked", do)
+	return Class(b, classes...)
+}
+
+// IconButton makes a button with an icon, whose name is told to those who do not
+// see it, and shown when the pointer rests on it.
+func IconButton(icon, name string, do func(), classes ...string) *gtk.Button {
+	b := must(gtk.ButtonNewFromIconName(icon, gtk.ICON_SIZE_BUTTON))
+	b.SetTooltipText(name)
+	if do != nil {
+		b.Connect("clicked", do)
+	}
+	return Class(b, append(classes, "flat")...)
+}
+
+// Scrolled makes a place that scrolls up and down around a child.
+func Scrolled(child gtk.IWidget) *gtk.ScrolledWindow {
+	s := must(gtk.ScrolledWindowNew(nil, nil))
+	s.SetPolicy(gtk.POLICY_NEVER, gtk.POLICY_AUTOMATIC)
+	s.Add(child)
+	return s
+}
+
+// Clear destroys all children of a container. Removing them alone would leak them
+// with their handlers.
+func Clear(c interface{ GetChildren() *glib.List }) {
+	c.GetChildren().Foreach(func(item any) {
+		if w, ok := item.(*gtk.Widget); ok {
+			w.Destroy()
+		}
+	})
+}

@@ -4,7 +4,8 @@ package assets
 
 import "embed"
 
-// Translations are the gettext catalogues, named by language: "translations/zh-Hans.po".
+// Translations are the gettext catalogues: a folder for each language, named by its
+// BCP 47 tag, with a file for each part of the window.
 //
-//go:embed translations/*.po
+//go:embed translations/*/*.po
 var Translations embed.FS

@@ -25,11 +25,23 @@ func TestCatalogues(t *testing.T) {
 		if l.Tag == "en" {
 			continue
 		}
-		b, err := assets.Translations.ReadFile("translations/" + l.Tag + ".po")
+		files, err := assets.Translations.ReadDir("translations/" + l.Tag)
 		if err != nil {
 			t.Fatal(err)
 		}
-		entries := parse(t, l.Tag, string(b))
+		entries := map[string][]string{}
+		for _, f := range files {
+			b, err := assets.Translations.ReadFile("translations/" + l.Tag + "/" + f.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for s, translations := range parse(t, f.Name(), string(b)) {
+				if _, ok := entries[s]; ok && s != "" {
+					t.Errorf("%s: %q is there twice: leave it to common.po", l.Tag, s)
+				}
+				entries[s] = translations
+			}
+		}
 		for _, s := range slices.Sorted(maps.Keys(said)) {
 			translations, ok := entries[s]
 			if !ok {
@@ -64,7 +76,7 @@ func verbs(s string) []string {
 }
 
 // parse reads what the tests need of a catalogue.
-func parse(t *testing.T, tag, po string) map[string][]string {
+func parse(t *testing.T, file, po string) map[string][]string {
 	t.Helper()
 	entries := map[string][]string{}
 	var id string
@@ -86,7 +98,7 @@ func parse(t *testing.T, tag, po string) map[string][]string {
 		}
 		s, err := strconv.Unquote(`"` + quoted)
 		if !found || err != nil {
-			t.Fatalf("%s.po:%d: %s", tag, n+1, line)
+			t.Fatalf("%s:%d: %s", file, n+1, line)
 		}
 		switch {
 		case keyword == "":
@@ -99,7 +111,7 @@ func parse(t *testing.T, tag, po string) map[string][]string {
 			store()
 			field, id = nil, s
 			if _, ok := entries[s]; ok && s != "" {
-				t.Errorf("%s.po:%d: %q is there twice", tag, n+1, s)
+				t.Errorf("%s:%d: %q is there twice", file, n+1, s)
 			}
 		case keyword == "msgid_plural":
 		case strings.HasPrefix(keyword, "msgstr"):
@@ -107,7 +119,7 @@ func parse(t *testing.T, tag, po string) map[string][]string {
 			value = s
 			field = &value
 		default:
-			t.Fatalf("%s.po:%d: %s", tag, n+1, line)
+			t.Fatalf("%s:%d: %s", file, n+1, line)
 		}
 	}
 	store()

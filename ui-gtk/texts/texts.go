@@ -28,9 +28,14 @@ var Languages = []struct{ Tag, Name string }{
 // goroutine.
 type Texts struct {
 	tag     string
-	catalog *gotext.Po // nil for English
-	entries map[string]*gotext.Translation
+	entries map[string]entry // none in English
 	numbers *message.Printer
+}
+
+// entry is a sentence of a catalogue, which knows how its language counts.
+type entry struct {
+	catalog     *gotext.Po
+	translation *gotext.Translation
 }
 
 // New gives the texts of a language by its BCP 47 tag; of the system's when it is
@@ -49,13 +54,18 @@ func (t *Texts) Use(tag string) {
 	if !slices.ContainsFunc(Languages, func(l struct{ Tag, Name string }) bool { return l.Tag == tag }) {
 		tag = "en"
 	}
-	t.tag, t.catalog, t.entries = tag, nil, nil
-	if tag != "en" {
-		// Which files there are is known when the program is built, and tested.
-		if b, err := assets.Translations.ReadFile("translations/" + tag + ".po"); err == nil {
-			t.catalog = gotext.NewPo()
-			t.catalog.Parse(b)
-			t.entries = t.catalog.GetDomain().GetTranslations()
+	t.tag, t.entries = tag, map[string]entry{}
+	folder := "translations/" + tag
+	files, _ := assets.Translations.ReadDir(folder) // there is none for English
+	for _, f := range files {
+		b, err := assets.Translations.ReadFile(folder + "/" + f.Name())
+		if err != nil {
+			continue // what the program carries with it can be read
+		}
+		catalog := gotext.NewPo()
+		catalog.Parse(b)
+		for sentence, translation := range catalog.GetDomain().GetTranslations() {
+			t.entries[sentence] = entry{catalog, translation}
 		}
 	}
 	t.numbers = message.NewPrinter(language.Make(tag))
@@ -96,8 +106,8 @@ func (t *Texts) Language() string { return t.tag }
 
 // T gives a sentence in the language.
 func (t *Texts) T(sentence string) string {
-	if translation := t.entries[sentence]; translation != nil {
-		return translation.Get()
+	if e, ok := t.entries[sentence]; ok {
+		return e.translation.Get()
 	}
 	return sentence
 }
@@ -108,14 +118,11 @@ func (t *Texts) F(format string, args ...any) string { return fmt.Sprintf(t.T(fo
 
 // N gives the sentence for a number of things, which stands in it as %d.
 func (t *Texts) N(one, many string, n int) string {
-	var format string
-	switch {
-	case t.catalog != nil:
-		format = t.catalog.GetN(one, many, n)
-	case n == 1:
+	format := many
+	if e, ok := t.entries[one]; ok {
+		format = e.catalog.GetN(one, many, n)
+	} else if n == 1 {
 		format = one
-	default:
-		format = many
 	}
 	return fmt.Sprintf(strings.Replace(format, "%d", "%s", 1), t.Number(n))
 }

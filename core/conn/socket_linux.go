@@ -33,8 +33,9 @@ func control(c *net.TCPConn, f func(fd int)) {
 	_ = raw.Control(func(fd uintptr) { f(int(fd)) })
 }
 
-// sampleOf asks the kernel how a connection does; not ok when it does not tell.
-func sampleOf(c *net.TCPConn) (s pacerSample, ok bool) {
+// sampleOf asks the kernel how a connection does, and how many bytes of it are not
+// sent yet; not ok when it does not tell, or the connection is closed.
+func sampleOf(c *net.TCPConn) (s pacerSample, unsent uint32, ok bool) {
 	control(c, func(fd int) {
 		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 		if err != nil {
@@ -42,10 +43,11 @@ func sampleOf(c *net.TCPConn) (s pacerSample, ok bool) {
 		}
 		s.roundTrip = time.Duration(info.Rtt) * time.Microsecond
 		s.shortest = time.Duration(info.Min_rtt) * time.Microsecond
-		s.delivered = float64(info.Delivery_rate)
+		s.acked = info.Bytes_acked
+		unsent = info.Notsent_bytes
 		ok = true
 	})
-	return s, ok
+	return s, unsent, ok
 }
 
 // setPace has the kernel send at most so many bytes a second; 0 is no bound.

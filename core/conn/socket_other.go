@@ -14,7 +14,7 @@ func setUserTimeout(*net.TCPConn, time.Duration) {}
 func tuneBulk(*net.TCPConn) {}
 
 // sampleOf tells nothing here: streams are not paced.
-func sampleOf(*net.TCPConn) (pacerSample, bool) { return pacerSample{}, false }
+func sampleOf(*net.TCPConn) (s pacerSample, unsent uint32, ok bool) { return pacerSample{}, 0, false }
 
 // setPace does nothing here.
 func setPace(*net.TCPConn, float64) {}

@@ -1,0 +1,86 @@
+package desktop
+
+import (
+	"fmt"
+	"image"
+	"io"
+	"log" //nolint:depguard // xgb takes no other
+
+	"github.com/jezek/xgb"
+	"github.com/jezek/xgb/xproto"
+	"github.com/jezek/xgb/xtest"
+)
+
+// xgb says of each connection that nothing has to be proven.
+func init() { xgb.Logger = log.New(io.Discard, "", 0) }
+
+// connect opens a connection to the X server, for one thing to do there.
+func (d *Desktop) connect() (*xgb.Conn, xproto.Window, error) {
+	conn, err := xgb.NewConnDisplay(d.Display)
+	if err != nil {
+		return nil, 0, fmt.Errorf("display %s: %w", d.Display, err)
+	}
+	return conn, xproto.Setup(conn).DefaultScreen(conn).Root, nil
+}
+
+// Screenshot is what the screen shows.
+func (d *Desktop) Screenshot() (*image.RGBA, error) {
+	conn, root, err := d.connect()
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	screen := xproto.Setup(conn).DefaultScreen(conn)
+	size := image.Rect(0, 0, int(screen.WidthInPixels), int(screen.HeightInPixels))
+	reply, err := xproto.GetImage(conn, xproto.ImageFormatZPixmap, xproto.Drawable(root),
+		0, 0, screen.WidthInPixels, screen.HeightInPixels, ^uint32(0)).Reply()
+	if err != nil {
+		return nil, fmt.Errorf("screenshot: %w", err)
+	}
+	if want := 4 * size.Dx() * size.Dy(); len(reply.Data) != want {
+		return nil, fmt.Errorf("screenshot: %d bytes for %v, not the %d of four each", len(reply.Data), size.Max, want)
+	}
+	img := image.NewRGBA(size)
+	for i := 0; i < len(img.Pix); i += 4 {
+		img.Pix[i], img.Pix[i+1], img.Pix[i+2], img.Pix[i+3] = reply.Data[i+2], reply.Data[i+1], reply.Data[i], 0xff
+	}
+	return img, nil
+}
+
+// Button is one of the mouse.
+type Button byte
+
+// Buttons of the mouse.
+const (
+	Left   Button = 1
+	Middle Button = 2
+	Right  Button = 3
+)
+
+// MoveMouse moves the pointer to a place on the screen. It comes back when the X
+// server has done so; what programs make of it comes later.
+func (d *Desktop) MoveMouse(to image.Point) error {
+	return d.input(xproto.MotionNotify, 0, to)
+}
+
+// PressButton presses a button of the mouse and holds it.
+func (d *Desktop) PressButton(b Button) error {
+	return d.input(xproto.ButtonPress, byte(b), image.Point{})
+}
+
+// ReleaseButton lets go of it.
+func (d *Desktop) ReleaseButton(b Button) error {
+	return d.input(xproto.ButtonRelease, byte(b), image.Point{})
+}
+
+func (d *Desktop) input(kind, detail byte, at image.Point) error {
+	conn, root, err := d.connect()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := xtest.Init(conn); err != nil {
+		return err
+	}
+	return xtest.FakeInputChecked(conn, kind, detail, 0, root, int16(at.X), int16(at.Y), 0).Check() //nolint:gosec // places on a screen
+}

@@ -27,6 +27,7 @@ type fakeCore struct {
 	contacts []*controlpb.Contact
 	chats    []*controlpb.Chat
 	plugins  []*controlpb.Plugin
+	settings map[string]*controlpb.Settings // by plugin
 	watchers map[chan *controlpb.Event]struct{}
 	asked    []any // requests that change something, in order
 	refuse   error // what those are answered with

@@ -86,6 +86,8 @@ type Service struct {
 	serves chan struct{} // has room for as many streams as are served
 	slots  *slots
 
+	ledgers ledgers
+
 	// mu guards all below. It is taken before a fetch's own; nothing is read,
 	// written or waited for under it.
 	mu       sync.Mutex
@@ -140,7 +142,7 @@ func New(cfg Config) (*Service, error) {
 		up:     rate.NewLimiter(rate.Inf, packet.PieceSize), down: rate.NewLimiter(rate.Inf, packet.PieceSize),
 		serves: make(chan struct{}, maxServes), slots: newSlots(),
 		fetches: map[packet.BlobID]*fetch{}, shares: map[packet.BlobID]*share{}, idle: map[uint64][]*stream{},
-		streams: map[*stream]struct{}{}, incoming: map[Conn]bus.Link{}, meters: map[packet.BlobID]*meter{},
+		streams: map[*stream]struct{}{}, ledgers: ledgers{opened: map[packet.BlobID]*ledger{}}, incoming: map[Conn]bus.Link{}, meters: map[packet.BlobID]*meter{},
 	}
 	bus.Feed(cfg.Bus, bus.LinkUp, s.events, func(l bus.Link) (event, bool) { return event{up: &l}, true })
 	bus.Feed(cfg.Bus, bus.LinkDown, s.events, func(l bus.Link) (event, bool) { return event{down: &l}, true })
@@ -211,7 +213,7 @@ func (s *Service) handle(ctx context.Context, e event) {
 		s.dropLink(e.down.ID)
 	case e.news != nil:
 		for _, id := range e.news.Blobs {
-			s.kick(id)
+			s.hear(id, e.from.ID)
 		}
 	case e.chat != "":
 		if err := s.tidy(ctx); err != nil {
@@ -244,7 +246,7 @@ func (s *Service) stop(r *run, cancel context.CancelCauseFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, sh := range s.shares {
-		sh.close()
+		s.closeShare(sh)
 		delete(s.shares, id)
 	}
 }
@@ -335,6 +337,9 @@ var errGone = errors.New("the blob is gone")
 
 // removeLeft removes a blob's folder, and what it says of a partial file.
 func (s *Service) removeLeft(dir string) {
+	if id, err := packet.ParseBlobID(filepath.Base(dir)); err == nil {
+		s.ledgers.forget(id)
+	}
 	if partial, err := os.ReadFile(filepath.Join(dir, partialFile)); err == nil { //nolint:gosec // below the service's own folder
 		removePartial(string(partial))
 	}

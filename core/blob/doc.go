@@ -15,7 +15,10 @@
 //
 // What travels when is decided by who fetches: it asks for the pieces it lacks,
 // from the author or from any other member that is linked, over bulk streams
-// (see core/conn), several at a time. What is on the disk:
+// (see core/conn), several at a time (gather.go). Each source has a claim on some
+// of the pieces, and one that has nothing left to do takes over what a slower one
+// is not going to give soon (claims.go). In a group who fetches a blob gives what
+// it has of it meanwhile. What is on the disk:
 //
 //	<data>/blobs/<id>/pieces           which pieces are here, and their hashes (ledger.go)
 //	<data>/blobs/<id>/index            the index of a folder

@@ -24,6 +24,8 @@ var (
 	errLied      = errors.New("is not what was offered")
 	errCorrupt   = errors.New("piece does not match its hash")
 	errStopped   = errors.New("stopped")
+	errRobbed    = errors.New("another source gives this piece now")
+	errNotHere   = errors.New("is not here")
 	errNoSource  = errors.New("nobody who has it is connected")
 	errStreamEnd = errors.New("the stream ended")
 )

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/zeebo/blake3"
 
@@ -15,26 +17,30 @@ type exchange struct {
 	s      *Service
 	t      *target
 	st     *stream
-	src    source
+	src    *giver
 	buffer []byte
 
-	have    []packet.Range // of the source; empty means all
-	open    []asked        // requests under way, in order
-	corrupt int
+	open      []asked // requests under way, in order
+	corrupt   int
+	unhelpful bool // it does not give the hashes
 }
 
 // asked is a request that is under way.
 type asked struct {
-	request      uint32
-	first, count uint64
-	next         uint64 // piece that is to come
-	offset       int    // where in it
+	request   uint32
+	claim     *claim
+	next, end uint64 // pieces that are to come; of the claim others may have taken over some
+	offset    int    // where in the next
+	cancelled bool
 }
 
 const (
 	// maxRun is how many pieces are asked for at a time, so that a source that
 	// joins finds something to do.
 	maxRun = 64
+	// groupRun is how long a run takes about in a group: with each a source tells
+	// whether the author's word is known, by which others can give too.
+	groupRun = 250 * time.Millisecond
 	// pipeline is how many requests are under way, so that the source never waits.
 	pipeline = 2
 	// maxCorrupt is how often a piece may come broken.
@@ -47,15 +53,26 @@ const (
 func (x *exchange) run(ctx context.Context) error {
 	defer func() {
 		for _, a := range x.open {
-			x.t.unclaim(a.next, a.first+a.count-a.next)
+			x.t.unclaim(a.claim)
 		}
 	}()
 	if err := x.introduce(ctx); err != nil {
 		return err
 	}
 	for {
-		if err := x.askMore(); err != nil {
-			return err
+		if m := x.unlearned(); m == nil {
+			if err := x.askMore(); err != nil {
+				return err
+			}
+		} else if len(x.open) == 0 {
+			err := x.learnHashes(ctx, m)
+			if x.src.author && errors.As(err, new(*endError)) {
+				x.unhelpful, err = true, nil // its pieces it gives all the same
+			}
+			if err != nil {
+				return err
+			}
+			continue
 		}
 		if len(x.open) == 0 {
 			return x.askManifest(ctx)
@@ -73,20 +90,44 @@ func (x *exchange) introduce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := x.t.learn(ctx, info); err != nil {
-		return err
+	x.t.meets(x.src, info.Have)
+	if !x.src.author && info.Manifest == nil {
+		return &endError{x.src.source, packet.BlobEnd{Code: packet.BlobNotHere, Text: "the author's word on it is not known yet"}}
 	}
-	x.have = info.Have
-	if x.src.author {
+	return x.t.learn(ctx, info)
+}
+
+// meets notes what a source has.
+func (t *target) meets(g *giver, have []packet.Range) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if g.have = have; !slices.Contains(t.givers, g) {
+		t.givers = append(t.givers, g)
+	}
+}
+
+// unlearned gives the manifest when the hashes that it is about are still to be
+// learned from this source. From anybody but the author nothing is taken before;
+// the author's too are of use where there are others.
+func (x *exchange) unlearned() *packet.Manifest {
+	t := x.t
+	if x.src.author && (!t.group || x.unhelpful || packet.Pieces(t.b.Size) > maxBorrowed) {
 		return nil
 	}
-	if info.Manifest == nil {
-		return &endError{x.src.link.User, packet.BlobEnd{Code: packet.BlobNotHere, Text: "the author's word on it is not known yet"}}
-	}
-	if x.t.ledger.allKnown() && x.t.trusted() {
+	t.mu.Lock()
+	raw, signature, sure := t.b.Manifest, t.b.Signature, t.sure
+	t.mu.Unlock()
+	if sure || len(raw) == 0 {
 		return nil
 	}
-	return x.learnHashes(ctx, info.Manifest)
+	if t.ledger.allKnown() && t.trusted() {
+		return nil
+	}
+	m, err := packet.OpenManifest(raw, signature)
+	if err != nil {
+		return nil // it was read before it was kept
+	}
+	return &m
 }
 
 // info asks for nothing but what the source knows.
@@ -115,7 +156,7 @@ func (x *exchange) info(ctx context.Context) (*packet.BlobInfo, error) {
 			case frame.Request != id:
 				return nil, fmt.Errorf("end of another request: %w", packet.ErrMalformed)
 			case frame.Code != packet.BlobGiven:
-				return nil, &endError{x.src.link.User, *frame}
+				return nil, &endError{x.src.source, *frame}
 			case info == nil:
 				return nil, fmt.Errorf("end without info: %w", packet.ErrMalformed)
 			}
@@ -162,7 +203,11 @@ func (t *target) trusted() bool {
 	want := t.b.Root
 	t.mu.Unlock()
 	root, err := t.ledger.root()
-	return err == nil && len(want) == len(root) && root == packet.Hash(want)
+	ok := err == nil && len(want) == len(root) && root == packet.Hash(want)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sure = ok
+	return ok
 }
 
 // learnHashes asks for the hashes of all pieces, and takes them when they are
@@ -170,7 +215,7 @@ func (t *target) trusted() bool {
 func (x *exchange) learnHashes(ctx context.Context, m *packet.Manifest) error {
 	n := packet.Pieces(m.Size)
 	if n > maxBorrowed {
-		return &endError{x.src.link.User, packet.BlobEnd{Code: packet.BlobNotHere, Text: "so much comes from its author only"}}
+		return &endError{x.src.source, packet.BlobEnd{Code: packet.BlobNotHere, Text: "so much comes from its author only"}}
 	}
 	id, err := x.st.ask(packet.BlobRequest{Blob: m.Blob, Chat: m.Chat, Hashes: true})
 	if err != nil {
@@ -191,7 +236,7 @@ func (x *exchange) learnHashes(ctx context.Context, m *packet.Manifest) error {
 			hashes = append(hashes, frame.Hashes...)
 		case *packet.BlobEnd:
 			if frame.Code != packet.BlobGiven {
-				return &endError{x.src.link.User, *frame}
+				return &endError{x.src.source, *frame}
 			}
 			return x.takeHashes(m, hashes)
 		default:
@@ -207,7 +252,7 @@ func (x *exchange) takeHashes(m *packet.Manifest, hashes []packet.Hash) error {
 	}
 	if packet.Hash(h.Sum(nil)) != m.Root {
 		// Not the author's fault: somebody else's.
-		return &endError{x.src.link.User, packet.BlobEnd{Code: packet.BlobNotHere, Text: "its hashes are not those that the author signed"}}
+		return &endError{x.src.source, packet.BlobEnd{Code: packet.BlobNotHere, Text: "its hashes are not those that the author signed"}}
 	}
 	for i, hash := range hashes {
 		n := uint64(i) //nolint:gosec // not negative
@@ -223,25 +268,33 @@ func (x *exchange) takeHashes(m *packet.Manifest, hashes []packet.Hash) error {
 			return diskError(x.t.b.Destination, err)
 		}
 	}
+	x.t.mu.Lock()
+	defer x.t.mu.Unlock()
+	x.t.sure = true
 	return nil
 }
 
 // askMore keeps the source busy.
 func (x *exchange) askMore() error {
 	for len(x.open) < pipeline {
-		first, count := x.t.claim(maxRun, x.have)
-		if count == 0 {
+		c := x.t.claim(x.src)
+		if c == nil {
 			return nil
+		}
+		first, end := x.t.span(c)
+		if first == end { // taken over already
+			x.t.unclaim(c)
+			continue
 		}
 		offset := x.t.partOf(first)
 		id, err := x.st.ask(packet.BlobRequest{
-			Blob: x.t.b.ID, Chat: x.t.b.Chat, First: first, Count: count, Offset: uint32(offset), //nolint:gosec // within a piece
+			Blob: x.t.b.ID, Chat: x.t.b.Chat, First: first, Count: end - first, Offset: uint32(offset), //nolint:gosec // within a piece
 		})
 		if err != nil {
-			x.t.unclaim(first, count)
+			x.t.unclaim(c)
 			return err
 		}
-		x.open = append(x.open, asked{request: id, first: first, count: count, next: first, offset: offset})
+		x.open = append(x.open, asked{request: id, claim: c, next: first, end: end, offset: offset})
 	}
 	return nil
 }
@@ -260,7 +313,7 @@ func (x *exchange) next(ctx context.Context) error {
 		}
 		return x.trust(ctx, frame.Manifest)
 	case *packet.Piece:
-		if frame.Request != a.request || frame.Number != a.next || a.next >= a.first+a.count || int(frame.Offset) != a.offset ||
+		if frame.Request != a.request || frame.Number != a.next || a.next >= a.end || int(frame.Offset) != a.offset ||
 			int(frame.Offset+frame.Length) != packet.PieceLength(x.t.b.Size, frame.Number) {
 			return fmt.Errorf("piece %d was not asked for: %w", frame.Number, packet.ErrMalformed)
 		}
@@ -269,12 +322,12 @@ func (x *exchange) next(ctx context.Context) error {
 		if frame.Request != a.request {
 			return fmt.Errorf("end of another request: %w", packet.ErrMalformed)
 		}
-		left := a.first + a.count - a.next
-		x.t.unclaim(a.next, left)
+		left := a.end - a.next
+		x.t.unclaim(a.claim)
 		x.open = x.open[1:]
 		switch {
 		case frame.Code != packet.BlobGiven && frame.Code != packet.BlobCancelled:
-			return &endError{x.src.link.User, *frame}
+			return &endError{x.src.source, *frame}
 		case frame.Code == packet.BlobGiven && left > 0:
 			return fmt.Errorf("end with %d pieces missing: %w", left, packet.ErrMalformed)
 		}
@@ -286,31 +339,65 @@ func (x *exchange) next(ctx context.Context) error {
 
 // piece takes a piece's bytes.
 func (x *exchange) piece(ctx context.Context, a *asked, f *packet.Piece) error {
+	if !x.t.holds(a.claim, f.Number) {
+		return x.skip(ctx, a, f)
+	}
 	if err := x.expected(f); err != nil {
 		return err
 	}
-	in, err := x.t.piece(f.Number, f.Hash, int(f.Offset))
+	in, err := x.t.piece(a.claim, f.Number, f.Hash, int(f.Offset))
 	if err != nil {
 		return diskError(x.t.b.Destination, err)
 	}
+	var failed error // of the piece, not of the stream
 	err = x.st.body(ctx, x.s, f.Length, x.buffer, func(p []byte) error {
-		err := in.write(p)
+		if failed != nil {
+			return nil //nolint:nilerr // the rest of it is read all the same
+		}
+		failed = in.write(p)
+		if failed != nil && !errors.Is(failed, errCorrupt) && !errors.Is(failed, errRobbed) {
+			return failed
+		}
 		done, _ := x.t.ledger.done()
 		if !x.t.ledger.has(f.Number) {
 			done += uint64(in.at) //nolint:gosec // not negative
 		}
 		x.s.progress(&x.t.b, x.src.link.User, len(p), done)
-		return err
+		return nil
 	})
-	x.t.unclaim(f.Number, 1)
 	a.next, a.offset = a.next+1, 0
-	if errors.Is(err, errCorrupt) {
-		if x.corrupt++; x.corrupt < maxCorrupt {
-			x.s.log.Warn("a piece came broken and is fetched again", "blob", x.t.b.ID, "user", x.src.link.User, "piece", f.Number)
-			return nil
-		}
+	switch {
+	case err != nil:
+		return err
+	case errors.Is(failed, errRobbed):
+		return x.giveUp(a)
 	}
-	return err
+	x.t.came(a.claim)
+	if failed != nil {
+		if x.corrupt++; x.corrupt >= maxCorrupt {
+			return failed
+		}
+		x.s.log.Warn("a piece came broken and is fetched again", "blob", x.t.b.ID, "user", x.src.link.User, "piece", f.Number)
+	}
+	return nil
+}
+
+// skip reads over a piece that another source gives now.
+func (x *exchange) skip(ctx context.Context, a *asked, f *packet.Piece) error {
+	if err := x.giveUp(a); err != nil {
+		return err
+	}
+	a.next, a.offset = a.next+1, 0
+	return x.st.body(ctx, x.s, f.Length, x.buffer, func([]byte) error { return nil })
+}
+
+// giveUp has the source leave the rest of a request.
+func (x *exchange) giveUp(a *asked) error {
+	if a.cancelled {
+		return nil
+	}
+	a.cancelled = true
+	return send(x.st.conn, &packet.BlobCancel{Request: a.request})
 }
 
 // expected holds a piece's hash against what is known of it.

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
 	"github.com/parley-chat/parley/protocol/packet"
@@ -22,6 +20,9 @@ type fetch struct {
 	cancel context.CancelCauseFunc
 	wake   chan struct{} // room for one: something may have changed
 	again  bool          // begin anew once this one has ended; guarded by Service.mu
+	// heard has the links that told of it since that was last looked at; guarded by
+	// Service.mu.
+	heard map[uint64]struct{}
 }
 
 // begin has a blob fetched.
@@ -41,7 +42,7 @@ func (s *Service) beginLocked(id packet.BlobID) {
 		return
 	}
 	ctx, cancel := context.WithCancelCause(s.run.ctx)
-	f := &fetch{s: s, id: id, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1)}
+	f := &fetch{s: s, id: id, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), heard: map[uint64]struct{}{}}
 	s.fetches[id] = f
 	s.run.wg.Go(func() {
 		f.work()
@@ -77,10 +78,12 @@ func (f *fetch) kick() {
 	}
 }
 
-func (s *Service) kick(id packet.BlobID) {
+// hear notes that a peer told of a blob.
+func (s *Service) hear(id packet.BlobID, link uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f := s.fetches[id]; f != nil {
+		f.heard[link] = struct{}{}
 		f.kick()
 	}
 }
@@ -170,17 +173,17 @@ func (f *fetch) pause(wait time.Duration) bool {
 
 // endError is what a source said at the end of a request.
 type endError struct {
-	user packet.UserID
-	end  packet.BlobEnd
+	source source
+	end    packet.BlobEnd
 }
 
-func (e *endError) Error() string { return fmt.Sprintf("%s says: %s", e.user, e.end.Text) }
+func (e *endError) Error() string { return fmt.Sprintf("%s says: %s", e.source.link.User, e.end.Text) }
 
 // final says whether a fetch cannot go on, and why, for people.
 func final(b *store.Blob, err error) (reason string, over bool) {
 	var end *endError
 	switch {
-	case errors.As(err, &end) && end.user == b.Author:
+	case errors.As(err, &end) && end.source.author:
 		switch end.end.Code {
 		case packet.BlobChanged, packet.BlobUnreadable, packet.BlobWithdrawn:
 			return end.Error(), true
@@ -207,9 +210,9 @@ func (f *fetch) patience(b *store.Blob, err error, failures int) (time.Duration,
 	case errors.Is(err, errNoRoom):
 		return diskRetry, err.Error()
 	case errors.As(err, &end) && end.end.Code == packet.BlobPaused:
-		return -1, fmt.Sprintf("paused by %s", end.user)
+		return -1, fmt.Sprintf("paused by %s", end.source.link.User)
 	case errors.As(err, &end) && end.end.Code == packet.BlobBusy:
-		return max(backoff, 5*time.Second), fmt.Sprintf("%s is busy", end.user)
+		return max(backoff, 5*time.Second), fmt.Sprintf("%s is busy", end.source.link.User)
 	case errors.As(err, &end):
 		return backoff, end.Error()
 	}
@@ -234,9 +237,6 @@ type source struct {
 	author bool
 }
 
-// maxSources bounds from how many a blob comes at once.
-const maxSources = 4
-
 // sources gives who may have it, the author first.
 func (f *fetch) sources(b *store.Blob) []source {
 	var found []source
@@ -255,7 +255,7 @@ func (f *fetch) sources(b *store.Blob) []source {
 		}
 		return 1
 	})
-	return found[:min(len(found), maxSources)]
+	return found
 }
 
 // try fetches from whoever is there. nil means that the blob is here and in its
@@ -271,7 +271,7 @@ func (f *fetch) try(b *store.Blob) error {
 	}
 	defer t.close()
 	if _, all := t.ledger.done(); !all || t.sink == nil {
-		if err := f.gather(ctx, t); err != nil {
+		if err := f.s.gather(f, t); err != nil {
 			return err
 		}
 	}
@@ -279,71 +279,4 @@ func (f *fetch) try(b *store.Blob) error {
 		return diskError(b.Destination, err)
 	}
 	return nil
-}
-
-// gather has all pieces come.
-func (f *fetch) gather(ctx context.Context, t *target) error {
-	sources := f.sources(&t.b)
-	done, _ := t.ledger.done()
-	f.s.waits(&t.b, "", done)
-	if len(sources) == 0 {
-		return errNoSource
-	}
-	var failures []error
-	results := make(chan error, len(sources))
-	g, inner := errgroup.WithContext(ctx)
-	for _, src := range sources {
-		g.Go(func() error {
-			results <- f.from(inner, t, src)
-			return nil
-		})
-	}
-	_ = g.Wait()
-	close(results)
-	for err := range results {
-		if err != nil {
-			failures = append(failures, err)
-		}
-	}
-	if _, all := t.ledger.done(); all && t.sink != nil {
-		return nil
-	}
-	if err := context.Cause(ctx); err != nil {
-		return err
-	}
-	if len(failures) == 0 {
-		return errNoSource // those that are there have nothing that is missing
-	}
-	// What ends it for good counts first.
-	for _, err := range failures {
-		if _, over := final(&t.b, err); over {
-			return err
-		}
-	}
-	return failures[0]
-}
-
-// from has pieces come from one source until it has none that are missing.
-func (f *fetch) from(ctx context.Context, t *target, src source) error {
-	user := src.link.User
-	if err := f.s.slots.enter(ctx, user, func() {
-		done, _ := t.ledger.done()
-		f.s.waits(&t.b, "others come first", done)
-	}); err != nil {
-		return err
-	}
-	defer f.s.slots.leave(user)
-	st, err := f.s.takeStream(ctx, src.link)
-	if err != nil {
-		return err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = st.conn.Close() })
-	x := &exchange{s: f.s, t: t, st: st, src: src, buffer: make([]byte, chunk)}
-	err = x.run(ctx)
-	f.s.giveBack(st, !stop() || err != nil && !errors.As(err, new(*endError)))
-	f.s.left(&t.b, user)
-	if errors.Is(err, errCorrupt) && !src.author {
-		return &endError{user, packet.BlobEnd{Code: packet.BlobNotHere, Text: "what comes is not what the author signed"}}
-	}
-	return err
 }

@@ -95,6 +95,9 @@ func (s *Service) placed(ctx context.Context, b *store.Blob, path string) error 
 	if noted {
 		s.forget(b.ID)
 		s.publishEnd(&done)
+		if _, direct := b.Chat.Peer(s.self); !direct && len(done.Manifest) > 0 {
+			s.announce(ctx, &done)
+		}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"sync"
@@ -34,6 +35,16 @@ type ledger struct {
 	here  bitmap // all of the piece is, verified
 	bytes uint64 // of the pieces that are here
 	dirty bool   // the file bears the present boot id
+	doubt bool   // what it claims may not be so
+
+	users int // guarded by ledgers.mu
+}
+
+// ledgers are those that are open: one a blob, for all who use it, since each
+// knows by heart what its file says.
+type ledgers struct {
+	mu     sync.Mutex // guards all below; held while a file is opened, so that nobody sees half of it
+	opened map[packet.BlobID]*ledger
 }
 
 const (
@@ -85,20 +96,59 @@ func (b *bitmap) next(i, n uint64, in bool) uint64 {
 	return n
 }
 
-// openLedger opens or makes a ledger. suspect says that what it claims may not
-// be so.
-func openLedger(path string, size uint64) (l *ledger, suspect bool, err error) {
+// open gives a blob's ledger, which is made if there is none; leave is to be
+// called for each.
+func (ls *ledgers) open(id packet.BlobID, path string, size uint64) (*ledger, error) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if l := ls.opened[id]; l != nil && l.size == size {
+		l.users++
+		return l, nil
+	}
+	l, err := openLedger(path, size)
+	if err != nil {
+		return nil, err
+	}
+	l.users = 1
+	ls.opened[id] = l
+	return l, nil
+}
+
+// leave lets go of a ledger; the last closes it.
+func (ls *ledgers) leave(l *ledger) error {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if l.users--; l.users > 0 {
+		return nil
+	}
+	for id, other := range ls.opened {
+		if other == l {
+			delete(ls.opened, id)
+		}
+	}
+	return l.close()
+}
+
+// forget has the next one who asks open a blob's ledger anew: its file is gone.
+func (ls *ledgers) forget(id packet.BlobID) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	delete(ls.opened, id)
+}
+
+// openLedger opens or makes a ledger.
+func openLedger(path string, size uint64) (*ledger, error) {
 	n := packet.Pieces(size)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	l = &ledger{size: size, n: n, file: f, known: newBitmap(n), here: newBitmap(n)}
-	if suspect, err = l.load(); err != nil {
+	l := &ledger{size: size, n: n, file: f, known: newBitmap(n), here: newBitmap(n)}
+	if l.doubt, err = l.load(); err != nil {
 		_ = f.Close()
-		return nil, false, fmt.Errorf("ledger %s: %w", path, err)
+		return nil, fmt.Errorf("ledger %s: %w", path, err)
 	}
-	return l, suspect, nil
+	return l, nil
 }
 
 func (l *ledger) load() (suspect bool, err error) {
@@ -137,7 +187,9 @@ func (l *ledger) load() (suspect bool, err error) {
 
 // clear begins anew.
 func (l *ledger) clear() error {
-	l.known, l.here, l.bytes, l.dirty = newBitmap(l.n), newBitmap(l.n), 0, false
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.known, l.here, l.bytes, l.dirty, l.doubt = newBitmap(l.n), newBitmap(l.n), 0, false, false
 	if err := l.file.Truncate(0); err != nil {
 		return err
 	}
@@ -244,6 +296,64 @@ func (l *ledger) done() (bytes uint64, all bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.bytes, l.here.count == l.n
+}
+
+// count gives how many pieces are here.
+func (l *ledger) count() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.here.count
+}
+
+// doubted says whether what the ledger claims may not be so.
+func (l *ledger) doubted() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.doubt
+}
+
+// believe: what it claims was verified.
+func (l *ledger) believe() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.doubt = false
+}
+
+// ranges gives pieces that are here, as at most most ranges that ascend; none when
+// all are. When there are more ranges than that they are some from anywhere on, so
+// that who asks again hears of others.
+func (l *ledger) ranges(most int) []packet.Range {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.here.count == l.n {
+		return nil
+	}
+	rs, more := l.rangesIn(0, l.n, most)
+	if !more {
+		return rs
+	}
+	from := rand.Uint64N(l.n) //nolint:gosec // any will do
+	after, _ := l.rangesIn(from, l.n, most)
+	before, _ := l.rangesIn(0, from, most-len(after))
+	if len(before) > 0 && len(after) > 0 && before[len(before)-1].Last+1 == after[0].First { // one range, cut in two
+		after[0].First = before[len(before)-1].First
+		before = before[:len(before)-1]
+	}
+	return append(before, after...)
+}
+
+// rangesIn gives the first ranges of pieces in [from, end) that are here, and
+// whether there are more.
+func (l *ledger) rangesIn(from, end uint64, most int) (rs []packet.Range, more bool) {
+	for i := l.here.next(from, end, true); i < end; {
+		if len(rs) == most {
+			return rs, true
+		}
+		stop := l.here.next(i, end, false)
+		rs = append(rs, packet.Range{First: i, Last: stop - 1})
+		i = l.here.next(stop, end, true)
+	}
+	return rs, false
 }
 
 // allKnown says whether the hashes of all pieces are known.

@@ -32,6 +32,7 @@ type meter struct {
 	done    uint64
 	waiting string
 	peers   map[packet.UserID]uint64 // how far each is
+	given   map[packet.UserID]uint64 // bytes to each in a group, of one's own
 	samples []sample                 // of the last moments, oldest first
 	moved   uint64                   // bytes since the meter was made
 	told    time.Time
@@ -61,7 +62,7 @@ func (m *meter) speed(now time.Time) uint64 {
 func (s *Service) meterOf(b *store.Blob) *meter {
 	m := s.meters[b.ID]
 	if m == nil {
-		m = &meter{size: b.Size, peers: map[packet.UserID]uint64{}}
+		m = &meter{size: b.Size, peers: map[packet.UserID]uint64{}, given: map[packet.UserID]uint64{}}
 		s.meters[b.ID] = m
 	}
 	m.ref = bus.BlobRef{ID: b.ID, Chat: b.Chat, Message: b.Message, Plugin: b.Plugin}
@@ -92,6 +93,19 @@ func (s *Service) progress(b *store.Blob, peer packet.UserID, n int, done uint64
 	if tell {
 		bus.Publish(s.cfg.Bus, bus.BlobChanged, ref)
 	}
+}
+
+// gave notes that n bytes of one's own blob went to a peer, up to an offset. One
+// who fetches from the author alone does so in order; in a group nobody does.
+func (s *Service) gave(b *store.Blob, peer packet.UserID, n int, upto uint64) {
+	if _, direct := b.Chat.Peer(s.self); !direct {
+		s.mu.Lock()
+		m := s.meterOf(b)
+		m.given[peer] = min(m.given[peer]+uint64(n), b.Size) //nolint:gosec // not negative
+		upto = m.given[peer]
+		s.mu.Unlock()
+	}
+	s.progress(b, peer, n, upto)
 }
 
 // waits notes why a blob does not move.

@@ -158,8 +158,10 @@ func (s *Service) changed(id packet.BlobID) {
 	case b.State == store.BlobWanted:
 		s.begin(id)
 	case b.State == store.BlobPaused:
+		s.stopShare(id)
 		s.end(id, errPaused)
 	case b.State == store.BlobCancelled:
+		s.stopShare(id)
 		s.end(id, errCancelled)
 	}
 	bus.Publish(s.cfg.Bus, bus.BlobChanged, bus.BlobRef{ID: id, Chat: b.Chat, Message: b.Message, Plugin: b.Plugin})
@@ -173,24 +175,36 @@ var (
 // ownChanged tells who may want it that a blob is to be had, or stops giving it.
 func (s *Service) ownChanged(r *run, b *store.Blob) {
 	if b.State != store.BlobShared {
-		s.mu.Lock()
-		if sh := s.shares[b.ID]; sh != nil {
-			sh.stop()
-		}
-		s.mu.Unlock()
+		s.stopShare(b.ID)
 		if b.State == store.BlobCancelled {
 			s.removeLeft(s.dir(b.ID))
 		}
 		return
 	}
-	r.wg.Go(func() {
-		for _, l := range s.cfg.Links.Links() {
-			if is, err := s.member(r.ctx, b.Chat, l.User); err != nil || !is {
-				continue
-			}
-			s.tell(r.ctx, l, &packet.BlobNews{Chat: b.Chat, Blobs: []packet.BlobID{b.ID}})
+	r.wg.Go(func() { s.announce(r.ctx, b) })
+}
+
+// stopShare has nothing more of a blob be given.
+func (s *Service) stopShare(id packet.BlobID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sh := s.shares[id]; sh != nil {
+		sh.stop()
+	}
+}
+
+// announce tells the others in a chat that there is a blob to be had here, or more
+// of it; its author has it.
+func (s *Service) announce(ctx context.Context, b *store.Blob) {
+	for _, l := range s.cfg.Links.Links() {
+		if l.User == b.Author && !b.Own {
+			continue
 		}
-	})
+		if is, err := s.member(ctx, b.Chat, l.User); err != nil || !is {
+			continue
+		}
+		s.tell(ctx, l, &packet.BlobNews{Chat: b.Chat, Blobs: []packet.BlobID{b.ID}})
+	}
 }
 
 func (s *Service) tell(ctx context.Context, l bus.Link, news *packet.BlobNews) {

@@ -34,7 +34,7 @@ func (s *Service) Accept(link bus.Link, c Conn) {
 			s.mu.Unlock()
 			_ = c.Close()
 		}()
-		sv := &server{s: s, conn: c, link: link, queue: make(chan *packet.BlobRequest, packet.MaxRequests), cancelled: map[uint32]bool{}}
+		sv := &server{s: s, conn: c, link: link, queue: make(chan *packet.BlobRequest, packet.MaxRequests), open: map[uint32]bool{}}
 		if err := sv.serve(r.ctx); err != nil && r.ctx.Err() == nil {
 			s.log.Debug("a stream ended", "user", link.User, "err", err)
 		}
@@ -49,8 +49,8 @@ type server struct {
 	link  bus.Link
 	queue chan *packet.BlobRequest
 
-	mu        sync.Mutex // guards cancelled
-	cancelled map[uint32]bool
+	mu   sync.Mutex      // guards open
+	open map[uint32]bool // requests that are not answered; true: nor wanted any more
 }
 
 // idleStream is how long a stream on which nothing is asked is kept.
@@ -86,6 +86,9 @@ func (sv *server) read(ctx context.Context) error {
 		switch f := f.(type) {
 		case nil:
 		case *packet.BlobRequest:
+			sv.mu.Lock()
+			sv.open[f.Request] = false
+			sv.mu.Unlock()
 			select {
 			case sv.queue <- f:
 			case <-ctx.Done():
@@ -95,8 +98,8 @@ func (sv *server) read(ctx context.Context) error {
 			}
 		case *packet.BlobCancel:
 			sv.mu.Lock()
-			if len(sv.cancelled) < 2*packet.MaxRequests {
-				sv.cancelled[f.Request] = true
+			if _, open := sv.open[f.Request]; open {
+				sv.open[f.Request] = true
 			}
 			sv.mu.Unlock()
 		default:
@@ -108,7 +111,7 @@ func (sv *server) read(ctx context.Context) error {
 func (sv *server) isCancelled(request uint32) bool {
 	sv.mu.Lock()
 	defer sv.mu.Unlock()
-	return sv.cancelled[request]
+	return sv.open[request]
 }
 
 // answer answers one request to its end.
@@ -118,7 +121,7 @@ func (sv *server) answer(ctx context.Context, r *packet.BlobRequest) error {
 		return err
 	}
 	sv.mu.Lock()
-	delete(sv.cancelled, r.Request)
+	delete(sv.open, r.Request)
 	sv.mu.Unlock()
 	end.Request = r.Request
 	return send(sv.conn, &end)
@@ -155,7 +158,7 @@ func (sv *server) give(ctx context.Context, r *packet.BlobRequest) (packet.BlobE
 		return sv.failed(ctx, b, err), nil
 	}
 	defer sv.s.leaveShare(sh)
-	info := packet.BlobInfo{Request: r.Request, Size: b.Size, IndexSize: b.IndexSize, Manifest: sh.manifest()}
+	info := packet.BlobInfo{Request: r.Request, Size: b.Size, IndexSize: b.IndexSize, Manifest: manifestOf(b), Have: sh.have()}
 	if err := send(sv.conn, &info); err != nil {
 		return end, err
 	}
@@ -171,7 +174,9 @@ func (sv *server) give(ctx context.Context, r *packet.BlobRequest) (packet.BlobE
 		return end, nil
 	}
 	end, err = sv.givePieces(ctx, sh, r, first, last)
-	sv.s.left(b, sv.link.User)
+	if b.Own {
+		sv.s.left(b, sv.link.User)
+	}
 	return end, err
 }
 
@@ -192,7 +197,7 @@ func (sv *server) allowed(ctx context.Context, r *packet.BlobRequest) (*store.Bl
 		return nil, packet.BlobEnd{Code: packet.BlobWithdrawn, Text: string(sv.s.self) + " took it back"}
 	case b.State == store.BlobFailed && b.Own:
 		return nil, packet.BlobEnd{Code: packet.BlobChanged, Text: b.Reason}
-	case b.State == store.BlobShared && b.Own, b.State == store.BlobDone && len(b.Manifest) > 0:
+	case b.State == store.BlobShared && b.Own, b.State == store.BlobDone && len(b.Manifest) > 0, b.State == store.BlobWanted && !b.Own:
 		return &b, packet.BlobEnd{}
 	}
 	return nil, packet.BlobEnd{Code: packet.BlobNotHere, Text: "it is not here yet"}
@@ -316,7 +321,9 @@ func (sv *server) sendPiece(ctx context.Context, sh *share, request uint32, l lo
 			return err
 		}
 		at += len(part)
-		sv.s.progress(&sh.b, sv.link.User, len(part), l.number*packet.PieceSize+uint64(at)) //nolint:gosec // not negative
+		if sh.b.Own {
+			sv.s.gave(&sh.b, sv.link.User, len(part), l.number*packet.PieceSize+uint64(at)) //nolint:gosec // not negative
+		}
 	}
 	return sv.conn.Flush()
 }

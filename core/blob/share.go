@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/parley-chat/parley/core/store"
 	"github.com/parley-chat/parley/protocol/packet"
@@ -20,6 +21,7 @@ type share struct {
 	id      packet.BlobID
 	users   int         // guarded by Service.mu
 	stopped atomic.Bool // nothing more is given
+	partial bool        // it is being fetched: what is here of it is given
 
 	mu      sync.Mutex // guards reading the content, and what is below
 	b       store.Blob
@@ -30,14 +32,14 @@ type share struct {
 
 func (sh *share) stop() { sh.stopped.Store(true) }
 
-func (sh *share) close() {
+func (s *Service) closeShare(sh *share) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.content != nil {
 		_ = sh.content.Close()
 	}
 	if sh.ledger != nil {
-		_ = sh.ledger.close()
+		_ = s.ledgers.leave(sh.ledger)
 	}
 }
 
@@ -53,13 +55,13 @@ func (s *Service) enterShare(b *store.Blob) (*share, error) {
 	s.mu.Unlock()
 	fresh := &share{id: b.ID, b: *b, users: 1}
 	if err := s.open(fresh); err != nil {
-		fresh.close()
+		s.closeShare(fresh)
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if sh := s.shares[b.ID]; sh != nil && !sh.stopped.Load() { // somebody was quicker
-		fresh.close()
+		s.closeShare(fresh)
 		sh.users++
 		return sh, nil
 	}
@@ -77,24 +79,24 @@ func (s *Service) leaveShare(sh *share) {
 	}
 	s.mu.Unlock()
 	if last {
-		sh.close()
+		s.closeShare(sh)
 	}
 }
 
 func (s *Service) open(sh *share) error {
 	b := &sh.b
+	path := b.Path
+	if sh.partial = !b.Own && b.State == store.BlobWanted; sh.partial {
+		path = partialOf(b)
+	}
 	var err error
 	if b.Folder {
 		if sh.index, err = os.ReadFile(s.indexPath(b.ID)); err != nil {
 			return fmt.Errorf("%s: its index %w: %w", b.Name, ErrUnreadable, err)
 		}
-		sh.content, err = openFolder(b.Path, sh.index)
+		sh.content, err = openFolder(path, sh.index, b.Own, sh.partial)
 	} else {
-		want, bad := unmarshalStamp(b.Stamp)
-		if bad != nil {
-			return fmt.Errorf("%s: %w", b.Name, ErrUnreadable)
-		}
-		sh.content, err = openFile(b.Path, want)
+		sh.content, err = openSingle(b, path, sh.partial)
 	}
 	if err != nil {
 		sh.content = nil // not a nil pointer in an interface
@@ -103,11 +105,41 @@ func (s *Service) open(sh *share) error {
 	if err := os.MkdirAll(s.dir(b.ID), 0o700); err != nil {
 		return fmt.Errorf("%s: %w: %w", b.Name, ErrUnreadable, err)
 	}
-	sh.ledger, _, err = openLedger(s.ledgerPath(b.ID), b.Size)
-	if err != nil {
+	if sh.ledger, err = s.ledgers.open(b.ID, s.ledgerPath(b.ID), b.Size); err != nil {
 		return fmt.Errorf("%s: %w: %w", b.Name, ErrUnreadable, err)
 	}
+	if sh.partial && (sh.ledger.doubted() || sh.ledger.count() == 0) {
+		return fmt.Errorf("%s %w", b.Name, errNotHere)
+	}
 	return nil
+}
+
+// openSingle opens a blob that is one file.
+func openSingle(b *store.Blob, path string, partial bool) (content, error) {
+	if partial {
+		f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+		if err != nil {
+			return nil, explain(b.Name, err)
+		}
+		return &partialFileContent{f}, nil
+	}
+	want, bad := unmarshalStamp(b.Stamp)
+	if bad != nil {
+		return nil, fmt.Errorf("%s: %w", b.Name, ErrUnreadable)
+	}
+	f, err := openFile(path, want)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// have gives the pieces that can be given, none for all.
+func (sh *share) have() []packet.Range {
+	if !sh.partial {
+		return nil
+	}
+	return sh.ledger.ranges(packet.MaxRanges)
 }
 
 // checkEvery is how often, in pieces, a source is looked at for changes.
@@ -116,6 +148,9 @@ const checkEvery = 32
 // piece reads a piece into p, and gives its hash. A piece that was read before is
 // not hashed again.
 func (sh *share) piece(number uint64, p []byte) (packet.Hash, error) {
+	if sh.partial && !sh.ledger.has(number) {
+		return packet.Hash{}, fmt.Errorf("piece %d %w", number, errNotHere)
+	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if _, err := sh.content.ReadAt(p, int64(number)*packet.PieceSize); err != nil { //nolint:gosec // bounded by MaxBlob
@@ -146,14 +181,12 @@ func (sh *share) piece(number uint64, p []byte) (packet.Hash, error) {
 	return hash, nil
 }
 
-// manifest gives the author's word, nil while it is not known.
-func (sh *share) manifest() *packet.Manifest {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if len(sh.b.Manifest) == 0 {
+// manifestOf gives the author's word, nil while it is not known.
+func manifestOf(b *store.Blob) *packet.Manifest {
+	if len(b.Manifest) == 0 {
 		return nil
 	}
-	m, err := packet.OpenManifest(sh.b.Manifest, sh.b.Signature)
+	m, err := packet.OpenManifest(b.Manifest, b.Signature)
 	if err != nil {
 		return nil
 	}

@@ -31,8 +31,8 @@ func stampOf(info fs.FileInfo) stamp {
 	return s
 }
 
-// content is the bytes of a blob that is all here: one's own, or one that was
-// fetched. ReadAt is for one goroutine at a time.
+// content is the bytes of a blob that is here: one's own, or one that was fetched,
+// be it in part. ReadAt is for one goroutine at a time.
 type content interface {
 	io.ReaderAt
 	io.Closer
@@ -85,12 +85,18 @@ func (c *fileContent) check() error {
 	return nil
 }
 
+// partialFileContent is a file of which some has come.
+type partialFileContent struct{ *os.File }
+
+func (*partialFileContent) check() error { return nil }
+
 // folderContent is a folder's index followed by the content of its files. Of
 // the files one is open at a time.
 type folderContent struct {
-	root  *os.Root
-	name  string
-	index []byte
+	root    *os.Root
+	name    string
+	index   []byte
+	partial bool // still being fetched: files have neither their size nor their time yet
 	*layout
 
 	open   *os.File
@@ -124,17 +130,23 @@ func (l *layout) at(off uint64) (file int, within uint64) {
 	return n, off - l.starts[n]
 }
 
-// openFolder opens a folder as it was prepared.
-func openFolder(path string, index []byte) (*folderContent, error) {
+// openFolder opens a folder as it was prepared; one that was fetched has the names
+// that were given to it here.
+func openFolder(path string, index []byte, own, partial bool) (content, error) {
 	folder, _, err := packet.DecodeFolder(index)
 	if err != nil {
 		return nil, fmt.Errorf("index of %s: %w", filepath.Base(path), err)
+	}
+	if !own {
+		folder = harmless(folder)
 	}
 	root, err := os.OpenRoot(path)
 	if err != nil {
 		return nil, explain(filepath.Base(path), err)
 	}
-	return &folderContent{root: root, name: filepath.Base(path), index: index, layout: newLayout(folder, uint64(len(index))), opened: -1}, nil
+	return &folderContent{
+		root: root, name: filepath.Base(path), index: index, partial: partial, layout: newLayout(folder, uint64(len(index))), opened: -1,
+	}, nil
 }
 
 // ReadAt implements io.ReaderAt.
@@ -203,6 +215,9 @@ func (c *folderContent) check() error {
 	info, err := c.open.Stat()
 	if err != nil {
 		return explain(c.name+"/"+entry.Path, err)
+	}
+	if c.partial {
+		return nil
 	}
 	if !info.Mode().IsRegular() || uint64(info.Size()) != entry.Size || info.ModTime().UnixMicro() != entry.Modified { //nolint:gosec // sizes are not negative
 		return fmt.Errorf("%s/%s %w", c.name, entry.Path, ErrChanged)

@@ -22,17 +22,23 @@ type target struct {
 	s       *Service
 	b       store.Blob
 	partial string
+	group   bool // others than its author may have it
 	ledger  *ledger
 
 	mu      sync.Mutex // guards all below
 	sink    sink
 	head    *fileSink // the pieces that have the index, until it is complete
-	claimed bitmap    // pieces that some source is giving
+	claims  []*claim  // what each source is to give
+	claimed bitmap    // the pieces in them
+	givers  []*giver  // the sources that were met
+	sure    bool      // the hashes were held against the manifest, and are it
 }
 
 // openTarget opens what there is of a blob, and what is needed for the rest.
 func (s *Service) openTarget(ctx context.Context, b store.Blob) (t *target, err error) {
-	t = &target{s: s, b: b, partial: filepath.Join(b.Destination, partialFolder, b.ID.String()), claimed: newBitmap(packet.Pieces(b.Size))}
+	t = &target{s: s, b: b, partial: partialOf(&b), claimed: newBitmap(packet.Pieces(b.Size))}
+	_, direct := b.Chat.Peer(s.self)
+	t.group = !direct
 	defer func() {
 		if err != nil {
 			t.close()
@@ -45,11 +51,10 @@ func (s *Service) openTarget(ctx context.Context, b store.Blob) (t *target, err 
 	if err := writeFile(filepath.Join(s.dir(b.ID), partialFile), []byte(t.partial)); err != nil {
 		return t, err
 	}
-	var suspect bool
-	if t.ledger, suspect, err = openLedger(s.ledgerPath(b.ID), b.Size); err != nil {
+	if t.ledger, err = s.ledgers.open(b.ID, s.ledgerPath(b.ID), b.Size); err != nil {
 		return t, err
 	}
-	if t.ledger.here.count > 0 {
+	if t.ledger.count() > 0 {
 		if _, err := os.Lstat(t.partial); errors.Is(err, fs.ErrNotExist) && !t.hasHead() {
 			s.log.Warn("what came of a file is gone; it is fetched anew", "blob", b.ID)
 			if err := t.ledger.clear(); err != nil {
@@ -65,10 +70,15 @@ func (s *Service) openTarget(ctx context.Context, b store.Blob) (t *target, err 
 			return t, err
 		}
 	}
-	if suspect {
+	if t.ledger.doubted() {
 		return t, t.verify(ctx)
 	}
 	return t, nil
+}
+
+// partialOf is where a blob that is fetched comes together.
+func partialOf(b *store.Blob) string {
+	return filepath.Join(b.Destination, partialFolder, b.ID.String())
 }
 
 // diskError says in words what the disk does not let be done.
@@ -84,7 +94,7 @@ func diskError(folder string, err error) error {
 		return &diskFault{fmt.Sprintf("%s cannot be written: choose another download folder", shownPath(folder))}
 	case errors.Is(err, syscall.ENAMETOOLONG):
 		return &diskFault{"a name in it is too long for the disk"}
-	case errors.Is(err, errDisk), errors.Is(err, errLied), errors.Is(err, errCorrupt), errors.Is(err, context.Canceled):
+	case errors.Is(err, errDisk), errors.Is(err, errLied), errors.Is(err, errCorrupt), errors.Is(err, errRobbed), errors.Is(err, context.Canceled):
 		return err
 	}
 	return &diskFault{fmt.Sprintf("%s cannot be written: %v", shownPath(folder), err)}
@@ -284,6 +294,7 @@ func (t *target) verify(ctx context.Context) error {
 			return err
 		}
 	}
+	t.ledger.believe()
 	return nil
 }
 
@@ -300,52 +311,10 @@ type headSink struct{ *fileSink }
 
 func (headSink) finish(context.Context) error { return nil }
 
-// claim gives the next pieces that are missing and that nobody is giving, at most
-// most of them and only such as a source has; none when there are none.
-func (t *target) claim(most uint64, have []packet.Range) (first, count uint64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := t.ledger.n
-	if t.sink == nil && t.head != nil {
-		n = t.headPieces() // the rest has no place yet
-	}
-	free := func(i uint64) bool { return !t.claimed.has(i) && !t.ledger.has(i) && hasPiece(have, i) }
-	for first = 0; first < n && !free(first); {
-		if t.ledger.has(first) {
-			first = t.ledger.nextMissing(first)
-		} else {
-			first++
-		}
-	}
-	for ; first+count < n && count < most && free(first+count); count++ {
-		t.claimed.set(first+count, true)
-	}
-	return first, count
-}
-
-func hasPiece(have []packet.Range, i uint64) bool {
-	if len(have) == 0 {
-		return true
-	}
-	for _, r := range have {
-		if r.First <= i && i <= r.Last {
-			return true
-		}
-	}
-	return false
-}
-
-func (t *target) unclaim(first, count uint64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for i := first; i < first+count; i++ {
-		t.claimed.set(i, false)
-	}
-}
-
 // incoming is a piece that is being written.
 type incoming struct {
 	t      *target
+	claim  *claim
 	to     sink
 	number uint64
 	want   packet.Hash
@@ -356,11 +325,11 @@ type incoming struct {
 
 // piece begins to write a piece from offset on. What came of it before is read
 // again, for its hash.
-func (t *target) piece(number uint64, want packet.Hash, offset int) (*incoming, error) {
+func (t *target) piece(c *claim, number uint64, want packet.Hash, offset int) (*incoming, error) {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	to := t.at(number)
-	t.mu.Unlock()
-	in := &incoming{t: t, to: to, number: number, want: want, hash: blake3.New(), at: offset, length: packet.PieceLength(t.b.Size, number)}
+	in := &incoming{t: t, claim: c, to: to, number: number, want: want, hash: blake3.New(), at: offset, length: packet.PieceLength(t.b.Size, number)}
 	if offset > 0 {
 		before := make([]byte, offset)
 		if _, err := to.ReadAt(before, int64(number)*packet.PieceSize); err != nil { //nolint:gosec // bounded by MaxBlob
@@ -371,28 +340,40 @@ func (t *target) piece(number uint64, want packet.Hash, offset int) (*incoming, 
 	return in, nil
 }
 
-// write writes the next bytes of the piece, and notes it when it is whole.
+// write writes the next bytes of the piece, and notes it when it is whole. A piece
+// that another source has taken over is errRobbed.
 func (in *incoming) write(p []byte) error {
 	_, _ = in.hash.Write(p)
-	in.t.mu.Lock()
-	_, err := in.to.WriteAt(p, int64(in.number)*packet.PieceSize+int64(in.at)) //nolint:gosec // bounded by MaxBlob
-	in.t.mu.Unlock()
-	if err != nil {
+	here := in.at+len(p) == in.length
+	corrupt := here && packet.Hash(in.hash.Sum(nil)) != in.want
+	if err := in.put(p, here, corrupt); err != nil {
 		return diskError(in.t.b.Destination, err)
+	}
+	if corrupt {
+		return fmt.Errorf("piece %d: %w", in.number, errCorrupt)
 	}
 	in.at += len(p)
-	here := in.at == in.length
-	if here && packet.Hash(in.hash.Sum(nil)) != in.want {
-		// What is there of it is worth nothing.
-		return errors.Join(fmt.Errorf("piece %d: %w", in.number, errCorrupt), in.t.ledger.put(in.number, in.want, 0, false))
-	}
-	if err := in.t.ledger.put(in.number, in.want, uint32(in.at), here); err != nil { //nolint:gosec // at most a piece
-		return diskError(in.t.b.Destination, err)
-	}
 	if _, head := in.to.(headSink); here && head {
 		return in.t.headCame()
 	}
 	return nil
+}
+
+// put writes to the disk, and to the ledger. Of a broken piece what is there is
+// worth nothing.
+func (in *incoming) put(p []byte, here, corrupt bool) error {
+	in.t.mu.Lock()
+	defer in.t.mu.Unlock()
+	if !in.claim.holds(in.number) {
+		return errRobbed
+	}
+	if corrupt {
+		return in.t.ledger.put(in.number, in.want, 0, false)
+	}
+	if _, err := in.to.WriteAt(p, int64(in.number)*packet.PieceSize+int64(in.at)); err != nil { //nolint:gosec // bounded by MaxBlob
+		return err
+	}
+	return in.t.ledger.put(in.number, in.want, uint32(in.at+len(p)), here) //nolint:gosec // at most a piece
 }
 
 // headCame looks whether the index is complete.
@@ -424,6 +405,6 @@ func (t *target) close() {
 		_ = t.head.Close()
 	}
 	if t.ledger != nil {
-		_ = t.ledger.close()
+		_ = t.s.ledgers.leave(t.ledger)
 	}
 }

@@ -2136,8 +2136,8 @@ type BlobInfo struct {
 	// The author's word on the whole content, once it was read to its end; needed
 	// from everybody but the author.
 	Manifest *Manifest `protobuf:"bytes,4,opt,name=manifest,proto3" json:"manifest,omitempty"`
-	// Pieces that the answerer has, as ascending, disjoint ranges; at most 64.
-	// Empty means all.
+	// Pieces that the answerer has, as ascending, disjoint ranges; at most 64, of
+	// more of them any 64. Empty means all.
 	Have          []*Range `protobuf:"bytes,5,rep,name=have,proto3" json:"have,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

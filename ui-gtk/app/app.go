@@ -11,9 +11,11 @@ import (
 	"path/filepath"
 
 	"github.com/adrg/xdg"
+	"github.com/godbus/dbus/v5"
 	"github.com/gotk3/gotk3/gtk"
 
 	"github.com/parley-chat/parley/core/client"
+	"github.com/parley-chat/parley/ui-gtk/desktop"
 	"github.com/parley-chat/parley/ui-gtk/gtkx"
 	"github.com/parley-chat/parley/ui-gtk/texts"
 	"github.com/parley-chat/parley/ui-gtk/viewmodel"
@@ -30,16 +32,19 @@ type Config struct {
 type App struct {
 	cfg         Config
 	ctx         context.Context
+	bus         *dbus.Conn // nil without a session bus
 	loop        *viewmodel.Queue
 	preferences *viewmodel.PreferencesStore
 	texts       *texts.Texts
+	style       *style
 	windows     map[string]*Window // by profile
 }
 
 // Run shows the window until it is closed or the context ends. It must be called
 // from main's goroutine.
 func Run(ctx context.Context, cfg Config) error {
-	if err := gtkx.Init(); err != nil {
+	err := gtkx.Init()
+	if err != nil {
 		return err
 	}
 	if cfg.Profile == "" {
@@ -53,12 +58,30 @@ func Run(ctx context.Context, cfg Config) error {
 		cfg.Log.Warn("preferences", "error", err)
 	}
 	a.texts = texts.New(a.preferences.Value.Get().Language)
+	if a.style, err = newStyle(cfg.Log); err != nil {
+		return fmt.Errorf("read GTK's settings: %w", err)
+	}
+	a.preferences.Value.Observe(a.style.follow)
+	if a.bus, err = dbus.ConnectSessionBus(dbus.WithContext(ctx)); err != nil {
+		cfg.Log.Info("there is no session bus, and so no notifications, links and single instance", "error", err)
+	} else {
+		defer func() { _ = a.bus.Close() }()
+		go a.followScheme()
+	}
 	if err := a.open(cfg.Profile); err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { a.loop.Post(gtk.MainQuit) })()
 	gtk.Main()
 	return nil
+}
+
+// followScheme follows whether the desktop is light or dark.
+func (a *App) followScheme() {
+	err := desktop.FollowScheme(a.ctx, a.bus, func(dark bool) { a.loop.Post(func() { a.style.setSystem(dark) }) })
+	if a.ctx.Err() == nil {
+		a.cfg.Log.Info("the desktop does not tell whether it is light or dark", "error", err)
+	}
 }
 
 // preferencesPath is where the window keeps its own preferences.

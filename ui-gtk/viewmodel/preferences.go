@@ -39,6 +39,11 @@ type Preferences struct {
 	Recent []string `json:"recent,omitempty"`
 }
 
+// Dark says whether windows are dark, on a system that asks for dark ones or not.
+func (p Preferences) Dark(system bool) bool {
+	return p.Theme == ThemeDark || p.Theme == ThemeSystem && system
+}
+
 // PreferencesStore keeps the preferences in a file.
 type PreferencesStore struct {
 	path string

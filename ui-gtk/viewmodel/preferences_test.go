@@ -36,3 +36,15 @@ func TestPreferences(t *testing.T) {
 		t.Error("what was set after a broken file is not kept")
 	}
 }
+
+func TestThemeFollowsTheSystem(t *testing.T) {
+	for _, c := range []struct {
+		theme                 Theme
+		onLight, onDarkSystem bool
+	}{{ThemeSystem, false, true}, {ThemeLight, false, false}, {ThemeDark, true, true}} {
+		p := Preferences{Theme: c.theme}
+		if p.Dark(false) != c.onLight || p.Dark(true) != c.onDarkSystem {
+			t.Errorf("%s: %v, %v", c.theme, p.Dark(false), p.Dark(true))
+		}
+	}
+}

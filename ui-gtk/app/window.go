@@ -17,12 +17,13 @@ import (
 
 // Window is the window of one profile. It implements widget.Window.
 type Window struct {
-	app     *App
-	session *viewmodel.Session
-	native  *gtk.Window
-	pages   *gtk.Stack
-	chats   *conversation.Pane
-	owned   []func() // stop what observes for the pages
+	app      *App
+	session  *viewmodel.Session
+	native   *gtk.Window
+	pages    *gtk.Stack
+	chats    *conversation.Pane
+	settings *settings.Preferences
+	owned    []func() // stop what observes for the pages
 }
 
 // Names of the pages.
@@ -49,6 +50,10 @@ func newWindow(a *App, s *viewmodel.Session) (*Window, error) {
 // draw makes all pages; also anew, when the language has changed.
 func (w *Window) draw() {
 	w.release()
+	if w.settings != nil {
+		w.settings.Close()
+	}
+	w.settings = settings.New(w)
 	if w.pages != nil {
 		w.pages.Destroy()
 	}
@@ -102,7 +107,7 @@ func (w *Window) ShowPerson(string) {}
 func (w *Window) ShowAddContact(string) {}
 
 // ShowPreferences implements widget.Window.
-func (w *Window) ShowPreferences(page string) { settings.Show(w, page) }
+func (w *Window) ShowPreferences(page string) { w.settings.Show(page) }
 
 // Toast implements widget.Window.
 func (w *Window) Toast(string) {}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -101,18 +102,32 @@ func (p *Plugins) handle(batch []*controlpb.Event) {
 	}
 }
 
-// Refresh reads state, processor time and memory anew.
-func (p *Plugins) Refresh() {
-	var all []*controlpb.Plugin
-	p.session.call(func(ctx context.Context, core Core) error {
-		resp, err := core.ListPlugins(ctx, &controlpb.ListPluginsRequest{})
-		all = resp.GetPlugins()
-		return err
-	}, func(err error) {
-		if err == nil {
-			p.load(all)
-		}
-	})
+// followEvery is how often what changes by itself is read anew.
+const followEvery = 2 * time.Second
+
+// Follow reads processor time and memory every now and then, until stop is called.
+func (p *Plugins) Follow() (stop func()) {
+	stopped := false
+	stopTimer := func() {}
+	var refresh func()
+	refresh = func() {
+		var all []*controlpb.Plugin
+		p.session.call(func(ctx context.Context, core Core) error {
+			resp, err := core.ListPlugins(ctx, &controlpb.ListPluginsRequest{})
+			all = resp.GetPlugins()
+			return err
+		}, func(err error) {
+			if stopped {
+				return
+			}
+			if err == nil {
+				p.load(all)
+			}
+			stopTimer = p.session.cfg.After(followEvery, refresh)
+		})
+	}
+	refresh()
+	return func() { stopped = true; stopTimer() }
 }
 
 // Enable enables the file with the hash that was shown, or disables the plugin.

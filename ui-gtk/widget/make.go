@@ -6,9 +6,9 @@ import (
 	"github.com/gotk3/gotk3/pango"
 )
 
-// must is for what GTK refuses only when its types do not exist: not a condition
+// Must is for what GTK refuses only when its types do not exist: not a condition
 // that a running program meets.
-func must[T any](x T, err error) T {
+func Must[T any](x T, err error) T {
 	if err != nil {
 		panic(err)
 	}
@@ -22,7 +22,7 @@ type styled interface {
 
 // Class adds CSS classes to a widget, and gives it back.
 func Class[T styled](w T, classes ...string) T {
-	context := must(w.GetStyleContext())
+	context := Must(w.GetStyleContext())
 	for _, c := range classes {
 		context.AddClass(c)
 	}
@@ -31,7 +31,7 @@ func Class[T styled](w T, classes ...string) T {
 
 // SetClass adds or removes a CSS class.
 func SetClass(w styled, class string, on bool) {
-	context := must(w.GetStyleContext())
+	context := Must(w.GetStyleContext())
 	if on {
 		context.AddClass(class)
 	} else {
@@ -41,7 +41,7 @@ func SetClass(w styled, class string, on bool) {
 
 // Box makes a box with its children, which keep their size.
 func Box(orientation gtk.Orientation, spacing int, children ...gtk.IWidget) *gtk.Box {
-	b := must(gtk.BoxNew(orientation, spacing))
+	b := Must(gtk.BoxNew(orientation, spacing))
 	for _, c := range children {
 		b.PackStart(c, false, false, 0)
 	}
@@ -61,7 +61,7 @@ func Column(spacing int, children ...gtk.IWidget) *gtk.Box {
 // Label makes a label that wraps and starts at the left of a text written from
 // left to right.
 func Label(text string, classes ...string) *gtk.Label {
-	l := must(gtk.LabelNew(text))
+	l := Must(gtk.LabelNew(text))
 	l.SetXAlign(0)
 	l.SetLineWrap(true)
 	l.SetLineWrapMode(pango.WRAP_WORD_CHAR)
@@ -70,7 +70,7 @@ func Label(text string, classes ...string) *gtk.Label {
 
 // Line makes a label of one line, which ends in dots where there is no room.
 func Line(text string, classes ...string) *gtk.Label {
-	l := must(gtk.LabelNew(text))
+	l := Must(gtk.LabelNew(text))
 	l.SetXAlign(0)
 	l.SetEllipsize(pango.ELLIPSIZE_END)
 	return Class(l, classes...)
@@ -78,7 +78,7 @@ func Line(text string, classes ...string) *gtk.Label {
 
 // Button makes a button with a text, and what it does.
 func Button(text string, do func(), classes ...string) *gtk.Button {
-	b := must(gtk.ButtonNewWithLabel(text))
+	b := Must(gtk.ButtonNewWithLabel(text))
 	b.Connect("clicked", do)
 	return Class(b, classes...)
 }
@@ -86,7 +86,7 @@ func Button(text string, do func(), classes ...string) *gtk.Button {
 // IconButton makes a button with an icon, whose name is told to those who do not
 // see it, and shown when the pointer rests on it.
 func IconButton(icon, name string, do func(), classes ...string) *gtk.Button {
-	b := must(gtk.ButtonNewFromIconName(icon, gtk.ICON_SIZE_BUTTON))
+	b := Must(gtk.ButtonNewFromIconName(icon, gtk.ICON_SIZE_BUTTON))
 	b.SetTooltipText(name)
 	if do != nil {
 		b.Connect("clicked", do)
@@ -96,7 +96,7 @@ func IconButton(icon, name string, do func(), classes ...string) *gtk.Button {
 
 // Scrolled makes a place that scrolls up and down around a child.
 func Scrolled(child gtk.IWidget) *gtk.ScrolledWindow {
-	s := must(gtk.ScrolledWindowNew(nil, nil))
+	s := Must(gtk.ScrolledWindowNew(nil, nil))
 	s.SetPolicy(gtk.POLICY_NEVER, gtk.POLICY_AUTOMATIC)
 	s.Add(child)
 	return s

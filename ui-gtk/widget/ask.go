@@ -1,0 +1,23 @@
+package widget
+
+import "github.com/gotk3/gotk3/gtk"
+
+// Ask asks whether to do something, in a dialog above a window, and says whether
+// the answer was yes. do and leave are what the two buttons say; destructive marks
+// what cannot be undone.
+func Ask(above *gtk.Window, question, explanation, do, leave string, destructive bool) bool {
+	d := gtk.MessageDialogNew(above, gtk.DIALOG_MODAL|gtk.DIALOG_DESTROY_WITH_PARENT, gtk.MESSAGE_QUESTION, gtk.BUTTONS_NONE, "%s", question)
+	defer d.Destroy()
+	if explanation != "" {
+		d.FormatSecondaryText("%s", explanation)
+	}
+	Must(d.AddButton(leave, gtk.RESPONSE_CANCEL))
+	yes := Must(d.AddButton(do, gtk.RESPONSE_ACCEPT))
+	if destructive {
+		Class(yes, "destructive-action")
+	} else {
+		Class(yes, "suggested-action")
+	}
+	d.SetDefaultResponse(gtk.RESPONSE_CANCEL)
+	return d.Run() == gtk.RESPONSE_ACCEPT
+}

@@ -19,9 +19,3 @@ void gtkx_set_role(uintptr_t widget, int role)
 {
 	atk_object_set_role(accessible(widget), role);
 }
-
-void gtkx_set_labelled_by(uintptr_t widget, uintptr_t label)
-{
-	atk_object_add_relationship(accessible(widget), ATK_RELATION_LABELLED_BY, accessible(label));
-	atk_object_add_relationship(accessible(label), ATK_RELATION_LABEL_FOR, accessible(widget));
-}

@@ -54,9 +54,6 @@ func SetDescription(w gtk.IWidget, description string) {
 // SetRole says what a widget is.
 func SetRole(w gtk.IWidget, role Role) { C.gtkx_set_role(native(w), C.int(role)) }
 
-// SetLabelledBy says that the text of label is what w is called.
-func SetLabelledBy(w, label gtk.IWidget) { C.gtkx_set_labelled_by(native(w), native(label)) }
-
 func native(w gtk.IWidget) C.uintptr_t { return C.uintptr_t(w.ToWidget().Native()) }
 
 // cString is for GLib, which wants UTF-8 and ends a text at its first zero byte. It

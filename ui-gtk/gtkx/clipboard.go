@@ -17,13 +17,12 @@ import (
 
 	"github.com/gotk3/gotk3/glib"
 
-	// What programs put on the clipboard, and Go reads.
-	_ "image/gif"
-	_ "image/jpeg"
+	_ "image/gif"  // programs put these on the clipboard
+	_ "image/jpeg" // as well
 
-	_ "golang.org/x/image/bmp"
-	_ "golang.org/x/image/tiff"
-	_ "golang.org/x/image/webp"
+	_ "golang.org/x/image/bmp"  // and these,
+	_ "golang.org/x/image/tiff" // above all when
+	_ "golang.org/x/image/webp" // they have no PNG
 )
 
 // MaxClipboard is how much is taken from the clipboard, in bytes.

@@ -10,7 +10,6 @@
 void gtkx_set_name(uintptr_t widget, const char *name);
 void gtkx_set_description(uintptr_t widget, const char *description);
 void gtkx_set_role(uintptr_t widget, int role);
-void gtkx_set_labelled_by(uintptr_t widget, uintptr_t label);
 
 // clipboard.c
 void gtkx_clipboard_targets(uintptr_t handle);

@@ -47,7 +47,7 @@ func NewPixels(img image.Image) (*Pixels, error) {
 	}
 	var data *C.uchar
 	var stride C.int
-	surface := C.gtkx_pixels_new(C.int(width), C.int(height), &data, &stride)
+	surface := C.gtkx_pixels_new(C.int(width), C.int(height), &data, &stride) //nolint:gocritic // what cgo makes of it
 	if surface == nil {
 		return nil, fmt.Errorf("no memory for a picture of %dx%d", width, height)
 	}

@@ -89,6 +89,7 @@ func factItem(title, value string) *gtk.Box {
 	v := widget.Class(widget.Label(value, "dim"), "fact")
 	v.SetSelectable(true)
 	v.SetXAlign(1)
+	v.SetJustify(gtk.JUSTIFY_RIGHT)
 	v.SetMaxWidthChars(36)
 	return newItem(title, "", v).Box
 }

@@ -41,7 +41,7 @@ func (p *Preferences) account() gtk.IWidget {
 	}))
 	own := widget.Button(t.T("Own profile…"), func() { p.window.ShowPerson(s.User()) })
 	own.SetHAlign(gtk.ALIGN_START)
-	return sheet(widget.Column(12, widget.Label(t.T("Account"), "heading"), facts, own), p.password(), p.leave())
+	return sheet(widget.Column(12, widget.Column(0, widget.Label(t.T("Account"), "heading"), facts), own), p.password(), p.leave())
 }
 
 func keyPlace(t *texts.Texts, place string) string {
@@ -77,7 +77,6 @@ func (p *Preferences) appearance() gtk.IWidget {
 	size.SetValue(float64(now.TextSize))
 	size.SetSizeRequest(220, -1)
 	_ = size.SetProperty("digits", 0) // which every scale has
-	size.AddMark(100, gtk.POS_BOTTOM, "")
 	size.Connect("value-changed", func() {
 		p.change(func(x *viewmodel.Preferences) { x.TextSize = int(size.GetValue()) })
 	})

@@ -73,7 +73,7 @@ func (p *Preferences) newPluginRow(x *controlpb.Plugin) *pluginRow {
 	line.PackStart(words, true, true, 0)
 	line.PackEnd(r.toggle, false, false, 0)
 	line.PackEnd(r.unfold, false, false, 0)
-	r.box = widget.Column(0, line, r.more)
+	r.box = widget.Class(widget.Column(0, line, r.more), "plugin")
 	r.show(x)
 	return r
 }

@@ -1,13 +1,13 @@
 package viewmodel
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/protocol/controlpb"
 )
 
@@ -15,9 +15,16 @@ import (
 type Contacts struct {
 	session *Session
 	byUser  map[string]*controlpb.Contact
+	rows    *sorted[ContactRow]
+	asking  *sorted[ContactRow]
+	asked   *sorted[ContactRow]
+	loading bool // all is being read; so are the chats, right after
 
 	// Rows are contacts and requests in both directions, by name; requests first.
 	Rows List[ContactRow]
+	// Incoming are those who ask to become a contact, and Outgoing those who were
+	// asked and have not answered, by name.
+	Incoming, Outgoing List[ContactRow]
 	// Changed tells the user id of whoever changed or is gone.
 	Changed Signal[string]
 }
@@ -26,6 +33,7 @@ type Contacts struct {
 type ContactRow struct {
 	Contact *controlpb.Contact
 	Name    string
+	folded  string // Name, to be compared and searched
 }
 
 // RowKey implements Row.
@@ -33,11 +41,17 @@ func (r ContactRow) RowKey() string { return r.Contact.GetUser() }
 
 // Same implements Row.
 func (r ContactRow) Same(o ContactRow) bool {
-	return r.Name == o.Name && proto.Equal(r.Contact, o.Contact)
+	return r.Name == o.Name && (r.Contact == o.Contact || proto.Equal(r.Contact, o.Contact))
 }
 
 func newContacts(s *Session) *Contacts {
-	return &Contacts{session: s, byUser: map[string]*controlpb.Contact{}}
+	c := &Contacts{session: s, byUser: map[string]*controlpb.Contact{}}
+	byName := func(a, b ContactRow) int { return strings.Compare(a.folded, b.folded) }
+	c.asking, c.asked = newSorted(&c.Incoming, byName), newSorted(&c.Outgoing, byName)
+	c.rows = newSorted(&c.Rows, func(a, b ContactRow) int {
+		return cmp.Or(contactRank(a.Contact)-contactRank(b.Contact), byName(a, b))
+	})
+	return c
 }
 
 // Get gives a contact, or nil. It must not be changed.
@@ -45,13 +59,15 @@ func (c *Contacts) Get(user string) *controlpb.Contact { return c.byUser[user] }
 
 // Name is what a person is called here, harmless to show on one line.
 func (c *Contacts) Name(user string) string {
-	if user == c.session.User() && c.session.Status.Get().GetDisplayName() != "" {
-		return client.PrintableLine(c.session.Status.Get().GetDisplayName())
+	if user == c.session.User() {
+		if name := tidyName(c.session.Status.Get().GetDisplayName()); name != "" {
+			return name
+		}
 	}
-	if name := client.PrintableLine(c.byUser[user].GetName()); name != "" {
+	if name := tidyName(c.byUser[user].GetName()); name != "" {
 		return name
 	}
-	return client.PrintableLine(user)
+	return tidy(user, maxShownName)
 }
 
 func (c *Contacts) load(all []*controlpb.Contact) {
@@ -60,7 +76,23 @@ func (c *Contacts) load(all []*controlpb.Contact) {
 	for _, x := range all {
 		c.byUser[x.GetUser()] = x
 	}
-	c.arrange()
+	rows := make([]ContactRow, 0, len(c.byUser))
+	var asking, asked []ContactRow
+	for _, x := range c.byUser {
+		r := c.row(x)
+		rows = append(rows, r)
+		switch x.GetState() {
+		case controlpb.ContactState_CONTACT_STATE_INCOMING:
+			asking = append(asking, r)
+		case controlpb.ContactState_CONTACT_STATE_OUTGOING:
+			asked = append(asked, r)
+		}
+	}
+	c.rows.set(rows)
+	c.asking.set(asking)
+	c.asked.set(asked)
+	c.loading = true
+	defer func() { c.loading = false }()
 	for user, x := range before {
 		if !proto.Equal(x, c.byUser[user]) {
 			c.Changed.emit(user)
@@ -73,43 +105,63 @@ func (c *Contacts) load(all []*controlpb.Contact) {
 	}
 }
 
+func (c *Contacts) row(x *controlpb.Contact) ContactRow {
+	name := c.Name(x.GetUser())
+	return ContactRow{Contact: x, Name: name, folded: fold(name)}
+}
+
 func (c *Contacts) handle(batch []*controlpb.Event) {
-	changed := map[string]struct{}{}
+	var changed []string // in the order in which they changed first
+	note := func(user string) {
+		if !slices.Contains(changed, user) {
+			changed = append(changed, user)
+		}
+	}
 	for _, e := range batch {
 		switch e := e.GetEvent().(type) {
 		case *controlpb.Event_Contact:
 			c.byUser[e.Contact.GetUser()] = e.Contact
-			changed[e.Contact.GetUser()] = struct{}{}
+			note(e.Contact.GetUser())
 		case *controlpb.Event_ContactRemoved:
 			delete(c.byUser, e.ContactRemoved)
-			changed[e.ContactRemoved] = struct{}{}
+			note(e.ContactRemoved)
 		}
 	}
 	if len(changed) == 0 {
 		return
 	}
-	c.arrange()
-	for user := range changed {
+	c.arrange(changed)
+	for _, user := range changed {
 		c.Changed.emit(user)
 	}
 }
 
-// arrange puts the rows in order.
-func (c *Contacts) arrange() {
-	rows := make([]ContactRow, 0, len(c.byUser))
-	for user, x := range c.byUser {
-		rows = append(rows, ContactRow{Contact: x, Name: c.Name(user)})
+// arrange puts some people to where they belong.
+func (c *Contacts) arrange(users []string) {
+	var rows, asking, asked []ContactRow
+	var gone, notAsking, notAsked []string
+	for _, user := range users {
+		x := c.byUser[user]
+		if x == nil {
+			gone, notAsking, notAsked = append(gone, user), append(notAsking, user), append(notAsked, user)
+			continue
+		}
+		r := c.row(x)
+		rows = append(rows, r)
+		if x.GetState() == controlpb.ContactState_CONTACT_STATE_INCOMING {
+			asking = append(asking, r)
+		} else {
+			notAsking = append(notAsking, user)
+		}
+		if x.GetState() == controlpb.ContactState_CONTACT_STATE_OUTGOING {
+			asked = append(asked, r)
+		} else {
+			notAsked = append(notAsked, user)
+		}
 	}
-	slices.SortFunc(rows, func(a, b ContactRow) int {
-		if n := contactRank(a.Contact) - contactRank(b.Contact); n != 0 {
-			return n
-		}
-		if n := strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)); n != 0 {
-			return n
-		}
-		return strings.Compare(a.Contact.GetUser(), b.Contact.GetUser())
-	})
-	c.Rows.set(rows)
+	c.rows.update(rows, gone...)
+	c.asking.update(asking, notAsking...)
+	c.asked.update(asked, notAsked...)
 }
 
 // contactRank puts first what waits for an answer.

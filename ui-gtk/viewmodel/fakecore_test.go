@@ -133,7 +133,7 @@ func (c fakeConnection) InvokeAction(context.Context, string, *pluginpb.InvokeRe
 // window is a session in front of a fake core, with a loop of its own, which is
 // the test's goroutine.
 type window struct {
-	t       *testing.T
+	t       testing.TB
 	core    *fakeCore
 	session *Session
 	queue   *Queue
@@ -146,7 +146,7 @@ type window struct {
 }
 
 // openWindow starts a session and waits until it has loaded.
-func openWindow(t *testing.T, core *fakeCore) *window {
+func openWindow(t testing.TB, core *fakeCore, options ...func(*Config)) *window {
 	t.Helper()
 	w := &window{t: t, core: core, woken: make(chan struct{}, 1)}
 	w.queue = NewQueue(func() {
@@ -156,7 +156,11 @@ func openWindow(t *testing.T, core *fakeCore) *window {
 		}
 	})
 	w.serve()
-	w.session = NewSession(Config{Loop: w.queue, Connect: w.connect, Texts: texts.New("en")})
+	cfg := Config{Loop: w.queue, Connect: w.connect, Texts: texts.New("en")}
+	for _, o := range options {
+		o(&cfg)
+	}
+	w.session = NewSession(cfg)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); w.session.Run(ctx) }()

@@ -71,6 +71,11 @@ func (l *List[T]) Observe(f func([]Change[T])) (stop func()) {
 func (l *List[T]) set(next []T) {
 	steps := diff(l.rows, next)
 	l.rows = next
+	l.tell(steps)
+}
+
+// tell tells the observers of steps that were done.
+func (l *List[T]) tell(steps []Change[T]) {
 	if len(steps) > 0 {
 		l.observers.each(func(f func([]Change[T])) { f(steps) })
 	}

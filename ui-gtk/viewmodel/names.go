@@ -1,0 +1,63 @@
+package viewmodel
+
+import (
+	"strings"
+	"unicode"
+
+	"github.com/parley-chat/parley/core/client"
+)
+
+// Bounds of what others wrote, in characters, where one line of it is shown.
+const (
+	maxShownName = 100
+	maxShownLine = 200
+)
+
+// maxMarks is how many marks may stand above and below one letter: enough for any
+// script, and too few to reach into the lines around.
+const maxMarks = 4
+
+// tidy makes what somebody else wrote fit to be shown on one line: harmless (see
+// client.PrintableLine), at most so many characters, without towers of marks.
+func tidy(s string, most int) string {
+	s = client.PrintableLine(firstRunes(s, most))
+	marks := 0
+	return strings.Map(func(r rune) rune {
+		if !unicode.In(r, unicode.Mn, unicode.Me) {
+			marks = 0
+			return r
+		}
+		if marks++; marks > maxMarks {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// tidyName is tidy for a name, and empty for one that nobody can see.
+func tidyName(s string) string {
+	s = tidy(s, maxShownName)
+	if !strings.ContainsFunc(s, seen) {
+		return ""
+	}
+	return s
+}
+
+// seen says whether a character leaves a trace on the screen by itself.
+func seen(r rune) bool {
+	switch r {
+	case '\u115f', '\u1160', '\u2800', '\u3164', '\uffa0': // fillers, which count as letters
+		return false
+	}
+	return unicode.IsGraphic(r) && !unicode.IsSpace(r) && !unicode.In(r, unicode.Mn, unicode.Me)
+}
+
+// firstRunes cuts a text that is only shown in part.
+func firstRunes(s string, n int) string {
+	for i := range s {
+		if n--; n < 0 {
+			return s[:i]
+		}
+	}
+	return s
+}

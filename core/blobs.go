@@ -70,17 +70,17 @@ func (b hostBlobs) Fetch(tx store.Tx, w host.BlobWant) error {
 
 // Pause implements host.Blobs.
 func (b hostBlobs) Pause(tx store.Tx, plugin string, id packet.BlobID) error {
-	return b.Steer(tx, plugin, id, blob.Pause)
+	return b.Steer(tx, plugin, id, blob.Pause, "")
 }
 
 // Resume implements host.Blobs.
 func (b hostBlobs) Resume(tx store.Tx, plugin string, id packet.BlobID) error {
-	return b.Steer(tx, plugin, id, blob.Resume)
+	return b.Steer(tx, plugin, id, blob.Resume, "")
 }
 
 // Cancel implements host.Blobs.
-func (b hostBlobs) Cancel(tx store.Tx, plugin string, id packet.BlobID) error {
-	return b.Steer(tx, plugin, id, blob.Cancel)
+func (b hostBlobs) Cancel(tx store.Tx, plugin string, id packet.BlobID, reason string) error {
+	return b.Steer(tx, plugin, id, blob.Cancel, reason)
 }
 
 // blobViews is core/blob as control sees it.

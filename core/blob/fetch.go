@@ -185,8 +185,10 @@ func final(b *store.Blob, err error) (reason string, over bool) {
 	switch {
 	case errors.As(err, &end) && end.source.author:
 		switch end.end.Code {
-		case packet.BlobChanged, packet.BlobUnreadable, packet.BlobWithdrawn:
+		case packet.BlobChanged, packet.BlobUnreadable:
 			return end.Error(), true
+		case packet.BlobWithdrawn:
+			return fmt.Sprintf("%s took it back", b.Author), true
 		case packet.BlobNotFound:
 			return fmt.Sprintf("%s does not have it any more", b.Author), true
 		}

@@ -74,15 +74,16 @@ func (s *Service) placed(ctx context.Context, b *store.Blob, path string) error 
 	done := *b
 	done.State, done.Path, done.Done, done.Told, done.Reason = store.BlobDone, path, b.Size, false, ""
 	done.Stamp = marshalStamp(stampOf(info))
-	noted := false
+	noted, gone := false, false
 	// Synced: whoever hears that it is here finds it so after a power failure.
 	err = s.cfg.Store.Update(context.WithoutCancel(ctx), store.Synced, func(tx store.Tx) error {
-		noted = false
+		noted, gone = false, false
 		now, err := tx.Blob(b.ID)
-		if errors.Is(err, store.ErrNotFound) || err == nil && now.State.Settled() {
-			return nil // its chat was removed, or it was cancelled in the last moment
-		}
-		if err != nil {
+		switch {
+		case errors.Is(err, store.ErrNotFound), err == nil && now.State == store.BlobCancelled:
+			gone = true // its chat was removed, or it was cancelled, in the last moment
+			return nil
+		case err != nil || now.State.Settled():
 			return err
 		}
 		noted = true
@@ -91,15 +92,30 @@ func (s *Service) placed(ctx context.Context, b *store.Blob, path string) error 
 	if err != nil {
 		return fmt.Errorf("note that a file is here: %w", err)
 	}
+	switch {
+	case gone:
+		s.takeBack(b, path)
+		return nil
+	case !noted:
+		return nil
+	}
 	removePartialFolder(path)
-	if noted {
-		s.forget(b.ID)
-		s.publishEnd(&done)
-		if _, direct := b.Chat.Peer(s.self); !direct && len(done.Manifest) > 0 {
-			s.announce(ctx, &done)
-		}
+	s.forget(b.ID)
+	s.publishEnd(&done)
+	if _, direct := b.Chat.Peer(s.self); !direct && len(done.Manifest) > 0 {
+		s.announce(ctx, &done)
 	}
 	return nil
+}
+
+// takeBack removes what was moved into its place in the moment in which it was
+// cancelled. It is moved out of it first, so that nothing is ever removed there.
+func (s *Service) takeBack(b *store.Blob, path string) {
+	if err := rename(path, partialOf(b)); err != nil {
+		s.log.Warn("a file that was cancelled in the last moment could not be removed", "path", path, "err", err)
+		return
+	}
+	s.removeLeft(s.dir(b.ID))
 }
 
 // publishEnd tells of a blob that is settled.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
@@ -99,10 +100,11 @@ func (s *Service) Fetch(tx store.Tx, w Want) error {
 	return tx.PutBlob(b)
 }
 
-// Steer pauses, resumes or cancels a plugin's blob. It changes the store only:
+// Steer pauses, resumes or cancels a plugin's blob, the latter for a reason that
+// people are told, if there is one. It changes the store only:
 // Changed is to be called after the commit. An order that makes no sense in the
 // state the blob is in changes nothing. ErrNotFound.
-func (s *Service) Steer(tx store.Tx, plugin string, id packet.BlobID, order Order) error {
+func (s *Service) Steer(tx store.Tx, plugin string, id packet.BlobID, order Order, reason string) error {
 	b, err := s.owned(tx, plugin, id)
 	if err != nil {
 		return err
@@ -125,7 +127,7 @@ func (s *Service) Steer(tx store.Tx, plugin string, id packet.BlobID, order Orde
 	if !ok {
 		return nil
 	}
-	b.State, b.Reason = next, ""
+	b.State, b.Reason = next, cutRunes(strings.ToValidUTF8(reason, "_"), maxReason)
 	// Whoever gave the order knows.
 	b.Told = true
 	return tx.PutBlob(b)

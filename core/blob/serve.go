@@ -194,7 +194,7 @@ func (sv *server) allowed(ctx context.Context, r *packet.BlobRequest) (*store.Bl
 	case b.State == store.BlobPaused && b.Own:
 		return nil, packet.BlobEnd{Code: packet.BlobPaused, Text: "paused by " + string(sv.s.self)}
 	case b.State == store.BlobCancelled && b.Own:
-		return nil, packet.BlobEnd{Code: packet.BlobWithdrawn, Text: string(sv.s.self) + " took it back"}
+		return nil, packet.BlobEnd{Code: packet.BlobWithdrawn, Text: "it was taken back"}
 	case b.State == store.BlobFailed && b.Own:
 		return nil, packet.BlobEnd{Code: packet.BlobChanged, Text: b.Reason}
 	case b.State == store.BlobShared && b.Own, b.State == store.BlobDone && len(b.Manifest) > 0, b.State == store.BlobWanted && !b.Own:

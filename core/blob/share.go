@@ -142,9 +142,6 @@ func (sh *share) have() []packet.Range {
 	return sh.ledger.ranges(packet.MaxRanges)
 }
 
-// checkEvery is how often, in pieces, a source is looked at for changes.
-const checkEvery = 32
-
 // piece reads a piece into p, and gives its hash. A piece that was read before is
 // not hashed again.
 func (sh *share) piece(number uint64, p []byte) (packet.Hash, error) {
@@ -162,10 +159,9 @@ func (sh *share) piece(number uint64, p []byte) (packet.Hash, error) {
 		}
 		return packet.Hash{}, err
 	}
-	if number%checkEvery == checkEvery-1 || number+1 == packet.Pieces(sh.b.Size) {
-		if err := sh.content.check(); err != nil {
-			return packet.Hash{}, err
-		}
+	// Next to reading a piece it costs nothing.
+	if err := sh.content.check(); err != nil {
+		return packet.Hash{}, err
 	}
 	hash, _, known, err := sh.ledger.slot(number)
 	if err != nil {

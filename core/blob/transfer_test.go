@@ -339,6 +339,36 @@ func TestSteering(t *testing.T) {
 	}
 }
 
+// TestCancelledInTheLastMoment: what was in its place already when it was noted as
+// cancelled is not left there, and nothing else is touched.
+func TestCancelledInTheLastMoment(t *testing.T) {
+	w := newWorld(t, "alice", "bob")
+	path := filepath.Join(t.TempDir(), "film")
+	write(t, path, 100)
+	o := w.share("alice", path)
+	w.fetch("bob", o)
+	bob := w.nodes["bob"]
+	w.waiting("bob", o, "alice is not connected")
+	b := w.blob("bob", o)
+	place := filepath.Join(bob.downloads(), "film (2)")
+	kept := write(t, filepath.Join(bob.downloads(), "film"), 7)
+	write(t, place, 100)
+	w.steer("bob", o, Cancel)
+	w.clean("bob", "film", "film (2)")
+	// As it would have gone on had it been all here.
+	if err := errors.Join(os.MkdirAll(filepath.Dir(partialOf(&b)), 0o700), writeFile(bob.service.partialPath(b.ID), []byte(partialOf(&b)))); err != nil {
+		t.Fatal(err)
+	}
+	if err := bob.service.placed(t.Context(), &b, place); err != nil {
+		t.Fatal(err)
+	}
+	w.clean("bob", "film")
+	sameFile(t, filepath.Join(bob.downloads(), "film"), kept)
+	if b := w.blob("bob", o); b.State != store.BlobCancelled {
+		t.Errorf("it is in state %d", b.State)
+	}
+}
+
 // TestOffers are noted, and nothing is fetched before it is asked for.
 func TestOffers(t *testing.T) {
 	w := newWorld(t, "alice", "bob")

@@ -307,7 +307,7 @@ func (n *node) downloads() string { return filepath.Join(n.home, "Downloads") }
 func (w *world) steer(user packet.UserID, o offer, order Order) {
 	w.t.Helper()
 	n := w.nodes[user]
-	err := n.store.Update(w.t.Context(), store.Lazy, func(tx store.Tx) error { return n.service.Steer(tx, "file", o.ID, order) })
+	err := n.store.Update(w.t.Context(), store.Lazy, func(tx store.Tx) error { return n.service.Steer(tx, "file", o.ID, order, "") })
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ type Blobs interface {
 	Fetch(tx store.Tx, want BlobWant) error
 	Pause(tx store.Tx, plugin string, id packet.BlobID) error
 	Resume(tx store.Tx, plugin string, id packet.BlobID) error
-	Cancel(tx store.Tx, plugin string, id packet.BlobID) error
+	Cancel(tx store.Tx, plugin string, id packet.BlobID, reason string) error
 	Changed(ids ...packet.BlobID)
 }
 
@@ -56,6 +56,7 @@ func (e *BlobError) Unwrap() error { return e.Err }
 const (
 	maxFileName = 255
 	maxPath     = 4096
+	maxReason   = 300
 	// maxBlobEvents bounds the ends of blobs handed in with one Handle.
 	maxBlobEvents = 64
 	topicBlob     = "blob"
@@ -79,6 +80,7 @@ func (c *checker) steerBlob(at string, e *pluginpb.SteerBlob) {
 	c.blob(at+".blob", e.GetBlob())
 	known := e.GetOrder() >= pluginpb.BlobOrder_BLOB_ORDER_PAUSE && e.GetOrder() <= pluginpb.BlobOrder_BLOB_ORDER_CANCEL
 	c.must(known, at+".order", "%d is none that API %d knows", e.GetOrder(), apiVersion)
+	c.within(at+".reason", len(e.GetReason()), maxReason)
 }
 
 // errNoBlobs: the host was made without.
@@ -189,7 +191,9 @@ func (a *applier) steerBlob(e *pluginpb.SteerBlob) error {
 	}
 	do := map[pluginpb.BlobOrder]func(store.Tx, string, packet.BlobID) error{
 		pluginpb.BlobOrder_BLOB_ORDER_PAUSE: blobs.Pause, pluginpb.BlobOrder_BLOB_ORDER_RESUME: blobs.Resume,
-		pluginpb.BlobOrder_BLOB_ORDER_CANCEL: blobs.Cancel,
+		pluginpb.BlobOrder_BLOB_ORDER_CANCEL: func(tx store.Tx, plugin string, id packet.BlobID) error {
+			return blobs.Cancel(tx, plugin, id, e.GetReason())
+		},
 	}[e.GetOrder()]
 	id := packet.BlobID(e.GetBlob())
 	if a.origin != nil {

@@ -63,8 +63,11 @@ func (f *fakeBlobs) Fetch(_ store.Tx, w BlobWant) error {
 
 func (f *fakeBlobs) Pause(store.Tx, string, packet.BlobID) error  { f.note("pause"); return nil }
 func (f *fakeBlobs) Resume(store.Tx, string, packet.BlobID) error { f.note("resume"); return nil }
-func (f *fakeBlobs) Cancel(store.Tx, string, packet.BlobID) error { f.note("cancel"); return nil }
-func (f *fakeBlobs) Changed(...packet.BlobID)                     { f.note("changed") }
+func (f *fakeBlobs) Cancel(_ store.Tx, _ string, _ packet.BlobID, reason string) error {
+	f.note("cancel%s", reason)
+	return nil
+}
+func (f *fakeBlobs) Changed(...packet.BlobID) { f.note("changed") }
 
 var testBlob = packet.BlobID{1, 2, 3}
 

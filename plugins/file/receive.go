@@ -153,7 +153,11 @@ func (p *Plugin) withdrawn(ctx context.Context, m *sdk.Message, reason string) (
 	if err != nil || d.State == Received || d.State == Withdrawn {
 		return nil, err
 	}
-	effects, err := p.stop(ctx, m, d)
+	why := string(m.Author) + " took it back"
+	if reason != "" {
+		why = string(m.Author) + " says: " + reason
+	}
+	effects, err := p.stop(ctx, m, d, why)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +167,7 @@ func (p *Plugin) withdrawn(ctx context.Context, m *sdk.Message, reason string) (
 }
 
 // stop cancels the transfer of a message, if there is one that is not over.
-func (p *Plugin) stop(ctx context.Context, m *sdk.Message, d Data) ([]sdk.Effect, error) {
+func (p *Plugin) stop(ctx context.Context, m *sdk.Message, d Data, why string) ([]sdk.Effect, error) {
 	id, err := d.blob()
 	if err != nil {
 		return nil, err
@@ -173,7 +177,7 @@ func (p *Plugin) stop(ctx context.Context, m *sdk.Message, d Data) ([]sdk.Effect
 	if err != nil || b == nil || b.Message != m.ID {
 		return nil, err
 	}
-	return []sdk.Effect{sdk.SteerBlob{Blob: id, Order: pluginpb.BlobOrder_BLOB_ORDER_CANCEL}}, nil
+	return []sdk.Effect{sdk.SteerBlob{Blob: id, Order: pluginpb.BlobOrder_BLOB_ORDER_CANCEL, Reason: why}}, nil
 }
 
 func (p *Plugin) handleDelete(ctx context.Context, k sdk.Packet) ([]sdk.Effect, error) {
@@ -194,7 +198,7 @@ func (p *Plugin) handleDelete(ctx context.Context, k sdk.Packet) ([]sdk.Effect, 
 	}
 	var effects []sdk.Effect
 	if d, err := readData(m); err == nil { // else there is nothing to stop
-		if effects, err = p.stop(ctx, m, d); err != nil {
+		if effects, err = p.stop(ctx, m, d, string(m.Author)+" deleted the message"); err != nil {
 			return nil, err
 		}
 	}

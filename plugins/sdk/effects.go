@@ -154,6 +154,8 @@ type FetchBlob struct {
 type SteerBlob struct {
 	Blob  packet.BlobID
 	Order pluginpb.BlobOrder
+	// Reason why it is cancelled, for people; at most 300 bytes.
+	Reason string
 }
 
 func (e AddMessage) proto() *pluginpb.Effect {
@@ -227,5 +229,5 @@ func (e FetchBlob) proto() *pluginpb.Effect {
 }
 
 func (e SteerBlob) proto() *pluginpb.Effect {
-	return &pluginpb.Effect{Effect: &pluginpb.Effect_SteerBlob{SteerBlob: &pluginpb.SteerBlob{Blob: blobBytes(e.Blob), Order: e.Order}}}
+	return &pluginpb.Effect{Effect: &pluginpb.Effect_SteerBlob{SteerBlob: &pluginpb.SteerBlob{Blob: blobBytes(e.Blob), Order: e.Order, Reason: e.Reason}}}
 }

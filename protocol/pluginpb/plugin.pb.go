@@ -4070,9 +4070,11 @@ func (x *FetchBlob) GetOffer() bool {
 // SteerBlob pauses, resumes or cancels. What is done or gone stays so.
 // Since API 1.
 type SteerBlob struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Blob          []byte                 `protobuf:"bytes,1,opt,name=blob,proto3" json:"blob,omitempty"`
-	Order         BlobOrder              `protobuf:"varint,2,opt,name=order,proto3,enum=parley.plugin.v1.BlobOrder" json:"order,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Blob  []byte                 `protobuf:"bytes,1,opt,name=blob,proto3" json:"blob,omitempty"`
+	Order BlobOrder              `protobuf:"varint,2,opt,name=order,proto3,enum=parley.plugin.v1.BlobOrder" json:"order,omitempty"`
+	// Of CANCEL: why, for people; at most 300 bytes. It is the blob's reason.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4119,6 +4121,13 @@ func (x *SteerBlob) GetOrder() BlobOrder {
 		return x.Order
 	}
 	return BlobOrder_BLOB_ORDER_UNSPECIFIED
+}
+
+func (x *SteerBlob) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
 }
 
 // Card is the generic drawing of a message.
@@ -6223,10 +6232,11 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x16\n" +
 	"\x06folder\x18\x04 \x01(\tR\x06folder\x12\x12\n" +
 	"\x04size\x18\x05 \x01(\x04R\x04size\x12\x14\n" +
-	"\x05offer\x18\x06 \x01(\bR\x05offer\"R\n" +
+	"\x05offer\x18\x06 \x01(\bR\x05offer\"j\n" +
 	"\tSteerBlob\x12\x12\n" +
 	"\x04blob\x18\x01 \x01(\fR\x04blob\x121\n" +
-	"\x05order\x18\x02 \x01(\x0e2\x1b.parley.plugin.v1.BlobOrderR\x05order\"z\n" +
+	"\x05order\x18\x02 \x01(\x0e2\x1b.parley.plugin.v1.BlobOrderR\x05order\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"z\n" +
 	"\x04Card\x12\x14\n" +
 	"\x05title\x18\x01 \x01(\tR\x05title\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\tR\x04body\x12\x14\n" +

@@ -19,7 +19,10 @@ import (
 
 // Nothing is moved between hosts: a test says with SettleBlob how a blob ended.
 
-const maxName = 255
+const (
+	maxName       = 255
+	maxBlobReason = 300
+)
 
 // Blob gives a blob of the plugin's.
 func (h *Host) Blob(id packet.BlobID) (sdk.Blob, bool) {
@@ -310,7 +313,7 @@ func (a *applier) steerBlob(e *pluginpb.SteerBlob) error {
 	default:
 		return nil // what is done or gone stays so
 	}
-	b.Reason = ""
+	b.Reason = e.GetReason()
 	put(&a.undo, a.h.state.blobs, b.ID, b)
 	return nil
 }
@@ -332,6 +335,7 @@ func (c *checker) steerBlob(e *pluginpb.SteerBlob) {
 	c.blobID("steer_blob.blob", e.GetBlob())
 	_, known := pluginpb.BlobOrder_name[int32(e.GetOrder())]
 	c.must(known && e.GetOrder() != 0, "steer_blob.order: there is no %d", e.GetOrder())
+	c.within("steer_blob.reason", len(e.GetReason()), maxBlobReason)
 }
 
 // invoke asks the plugin for an action; it may use the call's paths meanwhile.

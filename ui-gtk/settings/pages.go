@@ -1,8 +1,10 @@
 package settings
 
 import (
+	"os"
 	"strings"
 
+	"github.com/adrg/xdg"
 	"github.com/gotk3/gotk3/gtk"
 
 	"github.com/parley-chat/parley/protocol/controlpb"
@@ -92,7 +94,17 @@ func (p *Preferences) notifications() gtk.IWidget {
 		func(on bool) { p.change(func(x *viewmodel.Preferences) { x.NotifyContent = on }) })
 	background, _ := switchItem(t.T("Go on in the background"), t.T("Notifications come when the window is closed, too"), now.Background,
 		func(on bool) { p.change(func(x *viewmodel.Preferences) { x.Background = on }) })
-	return sheet(group(t.T("Notifications"), "", notify, content, background))
+	rows := []gtk.IWidget{notify, content, background}
+	if program, err := os.Executable(); err == nil {
+		entry := viewmodel.NewAutostart(xdg.ConfigHome, program)
+		start, _ := switchItem(t.T("Start with the desktop"), t.T("In the background, when you log in to this computer"), entry.On(), func(on bool) {
+			if err := entry.Set(on); err != nil {
+				p.window.Toast(err.Error())
+			}
+		})
+		rows = append(rows, start)
+	}
+	return sheet(group(t.T("Notifications"), "", rows...))
 }
 
 // files is what the file plugin and the core can be set to.

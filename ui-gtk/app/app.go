@@ -21,6 +21,9 @@ import (
 	"github.com/parley-chat/parley/ui-gtk/viewmodel"
 )
 
+// iconName is the name of the program's icon, and of its desktop entry.
+const iconName = "chat.parley.Parley"
+
 // Config says what the program is started with.
 type Config struct {
 	// Profile whose window is opened; client.DefaultProfile when empty.
@@ -92,6 +95,14 @@ func preferencesPath() string {
 	return filepath.Join(xdg.ConfigHome, "parley", "window.json")
 }
 
+// quit ends the program.
+func (a *App) quit() {
+	for _, w := range a.windows {
+		w.keepSize()
+	}
+	gtk.MainQuit()
+}
+
 // open shows the window of a profile.
 func (a *App) open(profile string) error {
 	if w := a.windows[profile]; w != nil {
@@ -113,7 +124,7 @@ func (a *App) open(profile string) error {
 		},
 	})
 	ctx, cancel := context.WithCancel(a.ctx)
-	w, err := newWindow(a, session)
+	w, err := newWindow(a, profile, session)
 	if err != nil {
 		cancel()
 		return err

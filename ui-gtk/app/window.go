@@ -5,6 +5,7 @@ import (
 
 	"github.com/gotk3/gotk3/gtk"
 
+	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/ui-gtk/conversation"
 	"github.com/parley-chat/parley/ui-gtk/roster"
@@ -12,38 +13,63 @@ import (
 	"github.com/parley-chat/parley/ui-gtk/texts"
 	"github.com/parley-chat/parley/ui-gtk/viewmodel"
 	"github.com/parley-chat/parley/ui-gtk/welcome"
-	"github.com/parley-chat/parley/ui-gtk/widget"
 )
 
 // Window is the window of one profile. It implements widget.Window.
 type Window struct {
-	app      *App
-	session  *viewmodel.Session
-	native   *gtk.Window
-	pages    *gtk.Stack
+	app     *App
+	profile string
+	session *viewmodel.Session
+	native  *gtk.Window
+
+	titlebar *gtk.Box
+	content  *gtk.Box
+	frame    *frame
 	chats    *conversation.Pane
 	settings *settings.Preferences
-	owned    []func() // stop what observes for the pages
+	toast    *toast
+
+	owned []func() // stop what observes for the pages
+	kept  []func() // stop what observes for the window, however often it is drawn
 }
 
 // Names of the pages.
 const (
-	pageWelcome = "welcome"
-	pageMain    = "main"
+	pageStarting = "starting"
+	pageWelcome  = "welcome"
+	pageMain     = "main"
 )
 
-func newWindow(a *App, s *viewmodel.Session) (*Window, error) {
+func newWindow(a *App, profile string, s *viewmodel.Session) (*Window, error) {
 	native, err := gtk.WindowNew(gtk.WINDOW_TOPLEVEL)
 	if err != nil {
 		return nil, fmt.Errorf("make the window: %w", err)
 	}
-	w := &Window{app: a, session: s, native: native}
+	w := &Window{app: a, profile: profile, session: s, native: native}
 	p := a.preferences.Value.Get()
 	native.SetTitle("Parley")
+	native.SetIconName(iconName)
 	native.SetDefaultSize(p.Width, p.Height)
 	native.SetSizeRequest(360, 300)
-	native.Connect("destroy", w.release)
+	native.Connect("destroy", w.end)
+	native.Connect("delete-event", func() bool {
+		w.keepSize()
+		return false
+	})
+	w.titlebar, _ = gtk.BoxNew(gtk.ORIENTATION_VERTICAL, 0)
+	w.content, _ = gtk.BoxNew(gtk.ORIENTATION_VERTICAL, 0)
+	native.SetTitlebar(w.titlebar)
+	native.Add(w.content)
+	w.kept = append(w.kept,
+		s.Failures.Observe(w.Toast),
+		s.Notices.Observe(func(n *controlpb.Notice) { w.Toast(client.PrintableLine(n.GetText())) }),
+		a.preferences.Value.Observe(func(viewmodel.Preferences) {
+			if w.frame != nil {
+				w.frame.resize()
+			}
+		}))
 	w.draw()
+	native.Show()
 	return w, nil
 }
 
@@ -54,27 +80,25 @@ func (w *Window) draw() {
 		w.settings.Close()
 	}
 	w.settings = settings.New(w)
-	if w.pages != nil {
-		w.pages.Destroy()
+	if w.frame != nil {
+		w.frame.destroy()
 	}
-	w.pages, _ = gtk.StackNew()
 	sidebar := roster.New(w)
 	w.chats = conversation.New(w)
-	panes := widget.Row(0)
-	panes.PackStart(sidebar.Widget(), false, false, 0)
-	panes.PackStart(w.chats.Widget(), true, true, 0)
-	w.pages.AddNamed(welcome.New(w).Widget(), pageWelcome)
-	w.pages.AddNamed(panes, pageMain)
-	w.native.SetTitlebar(w.chats.Header())
-	w.native.Add(w.pages)
-	w.native.ShowAll()
-	w.Own(w.session.Status.Observe(func(*controlpb.Status) {
-		if w.session.Open() {
-			w.pages.SetVisibleChildName(pageMain)
-		} else {
-			w.pages.SetVisibleChildName(pageWelcome)
-		}
-	}))
+	w.toast = newToast(w.app.texts)
+	w.frame = newFrame(w, parts{
+		sidebar: sidebar.Widget(), chats: w.chats.Widget(), chatsHeader: w.chats.Header(), welcome: welcome.New(w).Widget(),
+	})
+	w.titlebar.PackStart(w.frame.titles, true, true, 0)
+	w.content.PackStart(w.frame.body, true, true, 0)
+	w.titlebar.ShowAll()
+	w.content.ShowAll()
+	w.Own(w.session.Status.Observe(func(*controlpb.Status) { w.frame.show(w.session.Stage()) }))
+	w.Own(w.session.Link.Observe(w.frame.showLink))
+	w.Own(w.session.Panes.Layout.Observe(w.frame.arrange))
+	if chat := w.session.Panes.Chat.Get(); chat != "" {
+		w.chats.Open(chat, nil)
+	}
 }
 
 // release stops what observes for the pages.
@@ -83,6 +107,26 @@ func (w *Window) release() {
 		stop()
 	}
 	w.owned = nil
+}
+
+// end stops all that observes for the window.
+func (w *Window) end() {
+	w.release()
+	for _, stop := range w.kept {
+		stop()
+	}
+	w.kept = nil
+}
+
+// keepSize remembers how large the window is.
+func (w *Window) keepSize() {
+	if w.native.IsMaximized() {
+		return
+	}
+	width, height := w.native.GetSize()
+	if err := w.app.preferences.Set(func(p *viewmodel.Preferences) { p.Width, p.Height = width, height }); err != nil {
+		w.app.cfg.Log.Warn("preferences", "error", err)
+	}
 }
 
 // Session implements widget.Window.
@@ -98,7 +142,10 @@ func (w *Window) Texts() *texts.Texts { return w.app.texts }
 func (w *Window) Native() *gtk.Window { return w.native }
 
 // OpenChat implements widget.Window.
-func (w *Window) OpenChat(chat string, message []byte) { w.chats.Open(chat, message) }
+func (w *Window) OpenChat(chat string, message []byte) {
+	w.session.Panes.Open(chat)
+	w.chats.Open(chat, message)
+}
 
 // ShowPerson implements widget.Window.
 func (w *Window) ShowPerson(string) {}
@@ -110,7 +157,7 @@ func (w *Window) ShowAddContact(string) {}
 func (w *Window) ShowPreferences(page string) { w.settings.Show(page) }
 
 // Toast implements widget.Window.
-func (w *Window) Toast(string) {}
+func (w *Window) Toast(text string) { w.toast.show(text) }
 
 // Own implements widget.Window.
 func (w *Window) Own(stop func()) { w.owned = append(w.owned, stop) }

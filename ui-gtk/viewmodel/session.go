@@ -83,6 +83,7 @@ type Session struct {
 	Contacts *Contacts
 	Chats    *Chats
 	Plugins  *Plugins
+	Panes    *Panes
 
 	ctx context.Context // of Run; ends all calls
 }
@@ -109,6 +110,7 @@ func NewSession(cfg Config) *Session {
 	s.Contacts = newContacts(s)
 	s.Chats = newChats(s)
 	s.Plugins = newPlugins(s)
+	s.Panes = newPanes(s.Chats)
 	return s
 }
 
@@ -119,8 +121,34 @@ func (s *Session) Texts() *texts.Texts { return s.cfg.Texts }
 func (s *Session) User() string { return s.Status.Get().GetUser() }
 
 // Open says whether the account is open: logged in, and not locked.
-func (s *Session) Open() bool {
-	return s.Status.Get().GetState() == controlpb.AccountState_ACCOUNT_STATE_OPEN
+func (s *Session) Open() bool { return s.Stage() == Opened }
+
+// Stage is how far a session is.
+type Stage int
+
+// Stages.
+const (
+	// Starting: nothing was heard of the core yet.
+	Starting Stage = iota
+	// LoggedOut: there is no account.
+	LoggedOut
+	// Locked: there is one that cannot be opened.
+	Locked
+	// Opened: there is one, and it is open.
+	Opened
+)
+
+// Stage says how far it is.
+func (s *Session) Stage() Stage {
+	switch s.Status.Get().GetState() {
+	case controlpb.AccountState_ACCOUNT_STATE_OPEN:
+		return Opened
+	case controlpb.AccountState_ACCOUNT_STATE_LOCKED:
+		return Locked
+	case controlpb.AccountState_ACCOUNT_STATE_NONE:
+		return LoggedOut
+	}
+	return Starting
 }
 
 // Waits between two tries to connect.
@@ -285,6 +313,23 @@ func (s *Session) lost(err error) {
 		link = Link{State: Foreign, Problem: s.Texts().T("Another version of Parley is running. Quit it, then try again.")}
 	}
 	s.Link.set(link)
+}
+
+// Replace asks the core that answers to end, so that one of this version is
+// started: after a new version of Parley was installed.
+func (s *Session) Replace() {
+	go func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+		core, err := s.cfg.Connect(ctx)
+		if err == nil {
+			_, err = core.Shutdown(ctx, &controlpb.ShutdownRequest{})
+			_ = core.Close()
+		}
+		if err != nil && ctx.Err() == nil {
+			s.cfg.Loop.Post(func() { s.Failures.emit(s.Sentence(err)) })
+		}
+	}(s.ctx)
 }
 
 // handle takes events of the core, and says whether all must be read anew.

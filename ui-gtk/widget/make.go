@@ -4,6 +4,8 @@ import (
 	"github.com/gotk3/gotk3/glib"
 	"github.com/gotk3/gotk3/gtk"
 	"github.com/gotk3/gotk3/pango"
+
+	"github.com/parley-chat/parley/ui-gtk/gtkx"
 )
 
 // Must is for what GTK refuses only when its types do not exist: not a condition
@@ -88,10 +90,29 @@ func Button(text string, do func(), classes ...string) *gtk.Button {
 func IconButton(icon, name string, do func(), classes ...string) *gtk.Button {
 	b := Must(gtk.ButtonNewFromIconName(icon, gtk.ICON_SIZE_BUTTON))
 	b.SetTooltipText(name)
+	gtkx.SetName(b, name)
 	if do != nil {
 		b.Connect("clicked", do)
 	}
 	return Class(b, append(classes, "flat")...)
+}
+
+// Icon makes an icon that only repeats what a text beside it says.
+func Icon(name string, size gtk.IconSize, classes ...string) *gtk.Image {
+	return Class(Must(gtk.ImageNewFromIconName(name, size)), classes...)
+}
+
+// Centered puts a column of a width in pixels, which may become smaller, into the
+// middle of a page that scrolls.
+func Centered(width int, column *gtk.Box) *gtk.ScrolledWindow {
+	column.SetSizeRequest(min(width, 320), -1)
+	column.SetHAlign(gtk.ALIGN_CENTER)
+	column.SetVAlign(gtk.ALIGN_CENTER)
+	column.SetMarginTop(24)
+	column.SetMarginBottom(24)
+	column.SetMarginStart(20)
+	column.SetMarginEnd(20)
+	return Scrolled(column)
 }
 
 // Scrolled makes a place that scrolls up and down around a child.

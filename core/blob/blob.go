@@ -61,8 +61,8 @@ const (
 	// person.
 	maxFetches         = 6
 	maxFetchesFromUser = 3
-	// maxServes bounds the streams that are served at once; a stream costs about
-	// three pieces while it moves.
+	// maxServes bounds the streams that are served at once; a stream costs about a
+	// piece and its buffers while it moves.
 	maxServes = 16
 	// silence is how long a stream may carry nothing.
 	silence = 30 * time.Second

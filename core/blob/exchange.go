@@ -19,6 +19,7 @@ type exchange struct {
 	st     *stream
 	src    *giver
 	buffer []byte
+	hash   *blake3.Hasher // of the piece that comes
 
 	open      []asked // requests under way, in order
 	corrupt   int
@@ -345,7 +346,7 @@ func (x *exchange) piece(ctx context.Context, a *asked, f *packet.Piece) error {
 	if err := x.expected(f); err != nil {
 		return err
 	}
-	in, err := x.t.piece(a.claim, f.Number, f.Hash, int(f.Offset))
+	in, err := x.t.piece(a.claim, f, x.hash)
 	if err != nil {
 		return diskError(x.t.b.Destination, err)
 	}

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zeebo/blake3"
+
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
@@ -199,7 +201,7 @@ func (f *fetch) from(ctx context.Context, t *target, src *giver) error {
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = st.conn.Close() })
-	x := &exchange{s: f.s, t: t, st: st, src: src, buffer: make([]byte, chunk)}
+	x := &exchange{s: f.s, t: t, st: st, src: src, buffer: make([]byte, chunk), hash: blake3.New()}
 	err = x.run(ctx)
 	f.s.giveBack(st, !stop() || err != nil && !errors.As(err, new(*endError)))
 	f.s.left(&t.b, user)

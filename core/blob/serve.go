@@ -218,92 +218,50 @@ func (sv *server) giveHashes(sh *share, request uint32, first, last uint64) (pac
 	return packet.BlobEnd{}, nil
 }
 
-// ahead is how many pieces are read before they are needed.
-const ahead = 2
-
-// buffers holds pieces that are between disk and stream.
+// buffers holds what a piece is read into.
 var buffers = sync.Pool{New: func() any { return new([packet.PieceSize]byte) }}
 
-// loaded is a piece that was read.
-type loaded struct {
-	buffer *[packet.PieceSize]byte
-	number uint64
-	length int
-	hash   packet.Hash
-}
-
-// givePieces reads and hashes one piece while the one before is sent.
+// givePieces reads, hashes and sends one piece after the other in one goroutine:
+// a piece stays in the processor's cache on the way, which is worth more than to
+// read while sending. Meanwhile the kernel reads ahead.
 func (sv *server) givePieces(ctx context.Context, sh *share, r *packet.BlobRequest, first, last uint64) (packet.BlobEnd, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	pieces := make(chan loaded, ahead)
-	var failed error // read after pieces is closed
-	go func() {
-		defer close(pieces)
-		failed = sv.load(ctx, sh, r.Request, first, last, pieces)
-	}()
-	var broken error // the stream is
-	for l := range pieces {
-		if broken == nil {
-			offset := 0
-			if l.number == r.First {
-				offset = min(int(r.Offset), l.length-1)
-			}
-			broken = sv.sendPiece(ctx, sh, r.Request, l, offset)
-			if broken != nil {
-				cancel()
-			}
-		}
-		buffers.Put(l.buffer)
-	}
-	switch {
-	case broken != nil:
-		return packet.BlobEnd{}, broken
-	case failed == nil:
-		if err := sv.s.seal(ctx, sh); err != nil {
-			sv.s.log.Warn("a manifest was not made", "blob", sh.id, "err", err)
-		}
-		return packet.BlobEnd{}, nil
-	case errors.Is(failed, errCancelled):
-		return packet.BlobEnd{Code: packet.BlobCancelled}, nil
-	case errors.Is(failed, errPaused):
-		_, end := sv.allowed(ctx, r)
-		return end, nil
-	case ctx.Err() != nil:
-		return packet.BlobEnd{}, ctx.Err()
-	}
-	return sv.failed(ctx, &sh.b, failed), nil
-}
-
-func (sv *server) load(ctx context.Context, sh *share, request uint32, first, last uint64, out chan<- loaded) error {
+	buffer := buffers.Get().(*[packet.PieceSize]byte)
+	defer buffers.Put(buffer)
 	for number := first; number < last; number++ {
-		if sh.stopped.Load() {
-			return errPaused
+		switch {
+		case ctx.Err() != nil:
+			return packet.BlobEnd{}, ctx.Err()
+		case sh.stopped.Load():
+			_, end := sv.allowed(ctx, r)
+			return end, nil
+		case sv.isCancelled(r.Request):
+			return packet.BlobEnd{Code: packet.BlobCancelled}, nil
 		}
-		if sv.isCancelled(request) {
-			return errCancelled
+		p := buffer[:packet.PieceLength(sh.b.Size, number)]
+		hash, err := sh.piece(number, p)
+		if err != nil {
+			return sv.failed(ctx, &sh.b, err), nil
 		}
-		l := loaded{buffer: buffers.Get().(*[packet.PieceSize]byte), number: number, length: packet.PieceLength(sh.b.Size, number)}
-		var err error
-		if l.hash, err = sh.piece(number, l.buffer[:l.length]); err != nil {
-			buffers.Put(l.buffer)
-			return err
+		offset := 0
+		if number == r.First {
+			offset = min(int(r.Offset), len(p)-1)
 		}
-		select {
-		case out <- l:
-		case <-ctx.Done():
-			buffers.Put(l.buffer)
-			return ctx.Err()
+		piece := packet.Piece{
+			Request: r.Request, Number: number, Offset: uint32(offset), Length: uint32(len(p) - offset), Hash: hash, //nolint:gosec // within a piece
+		}
+		if err := sv.sendPiece(ctx, sh, &piece, p); err != nil {
+			return packet.BlobEnd{}, err
 		}
 	}
-	return nil
+	if err := sv.s.seal(ctx, sh); err != nil {
+		sv.s.log.Warn("a manifest was not made", "blob", sh.id, "err", err)
+	}
+	return packet.BlobEnd{}, nil
 }
 
-// sendPiece sends a piece from offset on.
-func (sv *server) sendPiece(ctx context.Context, sh *share, request uint32, l loaded, offset int) error {
-	f, err := packet.AppendStreamFrame(nil, &packet.Piece{
-		Request: request, Number: l.number, Offset: uint32(offset), Length: uint32(l.length - offset), Hash: l.hash, //nolint:gosec // within a piece
-	})
+// sendPiece sends the part of a piece that its frame names.
+func (sv *server) sendPiece(ctx context.Context, sh *share, piece *packet.Piece, p []byte) error {
+	f, err := packet.AppendStreamFrame(nil, piece)
 	if err != nil {
 		return err
 	}
@@ -311,8 +269,8 @@ func (sv *server) sendPiece(ctx context.Context, sh *share, request uint32, l lo
 	if _, err := sv.conn.Write(f); err != nil {
 		return err
 	}
-	for at := offset; at < l.length; {
-		part := l.buffer[at:min(at+chunk, l.length)]
+	for at := int(piece.Offset); at < len(p); {
+		part := p[at:min(at+chunk, len(p))]
 		if err := sv.s.up.WaitN(ctx, len(part)); err != nil {
 			return err
 		}
@@ -322,7 +280,7 @@ func (sv *server) sendPiece(ctx context.Context, sh *share, request uint32, l lo
 		}
 		at += len(part)
 		if sh.b.Own {
-			sv.s.gave(&sh.b, sv.link.User, len(part), l.number*packet.PieceSize+uint64(at)) //nolint:gosec // not negative
+			sv.s.gave(&sh.b, sv.link.User, len(part), piece.Number*packet.PieceSize+uint64(at)) //nolint:gosec // not negative
 		}
 	}
 	return sv.conn.Flush()

@@ -323,16 +323,17 @@ type incoming struct {
 	length int
 }
 
-// piece begins to write a piece from offset on. What came of it before is read
-// again, for its hash.
-func (t *target) piece(c *claim, number uint64, want packet.Hash, offset int) (*incoming, error) {
+// piece begins to write a piece from the offset of its frame on. What came of it
+// before is read again, for its hash, which is taken with the hasher that is given.
+func (t *target) piece(c *claim, f *packet.Piece, hash *blake3.Hasher) (*incoming, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	to := t.at(number)
-	in := &incoming{t: t, claim: c, to: to, number: number, want: want, hash: blake3.New(), at: offset, length: packet.PieceLength(t.b.Size, number)}
-	if offset > 0 {
-		before := make([]byte, offset)
-		if _, err := to.ReadAt(before, int64(number)*packet.PieceSize); err != nil { //nolint:gosec // bounded by MaxBlob
+	to := t.at(f.Number)
+	hash.Reset()
+	in := &incoming{t: t, claim: c, to: to, number: f.Number, want: f.Hash, hash: hash, at: int(f.Offset), length: packet.PieceLength(t.b.Size, f.Number)}
+	if f.Offset > 0 {
+		before := make([]byte, f.Offset)
+		if _, err := to.ReadAt(before, int64(f.Number)*packet.PieceSize); err != nil { //nolint:gosec // bounded by MaxBlob
 			return nil, err
 		}
 		_, _ = in.hash.Write(before)

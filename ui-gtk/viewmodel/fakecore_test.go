@@ -8,13 +8,11 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/parley-chat/parley/protocol/controlpb"
-	"github.com/parley-chat/parley/protocol/pluginpb"
 	"github.com/parley-chat/parley/ui-gtk/texts"
 )
 
@@ -31,6 +29,8 @@ type fakeCore struct {
 	watchers map[chan *controlpb.Event]struct{}
 	asked    []any // requests that change something, in order
 	refuse   error // what those are answered with
+
+	fakeChats
 }
 
 func newFakeCore() *fakeCore {
@@ -125,10 +125,6 @@ type fakeConnection struct {
 }
 
 func (c fakeConnection) Close() error { return c.conn.Close() }
-
-func (c fakeConnection) InvokeAction(context.Context, string, *pluginpb.InvokeRequest, func(*pluginpb.InvokeUpdate)) (*controlpb.InvokeResult, error) {
-	return nil, status.Error(codes.Unimplemented, "")
-}
 
 // window is a session in front of a fake core, with a loop of its own, which is
 // the test's goroutine.

@@ -84,6 +84,10 @@ type Session struct {
 	Chats    *Chats
 	Plugins  *Plugins
 	Panes    *Panes
+	// Conversation is the chat that is shown.
+	Conversation *Conversation
+
+	outbox *outbox
 
 	ctx context.Context // of Run; ends all calls
 }
@@ -111,6 +115,8 @@ func NewSession(cfg Config) *Session {
 	s.Chats = newChats(s)
 	s.Plugins = newPlugins(s)
 	s.Panes = newPanes(s.Chats)
+	s.outbox = newOutbox(s)
+	s.Conversation = newConversation(s)
 	return s
 }
 
@@ -351,6 +357,7 @@ func (s *Session) handle(batch []*controlpb.Event) (again bool) {
 	s.Contacts.handle(batch)
 	s.Plugins.handle(batch)
 	s.Chats.handle(batch)
+	s.Conversation.handle(batch)
 	for _, e := range batch {
 		s.Events.emit(e)
 	}
@@ -383,6 +390,14 @@ func (s *Session) callFor(limit time.Duration, do func(ctx context.Context, core
 		}
 		defer cancel()
 		err := do(ctx, core)
+		s.cfg.Loop.Post(func() { done(err) })
+	}()
+}
+
+// beside runs do, which needs no core, beside the loop, and then done on it.
+func (s *Session) beside(do func() error, done func(error)) {
+	go func() {
+		err := do()
 		s.cfg.Loop.Post(func() { done(err) })
 	}()
 }

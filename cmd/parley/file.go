@@ -179,7 +179,13 @@ func (a *app) fileListCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.listBlobs(packet.UserID(me.GetUser()), resp.GetBlobs())
+				if err := a.listBlobs(packet.UserID(me.GetUser()), resp.GetBlobs()); err != nil {
+					return err
+				}
+				if n := len(resp.GetBlobs()); n == int(req.GetLimit()) && n > 0 && !a.json {
+					a.printf("These are the newest %d; more: parley file list -n N (at most %d)\n", n, maxBlobs)
+				}
+				return nil
 			})
 		},
 	}
@@ -271,7 +277,7 @@ func (a *app) fileDo(ctx context.Context, c *client.Client, action string, b *co
 	return a.done(map[string]any{"id": idString(b.GetBlob().GetId())}, "%s: done", name)
 }
 
-// maxBlobs is how many transfers are looked through for an id.
+// maxBlobs is how many transfers are shown at most.
 const maxBlobs = 500
 
 // findBlob finds a transfer by the end of its id.
@@ -280,24 +286,17 @@ func findBlob(ctx context.Context, c *client.Client, id string) (*controlpb.Blob
 	if len(id) < 4 {
 		return nil, usagef("%q is no id of a transfer; those there are: parley file list --all", id)
 	}
-	resp, err := c.ListBlobs(ctx, &controlpb.ListBlobsRequest{Limit: maxBlobs})
-	if err != nil {
+	resp, err := c.ListBlobs(ctx, &controlpb.ListBlobsRequest{IdEnd: id, Limit: 2})
+	switch found := resp.GetBlobs(); {
+	case err != nil:
 		return nil, err
-	}
-	var found *controlpb.Blob
-	for _, b := range resp.GetBlobs() {
-		if !strings.HasSuffix(idString(b.GetBlob().GetId()), id) {
-			continue
-		}
-		if found != nil {
-			return nil, usagef("%q is the end of more than one id; give more of it: parley file list --all --json shows them whole", id)
-		}
-		found = b
-	}
-	if found == nil {
+	case len(found) == 0:
 		return nil, fmt.Errorf("there is no transfer %s; those there are: parley file list --all", id)
+	case len(found) > 1:
+		return nil, usagef("%q is the end of more than one id; give more of it: parley file list --all --json shows them whole", id)
+	default:
+		return found[0], nil
 	}
-	return found, nil
 }
 
 // blobIDs offers the transfers that are in one of these states.

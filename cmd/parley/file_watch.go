@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync/atomic"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -19,6 +20,8 @@ import (
 type transfer struct {
 	blob *controlpb.Blob
 	bar  *mpb.Bar // nil in a pipe
+	// What stands beside the bar, which draws itself.
+	beside atomic.Pointer[string]
 	// In a pipe: how it was last, and the line that says so.
 	said, line string
 }
@@ -47,6 +50,7 @@ func (a *app) watchBlobs(ctx context.Context, c *client.Client, blobs []*control
 	}
 	w := &blobWatch{app: a, transfers: map[string]*transfer{}}
 	if width, ok := a.screen(); ok && !a.json {
+		w.width = width
 		w.bars = mpb.NewWithContext(ctx, mpb.WithOutput(a.out), mpb.WithWidth(min(width, 100)))
 	}
 	for _, b := range blobs {
@@ -86,7 +90,8 @@ func (a *app) screen() (width int, ok bool) {
 
 type blobWatch struct {
 	app       *app
-	bars      *mpb.Progress
+	bars      *mpb.Progress // nil in a pipe
+	width     int           // of the terminal
 	order     []string
 	transfers map[string]*transfer
 }
@@ -96,15 +101,41 @@ func (w *blobWatch) add(b *controlpb.Blob) {
 	if w.transfers[id] != nil {
 		return
 	}
-	t := &transfer{blob: b}
+	t := &transfer{}
+	w.set(t, b)
 	if w.bars != nil {
-		name := cut(client.PrintableLine(b.GetBlob().GetName()), 24)
+		// A quarter of a line for the name, at most half of it for how it is, and the
+		// rest for the bar: of one length for all.
+		name := cut(blobName(b), max(min(w.width/4, 24), 8))
 		t.bar = w.bars.AddBar(int64(max(b.GetBlob().GetSize(), 1)), //nolint:gosec // at most 16 TiB
 			mpb.PrependDecorators(decor.Name(name, decor.WCSyncSpaceR)),
-			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + blobState(t.blob) })))
+			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return *t.beside.Load() }, decor.WCSyncSpaceR)))
 	}
 	w.order = append(w.order, id)
 	w.transfers[id] = t
+}
+
+// set notes how a transfer is now.
+func (w *blobWatch) set(t *transfer, b *controlpb.Blob) {
+	text := cut(barState(b), max(w.width/2, 24))
+	t.blob = b
+	t.beside.Store(&text)
+}
+
+// barState is how a transfer is, beside its bar: where it is put, or why it failed,
+// stands below the bars when all are over.
+func barState(b *controlpb.Blob) string {
+	switch b.GetBlob().GetState() {
+	case pluginpb.BlobState_BLOB_STATE_DONE:
+		return "here"
+	case pluginpb.BlobState_BLOB_STATE_FAILED:
+		return "failed"
+	case pluginpb.BlobState_BLOB_STATE_CANCELLED:
+		return "cancelled"
+	case pluginpb.BlobState_BLOB_STATE_OFFERED:
+		return "offered"
+	}
+	return blobState(b)
 }
 
 func (w *blobWatch) refresh(ctx context.Context, c *client.Client) error {
@@ -126,7 +157,7 @@ func (w *blobWatch) show(b *controlpb.Blob) error {
 	if t == nil {
 		return nil
 	}
-	t.blob = b
+	w.set(t, b)
 	switch {
 	case w.app.json:
 		return w.app.object(blobJSON(b))
@@ -139,7 +170,7 @@ func (w *blobWatch) show(b *controlpb.Blob) error {
 	}
 	// In a pipe: not each step, but each state.
 	said := fmt.Sprint(b.GetBlob().GetState(), b.GetWaiting(), b.GetBlob().GetReason(), over(b))
-	line := fmt.Sprintf("%s: %s", client.PrintableLine(b.GetBlob().GetName()), blobState(b))
+	line := fmt.Sprintf("%s: %s", blobName(b), blobState(b))
 	if said != t.said && line != t.line {
 		w.app.println(line)
 	}
@@ -161,6 +192,11 @@ func (w *blobWatch) end() error {
 			}
 		}
 		w.bars.Wait()
+		for _, id := range w.order {
+			if b := w.transfers[id].blob; b.GetBlob().GetState() != pluginpb.BlobState_BLOB_STATE_SHARED {
+				w.app.println(fmt.Sprintf("%s: %s", blobName(b), blobState(b)))
+			}
+		}
 	}
 	for _, id := range w.order {
 		if s := w.transfers[id].blob.GetBlob().GetState(); s == pluginpb.BlobState_BLOB_STATE_FAILED || s == pluginpb.BlobState_BLOB_STATE_CANCELLED {

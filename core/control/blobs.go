@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/parley-chat/parley/core/store"
 	"github.com/parley-chat/parley/protocol/controlpb"
@@ -35,12 +36,19 @@ func (s *Server) ListBlobs(ctx context.Context, req *controlpb.ListBlobsRequest)
 			return nil, err
 		}
 	}
+	limit := q.Limit
+	if req.GetIdEnd() != "" {
+		q.Limit = 0 // looked for among all
+	}
 	resp := &controlpb.ListBlobsResponse{}
 	err = a.Store.View(ctx, func(tx store.ReadTx) error {
 		blobs, err := tx.Blobs(q)
 		resp.Blobs = nil
 		for i := range blobs {
-			if blobs[i].State != store.BlobPrepared { // not anybody's yet
+			if blobs[i].State == store.BlobPrepared || !strings.HasSuffix(blobs[i].ID.String(), req.GetIdEnd()) {
+				continue // not anybody's yet, or not asked for
+			}
+			if len(resp.GetBlobs()) < limit {
 				resp.Blobs = append(resp.Blobs, a.Blobs.View(&blobs[i]))
 			}
 		}

@@ -4466,7 +4466,9 @@ type ListBlobsRequest struct {
 	// Only those that are not done, failed or cancelled.
 	Active bool `protobuf:"varint,2,opt,name=active,proto3" json:"active,omitempty"`
 	// At most 500; by default 100.
-	Limit         uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Only those whose id, as a UUID in lower case, ends so.
+	IdEnd         string `protobuf:"bytes,4,opt,name=id_end,json=idEnd,proto3" json:"id_end,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4520,6 +4522,13 @@ func (x *ListBlobsRequest) GetLimit() uint32 {
 		return x.Limit
 	}
 	return 0
+}
+
+func (x *ListBlobsRequest) GetIdEnd() string {
+	if x != nil {
+		return x.IdEnd
+	}
+	return ""
 }
 
 type ListBlobsResponse struct {
@@ -4973,11 +4982,12 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\aFinding\x12\x14\n" +
 	"\x05check\x18\x01 \x01(\tR\x05check\x12\x16\n" +
 	"\x06result\x18\x02 \x01(\tR\x06result\x12\x12\n" +
-	"\x04text\x18\x03 \x01(\tR\x04text\"T\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"k\n" +
 	"\x10ListBlobsRequest\x12\x12\n" +
 	"\x04chat\x18\x01 \x01(\tR\x04chat\x12\x16\n" +
 	"\x06active\x18\x02 \x01(\bR\x06active\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\rR\x05limit\"B\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x15\n" +
+	"\x06id_end\x18\x04 \x01(\tR\x05idEnd\"B\n" +
 	"\x11ListBlobsResponse\x12-\n" +
 	"\x05blobs\x18\x01 \x03(\v2\x17.parley.control.v1.BlobR\x05blobs\"\xd7\x01\n" +
 	"\x04Blob\x12*\n" +

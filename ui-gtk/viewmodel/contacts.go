@@ -209,14 +209,6 @@ func (c *Contacts) Block(user string, block bool) {
 	})
 }
 
-// Rename sets the nickname shown here only; empty removes it.
-func (c *Contacts) Rename(user, nickname string) {
-	c.session.ask(func(ctx context.Context, core Core) error {
-		_, err := core.RenameContact(ctx, &controlpb.RenameContactRequest{User: user, Nickname: nickname})
-		return err
-	})
-}
-
 // Verify marks the keys as compared in person, or takes the mark back.
 func (c *Contacts) Verify(user string, verified bool) {
 	c.session.ask(func(ctx context.Context, core Core) error {

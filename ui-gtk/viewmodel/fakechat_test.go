@@ -93,6 +93,9 @@ func (f *fakeCore) ListMessages(_ context.Context, r *controlpb.ListMessagesRequ
 }
 
 func (f *fakeCore) Search(_ context.Context, r *controlpb.SearchRequest) (*controlpb.SearchResponse, error) {
+	if r.GetChat() == "" {
+		return f.searchAll(r)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	resp := &controlpb.SearchResponse{}

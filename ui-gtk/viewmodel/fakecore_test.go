@@ -31,6 +31,7 @@ type fakeCore struct {
 	refuse   error // what those are answered with
 
 	fakeChats
+	found func(*controlpb.SearchRequest) (*controlpb.SearchResponse, error)
 }
 
 func newFakeCore() *fakeCore {

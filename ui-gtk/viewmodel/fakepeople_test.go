@@ -92,3 +92,17 @@ func (c *clock) pass(d time.Duration) {
 	}
 	c.now = end
 }
+
+// searchAll answers a search in all chats.
+func (f *fakeCore) searchAll(r *controlpb.SearchRequest) (*controlpb.SearchResponse, error) {
+	if err := f.take(r); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	answer := f.found
+	f.mu.Unlock()
+	if answer == nil {
+		return &controlpb.SearchResponse{}, nil
+	}
+	return answer(r)
+}

@@ -87,6 +87,9 @@ type Session struct {
 	// Conversation is the chat that is shown.
 	Conversation *Conversation
 
+	Search  *Search
+	Avatars *Avatars
+
 	outbox *outbox
 
 	ctx context.Context // of Run; ends all calls
@@ -117,6 +120,8 @@ func NewSession(cfg Config) *Session {
 	s.Panes = newPanes(s.Chats)
 	s.outbox = newOutbox(s)
 	s.Conversation = newConversation(s)
+	s.Search = newSearch(s)
+	s.Avatars = newAvatars(s)
 	return s
 }
 

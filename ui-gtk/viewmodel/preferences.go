@@ -35,6 +35,8 @@ type Preferences struct {
 	// Width and Height of the window, in pixels.
 	Width  int `json:"width,omitempty"`
 	Height int `json:"height,omitempty"`
+	// Directory is where somebody logged in last, and is offered for the next account.
+	Directory string `json:"directory,omitempty"`
 	// Recent are profiles whose windows were open last, and are opened again.
 	Recent []string `json:"recent,omitempty"`
 }
@@ -93,6 +95,9 @@ func (p Preferences) valid() Preferences {
 	p.TextSize = min(max(p.TextSize, 80), 200)
 	if p.Width < 360 || p.Width > 10000 || p.Height < 300 || p.Height > 10000 {
 		p.Width, p.Height = d.Width, d.Height
+	}
+	if len(p.Directory) > 300 {
+		p.Directory = ""
 	}
 	if len(p.Recent) > 20 {
 		p.Recent = p.Recent[:20]

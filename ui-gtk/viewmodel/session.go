@@ -29,6 +29,8 @@ type Config struct {
 	// Connect connects to the core, which it starts when none runs. It is called
 	// again after each loss.
 	Connect func(context.Context) (Core, error)
+	// Host starts a directory on this computer; nil where that is not possible.
+	Host func(context.Context) (Hosted, error)
 	// Texts has what is said to people.
 	Texts *texts.Texts
 	// Now tells the time; time.Now when nil.
@@ -84,6 +86,7 @@ type Session struct {
 	Chats    *Chats
 	Plugins  *Plugins
 	Panes    *Panes
+	Login    *Login
 	// Conversation is the chat that is shown.
 	Conversation *Conversation
 
@@ -118,6 +121,7 @@ func NewSession(cfg Config) *Session {
 	s.Chats = newChats(s)
 	s.Plugins = newPlugins(s)
 	s.Panes = newPanes(s.Chats)
+	s.Login = newLogin(s)
 	s.outbox = newOutbox(s)
 	s.Conversation = newConversation(s)
 	s.Search = newSearch(s)
@@ -425,5 +429,5 @@ func (s *Session) Sentence(err error) string {
 	case errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded:
 		return s.Texts().T("That took too long. Try again.")
 	}
-	return client.PrintableLine(client.Message(err))
+	return s.Texts().T(client.PrintableLine(client.Message(err)))
 }

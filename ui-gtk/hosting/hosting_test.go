@@ -1,0 +1,136 @@
+package hosting_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/parley-chat/parley/ui-gtk/hosting"
+)
+
+// patience is how long what must happen may take on a busy machine.
+const patience = 30 * time.Second
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// newHost gives a host that was never started, with the real program.
+func newHost(t *testing.T) hosting.Host {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "parley-server")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", program, "../../cmd/parley-server").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return hosting.Host{Folder: filepath.Join(t.TempDir(), "directory"), Program: program}
+}
+
+// servers gives the process ids of a host's servers.
+func servers(h hosting.Host) []int {
+	var ids []int
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		id, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		line, _ := os.ReadFile("/proc/" + e.Name() + "/cmdline")
+		if strings.HasPrefix(string(line), h.Program+"\x00") && strings.Contains(string(line), "\x00serve") {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// end ends a host's servers and waits for them.
+func end(t *testing.T, h hosting.Host) {
+	t.Helper()
+	for _, id := range servers(h) {
+		p, err := os.FindProcess(id)
+		if err == nil {
+			_ = p.Kill()
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for len(servers(h)) > 0 {
+		if ctx.Err() != nil {
+			t.Fatal("a server does not end")
+		}
+	}
+}
+
+// TestDirectoryOnThisComputer: it is started once, comes with an invite, and is the
+// same one after the computer was off.
+func TestDirectoryOnThisComputer(t *testing.T) {
+	// The usual port may be taken, and then another one is.
+	if l, err := net.Listen("tcp", ":7410"); err == nil { //nolint:noctx // it does not wait
+		defer func() { _ = l.Close() }()
+	}
+	h := newHost(t)
+	defer end(t, h)
+	if err := h.Resume(t.Context()); err != nil || h.Known() || len(servers(h)) > 0 {
+		t.Fatalf("what was never started is resumed: %v", err)
+	}
+	d, err := h.Start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Invite == "" || !strings.HasPrefix(d.Address, "localhost:") || d.Address == "localhost:7410" {
+		t.Errorf("%+v", d)
+	}
+	again, err := h.Start(t.Context())
+	if err != nil || again.Address != d.Address || again.Invite == d.Invite {
+		t.Errorf("at the second start: %+v, %v", again, err)
+	}
+	if n := len(servers(h)); n != 1 {
+		t.Errorf("%d servers run", n)
+	}
+	out, err := exec.CommandContext(t.Context(), h.Program, "--data", filepath.Join(h.Folder, "data"), "invite", "list").CombinedOutput()
+	if err != nil || strings.Count(string(out), "0 of 20") != 2 {
+		t.Errorf("%v: %s", err, out)
+	}
+	end(t, h)
+	if err := h.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", d.Address)
+	if err != nil {
+		t.Fatalf("it does not run again: %v", err)
+	}
+	_ = c.Close()
+}
+
+// TestStartSaysWhyItFailed: what parley-server says is what the person reads.
+func TestStartSaysWhyItFailed(t *testing.T) {
+	h := newHost(t)
+	if err := os.MkdirAll(h.Folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(h.Folder, "server.toml")
+	for name, c := range map[string]struct{ config, says string }{
+		"a mistake in it":    {"listen = \":1\"\nregistration = \"whoever\"\n", "registration"},
+		"no port":            {"listen = \":0\"\n", "no port"},
+		"no configuration":   {"\x00\x01", "mend it"},
+		"nothing to be read": {"", "listen"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(config, []byte(c.config), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := h.Start(t.Context()); err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	h = hosting.Host{Folder: filepath.Join(t.TempDir(), "directory"), Program: "/nowhere/parley-server"}
+	if _, err := h.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "/nowhere/parley-server") {
+		t.Errorf("without the program: %v", err)
+	}
+}

@@ -7,6 +7,11 @@
 // became of an offer each recipient tells the chat, so that its author sees it
 // on the message as the annotation "file.state". That there is nothing to fetch
 // any more its author tells likewise, so that those who were away learn of it.
+//
+// Each device of a person decides for itself, since each has a disk of its own: the
+// state in Data is that of this device. What another device of the same person said
+// is on the message as the annotation by that person, and the offer stays to be
+// had here too. Of two devices that say different things the later one counts.
 package file
 
 import (

@@ -214,6 +214,30 @@ func TestFile(t *testing.T) {
 	}
 }
 
+// TestOwnDevices: what became of an offer on another device of one's own is told by
+// one's own annotation, and it can be had here too.
+func TestOwnDevices(t *testing.T) {
+	net := plugintest.NewNetwork(t)
+	w := &world{t: t, dir: t.TempDir()}
+	w.alice, w.bob, w.carol = net.Host(config(t, "alice")), net.Host(config(t, "bob")), net.Host(config(t, "bob"))
+	w.chat = net.Chat(w.alice, w.bob, w.carol)
+	first, second := w.bob, w.carol
+	m := w.send("", w.write("notes.txt", []byte("hello")))[0]
+	blob := blobOf(t, w.alice, m)
+	w.must(first, "accept", m)
+	first.SettleBlob(blob, done, "")
+	w.want(first, m, file.Received)
+	w.want(second, m, file.Offered)
+	w.wantMarks(m, `bob {"state":"received"}`)
+	marks := second.Annotations(m)
+	if len(marks) != 1 || marks[0].Author != "bob" || marks[0].Kind != file.Annotation || string(marks[0].Value) != `{"state":"received"}` {
+		t.Errorf("the second device sees %v", marks)
+	}
+	w.must(second, "accept", m)
+	second.SettleBlob(blob, done, "")
+	w.want(second, m, file.Received)
+}
+
 func TestFailAndRetry(t *testing.T) {
 	w := newWorld(t)
 	m := w.send("", w.write("a", []byte("hello")))[0]

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/parley-chat/parley/core/client"
+	"github.com/parley-chat/parley/internal/bytesize"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/protocol/pluginpb"
@@ -28,7 +29,7 @@ func (s *script) files() error {
 		if err := writeFilm(film); err != nil {
 			return "", err
 		}
-		return byteSize(demoFileSize), writePicture(picture)
+		return bytesize.Text(demoFileSize), writePicture(picture)
 	}); err != nil {
 		return err
 	}
@@ -78,7 +79,7 @@ func (s *script) sendFile(path, downloads string) (string, error) {
 		return "", err
 	}
 	speed := float64(got.GetBlob().GetSize()) / took.Seconds()
-	return fmt.Sprintf("%s in %s, %s/s", byteSize(got.GetBlob().GetSize()), milliseconds(took), byteSize(uint64(speed))), nil
+	return fmt.Sprintf("%s in %s, %s/s", bytesize.Text(got.GetBlob().GetSize()), milliseconds(took), bytesize.Text(uint64(speed))), nil
 }
 
 // arrived waits until the blob of a message is at bob's, and its author knows.

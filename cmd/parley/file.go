@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/parley-chat/parley/core/client"
+	"github.com/parley-chat/parley/internal/bytesize"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/protocol/pluginpb"
@@ -106,7 +107,7 @@ func (a *app) fileSend(ctx context.Context, c *client.Client, req *pluginpb.Invo
 				continue
 			}
 			if !wait { // else it is shown how it goes
-				a.printf("Offered %s, %s: %s\n", blobName(b), byteSize(b.GetBlob().GetSize()), shortID(b))
+				a.printf("Offered %s, %s: %s\n", blobName(b), bytesize.Text(b.GetBlob().GetSize()), shortID(b))
 			}
 			a.printf("%s", left.lines(blobName(b)))
 		}
@@ -208,7 +209,7 @@ func (a *app) listBlobs(me packet.UserID, blobs []*controlpb.Blob) error {
 			}
 			continue
 		}
-		rows = append(rows, []string{shortID(b), blobWho(me, b), cut(blobName(b), 40), byteSize(b.GetBlob().GetSize()), blobState(b)})
+		rows = append(rows, []string{shortID(b), blobWho(me, b), cut(blobName(b), 40), bytesize.Text(b.GetBlob().GetSize()), blobState(b)})
 	}
 	if !a.json {
 		a.table(rows)
@@ -363,7 +364,7 @@ func blobState(b *controlpb.Blob) string {
 		if b.GetLeft() > 0 {
 			left = ", " + (time.Duration(b.GetLeft()) * time.Second).String() + " left"
 		}
-		return fmt.Sprintf("%s, %s/s%s", percent(b.GetDone(), size), byteSize(b.GetSpeed()), left)
+		return fmt.Sprintf("%s, %s/s%s", percent(b.GetDone(), size), bytesize.Text(b.GetSpeed()), left)
 	case own && b.GetDone() >= size && b.GetDone() > 0:
 		return "given"
 	case own && b.GetDone() > 0:
@@ -381,19 +382,6 @@ func percent(done, size uint64) string {
 		return "100%"
 	}
 	return fmt.Sprintf("%d%%", done*100/size)
-}
-
-// byteSize is a number of bytes for people.
-func byteSize(n uint64) string {
-	switch {
-	case n >= 1e9:
-		return fmt.Sprintf("%.2f GB", float64(n)/1e9)
-	case n >= 1e6:
-		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
-	case n >= 1e3:
-		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
-	}
-	return fmt.Sprintf("%d B", n)
 }
 
 // jsonBlob is a transfer in the output.

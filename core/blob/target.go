@@ -13,6 +13,7 @@ import (
 	"github.com/zeebo/blake3"
 
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/bytesize"
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
@@ -120,22 +121,9 @@ func (t *target) roomLeft() error {
 	done, _ := t.ledger.done()
 	if need := t.b.Size - done; free < need+reserve {
 		return fmt.Errorf("%w: %s more are needed in %s, and %s are free", errNoRoom,
-			size(need+reserve), shownPath(t.b.Destination), size(free))
+			bytesize.Text(need+reserve), shownPath(t.b.Destination), bytesize.Text(free))
 	}
 	return nil
-}
-
-// size is a number of bytes for people.
-func size(n uint64) string {
-	switch {
-	case n >= 1e9:
-		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
-	case n >= 1e6:
-		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
-	case n >= 1e3:
-		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
-	}
-	return fmt.Sprintf("%d bytes", n)
 }
 
 func (t *target) headPath() string { return filepath.Join(t.s.dir(t.b.ID), "head") }

@@ -37,11 +37,12 @@ type Config struct {
 	BusOnly bool
 }
 
-// Desktop is a screen with a session bus. Its methods are safe for concurrent use.
+// Desktop is a screen with a session bus. Those of its methods that end nothing are
+// safe for concurrent use.
 type Desktop struct {
 	// Display is what programs find in DISPLAY; empty when there is no screen.
 	Display string
-	// Bus is the address of the session bus.
+	// Bus is the address of the session bus, of all that are there one after the other.
 	Bus string
 	// Home is the folder that is HOME, and has the XDG ones in it.
 	Home string
@@ -84,7 +85,7 @@ func Start(cfg Config) (*Desktop, error) {
 }
 
 func (d *Desktop) start(cfg Config) error {
-	for _, dir := range []string{d.Home, d.path("run"), d.path("bus")} {
+	for _, dir := range []string{d.Home, d.path("run")} {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return err
 		}
@@ -103,12 +104,11 @@ func (d *Desktop) start(cfg Config) error {
 		}
 		d.Display = ":" + number
 	}
-	if err := os.WriteFile(d.path("bus.conf"), []byte(busConfig(d.path("bus"))), 0o600); err != nil {
+	d.Bus = "unix:path=" + d.path("bus")
+	if err := os.WriteFile(d.path("bus.conf"), []byte(busConfig(d.Bus)), 0o600); err != nil {
 		return err
 	}
-	var err error
-	if d.Bus, err = d.run("its address", func(line string) bool { return strings.HasPrefix(line, "unix:") },
-		"dbus-daemon", "--config-file="+d.path("bus.conf"), "--nofork", "--print-address=1"); err != nil {
+	if err := d.startBus(); err != nil {
 		return err
 	}
 	if cfg.BusOnly {
@@ -119,11 +119,11 @@ func (d *Desktop) start(cfg Config) error {
 
 // busConfig is that of a session bus which starts no programs: a service that
 // somebody installed would be part of the test.
-func busConfig(folder string) string {
+func busConfig(address string) string {
 	return `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
   <type>session</type>
-  <listen>unix:dir=` + folder + `</listen>
+  <listen>` + address + `</listen>
   <auth>EXTERNAL</auth>
   <policy context="default">
     <allow send_destination="*" eavesdrop="true"/>
@@ -133,6 +133,22 @@ func busConfig(folder string) string {
 </busconfig>
 `
 }
+
+func (d *Desktop) startBus() error {
+	_, err := d.run("its address", func(line string) bool { return strings.HasPrefix(line, "unix:") },
+		"dbus-daemon", "--config-file="+d.path("bus.conf"), "--nofork", "--print-address=1")
+	return err
+}
+
+// StopBus ends the session bus, as a session that ends does. Only for a desktop that
+// has nothing else.
+func (d *Desktop) StopBus() {
+	_ = d.running[0].Stop()
+	d.running = nil
+}
+
+// RestartBus starts another one in its place.
+func (d *Desktop) RestartBus() error { return d.startBus() }
 
 func (d *Desktop) startAccessibility() error {
 	if _, err := os.Stat(launcher); err != nil {

@@ -55,7 +55,7 @@ type pacer struct {
 	began     pacerSample   // of the window
 	roundTrip time.Duration // the shortest in it
 	empty     int           // windows without a queue, one after the other
-	delivered [4]float64    // bytes a second that arrived in the last ones; the most of them counts
+	delivered [5]float64    // bytes a second that arrived in the last ones
 
 	queued time.Time     // since when there is too much of a queue, or has not become less; zero: there is not
 	most   time.Duration // how long it was then
@@ -78,14 +78,22 @@ func (p *pacer) next(s pacerSample) (rate float64, changed bool) {
 		return math.Round(p.rate), false
 	}
 	before := p.rate
-	delivered := float64(s.acked-p.began.acked) / window.Seconds()
-	if delivered > 0 && s.shortest > 0 {
+	if s.acked > p.began.acked && s.shortest > 0 {
 		copy(p.delivered[1:], p.delivered[:])
-		p.delivered[0] = delivered
-		p.decide(s.at, window, p.roundTrip-s.shortest, slices.Max(p.delivered[:]))
+		p.delivered[0] = float64(s.acked-p.began.acked) / window.Seconds()
+		p.decide(s.at, window, p.roundTrip-s.shortest, p.speed())
 	}
 	p.began, p.roundTrip = s, s.roundTrip
 	return math.Round(p.rate), p.rate != before
+}
+
+// speed is how many bytes a second arrive. Acknowledgements come late and then
+// in clumps when a machine is busy, so that it is the middle of the last windows.
+func (p *pacer) speed() float64 {
+	known := slices.Clone(p.delivered[:])
+	slices.Sort(known)
+	known = slices.DeleteFunc(known, func(d float64) bool { return d == 0 })
+	return known[len(known)/2]
 }
 
 // decide chooses the rate after a window in which the queue was never shorter.

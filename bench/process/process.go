@@ -34,6 +34,9 @@ type Config struct {
 	// Stdin and Stdout, which may be nil, are its standard input, and its output
 	// where that is not to be kept.
 	Stdin, Stdout *os.File
+	// Inside, which may be nil, runs what starts the program, as
+	// network.Network.Inside does.
+	Inside func(start func() error) error
 }
 
 // Process is a program that runs. It dies with the benchmark. Its methods are
@@ -63,7 +66,11 @@ func Start(cfg Config) (*Process, error) {
 	}
 	p.cmd.WaitDelay = time.Second // for the output of children that live longer
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := p.cmd.Start(); err != nil {
+	inside := cfg.Inside
+	if inside == nil {
+		inside = func(start func() error) error { return start() }
+	}
+	if err := inside(p.cmd.Start); err != nil {
 		return nil, fmt.Errorf("start %s: %w", cfg.Program, err)
 	}
 	go func() {

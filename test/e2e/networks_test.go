@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parley-chat/parley/bench/network/networktest"
 	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/protocol/controlpb"
 )
@@ -22,7 +23,7 @@ const longPatience = 2 * time.Minute
 // Nothing is lost, nothing comes twice, and each one's order stays.
 func TestNetworks(t *testing.T) {
 	t.Parallel()
-	if needNamespaces(t) {
+	if networktest.Need(t) {
 		return
 	}
 	// The last address of IPv4 has a subnet of its own: others of one subnet go
@@ -56,39 +57,39 @@ func TestNetworks(t *testing.T) {
 			talk.linkedTo(host(c.bob))
 
 			// Another network: the old address goes first, as when a laptop moves.
-			n.removeAddress("bob", c.bob)
+			n.must(n.RemoveAddress("bob", c.bob))
 			talk.both()
-			n.addAddress("bob", c.bobsNext)
+			n.must(n.AddAddress("bob", c.bobsNext))
 			talk.both()
 			talk.arrives("after the address changed")
 			talk.linkedTo(host(c.bobsNext))
 
 			// The new address comes first, as when one changes from cable to wireless.
-			n.addAddress("bob", c.bobsAfterwards)
+			n.must(n.AddAddress("bob", c.bobsAfterwards))
 			talk.both()
-			n.removeAddress("bob", c.bobsNext)
+			n.must(n.RemoveAddress("bob", c.bobsNext))
 			talk.both()
 			talk.arrives("after the address changed once more")
 			talk.linkedTo(host(c.bobsAfterwards))
 
 			// Only silence tells that this is cut.
-			n.setCable("bob", false)
+			n.must(n.SetCable("bob", false))
 			talk.both()
 			w.within(longPatience, "a cut cable is noticed on both sides", func() bool {
 				return !alice.contact(bob).GetLinked() && !bob.contact(alice).GetLinked()
 			})
 			talk.both()
-			n.setCable("bob", true)
+			n.must(n.SetCable("bob", true))
 			talk.arrives("after the cable was mended")
 
-			n.setUplink("bob", false)
+			n.must(n.SetUplink("bob", false))
 			talk.both()
 			w.within(longPatience, "a link that is down is noticed on both sides", func() bool {
 				return !alice.contact(bob).GetLinked() && !bob.contact(alice).GetLinked()
 			})
-			n.setUplink("bob", true)
+			n.must(n.SetUplink("bob", true))
 			if c.family == "IPv6" { // which the kernel forgets with the link
-				n.addAddress("bob", c.bobsAfterwards)
+				n.must(n.AddAddress("bob", c.bobsAfterwards))
 			}
 			talk.both()
 			talk.arrives("after the link was up again")

@@ -26,7 +26,7 @@ type world struct {
 	folder  string
 	address string // of the directory
 	listen  string // where cores listen
-	network *network
+	network *hosts
 }
 
 func newWorld(t *testing.T) *world {
@@ -40,7 +40,7 @@ func newWorld(t *testing.T) *world {
 
 // newWorldAt makes a world whose programs run in a network of its own, or (nil)
 // in this machine's.
-func newWorldAt(t *testing.T, address, listen string, n *network) *world {
+func newWorldAt(t *testing.T, address, listen string, n *hosts) *world {
 	t.Helper()
 	folder, err := os.MkdirTemp("", "pw") // short: sockets lie below it
 	if err != nil {

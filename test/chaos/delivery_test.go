@@ -48,7 +48,7 @@ func deliver(t *testing.T, messages, kills int, seed uint64) {
 	t.Cleanup(writing.Wait)
 	killed := map[string]int{}
 	restarted := 0
-	order := plan(random, kills)
+	order := plan(random, victims, kills)
 	for i, victim := range order {
 		// Somewhere in its share of all messages, and at any moment of one.
 		share := 2 * messages / (kills + 1)
@@ -92,10 +92,11 @@ func (p *person) complete(messages int) {
 }
 
 // plan gives the victims in random order, each about as often.
-func plan(random *rand.Rand, kills int) []string {
+func plan(random *rand.Rand, victims []string, kills int) []string {
+	first := random.IntN(len(victims)) // of fewer kills than victims not always the same ones
 	var order []string
 	for i := range kills {
-		order = append(order, victims[i%len(victims)])
+		order = append(order, victims[(first+i)%len(victims)])
 	}
 	random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 	return order
@@ -123,7 +124,7 @@ func (w *world) kill(victim string) (restarted bool) {
 // revive does what a person does who is told that a plugin is not started again.
 func (p *person) revive() (done bool) {
 	c := p.connected()
-	if c == nil || p.plugin().GetState() != controlpb.PluginState_PLUGIN_STATE_BROKEN {
+	if c == nil || p.plugin("text").GetState() != controlpb.PluginState_PLUGIN_STATE_BROKEN {
 		return false
 	}
 	_, err := c.RestartPlugin(p.t.Context(), &controlpb.RestartPluginRequest{Name: "text"})

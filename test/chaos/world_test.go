@@ -1,5 +1,6 @@
-// Package chaos kills the real programs while people write to each other, and
-// looks whether every message is there once and in its place.
+// Package chaos kills the real programs, and cuts their links, while people write
+// to each other and send files, and looks whether every message is there once and
+// in its place, and every file as it was.
 package chaos
 
 import (
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parley-chat/parley/bench/network"
 	"github.com/parley-chat/parley/bench/process"
 	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/protocol/controlpb"
@@ -43,19 +45,30 @@ type world struct {
 	t       *testing.T
 	folder  string
 	address string
+	listen  string           // where cores listen
+	network *network.Network // nil: this machine's
 	server  *process.Process
 	people  [2]*person
+	moves   int // how often bob had another address
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	address := free.Addr().String()
+	must(t, free.Close())
+	return newWorldIn(t, nil, address, "127.0.0.1:0")
+}
+
+// newWorldIn makes a world in a network, whose hosts are the directory, alice and
+// bob, or (nil) in this machine's.
+func newWorldIn(t *testing.T, n *network.Network, address, listen string) *world {
+	t.Helper()
 	folder, err := os.MkdirTemp("", "pc") // short: sockets lie below it
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	w := &world{t: t, folder: folder, address: free.Addr().String()}
-	must(t, free.Close())
+	w := &world{t: t, folder: folder, address: address, listen: listen, network: n}
 	w.serve()
 	for i, name := range []string{"alice", "bob"} {
 		home := filepath.Join(folder, name)
@@ -73,8 +86,10 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func (w *world) start(cfg process.Config) *process.Process {
+// start starts a program at a host.
+func (w *world) start(host string, cfg process.Config) *process.Process {
 	w.t.Helper()
+	cfg.Inside = func(start func() error) error { return w.network.Inside(host, start) }
 	p, err := process.Start(cfg)
 	must(w.t, err)
 	w.t.Cleanup(p.Kill)
@@ -83,7 +98,7 @@ func (w *world) start(cfg process.Config) *process.Process {
 
 func (w *world) serve() {
 	w.t.Helper()
-	w.server = w.start(process.Config{
+	w.server = w.start("directory", process.Config{
 		Program: "parley-server", Args: []string{"serve", "--listen", w.address, "--data", filepath.Join(w.folder, "server")},
 	})
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
@@ -132,8 +147,8 @@ type person struct {
 // begin starts the core.
 func (p *person) begin() {
 	p.t.Helper()
-	p.core = p.start(process.Config{
-		Program: "parley", Args: []string{"daemon", "--listen", "127.0.0.1:0"},
+	p.core = p.start(p.name, process.Config{
+		Program: "parley", Args: []string{"daemon", "--listen", p.listen},
 		Env: []string{"PARLEY_HOME=" + filepath.Join(p.folder, p.name), "PARLEY_PROFILE=", "PARLEY_KEY=file"},
 	})
 	p.until(p.name+"'s core answers", func() bool { return p.connected() != nil })
@@ -183,13 +198,13 @@ func (p *person) killPlugin() (restarted bool) {
 	p.t.Helper()
 	p.until(p.name+"'s text plugin runs", func() bool {
 		restarted = p.revive() || restarted
-		pid := int(p.plugin().GetProcessId())
+		pid := int(p.plugin("text").GetProcessId())
 		return pid > 0 && syscall.Kill(pid, syscall.SIGKILL) == nil
 	})
 	return restarted
 }
 
-func (p *person) plugin() *controlpb.Plugin {
+func (p *person) plugin(name string) *controlpb.Plugin {
 	c := p.connected()
 	if c == nil {
 		return nil
@@ -199,7 +214,7 @@ func (p *person) plugin() *controlpb.Plugin {
 		p.broken(c)
 	}
 	for _, plugin := range resp.GetPlugins() {
-		if plugin.GetName() == "text" {
+		if plugin.GetName() == name {
 			return plugin
 		}
 	}

@@ -1,5 +1,6 @@
 // Package people starts a directory and cores of people for the benchmarks: the
-// real programs, on this machine's loopback addresses.
+// real programs, on this machine's loopback addresses or in a network of their
+// own.
 package people
 
 import (
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/parley-chat/parley/bench/network"
 	"github.com/parley-chat/parley/bench/process"
 	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/protocol/controlpb"
@@ -31,9 +33,13 @@ type World struct {
 	kept    bool   // the folder stays
 	short   string // a path of the folder that is short enough for sockets below it
 	address string
+	network *network.Network // nil: this machine's
 	server  *process.Process
 	people  []*Person
 }
+
+// DirectoryHost is the host of a network on which the directory is.
+const DirectoryHost = "directory"
 
 // NewWorld starts a directory whose files, like those of the people, lie in a
 // new folder. Close ends it all.
@@ -67,11 +73,34 @@ func OpenWorld(ctx context.Context, folder string) (*World, error) {
 	return begin(ctx, w)
 }
 
+// NewWorldIn starts a directory at an address of the DirectoryHost of a network.
+// People's cores run at the hosts that have their names.
+func NewWorldIn(ctx context.Context, n *network.Network, address string) (*World, error) {
+	folder, err := os.MkdirTemp("", "pb") // short: sockets lie below it
+	if err != nil {
+		return nil, err
+	}
+	return begin(ctx, &World{folder: folder, short: folder, network: n, address: address})
+}
+
 // NewPair is NewWorld with two people on it who are linked contacts.
 func NewPair(ctx context.Context) (w *World, a, b *Person, err error) {
 	if w, err = NewWorld(ctx); err != nil {
 		return nil, nil, nil, err
 	}
+	return w.pair(ctx)
+}
+
+// NewPairIn is NewWorldIn with two people, anna and bob, who are linked contacts.
+func NewPairIn(ctx context.Context, n *network.Network, address string) (w *World, a, b *Person, err error) {
+	if w, err = NewWorldIn(ctx, n, address); err != nil {
+		return nil, nil, nil, err
+	}
+	return w.pair(ctx)
+}
+
+// pair adds the two; on an error the world is closed.
+func (w *World) pair(ctx context.Context) (_ *World, a, b *Person, err error) {
 	defer func() {
 		if err != nil {
 			w.Close()
@@ -94,13 +123,22 @@ func begin(ctx context.Context, w *World) (*World, error) {
 	return w, nil
 }
 
+// inside has what is started be at a host.
+func (w *World) inside(host string) func(func() error) error {
+	return func(start func() error) error { return w.network.Inside(host, start) }
+}
+
 func (w *World) serve(ctx context.Context) error {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cmp.Or(w.address, "127.0.0.1:0"))
+	inside := w.inside(DirectoryHost)
+	err := inside(func() error {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cmp.Or(w.address, "127.0.0.1:0"))
+		if err != nil {
+			return fmt.Errorf("an address for the directory: %w", err)
+		}
+		w.address = l.Addr().String()
+		return l.Close()
+	})
 	if err != nil {
-		return fmt.Errorf("an address for the directory: %w", err)
-	}
-	w.address = l.Addr().String()
-	if err := l.Close(); err != nil {
 		return err
 	}
 	if w.kept {
@@ -110,16 +148,20 @@ func (w *World) serve(ctx context.Context) error {
 	}
 	w.server, err = process.Start(process.Config{
 		Program: "parley-server", Args: []string{"serve", "--listen", w.address, "--data", filepath.Join(w.folder, "server")},
+		Inside: inside,
 	})
 	if err != nil {
 		return err
 	}
 	return Until(ctx, "the directory answers", func(ctx context.Context) (bool, error) {
-		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", w.address)
-		if err != nil {
-			return false, nil //nolint:nilerr // not yet
-		}
-		return true, c.Close()
+		err := inside(func() error {
+			c, err := (&net.Dialer{}).DialContext(ctx, "tcp", w.address)
+			if err == nil {
+				_ = c.Close()
+			}
+			return err
+		})
+		return err == nil, nil //nolint:nilerr // not yet
 	})
 }
 
@@ -144,6 +186,9 @@ type Person struct {
 	Home   string // PARLEY_HOME
 	Core   *process.Process
 	Client *client.Client
+
+	listen string // the address for the core to listen at
+	inside func(func() error) error
 }
 
 // Add gives somebody an account and a core.
@@ -162,7 +207,10 @@ func (w *World) Add(ctx context.Context, name string) (*Person, error) {
 // Known is somebody who has an account in a folder that was kept. Their core does
 // not run yet.
 func (w *World) Known(name string) *Person {
-	p := &Person{Name: name, Home: filepath.Join(w.short, name)}
+	p := &Person{Name: name, Home: filepath.Join(w.short, name), listen: "127.0.0.1:0", inside: w.inside(name)}
+	if w.network != nil {
+		p.listen = "0.0.0.0:0"
+	}
 	w.people = append(w.people, p)
 	return p
 }
@@ -178,8 +226,9 @@ func (p *Person) Folders() client.Folders {
 // Start starts the core and returns when it answers.
 func (p *Person) Start(ctx context.Context) (err error) {
 	p.Core, err = process.Start(process.Config{
-		Program: "parley", Args: []string{"daemon", "--listen", "127.0.0.1:0"},
-		Env: []string{"PARLEY_HOME=" + p.Home, "PARLEY_PROFILE=", "PARLEY_KEY=file", "PARLEY_PLUGINS="},
+		Program: "parley", Args: []string{"daemon", "--listen", p.listen},
+		Env:    []string{"PARLEY_HOME=" + p.Home, "PARLEY_PROFILE=", "PARLEY_KEY=file", "PARLEY_PLUGINS="},
+		Inside: p.inside,
 	})
 	if err != nil {
 		return err

@@ -20,6 +20,12 @@ int gtkx_clipboard_set(const char *text, const void *png, size_t png_size, const
 // drop.c
 void gtkx_drop(uintptr_t widget, uintptr_t handle);
 
+// open.c
+int gtkx_open_uri(uintptr_t window, const char *uri, char **problem);
+
+// resize.c
+void gtkx_queue_resize(uintptr_t widget);
+
 // picture.c
 cairo_surface_t *gtkx_pixels_new(int width, int height, unsigned char **data, int *stride);
 void gtkx_pixels_filled(cairo_surface_t *pixels);

@@ -628,6 +628,9 @@ func (c *Conversation) Unfold(key string, full bool) {
 	}
 }
 
+// Unfolded says whether a long text is shown in full.
+func (c *Conversation) Unfolded(key string) bool { return c.unfolded[key] }
+
 // SetFront says whether the window is in front of others, so that what it shows is
 // seen.
 func (c *Conversation) SetFront(front bool) {

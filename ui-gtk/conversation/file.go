@@ -1,0 +1,178 @@
+package conversation
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+	"github.com/gotk3/gotk3/glib"
+	"github.com/gotk3/gotk3/gtk"
+
+	"github.com/parley-chat/parley/ui-gtk/gtkx"
+	"github.com/parley-chat/parley/ui-gtk/viewmodel"
+	"github.com/parley-chat/parley/ui-gtk/widget"
+)
+
+// fileCard is a file, picture or folder in a message.
+type fileCard struct {
+	row     *messageRow
+	box     *gtk.Box
+	file    *viewmodel.Transfer
+	picture *pictureView
+	bar     *gtk.ProgressBar
+	line    *gtk.Label
+	buttons *gtk.Box
+	orders  []viewmodel.Order
+}
+
+// Largest size of a picture in a message, in pixels.
+const pictureWidth, pictureHeight = 600, 300
+
+func newFileCard(r *messageRow, f *viewmodel.Transfer) *fileCard {
+	c := &fileCard{row: r}
+	p := r.list.pane
+	c.box = widget.Class(widget.Column(4), "file")
+	if f.Width > 0 && (len(f.Thumbnail) > 0 || f.Path != "") {
+		c.picture = newPictureView(p, f.Name)
+		c.picture.click = c.open
+		c.picture.size(f.Width, f.Height, r.list.room())
+		c.box.PackStart(c.picture.box, false, false, 0)
+	}
+	c.line = widget.Label("", "small", "dim", "line")
+	c.line.SetMaxWidthChars(40)
+	column := widget.Column(2)
+	if c.picture == nil {
+		name := widget.Line(f.Name, "name")
+		name.SetMaxWidthChars(36)
+		name.SetTooltipText(f.Name)
+		column.PackStart(name, false, false, 0)
+	}
+	c.bar = widget.Must(gtk.ProgressBarNew())
+	c.bar.SetNoShowAll(true)
+	column.PackStart(c.bar, false, false, 0)
+	column.PackStart(c.line, false, false, 0)
+	c.buttons = widget.Row(6)
+	if c.picture == nil {
+		icon := widget.Icon(f.Icon, gtk.ICON_SIZE_DND, "file-icon")
+		icon.SetPixelSize(28)
+		icon.SetVAlign(gtk.ALIGN_START)
+		row := widget.Row(10)
+		row.PackStart(icon, false, false, 0)
+		column.SetSizeRequest(190, -1)
+		row.PackStart(column, true, true, 0)
+		c.box.PackStart(row, false, false, 0)
+	} else {
+		c.box.PackStart(column, false, false, 0)
+	}
+	c.box.PackStart(c.buttons, false, false, 0)
+	for _, w := range p.drawText(f.Caption, r.menu) {
+		c.box.PackStart(w, false, false, 0)
+	}
+	c.show(f)
+	return c
+}
+
+// show shows how far it is.
+func (c *fileCard) show(f *viewmodel.Transfer) {
+	was := c.file
+	c.file = f
+	c.line.SetText(f.Line)
+	// A picture that is here needs no words.
+	c.line.SetNoShowAll(c.picture != nil)
+	c.line.SetVisible(c.picture == nil || f.Fraction >= 0 || f.Failed || f.Path == "")
+	widget.SetClass(c.line, "danger", f.Failed)
+	widget.SetClass(c.line, "dim", !f.Failed)
+	c.bar.SetVisible(f.Fraction >= 0)
+	if f.Fraction >= 0 {
+		c.bar.SetFraction(f.Fraction)
+	}
+	orders := f.Orders
+	if c.picture != nil { // which is opened by a click
+		orders = slices.DeleteFunc(slices.Clone(orders), func(o viewmodel.Order) bool { return o == viewmodel.OrderOpen || o == viewmodel.OrderShow })
+	}
+	if was == nil || !slices.Equal(orders, c.orders) {
+		c.orders = orders
+		c.drawOrders()
+	}
+	if c.picture != nil && (was == nil || was.Path != f.Path) {
+		c.picture.load(f.Path, f.Thumbnail)
+	}
+}
+
+func (c *fileCard) drawOrders() {
+	widget.Clear(c.buttons)
+	p := c.row.list.pane
+	for i, o := range c.orders {
+		classes := []string{"order"}
+		if i == 0 && (o == viewmodel.OrderAccept || o == viewmodel.OrderRetry) {
+			classes = append(classes, "wanted")
+		}
+		b := widget.Button(p.model.OrderLabel(o), func() { c.order(o) }, classes...)
+		gtkx.SetName(b, p.model.OrderLabel(o)+": "+c.file.Name)
+		c.buttons.PackStart(b, false, false, 0)
+	}
+	c.buttons.ShowAll()
+	c.buttons.SetNoShowAll(len(c.orders) == 0)
+	c.buttons.SetVisible(len(c.orders) > 0)
+}
+
+func (c *fileCard) order(o viewmodel.Order) {
+	switch o {
+	case viewmodel.OrderOpen:
+		c.open()
+	case viewmodel.OrderShow:
+		c.row.list.pane.showInFolder(c.file.Path)
+	default:
+		c.row.list.model.Order(c.row.row.Key, o)
+	}
+}
+
+// open shows a picture in its own window, and has the desktop open all else. What
+// may run when it is opened is asked about first.
+func (c *fileCard) open() {
+	p, t := c.row.list.pane, c.row.list.pane.window.Texts()
+	switch {
+	case c.picture != nil:
+		p.showPicture(c.file)
+	case c.file.Path == "":
+	case viewmodel.RunsCode(c.file.Path) && !c.file.Folder && !widget.Ask(p.window.Native(),
+		t.F("Open %s?", c.file.Name),
+		t.T("It may be a program, which can do with your files what it likes. Open it only when you trust who sent it."),
+		t.T("Open"), t.T("Cancel"), true):
+	default:
+		p.failed(gtkx.OpenFile(p.window.Native(), c.file.Path))
+	}
+}
+
+// showInFolder has the file manager show a file among the others.
+func (p *Pane) showInFolder(path string) {
+	native := p.window.Native()
+	go func() {
+		err := showItem(path)
+		glib.IdleAdd(func() {
+			if err != nil { // no file manager that knows how
+				p.failed(gtkx.OpenFile(native, filepath.Dir(path)))
+			}
+		})
+	}()
+}
+
+// showItem asks the desktop's file manager, by the interface that freedesktop.org
+// describes.
+func showItem(path string) error {
+	uri, err := gtkx.FileURI(path)
+	if err != nil {
+		return err
+	}
+	bus, err := dbus.ConnectSessionBus()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = bus.Close() }()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return bus.Object("org.freedesktop.FileManager1", "/org/freedesktop/FileManager1").
+		CallWithContext(ctx, "org.freedesktop.FileManager1.ShowItems", 0, []string{uri}, "").Err
+}

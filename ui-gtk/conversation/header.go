@@ -1,0 +1,129 @@
+package conversation
+
+import (
+	"github.com/gotk3/gotk3/gtk"
+
+	"github.com/parley-chat/parley/protocol/pluginpb"
+	"github.com/parley-chat/parley/ui-gtk/gtkx"
+	"github.com/parley-chat/parley/ui-gtk/viewmodel"
+	"github.com/parley-chat/parley/ui-gtk/widget"
+)
+
+// header is the title bar over a chat, and the banner below it.
+type header struct {
+	pane   *Pane
+	bar    *gtk.HeaderBar
+	title  *gtk.Label
+	line   *gtk.Label
+	lock   *gtk.Image
+	person *gtk.Button
+	search *gtk.Button
+	menu   *gtk.MenuButton
+
+	banner *gtk.Revealer
+	text   *gtk.Label
+	review *gtk.Button
+}
+
+func newHeader(p *Pane) *header {
+	t := p.window.Texts()
+	h := &header{pane: p}
+	h.bar = widget.Must(gtk.HeaderBarNew())
+	h.title = widget.Line("", "title")
+	h.title.SetXAlign(0.5)
+	h.line = widget.Line("", "subtitle")
+	h.lock = widget.Icon("channel-secure-symbolic", gtk.ICON_SIZE_MENU, "lock")
+	below := widget.Row(4, h.lock, h.line)
+	below.SetHAlign(gtk.ALIGN_CENTER)
+	column := widget.Column(0, h.title, below)
+	column.SetVAlign(gtk.ALIGN_CENTER)
+	h.person = widget.Class(widget.Must(gtk.ButtonNew()), "flat", "person")
+	h.person.Add(column)
+	h.person.Connect("clicked", h.showPerson)
+	h.person.ShowAll()
+	h.bar.SetCustomTitle(h.person)
+
+	h.search = widget.IconButton("edit-find-symbolic", t.T("Search in this chat (Ctrl+F)"), func() { p.find.open() })
+	h.menu = widget.MenuButton("view-more-symbolic", t.T("Chat menu"), h.items)
+	h.bar.PackEnd(h.menu)
+	h.bar.PackEnd(h.search)
+
+	h.text = widget.Label("")
+	gtkx.SetRole(h.text, gtkx.RoleAlert)
+	h.review = widget.Button(t.T("Compare keys"), h.showPerson)
+	h.review.SetVAlign(gtk.ALIGN_CENTER)
+	h.review.SetNoShowAll(true)
+	row := widget.Class(widget.Row(10), "banner")
+	row.PackStart(widget.Icon("dialog-warning-symbolic", gtk.ICON_SIZE_MENU, "warn"), false, false, 0)
+	row.PackStart(h.text, true, true, 0)
+	row.PackEnd(h.review, false, false, 0)
+	h.banner = widget.Must(gtk.RevealerNew())
+	h.banner.Add(row)
+
+	p.window.Own(p.model.Header.Observe(h.show))
+	return h
+}
+
+func (h *header) showPerson() {
+	if user := h.pane.model.Header.Get().User; user != "" {
+		h.pane.window.ShowPerson(user)
+	}
+}
+
+func (h *header) show(x viewmodel.Header) {
+	there := x.Chat != ""
+	h.person.SetVisible(there)
+	h.search.SetVisible(there)
+	h.menu.SetVisible(there)
+	h.title.SetText(x.Title)
+	h.line.SetText(x.Line)
+	h.line.SetVisible(x.Line != "")
+	widget.SetClass(h.line, "ok", x.Online)
+	icon := "channel-secure-symbolic"
+	switch x.Lock {
+	case viewmodel.Verified:
+		icon = "security-high-symbolic"
+	case viewmodel.KeyChanged:
+		icon = "security-low-symbolic"
+	}
+	h.lock.SetFromIconName(icon, gtk.ICON_SIZE_MENU)
+	h.lock.SetPixelSize(12)
+	h.lock.SetTooltipText(x.LockText)
+	gtkx.SetName(h.lock, x.LockText)
+	widget.SetClass(h.lock, "danger", x.Lock == viewmodel.KeyChanged)
+	gtkx.SetName(h.person, x.Title+", "+x.Line+", "+x.LockText)
+	if x.Warning != "" {
+		h.text.SetText(x.Warning)
+	}
+	h.review.SetVisible(x.Lock == viewmodel.KeyChanged)
+	h.banner.SetRevealChild(x.Warning != "")
+}
+
+// items are the rows of the chat's menu.
+func (h *header) items() []widget.MenuItem {
+	p := h.pane
+	t, x := p.window.Texts(), p.model.Header.Get()
+	var items []widget.MenuItem
+	if x.User != "" {
+		items = append(items, widget.MenuItem{Text: t.T("Show contact"), Icon: "avatar-default-symbolic", Do: h.showPerson})
+	}
+	items = append(items, widget.MenuItem{Text: t.T("Search"), Keys: "Ctrl+F", Icon: "edit-find-symbolic", Do: func() { p.find.open() }})
+	mute := widget.MenuItem{Text: t.T("Mute"), Icon: "audio-volume-muted-symbolic", Do: func() { p.model.Mute(!x.Muted) }}
+	if x.Muted {
+		mute.Text, mute.Icon = t.T("Unmute"), "audio-volume-high-symbolic"
+	}
+	pin := widget.MenuItem{Text: t.T("Pin"), Icon: "view-pin-symbolic", Do: func() { p.model.Pin(!x.Pinned) }}
+	if x.Pinned {
+		pin.Text = t.T("Unpin")
+	}
+	items = append(items, mute, pin)
+	for i, a := range p.window.Session().Plugins.Actions(pluginpb.Place_PLACE_CHAT_HEADER, "") {
+		if i == 0 {
+			items = append(items, widget.MenuItem{})
+		}
+		items = append(items, widget.MenuItem{
+			Text: p.window.Session().Label(a.Action.GetLabel()), Icon: a.Action.GetIcon(), Do: func() { p.model.RunHere(a) },
+		})
+	}
+	return items
+}

@@ -1,0 +1,306 @@
+package conversation
+
+import (
+	"github.com/gotk3/gotk3/gdk"
+	"github.com/gotk3/gotk3/glib"
+	"github.com/gotk3/gotk3/gtk"
+
+	"github.com/parley-chat/parley/ui-gtk/gtkx"
+	"github.com/parley-chat/parley/ui-gtk/viewmodel"
+	"github.com/parley-chat/parley/ui-gtk/widget"
+)
+
+// messageRow is the widget of a message.
+type messageRow struct {
+	list   *messageList
+	row    *viewmodel.MessageRow
+	native *gtk.ListBoxRow
+	column *gtk.Box // of the row; nil until it is drawn
+	bubble *gtk.Box
+	foot   *foot
+	file   *fileCard
+	alive  bool
+}
+
+func newMessageRow(l *messageList, row *viewmodel.MessageRow) *messageRow {
+	r := &messageRow{list: l, row: row, native: widget.Must(gtk.ListBoxRowNew()), alive: true}
+	r.native.SetSelectable(false)
+	r.native.SetActivatable(false)
+	r.native.Connect("popup-menu", func() bool { return r.menu(nil) })
+	r.native.Connect("key-press-event", func(_ *gtk.ListBoxRow, e *gdk.Event) bool {
+		switch gdk.EventKeyNewFromEvent(e).KeyVal() {
+		case gdk.KEY_Return, gdk.KEY_KP_Enter:
+			return r.native.IsFocus() && r.menu(nil)
+		}
+		return false
+	})
+	r.native.Connect("button-press-event", func(_ *gtk.ListBoxRow, e *gdk.Event) bool {
+		return gdk.EventButtonNewFromEvent(e).Button() == gdk.BUTTON_SECONDARY && r.menu(e)
+	})
+	r.draw()
+	return r
+}
+
+func (r *messageRow) destroy() {
+	r.alive = false
+	r.native.Destroy()
+}
+
+// update shows the message as it is now, and keeps what is the same: what is
+// selected stays selected.
+func (r *messageRow) update(row *viewmodel.MessageRow) {
+	was := r.row
+	r.row = row
+	if was.Content != row.Content || was.Day != row.Day || was.New != row.New || was.First != row.First || was.Author != row.Author ||
+		was.Problem != row.Problem || was.Unsent != row.Unsent || (was.File == nil) != (row.File == nil) {
+		r.draw()
+		r.native.ShowAll()
+		return
+	}
+	if was.File != row.File {
+		r.file.show(row.File)
+	}
+	r.classes()
+	r.foot.show(row)
+	gtkx.SetName(r.native, row.Label)
+}
+
+// draw makes all anew.
+func (r *messageRow) draw() {
+	if r.column != nil {
+		r.column.Destroy()
+	}
+	p, t, row := r.list.pane, r.list.pane.window.Texts(), r.row
+	r.column = widget.Column(0)
+	if row.Day != "" {
+		day := widget.Line(row.Day, "chip", "day")
+		day.SetHAlign(gtk.ALIGN_CENTER)
+		r.column.PackStart(day, false, false, 0)
+	}
+	if row.New {
+		line := widget.Class(widget.Row(8), "new")
+		left, right := widget.Must(gtk.SeparatorNew(gtk.ORIENTATION_HORIZONTAL)), widget.Must(gtk.SeparatorNew(gtk.ORIENTATION_HORIZONTAL))
+		for _, s := range []*gtk.Separator{left, right} {
+			s.SetVAlign(gtk.ALIGN_CENTER)
+			s.SetHExpand(true)
+		}
+		for _, w := range []gtk.IWidget{left, widget.Line(t.T("New"), "small"), right} {
+			line.PackStart(w, true, true, 0)
+		}
+		r.column.PackStart(line, false, false, 0)
+	}
+	r.bubble = widget.Column(2)
+	r.file, r.foot = nil, newFoot(p)
+	r.fill()
+	more := widget.IconButton("view-more-horizontal-symbolic", t.T("Message menu"), func() { r.menu(nil) }, "more")
+	more.SetVAlign(gtk.ALIGN_CENTER)
+	line := widget.Row(4)
+	if row.Message.GetOwn() {
+		line.PackEnd(r.bubble, false, false, 0)
+		line.PackEnd(more, false, false, 0)
+	} else {
+		line.PackStart(r.bubble, false, false, 0)
+		line.PackStart(more, false, false, 0)
+	}
+	r.column.PackStart(line, false, false, 0)
+	if row.Problem != "" {
+		r.column.PackStart(r.problem(), false, false, 0)
+	}
+	r.native.Add(r.column)
+	r.classes()
+	r.foot.show(row)
+	gtkx.SetName(r.native, row.Label)
+}
+
+// classes says to CSS what the message is.
+func (r *messageRow) classes() {
+	row := r.row
+	widget.Class(r.bubble, "bubble")
+	widget.SetClass(r.bubble, "own", row.Message.GetOwn())
+	widget.SetClass(r.bubble, "other", !row.Message.GetOwn())
+	widget.SetClass(r.bubble, "last", row.Last)
+	widget.SetClass(r.bubble, "unsent", row.Unsent)
+	widget.SetClass(r.bubble, "bare", row.Content.Text.Big && row.Content.Quote == nil && row.File == nil)
+	widget.SetClass(r.bubble, "deleted", row.Content.Deleted)
+	widget.SetClass(r.bubble, "picture", r.file != nil && r.file.picture != nil)
+	widget.SetClass(r.native, "first", row.First)
+}
+
+// fill makes what is in the bubble.
+func (r *messageRow) fill() {
+	p, t, row := r.list.pane, r.list.pane.window.Texts(), r.row
+	add := func(w gtk.IWidget) { r.bubble.PackStart(w, false, false, 0) }
+	if row.First && !row.Message.GetOwn() && p.model.Header.Get().User == "" {
+		add(widget.Line(row.Author, "author"))
+	}
+	switch {
+	case row.Content.Deleted:
+		add(widget.Label(t.T("Message deleted"), "dim", "gone"))
+	default:
+		if q := row.Content.Quote; q != nil {
+			add(r.quote(q))
+		}
+		if row.File != nil {
+			r.file = newFileCard(r, row.File)
+			add(r.file.box)
+		} else if row.Content.Card != nil {
+			r.card(row.Content.Card)
+		} else {
+			r.text(row.Content.Text)
+		}
+	}
+	add(r.foot.box)
+}
+
+func (r *messageRow) text(t viewmodel.Text) {
+	for _, w := range r.list.pane.drawText(t, r.menu) {
+		r.bubble.PackStart(w, false, false, 0)
+	}
+	texts := r.list.pane.window.Texts()
+	key := r.row.Key
+	link := func(text string, full bool) {
+		b := widget.Button(text, func() { r.list.model.Unfold(key, full) }, "link", "fold")
+		b.SetHAlign(gtk.ALIGN_START)
+		r.bubble.PackStart(b, false, false, 0)
+	}
+	if t.Cut {
+		r.bubble.PackStart(widget.Label(texts.T("The rest is too long to be shown. Copy the message to read it."), "dim", "small"), false, false, 0)
+	}
+	if t.Folded {
+		link(texts.T("Show all"), true)
+	} else if t.Cut || r.list.model.Unfolded(key) {
+		link(texts.T("Show less"), false)
+	}
+}
+
+func (r *messageRow) quote(q *viewmodel.QuoteRow) gtk.IWidget {
+	t := r.list.pane.window.Texts()
+	column := widget.Column(0)
+	if q.Author != "" {
+		column.PackStart(widget.Line(q.Author, "author", "small"), false, false, 0)
+	}
+	line := widget.Line(q.Line, "small")
+	line.SetMaxWidthChars(48)
+	column.PackStart(line, false, false, 0)
+	b := widget.Class(widget.Must(gtk.ButtonNew()), "quote")
+	b.Add(column)
+	gtkx.SetName(b, t.F("Go to the message that was answered: %s", q.Line))
+	id := q.ID
+	b.Connect("clicked", func() { r.list.model.Jump(id) })
+	return b
+}
+
+func (r *messageRow) card(c *viewmodel.Card) {
+	add := func(w gtk.IWidget) { r.bubble.PackStart(w, false, false, 0) }
+	if len(c.Image) > 0 {
+		v := newPictureView(r.list.pane, c.Title)
+		v.size(320, 200, r.list.room())
+		v.load("", c.Image)
+		add(v.box)
+	}
+	if c.Title != "" {
+		title := widget.Label(c.Title, "title")
+		title.SetMaxWidthChars(textChars)
+		title.SetSelectable(true)
+		add(title)
+	}
+	r.text(c.Body)
+	if len(c.Buttons) == 0 {
+		return
+	}
+	flow := widget.Column(4)
+	for _, b := range c.Buttons {
+		label := widget.Line(r.list.pane.window.Session().Label(b.GetLabel()))
+		label.SetMaxWidthChars(40)
+		label.SetXAlign(0.5)
+		button := widget.Class(widget.Must(gtk.ButtonNew()), "card-button")
+		button.Add(label)
+		key := r.row.Key
+		button.Connect("clicked", func() { r.list.model.Press(key, b) })
+		flow.PackStart(button, false, false, 0)
+	}
+	add(flow)
+}
+
+// problem says why a message failed, and what to do.
+func (r *messageRow) problem() gtk.IWidget {
+	t := r.list.pane.window.Texts()
+	text := widget.Label(r.row.Problem, "danger", "small")
+	text.SetMaxWidthChars(textChars)
+	row := widget.Row(6, text)
+	if r.row.State == viewmodel.Failed {
+		key := r.row.Key
+		row.PackStart(widget.Button(t.T("Try again"), func() { r.list.model.Retry(key) }, "link", "small"), false, false, 0)
+	}
+	row.SetHAlign(gtk.ALIGN_END)
+	return row
+}
+
+// flash shows for a moment which message it is.
+func (r *messageRow) flash() {
+	widget.SetClass(r.native, "flash", true)
+	glib.TimeoutAdd(1200, func() bool {
+		if r.alive {
+			widget.SetClass(r.native, "flash", false)
+		}
+		return false
+	})
+}
+
+// fit makes pictures fit the width.
+func (r *messageRow) fit() {
+	if r.alive && r.file != nil && r.file.picture != nil {
+		r.file.picture.size(r.row.File.Width, r.row.File.Height, r.list.room())
+	}
+}
+
+// foot is the last line of a bubble: when, and how far.
+type foot struct {
+	pane  *Pane
+	box   *gtk.Box
+	text  *gtk.Label
+	icon  *gtk.Image
+	ticks *gtk.Label
+}
+
+func newFoot(p *Pane) *foot {
+	f := &foot{pane: p, text: widget.Line("", "time"), ticks: widget.Line("", "ticks")}
+	f.icon = widget.Icon("document-open-recent-symbolic", gtk.ICON_SIZE_MENU, "state")
+	f.icon.SetPixelSize(11)
+	f.icon.SetNoShowAll(true)
+	f.ticks.SetNoShowAll(true)
+	f.box = widget.Class(widget.Row(4, f.text, f.icon, f.ticks), "foot")
+	f.box.SetHAlign(gtk.ALIGN_END)
+	return f
+}
+
+func (f *foot) show(row *viewmodel.MessageRow) {
+	t := f.pane.window.Texts()
+	text := row.Time
+	if row.Content.Edited {
+		// Translators: when a message was written, which was changed later.
+		text = t.F("edited %s", row.Time)
+	}
+	f.text.SetText(text)
+	ticks, icon := "", ""
+	switch row.State {
+	case viewmodel.Queued:
+		icon = "document-open-recent-symbolic"
+	case viewmodel.Failed:
+		icon = "dialog-error-symbolic"
+	case viewmodel.Sent:
+		ticks = "✓"
+	case viewmodel.Delivered, viewmodel.Read:
+		ticks = "✓✓"
+	}
+	f.icon.SetVisible(icon != "")
+	if icon != "" {
+		f.icon.SetFromIconName(icon, gtk.ICON_SIZE_MENU)
+		f.icon.SetPixelSize(11)
+	}
+	f.ticks.SetVisible(ticks != "")
+	f.ticks.SetText(ticks)
+	widget.SetClass(f.ticks, "read", row.State == viewmodel.Read)
+	widget.SetClass(f.icon, "failed", row.State == viewmodel.Failed)
+	f.box.SetTooltipText(f.pane.model.StateText(row.State))
+}

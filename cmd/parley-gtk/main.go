@@ -16,6 +16,9 @@ import (
 	"github.com/parley-chat/parley/ui-gtk/app"
 )
 
+// maxLinks is how many links are taken at once.
+const maxLinks = 16
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
@@ -28,14 +31,29 @@ func main() {
 func command() *cobra.Command {
 	cfg := app.Config{Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	cmd := &cobra.Command{
-		Use:           "parley-gtk",
-		Short:         "Parley's window",
-		Args:          cobra.NoArgs,
+		Use:   "parley-gtk [LINK...]",
+		Short: "Parley's window",
+		Long: `Parley's window.
+
+It is there once: a further start shows the window that is open, on request that
+of another profile. A LINK such as parley:bob?directory=directory.example.org asks
+whether to add somebody as a contact.`,
+		Args:          cobra.MaximumNArgs(maxLinks),
 		Version:       version.String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		RunE:          func(c *cobra.Command, _ []string) error { return app.Run(c.Context(), cfg) },
+		RunE: func(c *cobra.Command, links []string) error {
+			cfg.Start.Links = links
+			return app.Run(c.Context(), cfg)
+		},
 	}
-	cmd.Flags().StringVar(&cfg.Profile, "profile", os.Getenv("PARLEY_PROFILE"), "`NAME` of the profile whose window is opened")
+	// What the desktop gives to programs that it starts is for this one alone.
+	for _, name := range []string{"XDG_ACTIVATION_TOKEN", "DESKTOP_STARTUP_ID"} {
+		if token := os.Getenv(name); token != "" && cfg.Start.Token == "" {
+			cfg.Start.Token = token
+		}
+	}
+	cmd.Flags().StringVar(&cfg.Start.Profile, "profile", os.Getenv("PARLEY_PROFILE"), "`NAME` of the profile whose window is opened (default those that were open last)")
+	cmd.Flags().BoolVar(&cfg.Start.Background, "background", false, "start without a window, for notifications")
 	return cmd
 }

@@ -94,7 +94,7 @@ var rules = []rule{
 		advice: "what is said to people knows neither widgets nor the core",
 	},
 	{
-		of:     []string{"ui-gtk/notify", "ui-gtk/assets"},
+		of:     []string{"ui-gtk/notify", "ui-gtk/assets", "ui-gtk/desktop", "ui-gtk/hosting"},
 		advice: "these know neither widgets nor the core: take what you need as a parameter",
 	},
 	{

@@ -6,6 +6,7 @@ import (
 	"github.com/gotk3/gotk3/glib"
 	"github.com/gotk3/gotk3/gtk"
 
+	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/ui-gtk/gtkx"
 	"github.com/parley-chat/parley/ui-gtk/viewmodel"
 	"github.com/parley-chat/parley/ui-gtk/widget"
@@ -50,7 +51,7 @@ func newFrame(w *Window, p parts) *frame {
 	f.pages.AddNamed(p.welcome, pageWelcome)
 	f.pages.AddNamed(f.panes, pageMain)
 	f.link = newLinkBar(w)
-	column := widget.Column(0, f.link.revealer)
+	column := widget.Column(0, f.link.revealer, newPinnedBar(w))
 	column.PackStart(f.pages, true, true, 0)
 	f.body, _ = gtk.OverlayNew()
 	f.body.Add(column)
@@ -255,6 +256,29 @@ func (b *linkBar) show(l viewmodel.Link, starting bool) {
 	}
 	b.replace.SetVisible(l.State == viewmodel.Foreign)
 	b.revealer.SetRevealChild(!starting && (l.State == viewmodel.Lost || l.State == viewmodel.Foreign))
+}
+
+// newPinnedBar makes the bar that tells the fingerprint of a directory which was met
+// for the first time.
+func newPinnedBar(w *Window) *gtk.Revealer {
+	t, login := w.app.texts, w.session.Login
+	text := widget.Label("")
+	text.SetSelectable(true)
+	gtkx.SetRole(text, gtkx.RoleAlert)
+	row := widget.Class(widget.Row(12, widget.Icon("security-medium-symbolic", gtk.ICON_SIZE_MENU)), "link-bar", "info")
+	row.PackStart(text, true, true, 0)
+	seen := widget.Button(t.T("Understood"), login.Seen)
+	seen.SetVAlign(gtk.ALIGN_CENTER)
+	row.PackEnd(seen, false, false, 0)
+	bar := widget.Must(gtk.RevealerNew())
+	bar.Add(row)
+	w.Own(login.Pinned.Observe(func(fingerprint string) {
+		if fingerprint != "" {
+			text.SetText(t.F("This directory was met for the first time, and is trusted from now on. Compare its fingerprint with the one that who runs it tells you: %s", client.PrintableLine(fingerprint)))
+		}
+		bar.SetRevealChild(fingerprint != "")
+	}))
+	return bar
 }
 
 // toast is a short text at the bottom, which goes away by itself.

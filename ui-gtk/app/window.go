@@ -52,10 +52,7 @@ func newWindow(a *App, profile string, s *viewmodel.Session) (*Window, error) {
 	native.SetDefaultSize(p.Width, p.Height)
 	native.SetSizeRequest(360, 300)
 	native.Connect("destroy", w.end)
-	native.Connect("delete-event", func() bool {
-		w.keepSize()
-		return false
-	})
+	native.Connect("delete-event", w.closing)
 	w.titlebar, _ = gtk.BoxNew(gtk.ORIENTATION_VERTICAL, 0)
 	w.content, _ = gtk.BoxNew(gtk.ORIENTATION_VERTICAL, 0)
 	native.SetTitlebar(w.titlebar)
@@ -68,9 +65,37 @@ func newWindow(a *App, profile string, s *viewmodel.Session) (*Window, error) {
 				w.frame.resize()
 			}
 		}))
+	stage := viewmodel.Starting
+	w.kept = append(w.kept, s.Status.Observe(func(st *controlpb.Status) {
+		if now := s.Stage(); now != stage {
+			stage = now
+			w.staged(st)
+		}
+	}))
 	w.draw()
-	native.Show()
 	return w, nil
+}
+
+// staged notes how far the account is now.
+func (w *Window) staged(st *controlpb.Status) {
+	if at := st.GetDirectory().GetAddress(); w.session.Stage() == viewmodel.Opened && at != w.app.preferences.Value.Get().Directory {
+		w.app.prefer(func(p *viewmodel.Preferences) { p.Directory = at })
+	}
+	// Not now: the pages have not heard of it yet.
+	w.app.loop.Post(w.app.followWaiting)
+}
+
+// closing is called when the window is to be closed, and says whether it stays.
+func (w *Window) closing() (stays bool) {
+	w.keepSize()
+	if !w.app.background() {
+		if len(w.app.windows) > 1 {
+			w.native.Connect("destroy", w.app.remember)
+		}
+		return false
+	}
+	w.native.Hide()
+	return true
 }
 
 // draw makes all pages; also anew, when the language has changed.
@@ -124,9 +149,7 @@ func (w *Window) keepSize() {
 		return
 	}
 	width, height := w.native.GetSize()
-	if err := w.app.preferences.Set(func(p *viewmodel.Preferences) { p.Width, p.Height = width, height }); err != nil {
-		w.app.cfg.Log.Warn("preferences", "error", err)
-	}
+	w.app.prefer(func(p *viewmodel.Preferences) { p.Width, p.Height = width, height })
 }
 
 // Session implements widget.Window.

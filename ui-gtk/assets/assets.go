@@ -15,6 +15,11 @@ import (
 //go:embed translations/*/*.po
 var Translations embed.FS
 
+// Icons are Parley's own, drawn for it; all others come from the icon theme.
+//
+//go:embed icons/*.svg
+var Icons embed.FS
+
 // styles are the style sheets: one for each part of the window, base.css for what
 // the parts share, and palette/light.css and palette/dark.css, which alone say what
 // the colours are.

@@ -138,6 +138,12 @@ func (s *Session) User() string { return s.Status.Get().GetUser() }
 // Open says whether the account is open: logged in, and not locked.
 func (s *Session) Open() bool { return s.Stage() == Opened }
 
+// Relabel writes anew what is said in words, after the language changed.
+func (s *Session) Relabel() {
+	s.Chats.Relabel()
+	s.Conversation.Relabel()
+}
+
 // Stage is how far a session is.
 type Stage int
 

@@ -1,0 +1,39 @@
+package viewmodel
+
+import "strings"
+
+// Follow says where a link to a person leads.
+type Follow int
+
+// Where a link leads.
+const (
+	// FollowHere: the account is one of the link's directory.
+	FollowHere Follow = iota
+	// FollowElsewhere: it is one of another directory.
+	FollowElsewhere
+	// FollowLater: no account is open.
+	FollowLater
+)
+
+// directoryPort is what an address of a directory has where it says none.
+const directoryPort = "7410"
+
+// Follows says whether this account can follow a link to somebody of a directory,
+// which is empty where the link says none.
+func (s *Session) Follows(directory string) Follow {
+	switch {
+	case !s.Open():
+		return FollowLater
+	case directory == "" || sameDirectory(directory, s.Status.Get().GetDirectory().GetAddress()):
+		return FollowHere
+	}
+	return FollowElsewhere
+}
+
+// sameDirectory says whether two addresses are written for the same one.
+func sameDirectory(a, b string) bool {
+	plain := func(s string) string {
+		return strings.ToLower(strings.TrimSuffix(strings.TrimSpace(s), ":"+directoryPort))
+	}
+	return plain(a) == plain(b)
+}

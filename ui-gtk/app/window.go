@@ -171,10 +171,10 @@ func (w *Window) OpenChat(chat string, message []byte) {
 }
 
 // ShowPerson implements widget.Window.
-func (w *Window) ShowPerson(string) {}
+func (w *Window) ShowPerson(user string) { roster.ShowPerson(w, user) }
 
 // ShowAddContact implements widget.Window.
-func (w *Window) ShowAddContact(string) {}
+func (w *Window) ShowAddContact(user string) { roster.ShowAddContact(w, user) }
 
 // ShowPreferences implements widget.Window.
 func (w *Window) ShowPreferences(page string) { w.settings.Show(page) }

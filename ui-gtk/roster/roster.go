@@ -3,44 +3,93 @@
 package roster
 
 import (
+	"github.com/gotk3/gotk3/gdk"
 	"github.com/gotk3/gotk3/gtk"
 
+	"github.com/parley-chat/parley/ui-gtk/gtkx"
 	"github.com/parley-chat/parley/ui-gtk/viewmodel"
 	"github.com/parley-chat/parley/ui-gtk/widget"
 )
 
-// Sidebar is the search field and the list of chats.
+// Sidebar is the search field, and below it the list of chats or what was found.
 type Sidebar struct {
 	window widget.Window
 	box    *gtk.Box
-	list   *gtk.ListBox
+	entry  *gtk.SearchEntry
+	stack  *gtk.Stack
+	chats  *chatList
+	found  *foundList
 }
+
+// Names of the pages below the search field.
+const (
+	pageChats = "chats"
+	pageFound = "found"
+)
 
 // New makes the sidebar.
 func New(w widget.Window) *Sidebar {
 	s := &Sidebar{window: w, box: widget.Column(0)}
-	s.list, _ = gtk.ListBoxNew()
-	s.list.Connect("row-activated", func(_ *gtk.ListBox, row *gtk.ListBoxRow) {
-		w.OpenChat(w.Session().Chats.Rows.At(row.GetIndex()).RowKey(), nil)
-	})
-	scroll := widget.Scrolled(s.list)
-	s.box.PackStart(scroll, true, true, 0)
-	w.Own(w.Session().Chats.Rows.Observe(s.draw))
+	s.entry = widget.Class(widget.Must(gtk.SearchEntryNew()), "roster-search")
+	s.entry.SetWidthChars(6)
+	s.chats = newChatList(w)
+	s.found = newFoundList(w, s.entry)
+	s.stack = widget.Must(gtk.StackNew())
+	s.stack.SetHHomogeneous(false)
+	s.stack.AddNamed(s.chats.scroll, pageChats)
+	s.stack.AddNamed(s.found.scroll, pageFound)
+	s.box.PackStart(s.entry, false, false, 0)
+	s.box.PackStart(s.stack, true, true, 0)
+	s.connect()
+	w.Own(w.Session().Search.State.Observe(s.draw))
 	return s
 }
 
 // Widget is what is put into the window.
 func (s *Sidebar) Widget() gtk.IWidget { return s.box }
 
-func (s *Sidebar) draw(steps []viewmodel.Change[viewmodel.ChatRow]) {
-	for _, step := range steps {
-		if step.Kind != viewmodel.Inserted {
-			s.list.GetRowAtIndex(step.At).Destroy()
+// Search puts the cursor into the search field: for people and chats by name, or for
+// messages.
+func (s *Sidebar) Search(mode viewmodel.SearchMode) {
+	s.window.Session().Search.Open(mode)
+	s.entry.GrabFocus()
+	s.entry.SelectRegion(0, -1)
+}
+
+func (s *Sidebar) connect() {
+	search := s.window.Session().Search
+	s.entry.Connect("changed", func() {
+		text, _ := s.entry.GetText()
+		search.SetQuery(text)
+	})
+	s.entry.Connect("stop-search", search.Close)
+	s.entry.Connect("activate", s.found.activateFirst)
+	s.entry.Connect("key-press-event", func(_ *gtk.SearchEntry, e *gdk.Event) bool {
+		if key := gdk.EventKeyNewFromEvent(e).KeyVal(); key != gdk.KEY_Down && key != gdk.KEY_KP_Down {
+			return false
 		}
-		if step.Kind != viewmodel.Removed {
-			row := widget.Column(2, widget.Line(step.Row.Title, "chat-title"), widget.Line(step.Row.Line, "dim-label"))
-			s.list.Insert(row, step.At)
-			row.ShowAll()
+		if search.State.Get().Query != "" {
+			return s.found.focusFirst()
 		}
+		return s.chats.focus()
+	})
+}
+
+// draw shows the chats, or what was found.
+func (s *Sidebar) draw(state viewmodel.SearchState) {
+	t := s.window.Texts()
+	if text, _ := s.entry.GetText(); text != state.Query {
+		s.entry.SetText(state.Query)
 	}
+	name := t.T("Search")
+	if state.Mode == viewmodel.SearchMessages {
+		name = t.T("Search in all messages")
+	}
+	s.entry.SetPlaceholderText(name)
+	gtkx.SetName(s.entry, name)
+	page := pageChats
+	if state.Query != "" || state.Mode == viewmodel.SearchMessages {
+		page = pageFound
+	}
+	s.stack.SetVisibleChildName(page)
 }

@@ -1,6 +1,7 @@
 package viewmodel
 
 import (
+	"hash/fnv"
 	"strings"
 	"unicode"
 
@@ -60,4 +61,27 @@ func firstRunes(s string, n int) string {
 		}
 	}
 	return s
+}
+
+// AvatarColours is how many colours there are behind initials.
+const AvatarColours = 8
+
+// AvatarLook gives what stands for a person or chat without a picture: the first
+// letter of the name, and which of the colours, from 1, the id has.
+func AvatarLook(id, name string) (initial string, colour int) {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id)) // never fails
+	colour = int(h.Sum32()%AvatarColours) + 1
+	name = tidyName(name)
+	for _, r := range name {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return strings.ToUpper(string(r)), colour
+		}
+	}
+	for _, r := range name {
+		if seen(r) && r != unicode.ReplacementChar {
+			return string(r), colour
+		}
+	}
+	return "?", colour
 }

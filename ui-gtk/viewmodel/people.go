@@ -89,7 +89,7 @@ func (p *Person) look() PersonView {
 		return v
 	}
 	v.Known, v.State = true, x.GetState()
-	v.Nickname, v.DisplayName, v.Greeting = tidyName(x.GetNickname()), tidyName(x.GetDisplayName()), tidy(x.GetGreeting(), maxGreeting)
+	v.Nickname, v.DisplayName, v.Greeting = tidyName(x.GetNickname()), tidyName(x.GetDisplayName()), s.Greeting(x)
 	v.Avatar, v.Presence = x.GetAvatar(), presenceOf(x)
 	v.Standing, v.Path, v.Trouble = s.standing(x), s.path(x), tidy(x.GetTrouble(), 4*maxShownLine)
 	v.Chat, v.Muted = x.GetChat(), s.Chats.Get(x.GetChat()).GetMuted()
@@ -272,3 +272,6 @@ func (s *Session) SetAvatar(path string, done func(problem string)) {
 		}
 	})
 }
+
+// Greeting is what somebody wrote who asks to become a contact, harmless to show.
+func (s *Session) Greeting(x *controlpb.Contact) string { return tidy(x.GetGreeting(), maxGreeting) }

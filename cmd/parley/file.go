@@ -34,7 +34,7 @@ func (a *app) fileCommand() *cobra.Command {
 			pluginpb.BlobState_BLOB_STATE_CANCELLED),
 		a.fileAction("decline", "Say no to a file that somebody offers", false, pluginpb.BlobState_BLOB_STATE_OFFERED),
 		a.fileAction("pause", "Stop a transfer for now", false, pluginpb.BlobState_BLOB_STATE_SHARED, pluginpb.BlobState_BLOB_STATE_WANTED),
-		a.fileAction("resume", "Go on with a transfer, or try one again that failed", true, pluginpb.BlobState_BLOB_STATE_PAUSED,
+		a.fileAction("resume", "Go on with a transfer now, or try one again that failed", true, pluginpb.BlobState_BLOB_STATE_PAUSED, pluginpb.BlobState_BLOB_STATE_WANTED,
 			pluginpb.BlobState_BLOB_STATE_FAILED),
 		a.fileAction("cancel", "Give up a transfer, or take back what is offered", false, pluginpb.BlobState_BLOB_STATE_SHARED,
 			pluginpb.BlobState_BLOB_STATE_WANTED, pluginpb.BlobState_BLOB_STATE_PAUSED, pluginpb.BlobState_BLOB_STATE_OFFERED,

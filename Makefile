@@ -26,6 +26,10 @@ FUZZTIME ?= 30s
 # For `make fuzz`: which targets, as a pattern for "package Name"; all when empty.
 FUZZ ?=
 
+# In a recipe's shell: of PKG, those that draw, and the others.
+SPLIT = widgets=$$(CGO_ENABLED=1 $(GO) list -test -f '{{range .Deps}}{{if eq . "github.com/gotk3/gotk3/glib"}}{{$$.ImportPath}}{{end}}{{end}}' $(PKG) | sed 's/ .*//; s/\.test$$//; s/_test$$//' | sort -u); \
+	others=$$($(GO) list $(PKG) | grep -vxF "$${widgets:-none}" || true)
+
 # scripts/setup puts a Go toolchain into .cache/go where the machine has none.
 export PATH := $(CURDIR)/.cache/go/bin:$(PATH):/usr/local/go/bin
 # Where it has an older one, that fetches what go.mod asks for.
@@ -79,9 +83,7 @@ ifeq ($(PKG),./...)
 	$(GO) test -timeout 10m ./core/chatlog -run '^TestConvergence$$' -args -seeds 1000
 	$(GO) test -timeout 10m ./core/store -run '^TestPowerLoss$$' -args -crashes 2000
 endif
-	@set -e; \
-	widgets=$$(CGO_ENABLED=1 $(GO) list -test -f '{{range .Deps}}{{if eq . "github.com/gotk3/gotk3/glib"}}{{$$.ImportPath}}{{end}}{{end}}' $(PKG) | sed 's/ .*//; s/\.test$$//; s/_test$$//' | sort -u); \
-	others=$$($(GO) list $(PKG) | grep -vxF "$${widgets:-none}" || true); \
+	@set -e; $(SPLIT); \
 	if [ -n "$$widgets" ]; then (set -x; CGO_ENABLED=1 $(GO) test -trimpath -timeout 10m $(TESTFLAGS) $$widgets); fi; \
 	if [ -n "$$others" ]; then (set -x; CGO_ENABLED=1 $(GO) test -race -timeout 10m $(TESTFLAGS) $$others); fi
 
@@ -110,7 +112,7 @@ microbench: setup-run ## Go benchmarks of packages; OLD=file compares with an ea
 	$(TOOL) benchstat $(OLD) '.cache/bench/$(VERSION).txt'
 
 soak: setup-test build fuzz ## long tests and all fuzz targets; SOAK=duration, FUZZTIME=duration
-	PARLEY_SOAK=$(SOAK) CGO_ENABLED=1 $(GO) test -race -count=1 -run '^TestSoak' -timeout 0 -v $(PKG)
+	@set -e; $(SPLIT); set -x; PARLEY_SOAK=$(SOAK) CGO_ENABLED=1 $(GO) test -race -count=1 -run '^TestSoak' -timeout 0 -v $$others
 
 fuzz: setup-run ## run all fuzz targets, FUZZTIME each; FUZZ=pattern for some
 	FUZZTIME=$(FUZZTIME) scripts/fuzz $(FUZZ)

@@ -20,6 +20,8 @@ import (
 	_ "image/gif"  // programs put these on the clipboard
 	_ "image/jpeg" // as well
 
+	"github.com/parley-chat/parley/ui-gtk/gtkx/uri"
+
 	_ "golang.org/x/image/bmp"  // and these,
 	_ "golang.org/x/image/tiff" // above all when
 	_ "golang.org/x/image/webp" // they have no PNG
@@ -63,11 +65,11 @@ func SetClipboard(clip Clip) error {
 	if len(clip.Files) > 0 {
 		list := make([]string, 0, len(clip.Files))
 		for _, path := range clip.Files {
-			uri, err := fileURI(path)
+			name, err := uri.Of(path)
 			if err != nil {
 				return err
 			}
-			list = append(list, uri)
+			list = append(list, name)
 		}
 		uris = cString(strings.Join(list, "\r\n") + "\r\n")
 		defer C.free(unsafe.Pointer(uris))
@@ -105,7 +107,7 @@ func ReadFiles(done func(paths, others []string, err error)) {
 			done(nil, nil, err)
 			return
 		}
-		paths, others := parseURIs(string(b))
+		paths, others := uri.Parse(string(b))
 		done(paths, others, nil)
 	})
 }

@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"github.com/gotk3/gotk3/gtk"
+
+	"github.com/parley-chat/parley/ui-gtk/gtkx/uri"
 )
 
 // Drop says what happens with files that are dragged to a widget. Its functions are
@@ -46,7 +48,7 @@ func gtkxDropOver(handle C.uintptr_t, over C.gboolean) {
 //export gtkxDropped
 func gtkxDropped(handle C.uintptr_t, data unsafe.Pointer, length C.gint) {
 	d := cgo.Handle(handle).Value().(*dropping)
-	if paths, others := parseURIs(C.GoStringN((*C.char)(data), length)); len(paths)+len(others) > 0 {
+	if paths, others := uri.Parse(C.GoStringN((*C.char)(data), length)); len(paths)+len(others) > 0 {
 		d.Files(paths, others)
 	}
 }

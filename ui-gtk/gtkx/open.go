@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"github.com/gotk3/gotk3/gtk"
+
+	"github.com/parley-chat/parley/ui-gtk/gtkx/uri"
 )
 
 // OpenURI has the desktop open a URI with the program that it has for it. Whether it
@@ -26,12 +28,12 @@ func OpenURI(above gtk.IWidget, uri string) error {
 
 // OpenFile is OpenURI for an absolute path.
 func OpenFile(above gtk.IWidget, path string) error {
-	uri, err := fileURI(path)
+	name, err := uri.Of(path)
 	if err != nil {
 		return err
 	}
-	return OpenURI(above, uri)
+	return OpenURI(above, name)
 }
 
 // FileURI gives the URI of an absolute path.
-func FileURI(path string) (string, error) { return fileURI(path) }
+func FileURI(path string) (string, error) { return uri.Of(path) }

@@ -1,4 +1,6 @@
-package gtkx
+// Package uri reads and writes the names of files that programs hand each other on
+// the clipboard and by dragging.
+package uri
 
 import (
 	"fmt"
@@ -8,8 +10,9 @@ import (
 	"strings"
 )
 
-// fileURI is the URI of a file, as other programs want it.
-func fileURI(path string) (string, error) {
+// Of gives the URI of a file, as other programs want it. Errors: that of a path which
+// is not absolute.
+func Of(path string) (string, error) {
 	if !filepath.IsAbs(path) || strings.ContainsRune(path, 0) {
 		return "", fmt.Errorf("%q is no absolute path", path)
 	}
@@ -17,9 +20,9 @@ func fileURI(path string) (string, error) {
 	return u.String(), nil
 }
 
-// parseURIs reads a list of text/uri-list (RFC 2483): the absolute paths of those
+// Parse reads a list of type text/uri-list (RFC 2483): the absolute paths of those
 // that name files of this machine, and the others as they came.
-func parseURIs(list string) (paths, others []string) {
+func Parse(list string) (paths, others []string) {
 	for line := range strings.Lines(list) {
 		line = strings.Trim(line, "\r\n\x00")
 		if line == "" || strings.HasPrefix(line, "#") {

@@ -1,4 +1,4 @@
-package gtkx
+package uri
 
 import (
 	"os"
@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestParseURIs(t *testing.T) {
+func TestParse(t *testing.T) {
 	here, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +36,7 @@ func TestParseURIs(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			paths, others := parseURIs(test.list)
+			paths, others := Parse(test.list)
 			if !slices.Equal(paths, test.paths) || !slices.Equal(others, test.others) {
 				t.Errorf("got %q and %q, want %q and %q", paths, others, test.paths, test.others)
 			}
@@ -45,36 +45,36 @@ func TestParseURIs(t *testing.T) {
 }
 
 // What one program copies another pastes, whatever the file is called.
-func TestFileURI(t *testing.T) {
+func TestOf(t *testing.T) {
 	for _, path := range []string{"/a", "/with space", "/100%", "/a?b#c", "/你好", "/a+b&c;d", "/\xff\xfe", "/line\nfeed", "/:x"} {
-		uri, err := fileURI(path)
+		uri, err := Of(path)
 		if err != nil {
 			t.Errorf("%q: %v", path, err)
 			continue
 		}
-		paths, others := parseURIs(uri + "\r\n")
+		paths, others := Parse(uri + "\r\n")
 		if len(others) != 0 || !slices.Equal(paths, []string{path}) {
 			t.Errorf("%q became %q, and that %q and %q", path, uri, paths, others)
 		}
 	}
 	for _, path := range []string{"", "a", "./a", "/a\x00b"} {
-		if uri, err := fileURI(path); err == nil {
+		if uri, err := Of(path); err == nil {
 			t.Errorf("%q became %q", path, uri)
 		}
 	}
 }
 
-func FuzzParseURIs(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	f.Add("file:///a\r\nhttps://b\r\n#c\r\n")
 	f.Fuzz(func(t *testing.T, list string) {
-		paths, others := parseURIs(list)
+		paths, others := Parse(list)
 		for _, path := range paths {
 			if !filepath.IsAbs(path) || filepath.Clean(path) != path {
 				t.Errorf("%q gives %q", list, path)
 			}
-			if uri, err := fileURI(path); err != nil {
+			if uri, err := Of(path); err != nil {
 				t.Errorf("%q gives %q: %v", list, path, err)
-			} else if again, _ := parseURIs(uri); !slices.Equal(again, []string{path}) {
+			} else if again, _ := Parse(uri); !slices.Equal(again, []string{path}) {
 				t.Errorf("%q became %q, and that %q", path, uri, again)
 			}
 		}

@@ -53,7 +53,7 @@ func newFileCard(r *messageRow, f *viewmodel.Transfer) *fileCard {
 	c.bar.SetNoShowAll(true)
 	column.PackStart(c.bar, false, false, 0)
 	column.PackStart(c.line, false, false, 0)
-	c.buttons = widget.Row(6)
+	c.buttons = widget.Class(widget.Row(6), "orders")
 	if c.picture == nil {
 		icon := widget.Icon(f.Icon, gtk.ICON_SIZE_DND, "file-icon")
 		icon.SetPixelSize(28)

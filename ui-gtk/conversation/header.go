@@ -40,13 +40,19 @@ func newHeader(p *Pane) *header {
 	h.person = widget.Class(widget.Must(gtk.ButtonNew()), "flat", "person")
 	h.person.Add(column)
 	h.person.Connect("clicked", h.showPerson)
-	h.person.ShowAll()
 	h.bar.SetCustomTitle(h.person)
 
 	h.search = widget.IconButton("edit-find-symbolic", t.T("Search in this chat (Ctrl+F)"), func() { p.find.open() })
 	h.menu = widget.MenuButton("view-more-symbolic", t.T("Chat menu"), h.items)
 	h.bar.PackEnd(h.menu)
 	h.bar.PackEnd(h.search)
+	for _, w := range []interface {
+		ShowAll()
+		SetNoShowAll(bool)
+	}{h.person, h.menu, h.search} {
+		w.ShowAll()
+		w.SetNoShowAll(true) // without a chat there is nothing above it
+	}
 
 	h.text = widget.Label("")
 	gtkx.SetRole(h.text, gtkx.RoleAlert)

@@ -84,9 +84,9 @@ func (r *messageRow) draw() {
 			s.SetVAlign(gtk.ALIGN_CENTER)
 			s.SetHExpand(true)
 		}
-		for _, w := range []gtk.IWidget{left, widget.Line(t.T("New"), "small"), right} {
-			line.PackStart(w, true, true, 0)
-		}
+		line.PackStart(left, true, true, 0)
+		line.PackStart(widget.Line(t.T("New"), "small"), false, false, 0)
+		line.PackStart(right, true, true, 0)
 		r.column.PackStart(line, false, false, 0)
 	}
 	r.bubble = widget.Column(2)

@@ -51,6 +51,7 @@ func (p *Pane) drawText(t viewmodel.Text, menu func(*gdk.Event) bool) []gtk.IWid
 // markup writes spans in Pango's markup. Colours are those of the palette.
 func (p *Pane) markup(l *gtk.Label, spans []viewmodel.Span) string {
 	var s strings.Builder
+	s.WriteString(`<span insert_hyphens="false">`) // nobody wrote them
 	for _, x := range spans {
 		text := html.EscapeString(x.Text)
 		if x.Code {
@@ -67,6 +68,7 @@ func (p *Pane) markup(l *gtk.Label, spans []viewmodel.Span) string {
 		}
 		s.WriteString(text)
 	}
+	s.WriteString("</span>")
 	return s.String()
 }
 

@@ -378,6 +378,9 @@ func (x *Composer) Attach(paths ...string) {
 
 func attachment(t *texts.Texts, path string) (Attachment, error) {
 	a := Attachment{Path: path, Name: client.PrintableLine(strings.ToValidUTF8(filepath.Base(path), "\uFFFD"))}
+	if !utf8.ValidString(path) {
+		return a, fmt.Errorf("%s", t.F("The name of %s is not UTF-8. Rename it first.", a.Name))
+	}
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:

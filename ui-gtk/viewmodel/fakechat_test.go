@@ -122,7 +122,32 @@ func (f *fakeCore) Invoke(r *controlpb.InvokeRequest, stream grpc.ServerStreamin
 			return err
 		}
 	}
+	f.sent(r)
 	return stream.Send(&controlpb.InvokeResponse{Response: &controlpb.InvokeResponse_Result{Result: result}})
+}
+
+// sent makes the message of what was sent, once.
+func (f *fakeCore) sent(r *controlpb.InvokeRequest) {
+	req := r.GetRequest()
+	if req.GetAction() != "send" {
+		return
+	}
+	m := &controlpb.Message{
+		Id: req.GetInvocation(), Chat: req.GetChat(), Author: "alice", Own: true, Body: req.GetText(), Kind: r.GetPlugin(), Plugin: r.GetPlugin(),
+		SentAt: 1_900_000_000_000_000, Delivery: controlpb.Delivery_DELIVERY_SENT,
+	}
+	f.mu.Lock()
+	for _, x := range f.messages {
+		if string(x.GetId()) == string(req.GetInvocation()) {
+			f.mu.Unlock()
+			return
+		}
+		if string(x.GetId()) == string(req.GetMessage()) {
+			m.ReplyTo = &controlpb.Quote{Id: x.GetId(), Author: x.GetAuthor(), Body: x.GetBody()}
+		}
+	}
+	f.mu.Unlock()
+	f.add(m)
 }
 
 // InvokeAction is as that of client.Client.

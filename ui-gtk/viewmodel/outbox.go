@@ -37,15 +37,17 @@ type outgoing struct {
 	running  bool
 	core     Core // that was asked last
 	tries    int
+	taken    bool   // by the core; it is shown until its message comes
 	problem  string // why it was refused
 	done     func(error)
-	finished func()
 }
 
 // Waits between tries of what a core that is there cannot do at present.
 const (
 	sendTries = 4
 	sendWait  = time.Second
+	// takenShown is how long the message of what was taken is awaited.
+	takenShown = 5 * time.Second
 )
 
 func newOutbox(s *Session) *outbox {
@@ -82,7 +84,7 @@ func (o *outbox) run() {
 	busy := map[string]bool{}
 	for _, x := range slices.Clone(o.list) {
 		chat := x.req.GetChat()
-		if busy[chat] || x.problem != "" {
+		if busy[chat] || x.taken || x.problem != "" {
 			continue
 		}
 		busy[chat] = true
@@ -101,6 +103,12 @@ func (o *outbox) start(x *outgoing) {
 	}, func(err error) {
 		x.running = false
 		switch {
+		case err == nil && x.shown: // else it would go, and come again as a message
+			x.taken, x.text = true, ""
+			o.session.cfg.After(takenShown, func() {
+				o.drop(x)
+				o.changed(x.req.GetChat())
+			})
 		case err == nil:
 			o.drop(x)
 		case lost(err) && o.session.core != x.core: // it is repeated once there is a core again
@@ -149,6 +157,9 @@ func (o *outbox) handle(batch []*controlpb.Event) {
 	for _, e := range batch {
 		if x := o.get(e.GetMessageAdded().GetId()); x != nil {
 			x.shown = false // the message itself is
+			if x.taken {
+				o.drop(x)
+			}
 		}
 	}
 }

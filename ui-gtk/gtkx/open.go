@@ -19,7 +19,7 @@ func OpenURI(above gtk.IWidget, uri string) error {
 	cs := cString(uri)
 	defer C.free(unsafe.Pointer(cs))
 	var problem *C.char
-	if C.gtkx_open_uri(native(above), cs, &problem) != 0 {
+	if C.gtkx_open_uri(native(above), cs, &problem) != 0 { //nolint:gocritic // what cgo makes of it
 		return nil
 	}
 	defer C.free(unsafe.Pointer(problem))

@@ -36,6 +36,8 @@ func newFoundList(w widget.Window, entry *gtk.SearchEntry) *foundList {
 		search.Close()
 		w.ShowAddContact(user)
 	}, "flat")
+	l.stranger.SetImage(widget.Icon("contact-new-symbolic", gtk.ICON_SIZE_MENU))
+	l.stranger.SetAlwaysShowImage(true)
 	l.stranger.SetHAlign(gtk.ALIGN_START)
 	l.stranger.SetMarginStart(8)
 	l.stranger.SetNoShowAll(true)

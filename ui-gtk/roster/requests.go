@@ -47,6 +47,7 @@ func newRequestPart(w widget.Window, list *viewmodel.List[viewmodel.ContactRow],
 	p.more = widget.Button("", func() { p.part.Grow(drawnRequests) }, "link")
 	p.more.SetHAlign(gtk.ALIGN_CENTER)
 	p.box = widget.Column(0, heading, p.cards, p.more)
+	p.box.SetMarginBottom(8)
 	for _, x := range []gtk.IWidget{heading, p.cards} {
 		x.ToWidget().Show()
 	}
@@ -102,6 +103,10 @@ func incomingCard(w widget.Window, r viewmodel.ContactRow) *gtk.Box {
 		id = ""
 	}
 	card := widget.Class(widget.Column(9, personLine(w, user, r.Name, id)), "card", "request")
+	card.SetMarginStart(8)
+	card.SetMarginEnd(8)
+	card.SetMarginTop(4)
+	card.SetMarginBottom(4)
 	if greeting := w.Session().Greeting(r.Contact); greeting != "" {
 		l := widget.Label(greeting, "greeting")
 		l.SetLines(4)
@@ -137,7 +142,11 @@ func outgoingCard(w widget.Window, r viewmodel.ContactRow) *gtk.Box {
 			{Icon: "edit-undo-symbolic", Text: t.T("Withdraw the request"), Do: func() { w.Session().Contacts.Remove(user, false) }},
 		}
 	}), false, false, 0)
-	return widget.Class(row, "chat-row")
+	row.SetMarginStart(17)
+	row.SetMarginEnd(8)
+	row.SetMarginTop(6)
+	row.SetMarginBottom(6)
+	return row
 }
 
 // askBlock asks whether to block somebody.

@@ -26,7 +26,8 @@ func ValidUser(s string) bool { return userID.MatchString(s) }
 func PersonLink(user, directory string) string {
 	link := url.URL{Scheme: linkScheme, Opaque: user}
 	if directory != "" {
-		link.RawQuery = url.Values{"directory": {directory}}.Encode()
+		// A colon may stand in a query, and is easier to read than "%3A".
+		link.RawQuery = strings.ReplaceAll(url.Values{"directory": {directory}}.Encode(), "%3A", ":")
 	}
 	return link.String()
 }

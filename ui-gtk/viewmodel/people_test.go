@@ -20,7 +20,7 @@ import (
 )
 
 func TestLinks(t *testing.T) {
-	if l := PersonLink("bob", "chat.example.org:7443"); l != "parley:bob?directory=chat.example.org%3A7443" {
+	if l := PersonLink("bob", "chat.example.org:7443"); l != "parley:bob?directory=chat.example.org:7443" {
 		t.Errorf("the link is %s", l)
 	}
 	for _, test := range []struct {
@@ -164,7 +164,7 @@ func TestOwnPage(t *testing.T) {
 	core.status.Directory, core.status.Device = &controlpb.DirectoryStatus{Address: "here:1"}, "abcd"
 	w := openWindow(t, core)
 	v := w.session.OpenPerson("alice").View.Get()
-	if !v.Self || v.Name != "Alice" || v.Link != "parley:alice?directory=here%3A1" || v.Device != "abcd" {
+	if !v.Self || v.Name != "Alice" || v.Link != "parley:alice?directory=here:1" || v.Device != "abcd" {
 		t.Errorf("%+v", v)
 	}
 	problem := "?"

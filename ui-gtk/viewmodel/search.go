@@ -52,7 +52,7 @@ type SearchState struct {
 	More bool
 	// Problem says why messages could not be looked for.
 	Problem string
-	// Stranger is the user id that was typed when nobody known has it.
+	// Stranger is what was typed when nobody known fits and it can be a user id.
 	Stranger string
 }
 
@@ -162,8 +162,8 @@ func (f *Search) begin(mode SearchMode, query string) {
 	s := SearchState{Mode: mode, Query: query}
 	words := queryWords(query)
 	f.People.set(f.people(mode, query))
-	if id := strings.ToLower(strings.TrimSpace(query)); mode == SearchPeople && len(id) > 1 && ValidUser(id) &&
-		f.session.Contacts.Get(id) == nil && id != f.session.User() {
+	if id := strings.ToLower(strings.TrimSpace(query)); mode == SearchPeople && f.People.Len() == 0 && len(id) > 1 && ValidUser(id) &&
+		id != f.session.User() {
 		s.Stranger = id
 	}
 	if mode == SearchOff || len(words) == 0 {
@@ -267,7 +267,7 @@ func (f *Search) refresh() {
 		f.stale = false
 		s := f.State.Get()
 		f.People.set(f.people(s.Mode, s.Query))
-		if s.Stranger != "" && f.session.Contacts.Get(s.Stranger) != nil {
+		if s.Stranger != "" && f.People.Len() > 0 {
 			s.Stranger = ""
 			f.State.set(s)
 		}

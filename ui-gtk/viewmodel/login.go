@@ -267,7 +267,7 @@ func (l *Login) HostHere() {
 		}
 		l.Form.Directory, l.Form.Invite, l.Form.Register = at.Address, at.Invite, true
 		v := l.View.Get()
-		v.Hosted, v.AskInvite = &at, true
+		v.Hosted = &at // which fills in the invite, too
 		l.View.set(v)
 	})
 }

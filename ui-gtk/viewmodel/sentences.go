@@ -11,6 +11,7 @@ var _ = []string{
 	texts.Mark("This invite is not valid, has been used up, or has expired; ask whoever runs the directory for another."),
 	texts.Mark("This directory makes no new accounts; ask whoever runs it for one."),
 	texts.Mark("This directory asks for an invite; ask whoever runs it for one."),
+	texts.Mark("A password has 8 to 256 bytes of UTF-8."),
 	texts.Mark("Too many people are logging in at this moment."),
 	texts.Mark("There is no user of that name here."),
 }

@@ -161,7 +161,7 @@ func newForm(w widget.Window) *form {
 	under.SetXAlign(0.5)
 	under.SetJustify(gtk.JUSTIFY_CENTER)
 	icon := widget.Icon("chat.parley.Parley", gtk.ICON_SIZE_DIALOG)
-	icon.SetPixelSize(88)
+	icon.SetPixelSize(80)
 	f.inputs = widget.Column(14, f.choice(), widget.Column(2, f.directory.box, f.host, f.hosted), f.fingerprint.box, f.user.box, f.name.box,
 		f.password.box, f.passphrase.box, f.invite.box, f.haveInvite)
 	column := widget.Column(14, icon, widget.Column(4, title, under), f.inputs, f.general, f.submit, f.replace, f.busy)
@@ -262,7 +262,7 @@ func (f *form) show(v viewmodel.LoginView) {
 		{f.user, viewmodel.FieldUser, login.Form.User, true},
 		{f.password, viewmodel.FieldPassword, login.Form.Password, true},
 		{f.name, viewmodel.FieldName, login.Form.Name, register},
-		{f.invite, viewmodel.FieldInvite, login.Form.Invite, register && (v.AskInvite || login.Form.Invite != "" || f.invite.box.GetVisible())},
+		{f.invite, viewmodel.FieldInvite, login.Form.Invite, register && (v.AskInvite || login.Form.Invite != "" && v.Hosted == nil || f.invite.box.GetVisible())},
 		{f.passphrase, viewmodel.FieldPassphrase, login.Form.Passphrase, v.AskPassphrase},
 		{f.fingerprint, viewmodel.FieldFingerprint, login.Form.Fingerprint, v.AskFingerprint},
 	} {
@@ -278,7 +278,7 @@ func (f *form) show(v viewmodel.LoginView) {
 		}
 	}
 	f.create.SetActive(register)
-	f.haveInvite.SetVisible(register && !f.invite.box.GetVisible())
+	f.haveInvite.SetVisible(register && !f.invite.box.GetVisible() && v.Hosted == nil)
 	f.host.SetVisible(login.CanHost() && v.Hosted == nil && register)
 	f.hosted.SetVisible(v.Hosted != nil)
 	if h := v.Hosted; h != nil {

@@ -25,6 +25,7 @@ type Window struct {
 	titlebar *gtk.Box
 	content  *gtk.Box
 	frame    *frame
+	sidebar  *roster.Sidebar
 	chats    *conversation.Pane
 	settings *settings.Preferences
 	toast    *toast
@@ -53,6 +54,7 @@ func newWindow(a *App, profile string, s *viewmodel.Session) (*Window, error) {
 	native.SetSizeRequest(360, 300)
 	native.Connect("destroy", w.end)
 	native.Connect("delete-event", w.closing)
+	w.connectKeys()
 	w.titlebar, _ = gtk.BoxNew(gtk.ORIENTATION_VERTICAL, 0)
 	w.content, _ = gtk.BoxNew(gtk.ORIENTATION_VERTICAL, 0)
 	native.SetTitlebar(w.titlebar)
@@ -108,11 +110,11 @@ func (w *Window) draw() {
 	if w.frame != nil {
 		w.frame.destroy()
 	}
-	sidebar := roster.New(w)
+	w.sidebar = roster.New(w)
 	w.chats = conversation.New(w)
 	w.toast = newToast(w.app.texts)
 	w.frame = newFrame(w, parts{
-		sidebar: sidebar.Widget(), chats: w.chats.Widget(), chatsHeader: w.chats.Header(), welcome: welcome.New(w).Widget(),
+		sidebar: w.sidebar.Widget(), chats: w.chats.Widget(), chatsHeader: w.chats.Header(), welcome: welcome.New(w).Widget(),
 	})
 	w.titlebar.PackStart(w.frame.titles, true, true, 0)
 	w.content.PackStart(w.frame.body, true, true, 0)

@@ -169,6 +169,10 @@ func (p *Pane) typeAhead(_ gtk.IWidget, ev *gdk.Event) bool {
 	return p.composer.view.Event(ev)
 }
 
+// Type gives the composer a letter that was typed elsewhere in the window, and says
+// whether it took it.
+func (p *Pane) Type(e *gdk.Event) bool { return p.model.Chat.Get() != "" && p.typeAhead(nil, e) }
+
 // failed tells a person that something did not work.
 func (p *Pane) failed(err error) {
 	if err != nil {

@@ -150,6 +150,8 @@ func (c *composer) key(e *gdk.EventKey) bool {
 		return true
 	case gdk.KEY_Up:
 		return held == 0 && c.buffer.GetCharCount() == 0 && c.model.EditLast()
+	case gdk.KEY_Escape:
+		return held == 0 && c.model.Cancel()
 	case gdk.KEY_Tab:
 		if len(c.shown.Commands) > 0 {
 			c.model.Complete(c.shown.Commands[0])

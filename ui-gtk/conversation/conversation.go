@@ -146,19 +146,15 @@ func (p *Pane) key(e *gdk.EventKey) bool {
 		}
 		return true
 	}
-	if e.KeyVal() == gdk.KEY_Escape {
-		if p.model.Finding.Get().Open {
-			p.find.close()
-			return true
-		}
-		return p.model.Composer.Cancel()
-	}
 	return false
 }
 
-// typeAhead takes letters that are typed while something else than a text field has
-// the focus.
-func (p *Pane) typeAhead(_ gtk.IWidget, ev *gdk.Event) bool {
+// Type gives the composer a letter that was typed elsewhere in the window, and says
+// whether it took it.
+func (p *Pane) Type(ev *gdk.Event) bool {
+	if p.model.Chat.Get() == "" {
+		return false
+	}
 	e := gdk.EventKeyNewFromEvent(ev)
 	r := gdk.KeyvalToUnicode(e.KeyVal())
 	held := gdk.ModifierType(e.State()) & (gdk.CONTROL_MASK | gdk.MOD1_MASK | gdk.SUPER_MASK) //nolint:gosec // bits of the keyboard
@@ -168,10 +164,6 @@ func (p *Pane) typeAhead(_ gtk.IWidget, ev *gdk.Event) bool {
 	p.composer.view.GrabFocus()
 	return p.composer.view.Event(ev)
 }
-
-// Type gives the composer a letter that was typed elsewhere in the window, and says
-// whether it took it.
-func (p *Pane) Type(e *gdk.Event) bool { return p.model.Chat.Get() != "" && p.typeAhead(nil, e) }
 
 // failed tells a person that something did not work.
 func (p *Pane) failed(err error) {

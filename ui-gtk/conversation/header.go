@@ -17,6 +17,7 @@ type header struct {
 	line   *gtk.Label
 	lock   *gtk.Image
 	person *gtk.Button
+	avatar *widget.Avatar
 	search *gtk.Button
 	menu   *gtk.MenuButton
 
@@ -30,15 +31,14 @@ func newHeader(p *Pane) *header {
 	h := &header{pane: p}
 	h.bar = widget.Must(gtk.HeaderBarNew())
 	h.title = widget.Line("", "title")
-	h.title.SetXAlign(0.5)
 	h.line = widget.Line("", "subtitle")
 	h.lock = widget.Icon("channel-secure-symbolic", gtk.ICON_SIZE_MENU, "lock")
-	below := widget.Row(4, h.lock, h.line)
-	below.SetHAlign(gtk.ALIGN_CENTER)
+	below := widget.Row(4, h.line, h.lock)
 	column := widget.Column(0, h.title, below)
 	column.SetVAlign(gtk.ALIGN_CENTER)
 	h.person = widget.Class(widget.Must(gtk.ButtonNew()), "flat", "person")
-	h.person.Add(column)
+	h.avatar = widget.NewAvatar(p.window, widget.AvatarSmall)
+	h.person.Add(widget.Row(10, h.avatar, column))
 	h.person.Connect("clicked", h.showPerson)
 	h.bar.SetCustomTitle(h.person)
 
@@ -81,10 +81,13 @@ func (h *header) show(x viewmodel.Header) {
 	h.person.SetVisible(there)
 	h.search.SetVisible(there)
 	h.menu.SetVisible(there)
+	if there {
+		h.avatar.Show(x.Picked, x.Title, x.Contact.GetAvatar(), viewmodel.PresenceNone) // the line below says it
+	}
 	h.title.SetText(x.Title)
 	h.line.SetText(x.Line)
 	h.line.SetVisible(x.Line != "")
-	widget.SetClass(h.line, "ok", x.Online)
+	widget.SetClass(h.line, "ok", x.Presence == viewmodel.Online)
 	icon := "channel-secure-symbolic"
 	switch x.Lock {
 	case viewmodel.Verified:

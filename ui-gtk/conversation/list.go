@@ -59,7 +59,6 @@ func newMessageList(p *Pane) *messageList {
 	l.adj.Connect("value-changed", l.scrolled)
 	l.adj.Connect("changed", l.keepEnd)
 	l.box.ConnectAfter("size-allocate", l.settle)
-	l.box.Connect("key-press-event", p.typeAhead)
 
 	l.count = widget.Line("", "pill")
 	l.down = widget.Class(widget.Must(gtk.ButtonNew()), "jump")

@@ -96,7 +96,9 @@ func (p *Pane) forward(key string) {
 				continue
 			}
 			chats = append(chats, row.RowKey())
-			line := widget.Class(widget.Row(10, widget.Icon("avatar-default-symbolic", gtk.ICON_SIZE_LARGE_TOOLBAR, "dim"), widget.Line(row.Title)), "chooser-row")
+			avatar := widget.NewAvatar(p.window, widget.AvatarSmall)
+			avatar.Show(row.Picked(), row.Title, row.Contact.GetAvatar(), row.Presence())
+			line := widget.Class(widget.Row(10, avatar, widget.Line(row.Title)), "chooser-row")
 			list.Add(line)
 		}
 		list.ShowAll()

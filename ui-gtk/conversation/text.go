@@ -42,7 +42,6 @@ func (p *Pane) drawText(t viewmodel.Text, menu func(*gdk.Event) bool) []gtk.IWid
 		l.Connect("button-press-event", func(_ *gtk.Label, e *gdk.Event) bool {
 			return gdk.EventButtonNewFromEvent(e).Button() == gdk.BUTTON_SECONDARY && menu(e)
 		})
-		l.Connect("key-press-event", p.typeAhead)
 		list = append(list, l)
 	}
 	return list

@@ -90,8 +90,10 @@ type Header struct {
 	User    string
 	Contact *controlpb.Contact
 	// Line says presence and path, or how many are in the chat.
-	Line   string
-	Online bool
+	Line     string
+	Presence Presence
+	// Picked is whose avatar it has: see ChatRow.
+	Picked string
 	// Lock says how the chat is protected.
 	Lock          Lock
 	LockText      string
@@ -686,6 +688,7 @@ func (c *Conversation) headline() {
 	}
 	t := c.session.Texts()
 	h := Header{Chat: c.chat, Title: row.Title, Contact: row.Contact, Muted: row.Chat.GetMuted(), Pinned: row.Chat.GetPinned()}
+	h.Presence, h.Picked = row.Presence(), row.Picked()
 	h.LockText = t.T("End-to-end encrypted")
 	if row.Chat.GetKind() != "direct" {
 		h.Line = t.N("%d member", "%d members", len(row.Chat.GetMembers()))
@@ -698,12 +701,11 @@ func (c *Conversation) headline() {
 		}
 	}
 	x := row.Contact
-	h.Online = x.GetOnline() || x.GetLinked()
 	switch path := PathText(t, x.GetPath()); {
 	case x.GetLinked() && path != "":
 		// Translators: the other one is online; and over what the link goes: "direct".
 		h.Line = t.F("Online · %s", path)
-	case h.Online:
+	case x.GetOnline() || x.GetLinked():
 		h.Line = t.T("Online")
 	default:
 		h.Line = t.T("Offline")

@@ -442,7 +442,9 @@ func TestHeader(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 	tell(&controlpb.Contact{State: 3, Online: true, Linked: true, Path: "lan", Verified: true})
-	w.until("online", func() bool { return c.Header.Get().Line == "Online · local network" && c.Header.Get().Lock == Verified })
+	w.until("online", func() bool {
+		return c.Header.Get().Line == "Online · local network" && c.Header.Get().Lock == Verified
+	})
 	tell(&controlpb.Contact{State: 3, KeyChanged: true})
 	w.until("keys", func() bool { return c.Header.Get().Lock == KeyChanged && c.Header.Get().Warning != "" })
 	tell(&controlpb.Contact{State: 3, Trouble: "no port\u202e"})

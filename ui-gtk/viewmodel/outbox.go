@@ -33,13 +33,13 @@ type outgoing struct {
 	sentAt time.Time
 	shown  bool // as a message, until the core has it
 	// text is what is lost with it, and kept as a draft until it is taken.
-	text     string
-	running  bool
-	core     Core // that was asked last
-	tries    int
-	taken    bool   // by the core; it is shown until its message comes
-	problem  string // why it was refused
-	done     func(error)
+	text    string
+	running bool
+	core    Core // that was asked last
+	tries   int
+	taken   bool   // by the core; it is shown until its message comes
+	problem string // why it was refused
+	done    func(error)
 }
 
 // Waits between tries of what a core that is there cannot do at present.

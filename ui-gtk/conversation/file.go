@@ -41,7 +41,7 @@ func newFileCard(r *messageRow, f *viewmodel.Transfer) *fileCard {
 		c.box.PackStart(c.picture.box, false, false, 0)
 	}
 	c.line = widget.Label("", "small", "dim", "line")
-	c.line.SetMaxWidthChars(40)
+	c.line.SetMaxWidthChars(46)
 	column := widget.Column(2)
 	if c.picture == nil {
 		name := widget.Line(f.Name, "name")
@@ -60,7 +60,7 @@ func newFileCard(r *messageRow, f *viewmodel.Transfer) *fileCard {
 		icon.SetVAlign(gtk.ALIGN_START)
 		row := widget.Row(10)
 		row.PackStart(icon, false, false, 0)
-		column.SetSizeRequest(190, -1)
+		column.SetSizeRequest(min(280, r.list.room()-60), -1) // else it would change with the line
 		row.PackStart(column, true, true, 0)
 		c.box.PackStart(row, false, false, 0)
 	} else {

@@ -166,6 +166,7 @@ func newPictureView(p *Pane, name string) *pictureView {
 	v.picture.SetStyle(gtkx.Cover, 10)
 	v.box = widget.Must(gtk.EventBoxNew())
 	v.box.SetVisibleWindow(false)
+	v.box.SetAboveChild(true) // else the picture itself gets what is pressed
 	v.box.SetCanFocus(true)
 	v.box.SetHAlign(gtk.ALIGN_START)
 	v.box.Add(v.picture)

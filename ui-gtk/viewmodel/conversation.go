@@ -282,6 +282,7 @@ func (c *Conversation) answered(err error) {
 // around replaces the window by one around a message, and shows that.
 func (c *Conversation) around(id []byte) {
 	c.opening++
+	c.reading, c.rereads = [2]bool{}, false
 	opening := c.opening
 	var above, below *controlpb.ListMessagesResponse
 	c.session.call(func(ctx context.Context, core Core) (err error) {
@@ -333,7 +334,7 @@ func (c *Conversation) JumpToEnd() {
 		return
 	}
 	c.opening++
-	c.reading = [2]bool{}
+	c.reading, c.rereads = [2]bool{}, false
 	c.list(&controlpb.ListMessagesRequest{Chat: c.chat, Limit: pageSize}, func(resp *controlpb.ListMessagesResponse) {
 		c.messages, c.before, c.after = resp.GetMessages(), resp.GetMore(), false
 		c.arrange()

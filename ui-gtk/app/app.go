@@ -22,6 +22,7 @@ import (
 	"github.com/parley-chat/parley/ui-gtk/desktop"
 	"github.com/parley-chat/parley/ui-gtk/gtkx"
 	"github.com/parley-chat/parley/ui-gtk/hosting"
+	"github.com/parley-chat/parley/ui-gtk/notify"
 	"github.com/parley-chat/parley/ui-gtk/texts"
 	"github.com/parley-chat/parley/ui-gtk/viewmodel"
 )
@@ -42,8 +43,10 @@ type App struct {
 	preferences *viewmodel.PreferencesStore
 	texts       *texts.Texts
 	style       *style
+	notifier    *notify.Notifier
 	windows     map[string]*Window // by profile
 	waiting     []string           // links that came before an account was open
+	notified    chan struct{}      // is closed when no notification is left; nil without a session bus
 }
 
 // tellTimeout is how long the Parley that runs may take to hear of a second start.
@@ -86,6 +89,10 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer context.AfterFunc(ctx, func() { a.loop.Post(a.quit) })()
 	gtk.Main()
+	cancel()
+	if a.notified != nil {
+		<-a.notified // what is shown on the desktop is taken away
+	}
 	return nil
 }
 
@@ -128,8 +135,14 @@ func (a *App) prepare() error {
 	}
 	a.preferences.Value.Observe(a.style.follow)
 	a.preferences.Value.Observe(a.speak)
+	a.notifier = a.newNotifier()
 	if a.bus != nil {
 		go a.followScheme()
+		a.notified = make(chan struct{})
+		go func() {
+			defer close(a.notified)
+			_ = a.notifier.Serve(a.ctx) // ends with the context alone
+		}()
 	}
 	if host, err := localDirectory(); err == nil {
 		go func() {
@@ -193,6 +206,7 @@ func (a *App) speak(p viewmodel.Preferences) {
 		w.session.Relabel()
 		w.draw()
 	}
+	a.notifier.Refresh()
 }
 
 // preferencesPath is where the window keeps its own preferences.
@@ -288,7 +302,9 @@ func (a *App) newWindow(profile string) (*Window, error) {
 		return nil, err
 	}
 	a.windows[profile] = w
+	a.tell(w)
 	w.native.Connect("destroy", func() {
+		w.notifier.Close()
 		cancel()
 		delete(a.windows, profile)
 		if len(a.windows) == 0 {

@@ -29,6 +29,7 @@ type Window struct {
 	chats    *conversation.Pane
 	settings *settings.Preferences
 	toast    *toast
+	notifier *viewmodel.Notifier
 
 	owned []func() // stop what observes for the pages
 	kept  []func() // stop what observes for the window, however often it is drawn

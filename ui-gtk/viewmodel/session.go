@@ -95,7 +95,8 @@ type Session struct {
 
 	outbox *outbox
 
-	ctx context.Context // of Run; ends all calls
+	ctx     context.Context // of Run; ends all calls
+	loading bool            // models are being told all anew
 }
 
 // NewSession makes a session that Run connects.
@@ -306,11 +307,12 @@ func (s *Session) load(ctx context.Context, core Core) error {
 		if ctx.Err() != nil {
 			return
 		}
-		s.core = core
+		s.core, s.loading = core, true
 		s.Status.set(st)
 		s.Plugins.load(plugins.GetPlugins())
 		s.Contacts.load(contacts.GetContacts())
 		s.Chats.load(chats.GetChats())
+		s.loading = false
 		s.Link.set(Link{State: Connected})
 		s.Loaded.emit(struct{}{})
 	})

@@ -33,6 +33,7 @@ func newRequestList(w widget.Window) *requestList {
 type requestPart struct {
 	window  widget.Window
 	box     *gtk.Box
+	heading *gtk.Label
 	cards   *gtk.Box
 	more    *gtk.Button
 	part    *viewmodel.Part[viewmodel.ContactRow]
@@ -42,16 +43,14 @@ type requestPart struct {
 
 func newRequestPart(w widget.Window, list *viewmodel.List[viewmodel.ContactRow], title string, card func(widget.Window, viewmodel.ContactRow) *gtk.Box) *requestPart {
 	p := &requestPart{window: w, cards: widget.Column(0), newCard: card}
-	heading := widget.Line(title, "roster-heading")
-	gtkx.SetRole(heading, gtkx.RoleHeading)
+	p.heading = heading(title)
 	p.more = widget.Button("", func() { p.part.Grow(drawnRequests) }, "link")
 	p.more.SetHAlign(gtk.ALIGN_CENTER)
-	p.box = widget.Column(0, heading, p.cards, p.more)
-	p.box.SetMarginBottom(8)
-	for _, x := range []gtk.IWidget{heading, p.cards} {
-		x.ToWidget().Show()
-	}
-	p.box.SetNoShowAll(true)
+	p.more.SetNoShowAll(true)
+	// GTK asks an empty box whether its height depends on its width, and does not ask
+	// again in time when cards with texts that wrap have come: this one says yes.
+	p.cards.PackEnd(hidden(widget.Label("")), false, false, 0)
+	p.box = widget.Column(0, p.heading, p.cards, p.more)
 	p.part = viewmodel.NewPart(list, drawnRequests)
 	w.Own(p.part.Close)
 	w.Own(p.part.Rows.Observe(p.draw))
@@ -78,7 +77,8 @@ func (p *requestPart) draw(steps []viewmodel.Change[viewmodel.ContactRow]) {
 			card.ShowAll()
 		}
 	}
-	p.box.SetVisible(len(p.drawn) > 0)
+	p.heading.SetVisible(len(p.drawn) > 0)
+	p.box.SetMarginBottom(min(len(p.drawn), 1) * 8)
 }
 
 // personLine is an avatar with a name and a line below it.

@@ -1,0 +1,341 @@
+package roster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/gotk3/gotk3/gdk"
+	"github.com/gotk3/gotk3/glib"
+	"github.com/gotk3/gotk3/gtk"
+	"google.golang.org/grpc"
+
+	"github.com/parley-chat/parley/protocol/controlpb"
+	"github.com/parley-chat/parley/protocol/pluginpb"
+	"github.com/parley-chat/parley/test/ui/desktop"
+	"github.com/parley-chat/parley/ui-gtk/assets"
+	"github.com/parley-chat/parley/ui-gtk/gtkx"
+	"github.com/parley-chat/parley/ui-gtk/texts"
+	"github.com/parley-chat/parley/ui-gtk/viewmodel"
+)
+
+// patience is how long a test waits for what it waits for, on a busy machine.
+const patience = 30 * time.Second
+
+var missing error // why there is no screen
+
+// GTK has the thread of main, and the tests have the others.
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	screen, err := desktop.Start(desktop.Config{Width: 640, Height: 800})
+	if errors.Is(err, desktop.ErrMissing) {
+		missing = err
+		return m.Run()
+	}
+	if err == nil {
+		defer screen.Close()
+		err = screen.Setenv()
+	}
+	if err == nil {
+		err = gtkx.Init()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	status := make(chan int, 1)
+	go func() {
+		status <- m.Run()
+		glib.IdleAdd(gtk.MainQuit)
+	}()
+	gtk.Main()
+	return <-status
+}
+
+// do runs f on the GTK thread. f must not end the test.
+func do[T any](f func() T) T {
+	result := make(chan T, 1)
+	glib.IdleAdd(func() { result <- f() })
+	return <-result
+}
+
+// until waits for a condition, which is looked at on the GTK thread.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	done, late := make(chan struct{}), make(chan struct{})
+	glib.TimeoutAdd(5, func() bool {
+		select {
+		case <-late:
+			return false
+		default:
+		}
+		if !ok() {
+			return true
+		}
+		close(done)
+		return false
+	})
+	select {
+	case <-done:
+	case <-time.After(patience):
+		close(late)
+		t.Fatalf("never: %s", what)
+	}
+}
+
+// fakeCore is a core with people and chats.
+type fakeCore struct {
+	controlpb.ControlClient
+	contacts []*controlpb.Contact
+	chats    []*controlpb.Chat
+	events   chan *controlpb.Event
+}
+
+func (f *fakeCore) Close() error { return nil }
+
+func (f *fakeCore) InvokeAction(context.Context, string, *pluginpb.InvokeRequest, func(*pluginpb.InvokeUpdate)) (*controlpb.InvokeResult, error) {
+	return nil, errors.ErrUnsupported
+}
+
+func (f *fakeCore) GetStatus(context.Context, *controlpb.GetStatusRequest, ...grpc.CallOption) (*controlpb.Status, error) {
+	return &controlpb.Status{State: controlpb.AccountState_ACCOUNT_STATE_OPEN, User: "alice"}, nil
+}
+
+func (f *fakeCore) ListPlugins(context.Context, *controlpb.ListPluginsRequest, ...grpc.CallOption) (*controlpb.ListPluginsResponse, error) {
+	return &controlpb.ListPluginsResponse{}, nil
+}
+
+func (f *fakeCore) ListContacts(context.Context, *controlpb.ListContactsRequest, ...grpc.CallOption) (*controlpb.ListContactsResponse, error) {
+	return &controlpb.ListContactsResponse{Contacts: f.contacts}, nil
+}
+
+func (f *fakeCore) ListChats(context.Context, *controlpb.ListChatsRequest, ...grpc.CallOption) (*controlpb.ListChatsResponse, error) {
+	return &controlpb.ListChatsResponse{Chats: f.chats}, nil
+}
+
+func (f *fakeCore) Watch(ctx context.Context, _ *controlpb.WatchRequest, _ ...grpc.CallOption) (grpc.ServerStreamingClient[controlpb.Event], error) {
+	return &eventStream{ctx: ctx, core: f}, nil
+}
+
+type eventStream struct {
+	grpc.ClientStream
+	ctx   context.Context
+	core  *fakeCore
+	began bool
+}
+
+func (s *eventStream) Recv() (*controlpb.Event, error) {
+	if !s.began {
+		s.began = true
+		return &controlpb.Event{Event: &controlpb.Event_Watching{Watching: &controlpb.Watching{}}}, nil
+	}
+	select {
+	case <-s.ctx.Done():
+		return nil, io.EOF
+	case e := <-s.core.events:
+		return e, nil
+	}
+}
+
+// fakeWindow is a window around a sidebar alone.
+type fakeWindow struct {
+	session *viewmodel.Session
+	native  *gtk.Window
+	owned   []func()
+	opened  []string
+	people  []string
+}
+
+func (w *fakeWindow) Session() *viewmodel.Session              { return w.session }
+func (w *fakeWindow) Preferences() *viewmodel.PreferencesStore { return nil }
+func (w *fakeWindow) Texts() *texts.Texts                      { return w.session.Texts() }
+func (w *fakeWindow) Native() *gtk.Window                      { return w.native }
+func (w *fakeWindow) OpenChat(chat string, _ []byte) {
+	w.opened = append(w.opened, chat)
+	w.session.Panes.Open(chat)
+}
+func (w *fakeWindow) ShowPerson(user string) { w.people = append(w.people, user) }
+func (w *fakeWindow) ShowAddContact(string)  {}
+func (w *fakeWindow) ShowPreferences(string) {}
+func (w *fakeWindow) Toast(string)           {}
+func (w *fakeWindow) Own(stop func())        { w.owned = append(w.owned, stop) }
+
+// open shows a sidebar of a core, in the window's look.
+func open(t *testing.T, core *fakeCore) (*fakeWindow, *Sidebar) {
+	t.Helper()
+	if missing != nil {
+		t.Skip(missing)
+	}
+	core.events = make(chan *controlpb.Event)
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &fakeWindow{}
+	s := do(func() *Sidebar {
+		var queue *viewmodel.Queue
+		queue = viewmodel.NewQueue(func() { glib.IdleAdd(func() { queue.Run() }) })
+		w.session = viewmodel.NewSession(viewmodel.Config{
+			Loop: queue, Texts: texts.New("en"),
+			Connect: func(context.Context) (viewmodel.Core, error) { return core, nil },
+		})
+		provider, _ := gtk.CssProviderNew()
+		_ = provider.LoadFromData(assets.Style(false))
+		screen, _ := gdk.ScreenGetDefault()
+		gtk.AddProviderForScreen(screen, provider, uint(gtk.STYLE_PROVIDER_PRIORITY_APPLICATION))
+		w.native, _ = gtk.WindowNew(gtk.WINDOW_TOPLEVEL)
+		w.native.SetDefaultSize(300, 700)
+		s := New(w)
+		w.native.Add(s.box)
+		w.native.ShowAll()
+		return s
+	})
+	done := make(chan struct{})
+	go func() { defer close(done); w.session.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+		do(func() bool {
+			for _, stop := range w.owned {
+				stop()
+			}
+			w.native.Destroy()
+			return true
+		})
+	})
+	until(t, "all is read", func() bool { return w.session.Link.Get().State == viewmodel.Connected })
+	return w, s
+}
+
+func person(i int) string { return fmt.Sprintf("person%05d", i) }
+
+// crowd is a core with n contacts, of whom person 0 wrote last.
+func crowd(n int) *fakeCore {
+	f := &fakeCore{}
+	for i := range n {
+		user := person(i)
+		f.contacts = append(f.contacts, &controlpb.Contact{User: user, Name: user, State: controlpb.ContactState_CONTACT_STATE_CONTACT, Chat: user})
+		f.chats = append(f.chats, chat(user, int64(n-i)))
+	}
+	return f
+}
+
+func chat(user string, at int64) *controlpb.Chat {
+	return &controlpb.Chat{
+		Id: user, Kind: "direct", Members: []string{"alice", user},
+		Last: &controlpb.Message{Author: user, Body: "the last thing that was said", SentAt: at},
+	}
+}
+
+// shown gives the ids of the rows that are in sight, and where the first is.
+func (l *chatList) shown() (ids []string) {
+	adjustment := l.scroll.GetVAdjustment()
+	top, bottom := int(adjustment.GetValue()), int(adjustment.GetValue()+adjustment.GetPageSize())
+	origin := l.list.GetAllocation().GetY()
+	for _, r := range l.rows {
+		a := r.row.GetAllocation()
+		if y := origin + a.GetY(); y >= top && y+a.GetHeight() <= bottom {
+			ids = append(ids, r.id)
+		}
+	}
+	return ids
+}
+
+// TestManyChats: of 10,000 chats few rows are widgets, wherever one scrolls to.
+func TestManyChats(t *testing.T) {
+	const n = 10_000
+	began := time.Now()
+	_, s := open(t, crowd(n))
+	l := s.chats
+	until(t, "the first chat is in sight", func() bool { ids := l.shown(); return len(ids) > 5 && ids[0] == person(0) })
+	t.Logf("%d chats are shown after %v", n, time.Since(began))
+	for _, at := range []float64{0.5, 0.51, 1, 0.2, 0} {
+		began := time.Now()
+		do(func() bool {
+			a := l.scroll.GetVAdjustment()
+			a.SetValue((a.GetUpper() - a.GetPageSize()) * at)
+			return true
+		})
+		until(t, fmt.Sprintf("at %v of the list rows are in sight", at), func() bool { return len(l.shown()) > 5 })
+		first := do(func() string { return l.shown()[0] })
+		i := 0
+		if _, err := fmt.Sscanf(first, "person%d", &i); err != nil {
+			t.Fatal(err)
+		}
+		if want := int(at * n); i < want-60 || i > want+20 {
+			t.Errorf("at %v of the list, %s is the first in sight", at, first)
+		}
+		if rows := do(func() int { return len(l.rows) }); rows > drawnChats {
+			t.Errorf("%d rows are drawn", rows)
+		}
+		t.Logf("at %v: %v", at, time.Since(began))
+	}
+}
+
+// TestMessageMovesOneRow: a message brings one chat to the top, and the widgets of
+// the others stay.
+func TestMessageMovesOneRow(t *testing.T) {
+	core := crowd(20)
+	_, s := open(t, core)
+	l := s.chats
+	until(t, "the rows are there", func() bool { return len(l.rows) == 20 })
+	before := do(func() []*chatRow { return append([]*chatRow(nil), l.rows...) })
+	core.events <- &controlpb.Event{Event: &controlpb.Event_Chat{Chat: chat(person(7), 1000)}}
+	until(t, "person 7 is on top", func() bool { return l.rows[0].id == person(7) })
+	for i, r := range do(func() []*chatRow { return append([]*chatRow(nil), l.rows...) }) {
+		switch {
+		case i == 0:
+		case i <= 7 && r != before[i-1], i > 7 && r != before[i]:
+			t.Errorf("row %d was made anew", i)
+		}
+	}
+}
+
+// TestOpenedRow: a row opens its chat, and is selected while the chat is open.
+func TestOpenedRow(t *testing.T) {
+	core := crowd(5)
+	w, s := open(t, core)
+	l := s.chats
+	until(t, "the rows are there", func() bool { return len(l.rows) == 5 })
+	do(func() bool { // as assistive technology does
+		l.list.SelectRow(l.rows[3].row)
+		return true
+	})
+	until(t, "the chat is open", func() bool { return len(w.opened) == 1 && w.opened[0] == person(3) })
+	selected := func() string {
+		if row := l.list.GetSelectedRow(); row != nil {
+			return l.rows[row.GetIndex()].id
+		}
+		return ""
+	}
+	if id := do(selected); id != person(3) {
+		t.Errorf("%q is selected", id)
+	}
+	core.events <- &controlpb.Event{Event: &controlpb.Event_Chat{Chat: chat(person(3), 1000)}}
+	until(t, "it is selected on top too", func() bool { return l.rows[0].id == person(3) && selected() == person(3) })
+	if n := do(func() int { return len(w.opened) }); n != 1 {
+		t.Errorf("chats were opened %d times: %q", n, w.opened)
+	}
+}
+
+// TestRequestsStandAbove: requests take the room they need above the chats.
+func TestRequestsStandAbove(t *testing.T) {
+	core := crowd(3)
+	for i := range 5 {
+		core.contacts = append(core.contacts, &controlpb.Contact{
+			User: fmt.Sprintf("asking%d", i), State: controlpb.ContactState_CONTACT_STATE_INCOMING,
+			Greeting: "Hello, we met at the conference, and I would like to go on talking about what we spoke of there.",
+		})
+	}
+	_, s := open(t, core)
+	l := s.chats
+	until(t, "the rows are there", func() bool { return len(l.rows) == 3 && len(l.requests.incoming.drawn) == drawnRequests })
+	until(t, "the chats are below the requests", func() bool {
+		card := l.requests.incoming.drawn[drawnRequests-1].GetAllocation()
+		more := l.requests.incoming.more.GetAllocation()
+		return l.requests.incoming.more.IsVisible() && more.GetHeight() > 1 && card.GetHeight() > 60 &&
+			more.GetY() >= card.GetY()+card.GetHeight() && l.list.GetAllocation().GetY() >= more.GetY()+more.GetHeight()
+	})
+}

@@ -43,8 +43,8 @@ SHELL := /bin/sh
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
-run: build ## build, then two people chatting in a temporary folder
-	bin/parley demo
+run: build ## build, then the window; without a display, two people chatting in a temporary folder
+	@if [ -x bin/parley-gtk ] && [ -n "$${WAYLAND_DISPLAY:-$$DISPLAY}" ]; then set -x; exec bin/parley-gtk; fi; set -x; exec bin/parley demo
 
 build: setup-run ## build bin/parley, bin/parley-server, bin/parley-gtk and bin/plugins/
 	@mkdir -p bin/plugins

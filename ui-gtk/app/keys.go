@@ -145,8 +145,15 @@ func (w *Window) goTo(chat string) bool {
 	return true
 }
 
-// leave closes the search, or else the chat.
+// leave closes what is open: the search in the chat, what is being answered or
+// edited, the search for people, and at last the chat.
 func (w *Window) leave() bool {
+	if c := w.session.Conversation; c.Finding.Get().Open {
+		c.OpenFind(false)
+		return true
+	} else if c.Composer.Cancel() {
+		return true
+	}
 	if w.session.Search.State.Get().Mode != viewmodel.SearchOff {
 		w.session.Search.Close()
 		return true

@@ -60,7 +60,7 @@ func (p *Pane) markup(l *gtk.Label, spans []viewmodel.Span) string {
 			text = "<b>" + text + "</b>"
 		}
 		if x.Hit {
-			text = fmt.Sprintf(`<span background="%s" foreground="%s">%s</span>`, color(l, "warn-bg"), color(l, "text"), text)
+			text = fmt.Sprintf(`<span background="%s" foreground="%s">%s</span>`, paletteColor(l, "warn-bg"), paletteColor(l, "text"), text)
 		}
 		if x.Link != "" {
 			text = `<a href="` + html.EscapeString(x.Link) + `">` + text + "</a>"
@@ -71,8 +71,8 @@ func (p *Pane) markup(l *gtk.Label, spans []viewmodel.Span) string {
 	return s.String()
 }
 
-// color gives a colour of the palette as Pango writes it.
-func color(l *gtk.Label, name string) string {
+// paletteColor gives a colour of the palette as Pango writes it.
+func paletteColor(l *gtk.Label, name string) string {
 	c, ok := widget.Must(l.GetStyleContext()).LookupColor(name)
 	if !ok {
 		return "gray"

@@ -118,6 +118,19 @@ func (x *Composer) draft() *draft {
 	return d
 }
 
+// forget forgets all that is written: it is another account's.
+func (x *Composer) forget() {
+	for _, d := range x.drafts {
+		if d.stop != nil {
+			d.stop()
+		}
+		if d.cancel != nil {
+			d.cancel()
+		}
+	}
+	clear(x.drafts)
+}
+
 // enter shows what stands in a chat's composer.
 func (x *Composer) enter(chat string) {
 	x.chat = chat
@@ -235,6 +248,9 @@ func (x *Composer) setText(text string) {
 // saveSoon keeps the draft in the core once nothing was typed for a moment.
 func (x *Composer) saveSoon(chat string) {
 	d := x.drafts[chat]
+	if d == nil {
+		return
+	}
 	if d.stop != nil {
 		d.stop()
 	}
@@ -252,6 +268,9 @@ func (x *Composer) save(chat string) {
 // taken yet is part of it: if this program ends now, it is not lost.
 func (x *Composer) flush(chat string) {
 	d := x.drafts[chat]
+	if d == nil {
+		return
+	}
 	if d.stop != nil {
 		d.stop()
 		d.stop = nil
@@ -558,7 +577,7 @@ func (x *Composer) sendEdit(text string) {
 			}
 			x.session.outbox.drop(x.session.outbox.find(m.GetId(), "edit"))
 			x.session.Failures.emit(x.session.Sentence(err))
-			if e := x.drafts[chat]; chat == x.chat && e.text == "" && e.edit == nil { // give back what was written
+			if e := x.drafts[chat]; chat == x.chat && e != nil && e.text == "" && e.edit == nil { // give back what was written
 				e.edit = m
 				x.setText(text)
 			}

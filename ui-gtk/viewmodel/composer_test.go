@@ -98,10 +98,7 @@ func TestSendSurvivesTheCore(t *testing.T) {
 	close(stuck)
 	w.serve()
 	w.until("all are taken", func() bool { return len(w.session.outbox.list) == 0 })
-	var sends []*pluginpb.InvokeRequest
-	for _, r := range core.asks("send") {
-		sends = append(sends, r)
-	}
+	sends := core.asks("send")
 	if len(sends) != 3 || sends[0].GetText() != "one" || sends[1].GetText() != "one" || sends[2].GetText() != "two" {
 		t.Fatalf("asked %v", sends)
 	}
@@ -111,6 +108,44 @@ func TestSendSurvivesTheCore(t *testing.T) {
 	}
 	if x.Text.Get() != "" && x.Text.Get() != "thr" || x.draft().text != "thr" {
 		t.Errorf("what is being written became %q", x.draft().text)
+	}
+}
+
+// TestSendWaitsForItsAccount: what cannot go while the account is locked goes once it
+// is open, and never as another account's.
+func TestSendWaitsForItsAccount(t *testing.T) {
+	core := newFakeCore()
+	core.chats = []*controlpb.Chat{{Id: "g", Kind: "group", Members: []string{"alice", "bob", "carol"}}}
+	w := openWindow(t, core)
+	c := w.session.Conversation
+	status := func(state controlpb.AccountState, user string) {
+		st := &controlpb.Status{State: state, User: user}
+		core.tell(func() { core.status = st }, &controlpb.Event{Event: &controlpb.Event_Status{Status: st}})
+		w.until("the account is known", func() bool { return w.session.Status.Get().GetState() == state && w.session.User() == user })
+	}
+	c.Open("g", nil)
+	w.until("the chat is read", func() bool { return c.loaded })
+	c.Composer.Typed("a secret")
+	w.stop()
+	w.until("the loss", func() bool { return w.session.Link.Get().State == Lost })
+	c.Composer.Typed("mine")
+	c.Composer.Send()
+	c.Composer.Typed("a secret")
+	core.tell(func() {
+		core.status = &controlpb.Status{State: controlpb.AccountState_ACCOUNT_STATE_LOCKED, User: "alice"}
+	})
+	w.serve()
+	w.until("it is locked", func() bool { return w.session.Link.Get().State == Connected && !w.session.Open() })
+	status(controlpb.AccountState_ACCOUNT_STATE_OPEN, "carol")
+	c.Open("g", nil)
+	w.until("the chat is read", func() bool { return c.loaded })
+	if x := c.Composer.Text.Get(); x != "" || c.Rows.Len() != 0 || len(core.asks("send")) != 0 {
+		t.Errorf("carol finds %q, %v, and sent %v", x, bodies(c), core.asks("send"))
+	}
+	status(controlpb.AccountState_ACCOUNT_STATE_OPEN, "alice")
+	w.until("it goes", func() bool { return len(core.asks("send")) == 1 })
+	if r := core.asks("send")[0]; r.GetText() != "mine" {
+		t.Errorf("sent %v", r)
 	}
 }
 

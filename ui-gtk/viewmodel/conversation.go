@@ -58,6 +58,7 @@ type Conversation struct {
 	// Composer is where one writes.
 	Composer *Composer
 
+	user     string // of the account
 	chat     string
 	opening  int  // counts openings and replacements of the window: answers to older ones are not wanted
 	loaded   bool // the window was read once
@@ -75,7 +76,7 @@ type Conversation struct {
 	end       bool   // the end is seen
 	arranging bool   // soon
 	arranged  time.Time
-	midnight  func() // stops the timer that renames days
+	watching  bool // the day
 	unfolded  map[string]bool
 	contentOf map[string]string // what the contents of rows were made with
 	typists   map[string]func() // stops forgetting them
@@ -152,6 +153,13 @@ func newConversation(s *Session) *Conversation {
 	s.Status.Observe(func(st *controlpb.Status) {
 		if st.GetState() != controlpb.AccountState_ACCOUNT_STATE_OPEN && st != nil {
 			c.Open("", nil)
+		}
+		if user := st.GetUser(); user != "" && user != c.user {
+			if c.user != "" { // what one account wrote is not shown to the next
+				c.Open("", nil)
+				c.Composer.forget()
+			}
+			c.user = user
 		}
 	})
 	s.Loaded.Observe(func(struct{}) {
@@ -590,20 +598,24 @@ func (c *Conversation) arrange() {
 	if e := (Edges{c.before, c.after}); e != c.Edges.Get() {
 		c.Edges.set(e)
 	}
-	c.awaitMidnight()
+	if !c.watching {
+		c.watching = true
+		c.watchDay()
+	}
 	c.readUp()
 }
 
-// awaitMidnight has the days named anew when the day ends.
-func (c *Conversation) awaitMidnight() {
-	if c.midnight != nil {
-		c.midnight()
-	}
-	now := c.session.cfg.Now()
-	y, m, d := now.Date()
-	c.midnight = c.session.cfg.After(time.Date(y, m, d+1, 0, 0, 1, 0, now.Location()).Sub(now), func() {
-		c.midnight = nil
-		c.changed()
+// watchDay names the days anew when another has begun: a timer for midnight would
+// be late where the computer sleeps.
+func (c *Conversation) watchDay() {
+	c.session.cfg.After(dayCheck, func() {
+		if c.session.ctx.Err() != nil {
+			return // the window is closed
+		}
+		if dayOf(c.session.cfg.Now()) != dayOf(c.arranged) {
+			c.changed()
+		}
+		c.watchDay()
 	})
 }
 

@@ -27,6 +27,7 @@ type outbox struct {
 }
 
 type outgoing struct {
+	user   string // whose it is: another account of this device must not send it
 	plugin string
 	req    *pluginpb.InvokeRequest
 	quote  *controlpb.Quote
@@ -70,7 +71,7 @@ func (o *outbox) send(x *outgoing) {
 	if len(x.req.GetInvocation()) == 0 {
 		x.req.Invocation = client.NewInvocation()
 	}
-	x.sentAt = o.session.cfg.Now()
+	x.user, x.sentAt = o.session.User(), o.session.cfg.Now()
 	o.list = append(o.list, x)
 	o.changed(x.req.GetChat())
 	o.run()
@@ -78,13 +79,13 @@ func (o *outbox) send(x *outgoing) {
 
 // run starts what can go.
 func (o *outbox) run() {
-	if o.session.core == nil {
+	if o.session.core == nil || !o.session.Open() {
 		return
 	}
 	busy := map[string]bool{}
 	for _, x := range slices.Clone(o.list) {
 		chat := x.req.GetChat()
-		if busy[chat] || x.taken || x.problem != "" {
+		if busy[chat] || x.user != o.session.User() || x.taken || x.problem != "" {
 			continue
 		}
 		busy[chat] = true
@@ -111,6 +112,8 @@ func (o *outbox) start(x *outgoing) {
 			})
 		case err == nil:
 			o.drop(x)
+		case closedAccount(err): // and it is opened again
+			x.tries--
 		case lost(err) && o.session.core != x.core: // it is repeated once there is a core again
 		case lost(err) && x.tries < sendTries:
 			o.session.cfg.After(sendWait*time.Duration(x.tries), o.run)
@@ -125,7 +128,9 @@ func (o *outbox) start(x *outgoing) {
 			x.done(err)
 		}
 		o.changed(x.req.GetChat())
-		o.run()
+		if !closedAccount(err) {
+			o.run()
+		}
 	})
 }
 
@@ -168,7 +173,7 @@ func (o *outbox) handle(batch []*controlpb.Event) {
 func (o *outbox) unsent(chat string, there func(id []byte) bool) []*controlpb.Message {
 	var list []*controlpb.Message
 	for _, x := range o.list {
-		if x.req.GetChat() != chat || !x.shown || there(x.req.GetInvocation()) {
+		if x.user != o.session.User() || x.req.GetChat() != chat || !x.shown || there(x.req.GetInvocation()) {
 			continue
 		}
 		body := x.req.GetText()
@@ -187,7 +192,7 @@ func (o *outbox) unsent(chat string, there func(id []byte) bool) []*controlpb.Me
 func (o *outbox) texts(chat string) []string {
 	var list []string
 	for _, x := range o.list {
-		if x.req.GetChat() == chat && x.text != "" {
+		if x.user == o.session.User() && x.req.GetChat() == chat && x.text != "" {
 			list = append(list, x.text)
 		}
 	}

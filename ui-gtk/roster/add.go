@@ -22,7 +22,13 @@ func ShowAddContact(w widget.Window, user string) {
 		l.SetNoShowAll(true)
 		gtkx.SetRole(l, gtkx.RoleAlert)
 	}
-	ask := func() { model.Ask(who.text(), greeting.text()) }
+	ask := func() {
+		if model.State.Get().Done != "" {
+			d.close()
+			return
+		}
+		model.Ask(who.text(), greeting.text())
+	}
 	send := widget.Button(t.T("Send the request"), ask, "suggested-action")
 	spinner := widget.Must(gtk.SpinnerNew())
 	row := widget.Row(10, send, spinner)
@@ -41,6 +47,11 @@ func ShowAddContact(w widget.Window, user string) {
 		problem.SetVisible(a.Problem != "")
 		done.SetText(a.Done)
 		done.SetVisible(a.Done != "")
+		if a.Done != "" {
+			send.SetLabel(t.T("Close"))
+		} else {
+			send.SetLabel(t.T("Send the request"))
+		}
 		send.SetSensitive(!a.Busy)
 		if a.Busy {
 			spinner.Start()

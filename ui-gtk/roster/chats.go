@@ -335,6 +335,7 @@ var signIcons = map[viewmodel.Sign]string{
 	viewmodel.SignVoice:   "audio-input-microphone-symbolic",
 	viewmodel.SignCall:    "call-start-symbolic",
 	viewmodel.SignCard:    "view-list-symbolic",
+	viewmodel.SignWarning: "dialog-warning-symbolic",
 }
 
 func (r *chatRow) show(row viewmodel.ChatRow) {
@@ -354,6 +355,7 @@ func (r *chatRow) show(row viewmodel.ChatRow) {
 	r.pill.SetText(pillText(c))
 	r.pill.SetVisible(c.GetUnread() > 0)
 	widget.SetClass(r.pill, "muted", c.GetMuted())
+	widget.SetClass(r.sign, "warn", row.Sign == viewmodel.SignWarning)
 	widget.SetClass(r.row, "unread", c.GetUnread() > 0)
 	gtkx.SetName(r.row, r.window.Session().Chats.Spoken(row))
 }

@@ -192,7 +192,7 @@ func (p *personPage) draw(v viewmodel.PersonView) {
 	p.changedText.SetText(t.F("%s may have a new device, or somebody may stand between you. Nothing is sent until you accept the new number. Ask before you do.", v.Name))
 	p.newNumber.show(v.NewSafety)
 	p.nicknameBox.SetVisible(v.Known)
-	p.safety.SetVisible(len(v.Safety) > 0)
+	p.safety.SetVisible(len(v.Safety) > 0 && !v.KeyChanged) // one number at a time
 	p.number.show(v.Safety)
 	p.verified.SetVisible(v.Verified)
 	if v.Verified {

@@ -8,12 +8,12 @@ import (
 	"hash/maphash"
 	"image"
 	"image/color"
-	_ "image/gif" // formats that a picture may have
+	_ "image/gif" // a format that a picture may have
 	"image/jpeg"
-	_ "image/png"
+	_ "image/png" // likewise
 
 	"golang.org/x/image/draw"
-	_ "golang.org/x/image/webp"
+	_ "golang.org/x/image/webp" // likewise
 )
 
 const (

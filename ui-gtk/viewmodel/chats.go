@@ -47,6 +47,8 @@ const (
 	SignVoice   Sign = "voice"
 	SignCall    Sign = "call"
 	SignCard    Sign = "card"
+	// SignWarning: something is to be decided before anything is sent.
+	SignWarning Sign = "warning"
 )
 
 // Presence is whether somebody is there.
@@ -169,6 +171,9 @@ func (c *Chats) row(x *controlpb.Chat) ChatRow {
 	if sent := x.GetLast().GetSentAt(); sent != 0 {
 		r.When = c.session.Texts().When(time.UnixMicro(sent), c.session.cfg.Now())
 	}
+	if r.Contact.GetKeyChanged() {
+		r.Sign, r.Line = SignWarning, c.session.Texts().T("The safety number has changed")
+	}
 	if draft := tidy(x.GetDraft(), maxShownLine); draft != "" && x.GetId() != c.Current.Get() {
 		r.Draft, r.Sign, r.Line = true, SignNone, draft
 	}
@@ -193,7 +198,7 @@ func (c *Chats) line(x *controlpb.Chat) (Sign, string) {
 	t, m := c.session.Texts(), x.GetLast()
 	switch {
 	case m == nil:
-		return SignNone, ""
+		return SignNone, t.T("No messages yet")
 	case m.GetDeleted():
 		return SignNone, t.T("Message deleted")
 	}

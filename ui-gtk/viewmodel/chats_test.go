@@ -25,7 +25,7 @@ func TestLastLines(t *testing.T) {
 		sign  Sign
 		want  string
 	}{
-		{name: "no message", want: ""},
+		{name: "no message", want: "No messages yet"},
 		{name: "text", last: &controlpb.Message{Author: "bob", Body: "hello\n there"}, want: "hello there"},
 		{name: "own", last: &controlpb.Message{Author: "alice", Own: true, Body: "hi"}, want: "You: hi"},
 		{name: "in a group", group: true, last: &controlpb.Message{Author: "bob", Body: "hi"}, want: "Bob: hi"},
@@ -78,6 +78,17 @@ func TestLastLines(t *testing.T) {
 				t.Errorf("%q %q, want %q %q", row.Sign, row.Line, test.sign, test.want)
 			}
 		})
+	}
+}
+
+// TestChangedKeysAreSeen: that something is to be decided is said in the list.
+func TestChangedKeysAreSeen(t *testing.T) {
+	core := newFakeCore()
+	core.contacts = []*controlpb.Contact{{User: "bob", Chat: "b", KeyChanged: true}}
+	core.chats = []*controlpb.Chat{chatOf("b", "bob", 2, "hello")}
+	w := openWindow(t, core)
+	if r := w.session.Chats.Rows.At(0); r.Sign != SignWarning || r.Line != "The safety number has changed" {
+		t.Errorf("%q %q", r.Sign, r.Line)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -251,8 +252,31 @@ func TestSafeNames(t *testing.T) {
 			t.Errorf("%q is not safe yet: %q", got, SafeName(got))
 		}
 	}
-	if n := numbered(strings.Repeat("x", 255), 2); len(n) > maxName || !strings.HasSuffix(n, " (2)") {
-		t.Errorf("numbered to %q", n)
+	long := strings.Repeat("x", 255)
+	for name, end := range map[string]string{
+		long: " (2)", "a." + long[:253]: " (2)", "." + long[:254]: " (2)", "a.tar." + long[:249]: " (2)", long[:251] + ".jpg": " (2).jpg",
+		"a.tar.gz": "a (2).tar.gz", ".bashrc": ".bashrc (2)",
+	} {
+		if n := numbered(name, 2); len(n) > maxName || !strings.HasSuffix(n, end) {
+			t.Errorf("%q was numbered to %q", name, n)
+		}
+	}
+}
+
+// TestManyLikeNames: as many entries as a folder can have, all of which want one
+// name here, get names of their own, and in no time that grows with their square.
+func TestManyLikeNames(t *testing.T) {
+	folder := make(packet.Folder, packet.MaxEntries)
+	for i := range folder {
+		name := strings.NewReplacer("0", ":", "1", `\`).Replace(strconv.FormatInt(int64(1<<20+i), 2))
+		folder[i] = packet.FolderEntry{Path: name, Kind: packet.FolderFile}
+	}
+	names := map[string]bool{}
+	for _, e := range harmless(folder) {
+		names[e.Path] = true
+	}
+	if len(names) != len(folder) {
+		t.Errorf("%d entries have %d names", len(folder), len(names))
 	}
 }
 

@@ -48,11 +48,17 @@ func shorten(name string, limit int) string {
 	if len(name) <= limit {
 		return name
 	}
-	ext := filepath.Ext(name)
-	if len(ext) > 20 {
-		ext = ""
-	}
+	ext := extension(name)
 	return cutRunes(strings.TrimSuffix(name, ext), limit-len(ext)) + ext
+}
+
+// extension gives what a name ends in, ".txt", unless that is too long to be one,
+// or all of the name.
+func extension(name string) string {
+	if ext := filepath.Ext(name); len(ext) <= 20 && ext != name {
+		return ext
+	}
+	return ""
 }
 
 // cutRunes cuts s to at most limit bytes, between two characters.
@@ -71,7 +77,7 @@ func numbered(name string, n int) string {
 	if n == 1 {
 		return name
 	}
-	ext := filepath.Ext(name)
+	ext := extension(name)
 	if stem := strings.TrimSuffix(name, ext); strings.HasSuffix(stem, ".tar") {
 		ext = ".tar" + ext
 	}

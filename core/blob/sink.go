@@ -88,13 +88,15 @@ func harmless(folder packet.Folder) packet.Folder {
 	out := make(packet.Folder, len(folder))
 	names := map[string]string{".": "."} // of folders, as they are called here
 	taken := make(map[string]bool, len(folder))
+	next := map[string]int{} // numbers to try, of names that were taken
 	for i, e := range folder {
 		dir, name := path.Split(e.Path)
 		parent := names[path.Clean("./"+dir)]
 		safe := safeWithin(name)
-		at := path.Join(parent, safe)
-		for n := 2; taken[at]; n++ {
-			at = path.Join(parent, numbered(safe, n))
+		wish := path.Join(parent, safe)
+		at := wish
+		for n := max(next[wish], 2); taken[at]; n++ {
+			at, next[wish] = path.Join(parent, numbered(safe, n)), n+1
 		}
 		taken[at] = true
 		if e.Kind == packet.FolderFolder {

@@ -162,6 +162,25 @@ func TestFolders(t *testing.T) {
 	w.clean("bob", "项目")
 }
 
+// TestEmptyFolder: a folder with nothing in it arrives as that, with the
+// permissions of any new folder.
+func TestEmptyFolder(t *testing.T) {
+	w := newWorld(t, "alice", "bob")
+	w.link("alice", "bob")
+	root := filepath.Join(t.TempDir(), "later")
+	if err := os.Mkdir(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	o := w.share("alice", root)
+	w.fetch("bob", o)
+	b := w.becomes("bob", o, store.BlobDone)
+	info, err := os.Lstat(b.Path)
+	if err != nil || !b.Folder || !info.IsDir() || info.Mode().Perm() != 0o777&^umask() {
+		t.Errorf("an empty folder came as %v, %v", info.Mode(), err)
+	}
+	w.clean("bob", "later")
+}
+
 // TestLargeIndex: an index of several pieces, whose last one has content too.
 func TestLargeIndex(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "many")

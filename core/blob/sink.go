@@ -219,6 +219,9 @@ func (s *folderSink) finish(ctx context.Context) error {
 			}
 		}
 	}
+	if err := s.root.Chmod(".", 0o777&^mask); err != nil {
+		return err
+	}
 	return syncRoot(s.root)
 }
 

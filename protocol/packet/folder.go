@@ -48,7 +48,7 @@ func (f Folder) Encode() ([]byte, error) {
 	if _, err := f.check(); err != nil {
 		return nil, err
 	}
-	pb := &peerpb.Folder{Entries: make([]*peerpb.FolderEntry, len(f))}
+	pb := &peerpb.Folder{Entries: make([]*peerpb.FolderEntry, len(f)), Empty: len(f) == 0}
 	for i, e := range f {
 		pb.Entries[i] = &peerpb.FolderEntry{
 			Path: e.Path, Kind: peerpb.FolderKind(e.Kind), Mode: uint32(e.Mode), Size: e.Size, Target: e.Target, ModifiedAt: e.Modified,

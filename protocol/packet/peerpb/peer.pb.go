@@ -2562,8 +2562,11 @@ func (x *BlobEnd) GetText() string {
 // Folder is what a folder has in it, in the order in which the content of its
 // files follows. At most 200,000 entries and 32 MiB.
 type Folder struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Entries       []*FolderEntry         `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Entries []*FolderEntry         `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// There is nothing in it. It is said so that the index of an empty folder is
+	// not empty itself: what has no index is a file.
+	Empty         bool `protobuf:"varint,2,opt,name=empty,proto3" json:"empty,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2603,6 +2606,13 @@ func (x *Folder) GetEntries() []*FolderEntry {
 		return x.Entries
 	}
 	return nil
+}
+
+func (x *Folder) GetEmpty() bool {
+	if x != nil {
+		return x.Empty
+	}
+	return false
 }
 
 // FolderEntry is a file, a folder or a symbolic link.
@@ -2854,9 +2864,10 @@ const file_protocol_packet_peerpb_peer_proto_rawDesc = "" +
 	"\aBlobEnd\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\rR\arequest\x12,\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x18.parley.peer.v1.BlobCodeR\x04code\x12\x12\n" +
-	"\x04text\x18\x03 \x01(\tR\x04text\"?\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"U\n" +
 	"\x06Folder\x125\n" +
-	"\aentries\x18\x01 \x03(\v2\x1b.parley.peer.v1.FolderEntryR\aentries\"\xb2\x01\n" +
+	"\aentries\x18\x01 \x03(\v2\x1b.parley.peer.v1.FolderEntryR\aentries\x12\x14\n" +
+	"\x05empty\x18\x02 \x01(\bR\x05empty\"\xb2\x01\n" +
 	"\vFolderEntry\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12.\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1a.parley.peer.v1.FolderKindR\x04kind\x12\x12\n" +

@@ -187,10 +187,10 @@ func (t *target) rob(g *giver) *claim {
 	return c
 }
 
-// came notes that the next piece of a claim is settled: it is here, or broken.
+// came notes that the next piece of a claim is settled: it is here, or broken. The
+// caller holds mu, and has since that was so: else another source could take over
+// what is here.
 func (t *target) came(c *claim) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	now := t.s.cfg.Now()
 	c.by.pace = now.Sub(c.since)
 	t.claimed.set(c.next, false)

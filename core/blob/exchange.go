@@ -373,9 +373,13 @@ func (x *exchange) piece(ctx context.Context, a *asked, f *packet.Piece) error {
 	case errors.Is(failed, errRobbed):
 		return x.giveUp(a)
 	}
-	x.t.came(a.claim)
 	if failed != nil {
-		if x.corrupt++; x.corrupt >= maxCorrupt {
+		// Of a piece whose beginning came before, and maybe from another source, this
+		// one is not to blame for the whole.
+		if f.Offset == 0 {
+			x.corrupt++
+		}
+		if x.corrupt >= maxCorrupt {
 			return failed
 		}
 		x.s.log.Warn("a piece came broken and is fetched again", "blob", x.t.b.ID, "user", x.src.link.User, "piece", f.Number)

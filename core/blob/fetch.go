@@ -277,6 +277,9 @@ func (f *fetch) try(b *store.Blob) error {
 			return err
 		}
 	}
+	if !t.complete() { // the last to be heard had other hashes, signed, of what was here
+		return fmt.Errorf("what came is not what was signed: %w", errStreamEnd)
+	}
 	if err := f.s.finish(ctx, t); err != nil {
 		return diskError(b.Destination, err)
 	}

@@ -39,6 +39,7 @@ type gathering struct {
 type candidate struct {
 	giver  *giver
 	active bool
+	told   bool      // while it was active: it has more, or gives again
 	idle   bool      // it ended because there was nothing to do for it
 	until  time.Time // after it failed: when it is tried again
 	failed error
@@ -134,15 +135,19 @@ func (g *gathering) start(ctx context.Context, wg *sync.WaitGroup) {
 
 // ended notes how a source ended. An error ends all of it.
 func (g *gathering) ended(r result) error {
+	told := r.c.told
 	g.active--
-	r.c.active, r.c.failed = false, r.err
-	r.c.idle = r.err == nil
+	r.c.active, r.c.told, r.c.failed = false, false, r.err
+	r.c.idle = r.err == nil && !told
 	if r.err == nil {
 		return nil
 	}
 	r.c.until = g.s.cfg.Now().Add(rest * g.s.cfg.retry)
 	if _, over := final(&g.t.b, r.err); over || errors.Is(r.err, errNoRoom) {
 		return r.err
+	}
+	if told {
+		r.c.until = time.Time{} // what ended it may have been said before
 	}
 	return nil
 }
@@ -156,8 +161,8 @@ func (g *gathering) listen() {
 	g.f.heard = map[uint64]struct{}{}
 	g.s.mu.Unlock()
 	for link := range heard {
-		if c := g.known[link]; c != nil && !c.active {
-			c.until, c.idle = time.Time{}, false
+		if c := g.known[link]; c != nil {
+			c.told, c.until, c.idle = c.active, time.Time{}, false
 		}
 	}
 }

@@ -285,3 +285,50 @@ func TestLiarsCannotEndIt(t *testing.T) {
 		})
 	}
 }
+
+// TestPoisonedParts: a member who gives the first part of a piece wrongly and goes
+// away does not have the author blamed for the whole.
+func TestPoisonedParts(t *testing.T) {
+	w := newWorld(t, "alice", "mallory", "zoe")
+	path := filepath.Join(t.TempDir(), "film")
+	want := write(t, path, 8*packet.PieceSize)
+	o := w.share("alice", path)
+	w.everywhere(o, "mallory")
+	zoe := w.nodes["zoe"].service
+	parts := func() (n int) {
+		l, err := zoe.ledgers.open(o.ID, zoe.ledgerPath(o.ID), o.Size)
+		if err != nil {
+			return 0
+		}
+		defer func() { _ = zoe.ledgers.leave(l) }()
+		for i := range l.n {
+			if _, got, known, err := l.slot(i); err == nil && known && got > 0 && !l.has(i) {
+				n++
+			}
+		}
+		return n
+	}
+	w.count(map[packet.UserID]func(net.Conn) func([]byte) ([]byte, error){
+		"mallory": func(net.Conn) func([]byte) ([]byte, error) {
+			full, chunks := parts() >= maxCorrupt, 0
+			return func(b []byte) ([]byte, error) {
+				switch {
+				case full:
+					return nil, errFault
+				case len(b) != chunk:
+					return b, nil
+				}
+				if chunks++; chunks == 3 {
+					return nil, errFault
+				}
+				return make([]byte, chunk), nil
+			}
+		},
+	})
+	w.link("mallory", "zoe")
+	w.fetch("zoe", o)
+	eventually(t, "parts of pieces came that are wrong", func() bool { return parts() >= maxCorrupt })
+	w.cut()
+	w.link("alice", "zoe")
+	sameFile(t, w.becomes("zoe", o, store.BlobDone).Path, want)
+}

@@ -348,8 +348,8 @@ func (in *incoming) write(p []byte) error {
 	return nil
 }
 
-// put writes to the disk, and to the ledger. Of a broken piece what is there is
-// worth nothing.
+// put writes to the disk, and to the ledger, and settles the piece when it is whole.
+// Of a broken piece what is there is worth nothing.
 func (in *incoming) put(p []byte, here, corrupt bool) error {
 	in.t.mu.Lock()
 	defer in.t.mu.Unlock()
@@ -357,12 +357,18 @@ func (in *incoming) put(p []byte, here, corrupt bool) error {
 		return errRobbed
 	}
 	if corrupt {
-		return in.t.ledger.put(in.number, in.want, 0, false)
+		err := in.t.ledger.put(in.number, in.want, 0, false)
+		in.t.came(in.claim)
+		return err
 	}
 	if _, err := in.to.WriteAt(p, int64(in.number)*packet.PieceSize+int64(in.at)); err != nil { //nolint:gosec // bounded by MaxBlob
 		return err
 	}
-	return in.t.ledger.put(in.number, in.want, uint32(in.at+len(p)), here) //nolint:gosec // at most a piece
+	err := in.t.ledger.put(in.number, in.want, uint32(in.at+len(p)), here) //nolint:gosec // at most a piece
+	if err == nil && here {
+		in.t.came(in.claim)
+	}
+	return err
 }
 
 // headCame looks whether the index is complete.

@@ -1,6 +1,7 @@
 package blob
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"os"
@@ -337,6 +338,47 @@ func TestSteering(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestResumedBeforeThePauseIsHeard: its author pauses a file and goes on before
+// the other side, to which much is under way still, has read that it was paused.
+func TestResumedBeforeThePauseIsHeard(t *testing.T) {
+	w := newWorld(t, "alice", "bob")
+	path := filepath.Join(t.TempDir(), "film")
+	want := write(t, path, 20*packet.PieceSize)
+	o := w.share("alice", path)
+	paused, heard := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	w.meddle = func(_ packet.UserID, c net.Conn) net.Conn {
+		return &faulty{c, func(b []byte) ([]byte, error) {
+			f, err := packet.ReadStreamFrame(bytes.NewReader(b), packet.MaxStreamFrame)
+			if end, ok := f.(*packet.BlobEnd); err == nil && ok && end.Code == packet.BlobPaused {
+				once.Do(func() { close(paused) })
+				<-heard
+			}
+			return b, nil
+		}}
+	}
+	w.nodes["alice"].service.SetLimits(4<<20, 0)
+	w.link("alice", "bob")
+	w.fetch("bob", o)
+	bob := w.nodes["bob"].service
+	eventually(t, "something came", func() bool { b := w.blob("bob", o); return bob.Status(&b).Done > 0 })
+	w.steer("alice", o, Pause)
+	<-paused
+	alice := w.nodes["alice"]
+	err := alice.store.Update(t.Context(), store.Lazy, func(tx store.Tx) error { return alice.service.Steer(tx, "file", o.ID, Resume, "") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	bob.mu.Lock()
+	f := bob.fetches[o.ID]
+	bob.mu.Unlock()
+	bob.hear(o.ID, w.nodes["bob"].Links()[0].ID) // the news of that, come ahead
+	eventually(t, "the news are heard", func() bool { return len(f.wake) == 0 })
+	alice.service.SetLimits(0, 0)
+	close(heard)
+	sameFile(t, w.becomes("bob", o, store.BlobDone).Path, want)
 }
 
 // TestCancelledInTheLastMoment: what was in its place already when it was noted as

@@ -33,8 +33,9 @@ const (
 type Driver struct {
 	Desktop *desktop.Desktop
 
-	tb  testing.TB
-	bus *atspi.Bus
+	tb   testing.TB
+	bus  *atspi.Bus
+	kept bool // a picture of what failed
 }
 
 // New makes a driver on a desktop of its own. The test is skipped where there can be
@@ -50,12 +51,17 @@ func New(tb testing.TB, cfg desktop.Config) *Driver {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(d.bus.Close)
-	tb.Cleanup(func() {
-		if folder := os.Getenv("PARLEY_SCREENSHOTS"); tb.Failed() && folder != "" {
-			d.SaveScreenshot(filepath.Join(folder, strings.ReplaceAll(tb.Name(), "/", "-")+".png"))
-		}
-	})
 	return d
+}
+
+// keepFailure leaves a picture of the screen of a test that failed, once.
+func (d *Driver) keepFailure() {
+	folder := os.Getenv("PARLEY_SCREENSHOTS")
+	if !d.tb.Failed() || folder == "" || d.kept {
+		return
+	}
+	d.kept = true
+	d.SaveScreenshot(filepath.Join(folder, strings.ReplaceAll(d.tb.Name(), "/", "-")+d.Desktop.Display+".png"))
 }
 
 func (d *Driver) context() (context.Context, context.CancelFunc) {
@@ -76,7 +82,10 @@ func (d *Driver) Start(cfg process.Config) *App {
 	if err != nil {
 		d.tb.Fatal(err)
 	}
-	d.tb.Cleanup(p.Kill)
+	d.tb.Cleanup(func() {
+		d.keepFailure() // while it shows what it does
+		p.Kill()
+	})
 	app := &App{Process: p, Element: Element{d: d}}
 	for end := time.Now().Add(patience); ; time.Sleep(pause) {
 		ctx, cancel := d.context()
@@ -107,7 +116,7 @@ func (a *App) Window(title string) Element {
 	a.d.tb.Helper()
 	var found Element
 	a.d.Until(fmt.Sprintf("a window %q is there", title), func() bool {
-		for _, role := range []atspi.Role{atspi.Frame, atspi.Dialog, atspi.Window} {
+		for _, role := range []atspi.Role{atspi.Frame, atspi.Dialog, atspi.Window, atspi.Alert, atspi.FileChooser} {
 			if all := a.children(role, title); len(all) > 0 {
 				found = all[0]
 				return true
@@ -273,6 +282,12 @@ func get[T any](e Element, what string, f func(atspi.Element, context.Context) (
 	return v
 }
 
+// Choose chooses an item of a choice with a list to unfold.
+func (e Element) Choose(item string) {
+	e.d.tb.Helper()
+	e.do("choose "+item+" in", func(it atspi.Element, ctx context.Context) error { return it.Choose(ctx, item) })
+}
+
 // Until waits for a condition that a person would notice.
 func (d *Driver) Until(what string, done func() bool) {
 	d.tb.Helper()
@@ -310,8 +325,9 @@ func (e Element) ClickMouse(button desktop.Button) {
 // Activate gives a program's window the keyboard, as a window manager would.
 func (a *App) Activate(window Element) {
 	a.d.tb.Helper()
+	title := window.Name()
 	a.d.Until("the window has the keyboard", func() bool {
-		if err := a.d.Desktop.FocusWindow(a.PID()); err != nil {
+		if err := a.d.Desktop.FocusWindow(a.PID(), title); err != nil {
 			return false // it is not there yet
 		}
 		return window.Is(atspi.Active)
@@ -348,6 +364,17 @@ func (d *Driver) xdotool(args ...string) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		d.tb.Fatalf("xdotool %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
+}
+
+// Copy puts something on the clipboard, as another program would, in all the forms
+// of which offers has a type each: "UTF8_STRING", "image/png".
+func (d *Driver) Copy(offers map[string][]byte) {
+	d.tb.Helper()
+	c, err := d.Desktop.Copy(offers)
+	if err != nil {
+		d.tb.Fatal(err)
+	}
+	d.tb.Cleanup(c.Close)
 }
 
 // Screenshot is what the screen shows.

@@ -258,6 +258,27 @@ func (e Element) Select(ctx context.Context) error {
 	return parent.accepted(ctx, service+"Selection.SelectChild", int32(at)) //nolint:gosec // rows of a window
 }
 
+// Choose chooses an item, by its name, of a choice whose items are in a menu that is
+// unfolded. Errors: ErrNotFound when there is no such item.
+func (e Element) Choose(ctx context.Context, name string) error {
+	menus, err := e.Children(ctx)
+	if err != nil {
+		return err
+	}
+	for _, menu := range menus {
+		items, err := menu.Children(ctx)
+		if err != nil {
+			return err
+		}
+		for i, item := range items {
+			if n, err := item.Name(ctx); err == nil && n == name {
+				return e.accepted(ctx, service+"Selection.SelectChild", int32(i)) //nolint:gosec // items of a menu
+			}
+		}
+	}
+	return fmt.Errorf("item %q: %w", name, ErrNotFound)
+}
+
 // Focus gives it the keyboard, within its window.
 func (e Element) Focus(ctx context.Context) error {
 	return e.accepted(ctx, service+"Component.GrabFocus")

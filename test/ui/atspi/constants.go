@@ -10,6 +10,7 @@ const (
 	ComboBox     Role = 11
 	Dialog       Role = 16
 	DrawingArea  Role = 18
+	FileChooser  Role = 19
 	Filler       Role = 20
 	Icon         Role = 26
 	Image        Role = 27

@@ -85,39 +85,41 @@ func (d *Desktop) input(kind, detail byte, at image.Point) error {
 	return xtest.FakeInputChecked(conn, kind, detail, 0, root, int16(at.X), int16(at.Y), 0).Check() //nolint:gosec // places on a screen
 }
 
-// FocusWindow gives the keyboard to the largest window of a process that shows, as a
-// window manager would, of which there is none.
-func (d *Desktop) FocusWindow(pid int) error {
+// FocusWindow gives the keyboard to a window of a process that shows, by its title,
+// as a window manager would, of which there is none.
+func (d *Desktop) FocusWindow(pid int, title string) error {
 	conn, root, err := d.connect()
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	atom, err := xproto.InternAtom(conn, false, uint16(len("_NET_WM_PID")), "_NET_WM_PID").Reply()
-	if err != nil {
-		return err
+	properties := map[string]xproto.Atom{"_NET_WM_PID": 0, "_NET_WM_NAME": 0}
+	for name := range properties {
+		atom, err := xproto.InternAtom(conn, false, uint16(len(name)), name).Reply() //nolint:gosec // a short name
+		if err != nil {
+			return err
+		}
+		properties[name] = atom.Atom
 	}
 	tree, err := xproto.QueryTree(conn, root).Reply()
 	if err != nil {
 		return err
 	}
-	var largest xproto.Window
-	area := 0
+	const longest = 1 << 10
 	for _, w := range tree.Children { // some go meanwhile, and answer with errors
 		attributes, err := xproto.GetWindowAttributes(conn, w).Reply()
 		if err != nil || attributes.MapState != xproto.MapStateViewable {
 			continue
 		}
-		owner, err := xproto.GetProperty(conn, false, w, atom.Atom, xproto.AtomCardinal, 0, 1).Reply()
+		owner, err := xproto.GetProperty(conn, false, w, properties["_NET_WM_PID"], xproto.AtomCardinal, 0, 1).Reply()
 		if err != nil || len(owner.Value) != 4 || int(xgb.Get32(owner.Value)) != pid {
 			continue
 		}
-		if at, err := xproto.GetGeometry(conn, xproto.Drawable(w)).Reply(); err == nil && int(at.Width)*int(at.Height) > area {
-			largest, area = w, int(at.Width)*int(at.Height)
+		name, err := xproto.GetProperty(conn, false, w, properties["_NET_WM_NAME"], xproto.GetPropertyTypeAny, 0, longest).Reply()
+		if err != nil || string(name.Value) != title {
+			continue
 		}
+		return xproto.SetInputFocusChecked(conn, xproto.InputFocusParent, w, xproto.TimeCurrentTime).Check()
 	}
-	if largest == 0 {
-		return fmt.Errorf("process %d shows no window", pid)
-	}
-	return xproto.SetInputFocusChecked(conn, xproto.InputFocusParent, largest, xproto.TimeCurrentTime).Check()
+	return fmt.Errorf("process %d shows no window %q", pid, title)
 }

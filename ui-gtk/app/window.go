@@ -104,7 +104,9 @@ func (w *Window) closing() (stays bool) {
 // draw makes all pages; also anew, when the language has changed.
 func (w *Window) draw() {
 	w.release()
+	preferences := ""
 	if w.settings != nil {
+		preferences = w.settings.Shown()
 		w.settings.Close()
 	}
 	w.settings = settings.New(w)
@@ -126,6 +128,9 @@ func (w *Window) draw() {
 	w.Own(w.session.Panes.Layout.Observe(w.frame.arrange))
 	if chat := w.session.Panes.Chat.Get(); chat != "" {
 		w.chats.Open(chat, nil)
+	}
+	if preferences != "" { // where the language was changed
+		w.settings.Show(preferences)
 	}
 }
 

@@ -48,6 +48,14 @@ func (p *Preferences) Show(name string) {
 	p.native.Present()
 }
 
+// Shown is the name of the page that is shown; empty while they are closed.
+func (p *Preferences) Shown() string {
+	if p.native == nil {
+		return ""
+	}
+	return p.stack.GetVisibleChildName()
+}
+
 // Close closes them.
 func (p *Preferences) Close() {
 	if p.native != nil {

@@ -206,6 +206,7 @@ func (x *Composer) Typed(text string) {
 		return
 	}
 	d.text = text
+	x.Text.keep(text) // for a page that is drawn anew
 	x.look()
 	x.saveSoon(x.chat)
 	if strings.TrimSpace(text) == "" {

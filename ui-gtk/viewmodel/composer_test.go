@@ -568,3 +568,21 @@ func TestMenu(t *testing.T) {
 		t.Errorf("asked %v", r)
 	}
 }
+
+// TestTypedIsKeptWhenDrawnAnew: a page that is made anew, for another language, shows
+// what was typed; the one that it was typed into is left alone.
+func TestTypedIsKeptWhenDrawnAnew(t *testing.T) {
+	_, c, _ := openChat(t, newFakeCore(), talk("b", 0, 1), 0)
+	x := c.Composer
+	set := 0
+	x.Text.Observe(func(string) { set++ })
+	x.Typed("half a sentence")
+	if set != 1 {
+		t.Errorf("the text field was set %d times", set)
+	}
+	shown := ""
+	x.Text.Observe(func(s string) { shown = s })
+	if shown != "half a sentence" {
+		t.Errorf("the new page shows %q", shown)
+	}
+}

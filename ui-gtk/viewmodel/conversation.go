@@ -625,6 +625,7 @@ func (c *Conversation) Relabel() {
 	c.headline()
 	c.arrange()
 	c.sayTyping()
+	c.Composer.look()
 }
 
 // Row gives a row by its key, or nil.

@@ -23,6 +23,9 @@ func (v *Value[T]) set(now T) {
 	v.observers.each(func(f func(T)) { f(now) })
 }
 
+// keep changes it to what its observers have shown already.
+func (v *Value[T]) keep(now T) { v.now = now }
+
 // Signal tells of something that happens and is not kept.
 type Signal[T any] struct{ observers observers[func(T)] }
 

@@ -3,6 +3,7 @@ package settings
 import (
 	"strings"
 
+	"github.com/gotk3/gotk3/glib"
 	"github.com/gotk3/gotk3/gtk"
 
 	"github.com/parley-chat/parley/protocol/controlpb"
@@ -124,11 +125,22 @@ func (r *pluginRow) switched() {
 		return
 	}
 	s, on := r.p.window.Session(), r.toggle.GetActive()
-	if on && s.PluginView(r.plugin).NeedsTrust && !r.trusts() {
-		r.show(r.plugin)
+	if !on || !s.PluginView(r.plugin).NeedsTrust {
+		s.Plugins.Enable(r.plugin.GetName(), on, r.plugin.GetSha256())
 		return
 	}
-	s.Plugins.Enable(r.plugin.GetName(), on, r.plugin.GetSha256())
+	// Not now: assistive technology, which may have moved the switch, hears nothing of
+	// the window until this is over.
+	glib.IdleAdd(func() {
+		if r.p.native == nil {
+			return
+		}
+		if !r.trusts() {
+			r.show(r.plugin)
+			return
+		}
+		s.Plugins.Enable(r.plugin.GetName(), true, r.plugin.GetSha256())
+	})
 }
 
 // trusts asks whether the file is to be run at all.

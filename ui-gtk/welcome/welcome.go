@@ -167,7 +167,18 @@ func newForm(w widget.Window) *form {
 	column := widget.Column(14, icon, widget.Column(4, title, under), f.inputs, f.general, f.submit, f.replace, f.busy)
 	f.page = widget.Centered(pageWidth, column)
 	widget.Class(column, "welcome")
+	f.page.Connect("map", f.focus)
 	return f
+}
+
+// focus gives the keyboard to the first field that is empty.
+func (f *form) focus() {
+	for _, x := range []*field{f.directory, f.user, f.password} {
+		if text, _ := x.entry.GetText(); text == "" {
+			x.entry.GrabFocus()
+			return
+		}
+	}
 }
 
 func (f *form) makeFields() {

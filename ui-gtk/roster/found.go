@@ -29,7 +29,7 @@ type foundList struct {
 func newFoundList(w widget.Window, entry *gtk.SearchEntry) *foundList {
 	t, search := w.Texts(), w.Session().Search
 	l := &foundList{window: w, entry: entry}
-	l.people, l.messages = l.newList(t.T("People and chats")), l.newList(t.T("Messages"))
+	l.people, l.messages = l.newList(t.T("People and chats")), l.newList(t.T("Messages that were found"))
 	l.headings.people, l.headings.messages = heading(t.T("People and chats")), heading(t.T("Messages"))
 	l.stranger = widget.Button("", func() {
 		user := search.State.Get().Stranger

@@ -7,49 +7,39 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/parley-chat/parley/test/ui"
 	"github.com/parley-chat/parley/test/ui/atspi"
+	"github.com/parley-chat/parley/test/ui/desktop"
 )
-
-// preferences opens the preferences at a page.
-func (p *person) preferences(window ui.Element, page string) ui.Element {
-	p.w.t.Helper()
-	p.app.Activate(window)
-	p.w.Keys("ctrl+comma")
-	x := p.app.Window("Preferences")
-	x.Find(atspi.ListItem, page).Select()
-	return x
-}
 
 // TestPluginAppears: a plugin that is dropped in shows with what it asks for, is
 // enabled after a question, and its settings and the core's are changed in the
 // window.
 func TestPluginAppears(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, desktop.Config{})
 	w.anna.prefer(`{"theme": "light"}`)
-	window := w.anna.open()
+	w.anna.open()
 	plugins := filepath.Join(w.anna.Home, "plugins")
 	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", plugins+"/", "./parley-plugin-poll")
 	build.Dir, build.Env = "../../examples/poll", append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the poll: %v\n%s", err, out)
 	}
-	prefs := w.anna.preferences(window, "Plugins")
+	prefs := w.anna.preferences("Plugins")
 	enable := prefs.Find(atspi.ToggleButton, "Enable poll")
-	w.shot("plugins-new")
+	w.anna.shot("plugins-new")
 	enable.Click()
 	question := w.anna.app.FindFunc(atspi.Label, "the question", func(name string) bool { return strings.HasPrefix(name, "Run the plugin") })
-	w.shot("plugins-question")
+	w.anna.shot("plugins-question")
 	_ = question
 	w.anna.app.Find(atspi.PushButton, "Enable").Click()
-	w.Until("poll is enabled", func() bool { return enable.Is(atspi.Checked) })
+	w.anna.screen.Until("poll is enabled", func() bool { return enable.Is(atspi.Checked) })
 
 	prefs.Find(atspi.ListItem, "Privacy").Select()
 	receipts := prefs.Find(atspi.ToggleButton, "Read receipts")
 	receipts.Click()
-	w.Until("the core tells nobody what was read", func() bool { return w.anna.setting("", "privacy.receipts") == "false" })
+	w.anna.screen.Until("the core tells nobody what was read", func() bool { return w.anna.setting("", "privacy.receipts") == "false" })
 	prefs.Find(atspi.ListItem, "Network").Select()
 	prefs.Find(atspi.PushButton, "Examine").Click()
 	prefs.Find(atspi.Label, "Directory reachable")
-	w.shot("network")
+	w.anna.shot("network")
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/gotk3/gotk3/gdk"
 	"github.com/gotk3/gotk3/glib"
 	"github.com/gotk3/gotk3/gtk"
 
@@ -59,6 +60,20 @@ func newMessageList(p *Pane) *messageList {
 	l.adj.Connect("value-changed", l.scrolled)
 	l.adj.Connect("changed", l.keepEnd)
 	l.box.ConnectAfter("size-allocate", l.settle)
+
+	// Beside a bubble's own parts, what is pressed is the list.
+	l.box.Connect("button-press-event", func(_ *gtk.ListBox, e *gdk.Event) bool {
+		b := gdk.EventButtonNewFromEvent(e)
+		if b.Button() != gdk.BUTTON_SECONDARY {
+			return false
+		}
+		row := l.box.GetRowAtY(int(b.Y()))
+		if row == nil {
+			return false
+		}
+		i := row.GetIndex()
+		return i >= 0 && i < len(l.rows) && l.rows[i].menu(e)
+	})
 
 	l.count = widget.Line("", "pill")
 	l.down = widget.Class(widget.Must(gtk.ButtonNew()), "jump")

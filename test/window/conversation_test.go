@@ -1,0 +1,155 @@
+package window
+
+import (
+	"bytes"
+	"context"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/parley-chat/parley/core/client"
+	"github.com/parley-chat/parley/protocol/controlpb"
+	"github.com/parley-chat/parley/protocol/pluginpb"
+	"github.com/parley-chat/parley/test/ui"
+	"github.com/parley-chat/parley/test/ui/atspi"
+	"github.com/parley-chat/parley/test/ui/desktop"
+)
+
+// message waits for a message that a screen reader would read out like this.
+func message(in ui.Element, begins, ends string) ui.Element {
+	return in.FindFunc(atspi.ListItem, begins+"…"+ends, func(name string) bool {
+		return strings.HasPrefix(name, begins) && strings.HasSuffix(name, ends)
+	})
+}
+
+// draft reads what the core keeps of a chat that is not sent.
+func (p *person) draft(chat string) string {
+	p.w.t.Helper()
+	ctx, cancel := context.WithTimeout(p.w.t.Context(), patience)
+	defer cancel()
+	list, err := p.Client.ListChats(ctx, &controlpb.ListChatsRequest{Id: chat})
+	if err != nil || len(list.GetChats()) != 1 {
+		p.w.t.Fatalf("the chat: %v, %v", list, err)
+	}
+	return list.GetChats()[0].GetDraft()
+}
+
+// chatWith opens a chat, and gives where one writes in it. The list may move while
+// the window is new.
+func (p *person) chatWith(window ui.Element, name string) ui.Element {
+	p.w.t.Helper()
+	starts := func(s string) bool { return strings.HasPrefix(s, name) }
+	p.w.Until("the chat with "+name+" is open", func() bool {
+		if len(window.All(atspi.Text, "Write a message")) > 0 {
+			return true
+		}
+		if rows := window.AllFunc(atspi.ListItem, starts); len(rows) > 0 {
+			rows[0].ClickMouse(desktop.Left)
+		}
+		return false
+	})
+	return window.Find(atspi.Text, "Write a message")
+}
+
+// TestConversation: two people write to each other, with the keyboard alone, in
+// letters of two scripts; one answers, edits and leaves something unsent.
+func TestConversation(t *testing.T) {
+	w := newWorld(t)
+	window := w.anna.open()
+	field := w.anna.chatWith(window, "bob")
+	w.anna.app.Activate(window)
+	field.Focus()
+
+	w.Type("hello bob")
+	w.Keys("Return")
+	message(window, "You: hello bob, ", ", Delivered")
+	w.Until("the field is empty", func() bool { return field.Text() == "" })
+
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	chat := w.bob.ChatWith(w.anna.Person)
+	if err := w.bob.Send(ctx, chat, "你好 **anna**"); err != nil {
+		t.Fatal(err)
+	}
+	message(window, "bob: 你好 **anna**, ", "")
+
+	// Shift+Enter is a new line, Enter sends, Up edits what was sent last.
+	w.Type("one")
+	w.Keys("shift+Return")
+	w.Type("twoo")
+	w.Keys("Return")
+	message(window, "You: one twoo, ", ", Delivered")
+	w.Keys("Up")
+	w.Until("what was sent is in the field", func() bool { return field.Text() == "one\ntwoo" })
+	w.Keys("BackSpace", "Return")
+	message(window, "You: one two, ", ", edited, Delivered")
+
+	// A search goes to what it finds.
+	w.Keys("ctrl+f")
+	w.Type("hello")
+	window.Find(atspi.StatusBar, "1 of 1")
+	w.Keys("Escape")
+
+	// The menu of a message, by the keyboard.
+	message(window, "bob: 你好", "").Focus()
+	w.Keys("Menu")
+	window.Find(atspi.PushButton, "Reply").Click()
+	w.Type("hi")
+	w.Keys("Return")
+	message(window, "You: hi, ", ", Delivered")
+	window.Find(atspi.PushButton, "Go to the message that was answered: 你好 **anna**")
+	w.shot("conversation")
+
+	// What is not sent is there again after the window was closed.
+	w.Type("not yet")
+	w.Until("it is the draft", func() bool { return w.anna.draft(string(chat)) == "not yet" })
+	w.anna.app.Kill()
+	window = w.anna.open()
+	field = w.anna.chatWith(window, "bob")
+	w.Until("the draft is back", func() bool { return field.Text() == "not yet" })
+}
+
+// TestPicture: a picture is seen small before it is fetched, and large afterwards.
+func TestPicture(t *testing.T) {
+	w := newWorld(t)
+	path := filepath.Join(t.TempDir(), "sun.png")
+	img := image.NewRGBA(image.Rect(0, 0, 1200, 800))
+	draw.Draw(img, img.Bounds(), image.NewUniform(color.RGBA{0xff, 0xa0, 0, 0xff}), image.Point{}, draw.Src)
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := w.anna.Client.SetSetting(ctx, &controlpb.SetSettingRequest{Plugin: "file", Name: "download-folder", Value: t.TempDir()}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.bob.Client.InvokeAction(ctx, "file", &pluginpb.InvokeRequest{
+		Invocation: client.NewInvocation(), Action: "send", Chat: string(w.bob.ChatWith(w.anna.Person)), Paths: []string{path},
+	}, nil); err != nil {
+		t.Fatal(err)
+	}
+	window := w.anna.open()
+	w.anna.chatWith(window, "bob")
+	window.Find(atspi.PushButton, "Decline: sun.png")
+	small := window.Find(atspi.Image, "Picture: sun.png")
+	if size := small.Bounds().Size(); size != image.Pt(450, 300) {
+		t.Errorf("it is drawn as large as %v", size)
+	}
+	window.Find(atspi.PushButton, "Download: sun.png").Click()
+	window.Gone(atspi.PushButton, "Download: sun.png")
+	window.Find(atspi.Image, "Picture: sun.png").ClickMouse(desktop.Left)
+	viewer := w.anna.app.Window("sun.png")
+	viewer.Find(atspi.Image, "sun.png")
+	w.shot("picture")
+	viewer.Find(atspi.PushButton, "Close").Click()
+	w.Until("it is closed", func() bool { return !viewer.Is(atspi.Showing) })
+}

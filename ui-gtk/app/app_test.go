@@ -16,10 +16,13 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/parley-chat/parley/bench/people"
 	"github.com/parley-chat/parley/bench/process"
+	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/test/ui"
 	"github.com/parley-chat/parley/test/ui/atspi"
 	"github.com/parley-chat/parley/test/ui/desktop"
+	"github.com/parley-chat/parley/test/ui/notifications"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -184,4 +187,76 @@ func TestFirstRun(t *testing.T) {
 	if err := app.Ended(ctx); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestNotifications: what somebody writes while the window is away is shown on the
+// desktop, can be answered there, and leads to the chat.
+func TestNotifications(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	w, alice, bob, err := people.NewPair(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	d := newDesktop(t)
+	daemon := notifications.Start(t, d.Desktop.Bus, "actions", "body", "inline-reply")
+	app := d.Start(process.Config{Program: "parley-gtk", Env: []string{"PARLEY_KEY=file", "PARLEY_PROFILE=", "PARLEY_HOME=" + alice.Home}})
+	window := app.Window("Parley")
+	window.Find(atspi.PushButton, "Add a contact")
+	app.Activate(window)
+	d.Keys("ctrl+w")
+	d.Until("the window is closed", func() bool { return !window.Is(atspi.Showing) })
+
+	chat := alice.ChatWith(bob)
+	write := func(text string) {
+		t.Helper()
+		if err := bob.Send(ctx, chat, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var shown notifications.Notification
+	told := func(body string) {
+		t.Helper()
+		d.Until("it is told that "+body, func() bool {
+			all := daemon.Shown()
+			if len(all) != 1 || all[0].Body != body {
+				return false
+			}
+			shown = all[0]
+			return true
+		})
+	}
+	write("first")
+	told("first")
+	write("second")
+	told("second") // in its place
+	if !strings.HasPrefix(shown.Summary, "b") || !strings.Contains(shown.Summary, "2") {
+		t.Errorf("its title is %q", shown.Summary)
+	}
+
+	daemon.Reply(shown.ID, "an answer from the desktop")
+	d.Until("the answer arrives", func() bool {
+		got, err := bob.Client.ListMessages(ctx, &controlpb.ListMessagesRequest{Chat: string(chat), Limit: 1})
+		return err == nil && len(got.GetMessages()) == 1 && got.GetMessages()[0].GetBody() == "an answer from the desktop"
+	})
+	d.Until("nothing is shown any more", func() bool { return len(daemon.Shown()) == 0 })
+
+	write("third")
+	told("third")
+	daemon.Invoke(shown.ID, "default")
+	window = app.Window("Parley")
+	d.Until("the window is back", func() bool { return window.Is(atspi.Showing) })
+	window.FindFunc(atspi.ListItem, "the message", func(name string) bool { return strings.Contains(name, "third") })
+
+	// Quit, it takes away what it showed.
+	app.Activate(window)
+	d.Keys("Escape", "ctrl+w")
+	d.Until("the window is closed again", func() bool { return !window.Is(atspi.Showing) })
+	write("fourth")
+	told("fourth")
+	if err := app.Stop(); err != nil {
+		t.Error(err)
+	}
+	d.Until("nothing is left", func() bool { return len(daemon.Shown()) == 0 })
 }

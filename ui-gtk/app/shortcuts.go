@@ -91,7 +91,6 @@ func (w *Window) showAbout() {
 		return l
 	}
 	number := center(widget.Label(t.F("Version %s", version.String()), "dim"))
-	number.SetSelectable(true)
 	core := center(widget.Label("", "dim", "small"))
 	if v := w.session.Status.Get().GetVersion(); v != "" && v != version.String() {
 		core.SetText(t.F("In the background runs version %s.", v))

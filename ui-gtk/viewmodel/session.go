@@ -349,9 +349,11 @@ func (s *Session) Replace() {
 			_, err = core.Shutdown(ctx, &controlpb.ShutdownRequest{})
 			_ = core.Close()
 		}
-		if err != nil && ctx.Err() == nil {
-			s.cfg.Loop.Post(func() { s.Failures.emit(s.Sentence(err)) })
-		}
+		s.cfg.Loop.Post(func() {
+			if err != nil && s.ctx.Err() == nil {
+				s.Failures.emit(s.Sentence(err))
+			}
+		})
 	}(s.ctx)
 }
 

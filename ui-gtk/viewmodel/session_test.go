@@ -1,6 +1,7 @@
 package viewmodel
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -117,4 +118,21 @@ func TestLogInOpensTheRest(t *testing.T) {
 		core.chats = []*controlpb.Chat{chatOf("b", "bob", 2, "hello")}
 	}, &controlpb.Event{Event: &controlpb.Event_Status{Status: open}})
 	w.until("the chats are there", func() bool { return w.session.Open() && len(titles(w)) == 1 })
+}
+
+func (f *fakeCore) Shutdown(_ context.Context, r *controlpb.ShutdownRequest) (*controlpb.ShutdownResponse, error) {
+	return &controlpb.ShutdownResponse{}, f.take(r)
+}
+
+// TestReplaceEndsTheOtherCore: one of another version is asked to end.
+func TestReplaceEndsTheOtherCore(t *testing.T) {
+	core := newFakeCore()
+	w := openWindow(t, core)
+	w.session.Replace()
+	w.until("it was asked", func() bool { _, ok := core.lastAsked().(*controlpb.ShutdownRequest); return ok })
+	var said []string
+	w.session.Failures.Observe(func(s string) { said = append(said, s) })
+	core.setRefuse(status.Error(codes.Internal, "it does not end"))
+	w.session.Replace()
+	w.until("that it does not end is said", func() bool { return slices.Equal(said, []string{"it does not end"}) })
 }

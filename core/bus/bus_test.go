@@ -252,7 +252,7 @@ func TestTopicsHaveNamesOfTheirOwn(t *testing.T) {
 	for _, name := range []string{
 		LinkUp.Name(), LinkDown.Name(), PacketReceived.Name(), SyncReceived.Name(), EntryAppended.Name(), DirectoryChanged.Name(),
 		PresenceChanged.Name(), DirectoryDelivered.Name(), ContactChanged.Name(), ChatChanged.Name(), MessageAdded.Name(),
-		MessageChanged.Name(), MessageRemoved.Name(), PluginChanged.Name(), PluginPublished.Name(), Noticed.Name(), SettingsChanged.Name(),
+		MessageChanged.Name(), MessageRemoved.Name(), PluginChanged.Name(), PluginPublished.Name(), Noticed.Name(), SettingsChanged.Name(), ProfileChanged.Name(),
 	} {
 		if seen[name] || name == "" {
 			t.Errorf("topic %q twice", name)

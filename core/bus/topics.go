@@ -36,6 +36,8 @@ var (
 
 	// AccountChanged: logged in, logged out, locked or unlocked; core -> control.
 	AccountChanged = Topic[struct{}]{"account.changed"}
+	// ProfileChanged: the account's own name or picture; roster -> control.
+	ProfileChanged = Topic[struct{}]{"profile.changed"}
 	// ContactChanged and ChatChanged: roster, host, chatlog -> control; those of
 	// members also -> chatlog.
 	ContactChanged = Topic[ContactChange]{"contact.changed"}

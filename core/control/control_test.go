@@ -325,6 +325,10 @@ func TestWatch(t *testing.T) {
 	if e := next(t, events, func(*controlpb.Event) bool { return true }); e.GetPluginEvent().GetName() != "typing" {
 		t.Errorf("got %v", e)
 	}
+	bus.Publish(f.bus, bus.ProfileChanged, struct{}{})
+	if e := next(t, events, func(*controlpb.Event) bool { return true }); e.GetStatus() == nil {
+		t.Errorf("got %v", e)
+	}
 	bus.Publish(f.bus, bus.Noticed, bus.Notice{Level: "error", Subject: "disk", Text: "full"})
 	if e := next(t, events, func(*controlpb.Event) bool { return true }); e.GetNotice().GetText() != "full" {
 		t.Errorf("got %v", e)

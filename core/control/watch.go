@@ -94,6 +94,7 @@ func (s *Server) watch() *bus.Queue[change] {
 	bus.Feed(b, bus.LinkDown, q, func(bus.Link) (change, bool) { return change{status: true}, true })
 	bus.Feed(b, bus.DirectoryChanged, q, func(bus.DirectoryState) (change, bool) { return change{status: true}, true })
 	bus.Feed(b, bus.AccountChanged, q, func(struct{}) (change, bool) { return change{resync: true}, true })
+	bus.Feed(b, bus.ProfileChanged, q, func(struct{}) (change, bool) { return change{status: true}, true })
 	bus.Feed(b, bus.ContactChanged, q, func(c bus.ContactChange) (change, bool) { return change{contact: c.User}, true })
 	bus.Feed(b, bus.ChatChanged, q, func(c bus.ChatChange) (change, bool) { return change{chat: c.Chat}, true })
 	bus.Feed(b, bus.MessageAdded, q, func(m bus.MessageRef) (change, bool) { return change{message: m, added: true}, true })

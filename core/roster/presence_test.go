@@ -171,6 +171,8 @@ func TestSetProfile(t *testing.T) {
 	}
 	inWorld(t, func(t *testing.T, w *world) {
 		alice := w.join("alice")
+		changes := bus.Subscribe(alice.bus, bus.ProfileChanged, 10)
+		defer changes.Close()
 		for what, req := range map[string]*controlpb.SetProfileRequest{
 			"long name":       name(strings.Repeat("ü", 65)),
 			"name not text":   name("\xff"),
@@ -191,6 +193,14 @@ func TestSetProfile(t *testing.T) {
 			alice.must(alice.roster.SetProfile(t.Context(), picture(b)))
 		}
 		alice.must(alice.roster.SetProfile(t.Context(), name(strings.Repeat("ü", 64))))
+		synctest.Wait()
+		told := 0
+		for _, ok := changes.TryNext(); ok; _, ok = changes.TryNext() {
+			told++
+		}
+		if told != 4 { // those that were taken
+			t.Errorf("%d changes were told, want 4", told)
+		}
 	})
 }
 

@@ -162,6 +162,7 @@ func (r *Roster) SetProfile(ctx context.Context, req *controlpb.SetProfileReques
 	if err != nil {
 		return err
 	}
+	bus.Publish(r.cfg.Bus, bus.ProfileChanged, struct{}{})
 	wake(r.kick)
 	return nil
 }

@@ -9,59 +9,72 @@ import (
 )
 
 // ShowAddContact asks whom to add. user, an id or a link, may be given already.
-func ShowAddContact(w widget.Window, user string) {
+func ShowAddContact(w widget.Window, user string) { newAddContact(w, user) }
+
+// addContact is the dialog that asks.
+type addContact struct {
+	window        widget.Window
+	model         *viewmodel.AddContact
+	dialog        *dialog
+	who, greeting *field
+	problem, done *gtk.Label
+	send          *gtk.Button
+	spinner       *gtk.Spinner
+}
+
+func newAddContact(w widget.Window, user string) *addContact {
 	t, s := w.Texts(), w.Session()
-	model := s.NewAddContact()
-	d := newDialog(w, t.T("Add a contact"), 420, 620)
-	who := newField(t.T("User id or link"), t.T("bob, or parley:bob"))
-	who.entry.SetText(user)
-	greeting := newField(t.T("Greeting"), t.T("Say who you are"))
-	problem := widget.Label("", "danger")
-	done := widget.Label("", "ok")
-	for _, l := range []*gtk.Label{problem, done} {
-		l.SetNoShowAll(true)
+	a := &addContact{window: w, model: s.NewAddContact(), dialog: newDialog(w, t.T("Add a contact"), 420, 620)}
+	a.who = newField(t.T("User id or link"), t.T("bob, or parley:bob"))
+	a.who.entry.SetText(user)
+	a.greeting = newField(t.T("Greeting"), t.T("Say who you are"))
+	a.problem, a.done = hidden(widget.Label("", "danger")), hidden(widget.Label("", "ok"))
+	for _, l := range []*gtk.Label{a.problem, a.done} {
 		gtkx.SetRole(l, gtkx.RoleAlert)
 	}
-	ask := func() {
-		if model.State.Get().Done != "" {
-			d.close()
-			return
-		}
-		model.Ask(who.text(), greeting.text())
+	a.send = widget.Button("", a.ask, "suggested-action")
+	a.spinner = widget.Must(gtk.SpinnerNew())
+	a.who.entry.Connect("activate", func() { a.greeting.entry.GrabFocus() })
+	a.greeting.entry.Connect("activate", a.ask)
+	for _, f := range []*field{a.who, a.greeting} {
+		f.entry.Connect("changed", a.model.Typed)
 	}
-	send := widget.Button(t.T("Send the request"), ask, "suggested-action")
-	spinner := widget.Must(gtk.SpinnerNew())
-	row := widget.Row(10, send, spinner)
-	who.entry.Connect("activate", func() { greeting.entry.GrabFocus() })
-	greeting.entry.Connect("activate", ask)
-	for _, f := range []*field{who, greeting} {
-		f.entry.Connect("changed", model.Typed)
-	}
-	d.add(widget.Label(t.T("Whom do you want to write to? They are asked whether they accept."), "dim"), who, greeting, problem, done, row,
-		widget.Must(gtk.SeparatorNew(gtk.ORIENTATION_HORIZONTAL)),
+	a.dialog.add(widget.Label(t.T("Whom do you want to write to? They are asked whether they accept."), "dim"),
+		a.who, a.greeting, a.problem, a.done, widget.Row(10, a.send, a.spinner), widget.Must(gtk.SeparatorNew(gtk.ORIENTATION_HORIZONTAL)),
 		linkBox(w, viewmodel.PersonLink(s.User(), s.Status.Get().GetDirectory().GetAddress())))
-	d.own(model.State.Observe(func(a viewmodel.AddState) {
-		who.fail(a.UserProblem)
-		greeting.fail(a.GreetingProblem)
-		problem.SetText(a.Problem)
-		problem.SetVisible(a.Problem != "")
-		done.SetText(a.Done)
-		done.SetVisible(a.Done != "")
-		if a.Done != "" {
-			send.SetLabel(t.T("Close"))
-		} else {
-			send.SetLabel(t.T("Send the request"))
-		}
-		send.SetSensitive(!a.Busy)
-		if a.Busy {
-			spinner.Start()
-		} else {
-			spinner.Stop()
-		}
-		if a.UserProblem != "" {
-			who.entry.GrabFocus()
-		}
-	}))
-	d.native.ShowAll()
-	who.entry.GrabFocus()
+	a.dialog.own(a.model.State.Observe(a.draw))
+	a.dialog.native.ShowAll()
+	a.who.entry.GrabFocus()
+	return a
+}
+
+// ask asks, or once that is done closes the dialog.
+func (a *addContact) ask() {
+	if a.model.State.Get().Done != "" {
+		a.dialog.close()
+		return
+	}
+	a.model.Ask(a.who.text(), a.greeting.text())
+}
+
+func (a *addContact) draw(s viewmodel.AddState) {
+	t := a.window.Texts()
+	a.who.fail(s.UserProblem)
+	a.greeting.fail(s.GreetingProblem)
+	showText(a.problem, s.Problem != "", s.Problem)
+	showText(a.done, s.Done != "", s.Done)
+	if s.Done != "" {
+		a.send.SetLabel(t.T("Close"))
+	} else {
+		a.send.SetLabel(t.T("Send the request"))
+	}
+	a.send.SetSensitive(!s.Busy)
+	if s.Busy {
+		a.spinner.Start()
+	} else {
+		a.spinner.Stop()
+	}
+	if s.UserProblem != "" {
+		a.who.entry.GrabFocus()
+	}
 }

@@ -14,18 +14,11 @@ import (
 
 // ShowPerson shows the page of a person, or one's own.
 func ShowPerson(w widget.Window, user string) {
-	s := w.Session()
-	model := s.OpenPerson(user)
-	if model.View.Get().Self {
-		showSelf(w, model)
-		return
+	if user == w.Session().User() {
+		showSelf(w)
+	} else {
+		newPersonPage(w, user)
 	}
-	p := &personPage{window: w, user: user, model: model}
-	p.dialog = newDialog(w, w.Texts().T("Contact page"), 440, 680)
-	p.dialog.own(model.Close)
-	p.build()
-	p.dialog.own(model.View.Observe(p.draw))
-	p.dialog.native.ShowAll()
 }
 
 // personPage is the page of another.
@@ -49,6 +42,16 @@ type personPage struct {
 	safety                         *gtk.Box
 	verified                       *gtk.Label
 	verify, block, remove, unblock *gtk.Button
+}
+
+func newPersonPage(w widget.Window, user string) *personPage {
+	p := &personPage{window: w, user: user, model: w.Session().OpenPerson(user)}
+	p.dialog = newDialog(w, w.Texts().T("Contact page"), 440, 680)
+	p.dialog.own(p.model.Close)
+	p.build()
+	p.dialog.own(p.model.View.Observe(p.draw))
+	p.dialog.native.ShowAll()
+	return p
 }
 
 // hidden makes a widget that is shown only when it is needed.
@@ -243,8 +246,9 @@ func (n *safetyNumber) show(groups []string) {
 }
 
 // showSelf shows one's own page.
-func showSelf(w widget.Window, model *viewmodel.Person) {
+func showSelf(w widget.Window) {
 	t, s := w.Texts(), w.Session()
+	model := s.OpenPerson(s.User())
 	d := newDialog(w, t.T("My profile"), 440, 680)
 	d.own(model.Close)
 	v := model.View.Get()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -116,6 +117,10 @@ func (f *fakeCore) ListContacts(context.Context, *controlpb.ListContactsRequest,
 
 func (f *fakeCore) ListChats(context.Context, *controlpb.ListChatsRequest, ...grpc.CallOption) (*controlpb.ListChatsResponse, error) {
 	return &controlpb.ListChatsResponse{Chats: f.chats}, nil
+}
+
+func (f *fakeCore) RequestContact(context.Context, *controlpb.RequestContactRequest, ...grpc.CallOption) (*controlpb.Contact, error) {
+	return &controlpb.Contact{}, nil
 }
 
 func (f *fakeCore) Watch(ctx context.Context, _ *controlpb.WatchRequest, _ ...grpc.CallOption) (grpc.ServerStreamingClient[controlpb.Event], error) {
@@ -338,4 +343,73 @@ func TestRequestsStandAbove(t *testing.T) {
 		return l.requests.incoming.more.IsVisible() && more.GetHeight() > 1 && card.GetHeight() > 60 &&
 			more.GetY() >= card.GetY()+card.GetHeight() && l.list.GetAllocation().GetY() >= more.GetY()+more.GetHeight()
 	})
+}
+
+// TestHostileNamesKeepTheLayout: whatever people call themselves, rows are as high and
+// the sidebar as narrow as ever.
+func TestHostileNamesKeepTheLayout(t *testing.T) {
+	core := crowd(1)
+	for i, name := range []string{
+		strings.Repeat("W", 100_000), strings.Repeat("好", 5000), "z" + strings.Repeat("\u0310\u0317", 2000), "\u202eevil\u202c\u2066", "a\nb\nc\u2028d",
+		strings.Repeat("\U0001F469\u200d", 3000), "<span size='99999'>big</span>", strings.Repeat("\u0e49", 500), "\ufdfd\ufdfd\ufdfd",
+	} {
+		user := fmt.Sprintf("hostile%d", i)
+		core.contacts = append(core.contacts, &controlpb.Contact{
+			User: user, Name: name, DisplayName: name, Nickname: name, State: controlpb.ContactState_CONTACT_STATE_CONTACT, Chat: user, Trouble: name,
+		})
+		c := chat(user, int64(100+i))
+		c.Last.Body, c.Unread, c.Draft = name, 4_000_000_000, strings.Repeat(name, i%2)
+		core.chats = append(core.chats, c)
+		core.contacts = append(core.contacts, &controlpb.Contact{User: "asking" + user, Name: name, State: controlpb.ContactState_CONTACT_STATE_INCOMING, Greeting: name})
+	}
+	w, s := open(t, core)
+	l := s.chats
+	until(t, "the rows are there", func() bool { return len(l.rows) == 10 && l.rows[9].row.GetAllocatedHeight() > 20 })
+	heights := do(func() (list []int) {
+		for _, r := range l.rows {
+			list = append(list, r.row.GetAllocatedHeight())
+		}
+		return list
+	})
+	for i, h := range heights {
+		if h > heights[9]+12 { // of another script's font
+			t.Errorf("row %d is %d high, that of a plain name %d", i, h, heights[9])
+		}
+	}
+	if least := do(func() int { least, _ := s.box.GetPreferredWidth(); return least }); least > 300 {
+		t.Errorf("the sidebar is at least %d wide", least)
+	}
+	for _, user := range []string{"hostile0", "hostile2", "hostile5", "askinghostile1", "nobody"} {
+		width := do(func() int {
+			d := newPersonPage(w, user).dialog
+			defer d.close()
+			least, _ := d.native.GetPreferredWidth()
+			return least
+		})
+		if width == 0 || width > 440 {
+			t.Errorf("the page of %s is at least %d wide", user, width)
+		}
+	}
+}
+
+// TestAddContactDialog: what is wrong stands beside the field, and a dialog that is
+// closed while the core answers harms nothing.
+func TestAddContactDialog(t *testing.T) {
+	w, _ := open(t, crowd(1))
+	a := do(func() *addContact { return newAddContact(w, "Not An Id") })
+	do(func() bool { a.ask(); return true })
+	if !do(func() bool { return a.who.problem.GetVisible() && !a.greeting.problem.GetVisible() }) {
+		t.Error("what is wrong with the id is not seen")
+	}
+	do(func() bool { a.who.entry.SetText("parley:bob?directory=here:1"); return true })
+	if do(func() bool { return a.who.problem.GetVisible() }) {
+		t.Error("what was wrong is seen after it was put right")
+	}
+	do(func() bool {
+		a.ask()
+		a.dialog.close()
+		a.dialog.close()
+		return true
+	})
+	until(t, "the core has answered", func() bool { return !a.model.State.Get().Busy })
 }

@@ -189,6 +189,7 @@ func TestHostileNames(t *testing.T) {
 		" \u200b\u2060\u3164":                  "bob",
 		strings.Repeat("\u0317", 9):            "bob",
 		"李雷 👩‍👩‍👧":                             "李雷 👩‍👩‍👧",
+		strings.Repeat("\U0001F469\u200d", 12): strings.Repeat(strings.Repeat("\U0001F469\u200d", maxJoined)+"\U0001F469", 2),
 		"<b>bold</b> & \"quoted\" %s %[1]d \\": "<b>bold</b> & \"quoted\" %s %[1]d \\",
 	} {
 		core := newFakeCore()

@@ -18,19 +18,37 @@ const (
 // script, and too few to reach into the lines around.
 const maxMarks = 4
 
+// maxJoined is how many characters may be joined to one picture, as families are: a
+// longer one cannot be broken, and makes what it stands in as wide as it is.
+const maxJoined = 5
+
+// joiner joins the character before it to the one after.
+const joiner = '\u200d'
+
 // tidy makes what somebody else wrote fit to be shown on one line: harmless (see
-// client.PrintableLine), at most so many characters, without towers of marks.
+// client.PrintableLine), at most so many characters, without towers of marks and endless
+// joined pictures.
 func tidy(s string, most int) string {
 	s = client.PrintableLine(firstRunes(s, most))
-	marks := 0
+	marks, joined := 0, 0
+	var before rune
 	return strings.Map(func(r rune) rune {
-		if !unicode.In(r, unicode.Mn, unicode.Me) {
+		switch {
+		case r == joiner:
+			if joined++; joined > maxJoined {
+				return -1
+			}
+		case unicode.In(r, unicode.Mn, unicode.Me):
+			if marks++; marks > maxMarks {
+				return -1
+			}
+		default:
 			marks = 0
-			return r
+			if before != joiner {
+				joined = 0
+			}
 		}
-		if marks++; marks > maxMarks {
-			return -1
-		}
+		before = r
 		return r
 	}, s)
 }

@@ -76,13 +76,27 @@ type Hosted struct {
 
 func newLogin(s *Session) *Login {
 	l := &Login{session: s, Form: LoginForm{Register: true}}
-	s.Status.Observe(func(st *controlpb.Status) {
-		if v := l.View.Get(); s.Stage() == Locked && st.GetKeyPlace() == "passphrase" && !v.AskPassphrase {
-			v.AskPassphrase = true
-			l.View.set(v)
+	locked := false
+	s.Status.Observe(func(*controlpb.Status) {
+		was := locked
+		if locked = s.Stage() == Locked; locked && !was {
+			l.probe()
 		}
 	})
 	return l
+}
+
+// probe asks whether a passphrase opens what is locked. What needed none, and can be
+// opened by now, is opened.
+func (l *Login) probe() {
+	l.session.call(func(ctx context.Context, core Core) error {
+		_, err := core.Unlock(ctx, &controlpb.UnlockRequest{})
+		return err
+	}, func(err error) {
+		v := l.View.Get()
+		v.AskPassphrase = client.Reason(err) == "PASSPHRASE"
+		l.View.set(v)
+	})
 }
 
 // loginTimeout ends a log-in that comes to nothing: the core tries several

@@ -201,13 +201,14 @@ func TestHostHere(t *testing.T) {
 
 func TestUnlock(t *testing.T) {
 	w, core, l := loggedOut(t)
-	locked := &controlpb.Status{State: controlpb.AccountState_ACCOUNT_STATE_LOCKED, KeyPlace: "passphrase", StateText: "it needs its passphrase"}
+	locked := &controlpb.Status{State: controlpb.AccountState_ACCOUNT_STATE_LOCKED, StateText: "it needs its passphrase"}
+	core.setRefuse(withReason(codes.Unauthenticated, "PASSPHRASE", "the account is protected by a passphrase"))
 	core.tell(func() { core.status = locked }, &controlpb.Event{Event: &controlpb.Event_Status{Status: locked}})
 	w.until("it is locked", func() bool { return w.session.Stage() == Locked })
-	if !l.View.Get().AskPassphrase {
-		t.Error("no passphrase is asked for")
+	w.until("the passphrase is asked for", func() bool { return l.View.Get().AskPassphrase })
+	if v := l.View.Get(); v.Problem != "" || v.Field != FieldNone {
+		t.Errorf("who has written nothing is told of a problem: %+v", v)
 	}
-	core.setRefuse(withReason(codes.Unauthenticated, "PASSPHRASE", "wrong passphrase"))
 	l.Form.Passphrase = "wrong"
 	l.Unlock()
 	w.until("it is refused", func() bool { return l.View.Get().Field == FieldPassphrase })

@@ -371,11 +371,9 @@ func (l *locked) status(st *controlpb.Status) {
 	if st.GetUser() == "" {
 		l.title.SetText(t.T("The account is locked"))
 	}
-	why := client.Printable(st.GetStateText())
-	if st.GetKeyPlace() == "passphrase" {
-		why = t.T("What is stored here is protected by your passphrase.")
+	if !l.passphrase.box.GetVisible() {
+		l.why.SetText(strings.TrimSpace(client.Printable(st.GetStateText())))
 	}
-	l.why.SetText(strings.TrimSpace(why))
 }
 
 func (l *locked) show(v viewmodel.LoginView) {
@@ -386,10 +384,15 @@ func (l *locked) show(v viewmodel.LoginView) {
 	}
 	l.passphrase.fill(l.login.Form.Passphrase)
 	l.passphrase.say(problem)
+	asked := l.passphrase.box.GetVisible()
+	l.passphrase.box.SetVisible(v.AskPassphrase)
 	if v.AskPassphrase {
 		l.open.SetLabel(t.T("Unlock"))
+		l.why.SetText(t.T("What is stored here is protected by your passphrase."))
+		if !asked || problem != "" {
+			l.passphrase.entry.GrabFocus()
+		}
 	}
-	l.passphrase.box.SetVisible(v.AskPassphrase)
 	l.general.SetText(general)
 	l.general.SetVisible(general != "")
 	l.open.SetSensitive(v.Busy == "")

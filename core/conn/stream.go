@@ -22,19 +22,20 @@ const (
 	// streamPatience is how long an announced stream is waited for, and how long
 	// a stream that came before its announcement waits for that.
 	streamPatience = 15 * time.Second
-	// maxStreams bounds the streams with one device, open and announced.
+	// maxStreams bounds the streams with one device, open, announced and dialed.
 	maxStreams = 16
 )
 
 // streams is what there is of bulk streams. Guarded by Manager.mu.
 type streams struct {
 	expected map[packet.Token]*expected
+	dialing  map[packet.DeviceID]int
 	open     map[*stream]struct{}
 	changed  chan struct{} // closed and replaced when something is expected
 }
 
 func newStreams() streams {
-	return streams{expected: map[packet.Token]*expected{}, open: map[*stream]struct{}{}, changed: make(chan struct{})}
+	return streams{expected: map[packet.Token]*expected{}, dialing: map[packet.DeviceID]int{}, open: map[*stream]struct{}{}, changed: make(chan struct{})}
 }
 
 // expected is a stream that the peer is to dial.
@@ -80,7 +81,11 @@ func (m *Manager) OpenStream(ctx context.Context, linkID uint64) (Conn, error) {
 	var token packet.Token
 	_, _ = rand.Read(token[:]) // never fails, see crypto/rand
 	if l.dialed {
+		if err := m.beginDial(l.info); err != nil {
+			return nil, err
+		}
 		if err := l.enqueue(ctx, &packet.Stream{Token: token}); err != nil {
+			_ = m.endDial(l.info, nil)
 			return nil, err
 		}
 		return m.dialStream(ctx, l, token)
@@ -142,6 +147,7 @@ func (m *Manager) unexpect(token packet.Token, e *expected) {
 
 // streamsLocked counts the streams with a device.
 func (m *Manager) streamsLocked(device packet.DeviceID) (n int) {
+	n = m.streams.dialing[device]
 	for _, e := range m.streams.expected {
 		if e.link.Device == device {
 			n++
@@ -169,11 +175,8 @@ func (m *Manager) announced(l *link, f *packet.Stream) error {
 	case !l.dialed:
 		return fmt.Errorf("asked to dial a stream by the one that dialed: %w", ErrProtocol)
 	}
-	m.mu.Lock()
-	full := m.stopping || m.streamsLocked(l.info.Device) >= maxStreams
-	m.mu.Unlock()
-	if full {
-		return nil
+	if m.beginDial(l.info) != nil {
+		return nil // it tries again
 	}
 	m.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(l.ctx, streamPatience)
@@ -188,26 +191,46 @@ func (m *Manager) announced(l *link, f *packet.Stream) error {
 	return nil
 }
 
-// dialStream dials where the link was dialed.
-func (m *Manager) dialStream(ctx context.Context, l *link, token packet.Token) (*stream, error) {
-	if err := m.dials.Acquire(ctx, 1); err != nil {
-		return nil, err
+// beginDial counts a stream that is to be dialed.
+func (m *Manager) beginDial(to bus.Link) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stopping {
+		return errStopping
 	}
-	defer m.dials.Release(1)
-	c, err := m.config.Transport.Dial(ctx, Target{
-		User: l.info.User, Endpoint: l.endpoint, Protocol: ProtocolStream,
-		Verify: func(key ed25519.PublicKey) error {
-			if !key.Equal(l.info.Key) {
-				return fmt.Errorf("another device of %s answered: %w", l.info.User, ErrWrongPeer)
-			}
-			return m.mayLinkWith(l.info.User, key)
-		},
-	})
+	if n := m.streamsLocked(to.Device); n >= maxStreams {
+		return fmt.Errorf("%d streams with %s: %w", n, to.User, ErrTooManyStreams)
+	}
+	m.streams.dialing[to.Device]++
+	return nil
+}
+
+// endDial counts the stream that was dialed as open, if there is one.
+func (m *Manager) endDial(to bus.Link, s *stream) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.streams.dialing[to.Device]--; m.streams.dialing[to.Device] == 0 {
+		delete(m.streams.dialing, to.Device)
+	}
+	switch {
+	case s == nil:
+		return nil
+	case m.stopping:
+		return errStopping
+	}
+	m.streams.open[s] = struct{}{}
+	return nil
+}
+
+// dialStream dials where the link was dialed, after beginDial.
+func (m *Manager) dialStream(ctx context.Context, l *link, token packet.Token) (*stream, error) {
+	c, err := m.dialStreamConn(ctx, l)
 	if err != nil {
+		_ = m.endDial(l.info, nil)
 		return nil, err
 	}
 	s := &stream{Conn: c, m: m, link: l.info}
-	if err := m.hold(s); err != nil {
+	if err := m.endDial(l.info, s); err != nil {
 		_ = c.Close()
 		return nil, err
 	}
@@ -216,6 +239,22 @@ func (m *Manager) dialStream(ctx context.Context, l *link, token packet.Token) (
 		return nil, fmt.Errorf("open a stream with %s: %w", l.info.User, err)
 	}
 	return s, nil
+}
+
+func (m *Manager) dialStreamConn(ctx context.Context, l *link) (Conn, error) {
+	if err := m.dials.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer m.dials.Release(1)
+	return m.config.Transport.Dial(ctx, Target{
+		User: l.info.User, Endpoint: l.endpoint, Protocol: ProtocolStream,
+		Verify: func(key ed25519.PublicKey) error {
+			if !key.Equal(l.info.Key) {
+				return fmt.Errorf("another device of %s answered: %w", l.info.User, ErrWrongPeer)
+			}
+			return m.mayLinkWith(l.info.User, key)
+		},
+	})
 }
 
 func openStream(ctx context.Context, s *stream, token packet.Token) error {
@@ -230,20 +269,6 @@ func openStream(ctx context.Context, s *stream, token packet.Token) error {
 	}
 	_ = s.SetWriteDeadline(time.Time{})
 	return s.Flush()
-}
-
-// hold counts an open stream.
-func (m *Manager) hold(s *stream) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.stopping {
-		return errStopping
-	}
-	if n := m.streamsLocked(s.link.Device); n >= maxStreams {
-		return fmt.Errorf("%d streams with %s: %w", n, s.link.User, ErrTooManyStreams)
-	}
-	m.streams.open[s] = struct{}{}
-	return nil
 }
 
 // maxOpen is what an encoded StreamOpen takes.

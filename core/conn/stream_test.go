@@ -223,6 +223,33 @@ func TestStreamThatNobodyDials(t *testing.T) {
 	})
 }
 
+// TestManyStreamsToBeDialed: a peer that asks for streams without end, and answers
+// none, does not have more dialed than it may have.
+func TestManyStreamsToBeDialed(t *testing.T) {
+	inStreamBubble(t, false, func(t *testing.T, p *streamPair) {
+		p.net.hang(p.a.m.listener.Addr())
+		dialed := func() int { p.net.mu.Lock(); defer p.net.mu.Unlock(); return len(p.net.dialed) }
+		before := dialed()
+		info, _ := p.a.link(p.b)
+		p.a.m.mu.Lock()
+		l := p.a.m.links[info.ID]
+		p.a.m.mu.Unlock()
+		for i := range 10 * maxStreams {
+			if err := l.enqueue(t.Context(), &packet.Stream{Token: packet.Token{1, byte(i)}, Dial: true}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(streamPatience / 2)
+		if n := dialed() - before; n != maxStreams {
+			t.Errorf("%d streams are being dialed, not %d", n, maxStreams)
+		}
+		time.Sleep(streamPatience)
+		if n := p.b.m.streams.dialing[p.a.id.Device()]; n != 0 {
+			t.Errorf("%d streams count as being dialed that are not", n)
+		}
+	})
+}
+
 // TestStreamOverTCP goes through TLS and the buffers of the real transport.
 func TestStreamOverTCP(t *testing.T) {
 	got := make(chan Conn, 1)

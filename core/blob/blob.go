@@ -61,9 +61,14 @@ const (
 	// person.
 	maxFetches         = 6
 	maxFetchesFromUser = 3
-	// maxServes bounds the streams that are served at once; a stream costs about a
-	// piece and its buffers while it moves.
-	maxServes = 16
+	// maxServes bounds the streams that are served at once, and those to one person,
+	// who may read nothing of what was asked for; a stream costs about a piece and
+	// its buffers while it moves.
+	maxServes       = 16
+	maxServesToUser = 4
+	// turn is how long one that asks waits for its turn before it is told to come
+	// again, in times of Config.retry.
+	turn = 30
 	// silence is how long a stream may carry nothing.
 	silence = 30 * time.Second
 	// Backoff of a fetch whose source failed.
@@ -83,8 +88,8 @@ type Service struct {
 	events *bus.Queue[event]
 	up     *rate.Limiter // bytes given, and
 	down   *rate.Limiter // taken; what they are set to may change
-	serves chan struct{} // has room for as many streams as are served
-	slots  *slots
+	serves *slots
+	slots  *slots // of fetches
 
 	ledgers ledgers
 
@@ -140,7 +145,7 @@ func New(cfg Config) (*Service, error) {
 		cfg: cfg, log: cfg.Log, self: cfg.Identity.User(), device: cfg.Identity.Device(),
 		events: bus.NewQueue[event](eventRoom),
 		up:     rate.NewLimiter(rate.Inf, packet.PieceSize), down: rate.NewLimiter(rate.Inf, packet.PieceSize),
-		serves: make(chan struct{}, maxServes), slots: newSlots(),
+		serves: newSlots(maxServes, maxServesToUser), slots: newSlots(maxFetches, maxFetchesFromUser),
 		fetches: map[packet.BlobID]*fetch{}, shares: map[packet.BlobID]*share{}, idle: map[uint64][]*stream{},
 		streams: map[*stream]struct{}{}, ledgers: ledgers{opened: map[packet.BlobID]*ledger{}}, incoming: map[Conn]bus.Link{}, meters: map[packet.BlobID]*meter{},
 	}

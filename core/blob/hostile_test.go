@@ -236,6 +236,42 @@ func TestHostileAskers(t *testing.T) {
 	}
 }
 
+// TestStalledAskers: who asks for all that can be asked for and reads nothing
+// takes nobody else's place, and one too many is told so.
+func TestStalledAskers(t *testing.T) {
+	w := newWorld(t, "alice", "bob", "mallory")
+	path := filepath.Join(t.TempDir(), "film")
+	want := write(t, path, 3*packet.PieceSize)
+	o := w.share("alice", path)
+	w.link("alice", "mallory")
+	alice := w.nodes["alice"]
+	link := alice.Links()[0]
+	busy := make(chan struct{}, 2*maxServes)
+	for range 2 * maxServes {
+		mine, its, err := pipe(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = mine.Close() })
+		alice.service.Accept(link, &wire{Conn: its})
+		if err := say(mine, &packet.BlobRequest{Request: 1, Blob: o.ID, Chat: o.message.Chat}); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			f, err := packet.ReadStreamFrame(mine, packet.MaxStreamFrame)
+			if end, ok := f.(*packet.BlobEnd); err == nil && ok && end.Code == packet.BlobBusy {
+				busy <- struct{}{}
+			}
+		}()
+	}
+	for range 2*maxServes - maxServesToUser {
+		<-busy
+	}
+	w.link("alice", "bob")
+	w.fetch("bob", o)
+	sameFile(t, w.becomes("bob", o, store.BlobDone).Path, want)
+}
+
 func TestSafeNames(t *testing.T) {
 	for name, want := range map[string]string{
 		"notes.txt": "notes.txt", "../../etc/passwd": "_._.._etc_passwd", "/etc/passwd": "_etc_passwd", "a\x00b": "a_b", "": "unnamed",

@@ -147,12 +147,13 @@ func (sv *server) give(ctx context.Context, r *packet.BlobRequest) (packet.BlobE
 	if end.Code != packet.BlobGiven {
 		return end, nil
 	}
-	select {
-	case sv.s.serves <- struct{}{}:
-		defer func() { <-sv.s.serves }()
-	case <-ctx.Done():
-		return end, ctx.Err()
+	if err := sv.takeTurn(ctx); err != nil {
+		if ctx.Err() != nil {
+			return end, ctx.Err()
+		}
+		return packet.BlobEnd{Code: packet.BlobBusy, Text: "many others are served now"}, nil
 	}
+	defer sv.s.serves.leave(sv.link.User)
 	sh, err := sv.s.enterShare(b)
 	if err != nil {
 		return sv.failed(ctx, b, err), nil
@@ -178,6 +179,13 @@ func (sv *server) give(ctx context.Context, r *packet.BlobRequest) (packet.BlobE
 		sv.s.left(b, sv.link.User)
 	}
 	return end, err
+}
+
+// takeTurn waits until this stream may be served.
+func (sv *server) takeTurn(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, turn*sv.s.cfg.retry)
+	defer cancel()
+	return sv.s.serves.enter(ctx, sv.link.User, func() {})
 }
 
 // allowed says whether the peer may have the blob, and which one it is.

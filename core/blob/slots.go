@@ -7,9 +7,11 @@ import (
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
-// slots bounds the fetches that move at once, in all and from one person; the
-// first to come is the first to go.
+// slots bounds what moves at once, in all and with one person; the first to come
+// is the first to go.
 type slots struct {
+	most, mostOfUser int
+
 	mu    sync.Mutex // guards all below
 	total int
 	users map[packet.UserID]int
@@ -21,7 +23,9 @@ type waiter struct {
 	ready chan struct{}
 }
 
-func newSlots() *slots { return &slots{users: map[packet.UserID]int{}} }
+func newSlots(most, mostOfUser int) *slots {
+	return &slots{most: most, mostOfUser: mostOfUser, users: map[packet.UserID]int{}}
+}
 
 // enter waits for a slot; queued is called once if there is none at once.
 func (s *slots) enter(ctx context.Context, user packet.UserID, queued func()) error {
@@ -70,7 +74,7 @@ func (s *slots) leaveLocked(user packet.UserID) {
 func (s *slots) admitLocked() {
 	rest := s.queue[:0]
 	for _, w := range s.queue {
-		if s.total < maxFetches && s.users[w.user] < maxFetchesFromUser {
+		if s.total < s.most && s.users[w.user] < s.mostOfUser {
 			s.total++
 			s.users[w.user]++
 			close(w.ready)

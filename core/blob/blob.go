@@ -71,6 +71,9 @@ const (
 	turn = 30
 	// silence is how long a stream may carry nothing.
 	silence = 30 * time.Second
+	// stalled is how long a write may take: what buffers hold goes through a slow
+	// link that several transfers share.
+	stalled = 5 * silence
 	// Backoff of a fetch whose source failed.
 	retryFirst, retryMost = 500 * time.Millisecond, 30 * time.Second
 	// diskRetry is when a fetch for which there is no room is tried again.

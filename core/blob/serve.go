@@ -273,18 +273,24 @@ func (sv *server) sendPiece(ctx context.Context, sh *share, piece *packet.Piece,
 	if err != nil {
 		return err
 	}
-	_ = sv.conn.SetWriteDeadline(time.Now().Add(silence))
+	_ = sv.conn.SetWriteDeadline(time.Now().Add(stalled))
 	if _, err := sv.conn.Write(f); err != nil {
 		return err
 	}
 	for at := int(piece.Offset); at < len(p); {
-		part := p[at:min(at+chunk, len(p))]
+		size := step(sv.s.up.Limit())
+		part := p[at:min(at+size, len(p))]
 		if err := sv.s.up.WaitN(ctx, len(part)); err != nil {
 			return err
 		}
-		_ = sv.conn.SetWriteDeadline(time.Now().Add(silence))
+		_ = sv.conn.SetWriteDeadline(time.Now().Add(stalled))
 		if _, err := sv.conn.Write(part); err != nil {
 			return err
+		}
+		if size < chunk { // else it would wait for others like it
+			if err := sv.conn.Flush(); err != nil {
+				return err
+			}
 		}
 		at += len(part)
 		if sh.b.Own {

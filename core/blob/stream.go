@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/protocol/packet"
@@ -128,25 +129,57 @@ func (st *stream) receive() (packet.StreamFrame, error) {
 	}
 }
 
-// chunk is how much of a piece is read, hashed and written at a time: it stays
-// in the cache between.
-const chunk = 256 << 10
+const (
+	// chunk is how much of a piece is read, hashed and written at a time: it stays
+	// in the cache between.
+	chunk = 256 << 10
+	// collect is for how long a slow source is waited for to fill a chunk.
+	collect = tellEvery / 2
+)
+
+// step is how much is moved at a time: a chunk, or under a limit what that lets
+// pass in a fraction of a second.
+func step(limit rate.Limit) int {
+	if limit == rate.Inf {
+		return chunk
+	}
+	return int(min(chunk, max(limit/4, 4<<10)))
+}
+
+// fill reads until b is full, or what comes of it in a while from a slow source,
+// or before the stream ends.
+func (st *stream) fill(b []byte) (n int, err error) {
+	_ = st.conn.SetReadDeadline(time.Now().Add(silence))
+	for n < len(b) {
+		m, err := st.conn.Read(b[n:])
+		switch {
+		case err != nil && n+m == 0:
+			return 0, fmt.Errorf("%w: %w", errStreamEnd, err)
+		case err != nil:
+			return n + m, nil //nolint:nilerr // if it is the end, the next read says so too
+		case n == 0 && m < len(b):
+			_ = st.conn.SetReadDeadline(time.Now().Add(collect))
+		}
+		n += m
+	}
+	return n, nil
+}
 
 // body reads what follows a Piece, chunk by chunk.
 func (st *stream) body(ctx context.Context, s *Service, length uint32, buffer []byte, each func([]byte) error) error {
 	for left := int(length); left > 0; {
-		b := buffer[:min(chunk, left)]
+		b := buffer[:min(step(s.down.Limit()), left)]
 		if err := s.down.WaitN(ctx, len(b)); err != nil {
 			return err
 		}
-		_ = st.conn.SetReadDeadline(time.Now().Add(silence))
-		if _, err := io.ReadFull(st.conn, b); err != nil {
-			return fmt.Errorf("%w: %w", errStreamEnd, err)
-		}
-		if err := each(b); err != nil {
+		n, err := st.fill(b)
+		if err != nil {
 			return err
 		}
-		left -= len(b)
+		if err := each(b[:n]); err != nil {
+			return err
+		}
+		left -= n
 	}
 	return nil
 }

@@ -108,6 +108,77 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// TestSlowLink: what comes a little at a time counts as it comes: it is shown, and
+// is not fetched again.
+func TestSlowLink(t *testing.T) {
+	w := newWorld(t, "alice", "bob")
+	path := filepath.Join(t.TempDir(), "film")
+	want := write(t, path, packet.PieceSize)
+	o := w.share("alice", path)
+	const some = 10_000
+	stop := make(chan struct{})
+	goOn := sync.OnceFunc(func() { close(stop) })
+	t.Cleanup(goOn)
+	w.mu.Lock()
+	w.meddle = func(_ packet.UserID, c net.Conn) net.Conn {
+		return &faulty{c, func(b []byte) ([]byte, error) {
+			if len(b) < chunk {
+				return b, nil
+			}
+			if _, err := c.Write(b[:some]); err != nil {
+				return nil, err
+			}
+			<-stop
+			return nil, errFault
+		}}
+	}
+	w.mu.Unlock()
+	w.link("alice", "bob")
+	w.fetch("bob", o)
+	eventually(t, "what came is shown", func() bool {
+		b := w.blob("bob", o)
+		return w.nodes["bob"].service.Status(&b).Done == some
+	})
+	w.heal()
+	sent := w.wires.Load()
+	goOn()
+	sameFile(t, w.becomes("bob", o, store.BlobDone).Path, want)
+	if n := w.wires.Load() - sent; n > packet.PieceSize {
+		t.Errorf("%d bytes came after the %d", n, some)
+	}
+}
+
+// TestLimits: under a limit less is sent at a time, so that the other side never
+// takes a slow source for a dead one, and all the same in time.
+func TestLimits(t *testing.T) {
+	w := newWorld(t, "alice", "bob")
+	path := filepath.Join(t.TempDir(), "film")
+	want := write(t, path, packet.PieceSize+packet.PieceSize/2)
+	o := w.share("alice", path)
+	const limit = 64 << 10
+	var largest atomic.Int64
+	w.mu.Lock()
+	w.meddle = func(_ packet.UserID, c net.Conn) net.Conn {
+		return &faulty{c, func(b []byte) ([]byte, error) {
+			largest.Store(max(largest.Load(), int64(len(b))))
+			return b, nil
+		}}
+	}
+	w.mu.Unlock()
+	w.nodes["alice"].service.SetLimits(limit, 0)
+	w.nodes["bob"].service.SetLimits(0, limit)
+	w.link("alice", "bob")
+	w.fetch("bob", o)
+	eventually(t, "the limit holds it up", func() bool { return w.wires.Load() > packet.PieceSize })
+	if n := largest.Load(); n > limit {
+		t.Errorf("%d bytes were sent at a time, with %d bytes a second", n, limit)
+	}
+	for _, user := range []packet.UserID{"alice", "bob"} {
+		w.nodes[user].service.SetLimits(0, 0)
+	}
+	sameFile(t, w.becomes("bob", o, store.BlobDone).Path, want)
+}
+
 // TestRestarts: both sides end in the middle, and nothing that came is fetched
 // again.
 func TestRestarts(t *testing.T) {

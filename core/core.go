@@ -239,6 +239,13 @@ func (f facade) Status(ctx context.Context) *controlpb.Status {
 	case locked != nil:
 		s.State = controlpb.AccountState_ACCOUNT_STATE_LOCKED
 		s.StateText = locked.Error()
+		if account != nil {
+			// Whoever asks for a passphrase must know that there is one.
+			place, err := identity.NewVault(identity.VaultConfig{Folder: account.folder(c.cfg.Folders)}).Place()
+			if err == nil { // else the text says what is wrong
+				s.KeyPlace = string(place)
+			}
+		}
 	}
 	return s
 }

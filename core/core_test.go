@@ -329,7 +329,7 @@ func TestPassphrase(t *testing.T) {
 	if _, err := p.core.current(); !errors.As(err, &locked) {
 		t.Fatalf("after a restart: %v", err)
 	}
-	if s := (facade{p.core}).Status(t.Context()); s.GetState() != controlpb.AccountState_ACCOUNT_STATE_LOCKED || s.GetUser() != "alice" {
+	if s := (facade{p.core}).Status(t.Context()); s.GetState() != controlpb.AccountState_ACCOUNT_STATE_LOCKED || s.GetUser() != "alice" || s.GetKeyPlace() != "passphrase" {
 		t.Errorf("status: %v", s)
 	}
 	if err := (facade{p.core}).Unlock(t.Context(), "wrong passphrase"); err == nil {

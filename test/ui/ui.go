@@ -334,6 +334,14 @@ func (a *App) Activate(window Element) {
 	})
 }
 
+// Resize makes a program's window larger or smaller, as a window manager would.
+func (a *App) Resize(window Element, width, height int) {
+	a.d.tb.Helper()
+	if err := a.d.Desktop.ResizeWindow(a.PID(), window.Name(), width, height); err != nil {
+		a.d.tb.Fatal(err)
+	}
+}
+
 // Keys presses keys on the real keyboard, one combination after the other, by the
 // names of xdotool: "ctrl+k", "Return".
 func (d *Driver) Keys(keys ...string) {

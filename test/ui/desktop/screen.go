@@ -88,6 +88,20 @@ func (d *Desktop) input(kind, detail byte, at image.Point) error {
 // FocusWindow gives the keyboard to a window of a process that shows, by its title,
 // as a window manager would, of which there is none.
 func (d *Desktop) FocusWindow(pid int, title string) error {
+	return d.onWindow(pid, title, func(conn *xgb.Conn, w xproto.Window) error {
+		return xproto.SetInputFocusChecked(conn, xproto.InputFocusParent, w, xproto.TimeCurrentTime).Check()
+	})
+}
+
+// ResizeWindow makes a window larger or smaller, likewise.
+func (d *Desktop) ResizeWindow(pid int, title string, width, height int) error {
+	return d.onWindow(pid, title, func(conn *xgb.Conn, w xproto.Window) error {
+		return xproto.ConfigureWindowChecked(conn, w, xproto.ConfigWindowWidth|xproto.ConfigWindowHeight, []uint32{uint32(width), uint32(height)}).Check() //nolint:gosec // of a screen
+	})
+}
+
+// onWindow does something with a window of a process that shows, by its title.
+func (d *Desktop) onWindow(pid int, title string, do func(*xgb.Conn, xproto.Window) error) error {
 	conn, root, err := d.connect()
 	if err != nil {
 		return err
@@ -119,7 +133,7 @@ func (d *Desktop) FocusWindow(pid int, title string) error {
 		if err != nil || string(name.Value) != title {
 			continue
 		}
-		return xproto.SetInputFocusChecked(conn, xproto.InputFocusParent, w, xproto.TimeCurrentTime).Check()
+		return do(conn, w)
 	}
 	return fmt.Errorf("process %d shows no window %q", pid, title)
 }

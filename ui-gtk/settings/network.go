@@ -1,8 +1,8 @@
 package settings
 
 import (
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gotk3/gotk3/gtk"
 
@@ -52,8 +52,8 @@ func (p *Preferences) network() gtk.IWidget {
 	}))
 	return sheet(
 		widget.Column(0, widget.Label(t.T("Network"), "heading"), facts),
-		widget.Column(0, widget.Label(t.T("Direct links"), "heading"), links),
 		p.doctor(),
+		widget.Column(0, widget.Label(t.T("Direct links"), "heading"), links),
 	)
 }
 
@@ -66,8 +66,13 @@ func fingerprint(hex string) string {
 	return strings.Join(append(groups, hex), " ")
 }
 
+// roundTrip gives milliseconds, of which small ones have decimals.
 func roundTrip(micros int64) string {
-	return strings.TrimSuffix((time.Duration(micros) * time.Microsecond).Round(10*time.Microsecond).String(), "ms")
+	decimals := 0
+	if micros < 10_000 {
+		decimals = 2
+	}
+	return strconv.FormatFloat(float64(micros)/1000, 'f', decimals, 64)
 }
 
 // doctor says why two people cannot connect.

@@ -79,6 +79,7 @@ func (p *Preferences) open() {
 	p.native.SetTransientFor(p.window.Native())
 	p.native.SetDefaultSize(760, 600)
 	p.native.SetTypeHint(gdk.WINDOW_TYPE_HINT_DIALOG)
+	p.native.SetPosition(gtk.WIN_POS_CENTER_ON_PARENT)
 	header := widget.Must(gtk.HeaderBarNew())
 	header.SetShowCloseButton(true)
 	header.SetTitle(t.T("Preferences"))

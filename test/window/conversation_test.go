@@ -29,12 +29,12 @@ func message(in ui.Element, begins, ends string) ui.Element {
 
 // draft reads what the core keeps of a chat that is not sent.
 func (p *person) draft(chat string) string {
-	p.w.t.Helper()
-	ctx, cancel := context.WithTimeout(p.w.t.Context(), patience)
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
 	list, err := p.Client.ListChats(ctx, &controlpb.ListChatsRequest{Id: chat})
 	if err != nil || len(list.GetChats()) != 1 {
-		p.w.t.Fatalf("the chat: %v, %v", list, err)
+		p.t.Fatalf("the chat: %v, %v", list, err)
 	}
 	return list.GetChats()[0].GetDraft()
 }
@@ -42,9 +42,9 @@ func (p *person) draft(chat string) string {
 // chatWith opens a chat, and gives where one writes in it. The list may move while
 // the window is new.
 func (p *person) chatWith(window ui.Element, name string) ui.Element {
-	p.w.t.Helper()
+	p.t.Helper()
 	starts := func(s string) bool { return strings.HasPrefix(s, name) }
-	p.w.Until("the chat with "+name+" is open", func() bool {
+	p.screen.Until("the chat with "+name+" is open", func() bool {
 		if len(window.All(atspi.Text, "Write a message")) > 0 {
 			return true
 		}
@@ -59,16 +59,17 @@ func (p *person) chatWith(window ui.Element, name string) ui.Element {
 // TestConversation: two people write to each other, with the keyboard alone, in
 // letters of two scripts; one answers, edits and leaves something unsent.
 func TestConversation(t *testing.T) {
-	w := newWorld(t)
+	t.Parallel()
+	w := newWorld(t, desktop.Config{})
 	window := w.anna.open()
 	field := w.anna.chatWith(window, "bob")
 	w.anna.app.Activate(window)
 	field.Focus()
 
-	w.Type("hello bob")
-	w.Keys("Return")
+	w.anna.screen.Type("hello bob")
+	w.anna.screen.Keys("Return")
 	message(window, "You: hello bob, ", ", Delivered")
-	w.Until("the field is empty", func() bool { return field.Text() == "" })
+	w.anna.screen.Until("the field is empty", func() bool { return field.Text() == "" })
 
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -79,44 +80,45 @@ func TestConversation(t *testing.T) {
 	message(window, "bob: 你好 **anna**, ", "")
 
 	// Shift+Enter is a new line, Enter sends, Up edits what was sent last.
-	w.Type("one")
-	w.Keys("shift+Return")
-	w.Type("twoo")
-	w.Keys("Return")
+	w.anna.screen.Type("one")
+	w.anna.screen.Keys("shift+Return")
+	w.anna.screen.Type("twoo")
+	w.anna.screen.Keys("Return")
 	message(window, "You: one twoo, ", ", Delivered")
-	w.Keys("Up")
-	w.Until("what was sent is in the field", func() bool { return field.Text() == "one\ntwoo" })
-	w.Keys("BackSpace", "Return")
+	w.anna.screen.Keys("Up")
+	w.anna.screen.Until("what was sent is in the field", func() bool { return field.Text() == "one\ntwoo" })
+	w.anna.screen.Keys("BackSpace", "Return")
 	message(window, "You: one two, ", ", edited, Delivered")
 
 	// A search goes to what it finds.
-	w.Keys("ctrl+f")
-	w.Type("hello")
+	w.anna.screen.Keys("ctrl+f")
+	w.anna.screen.Type("hello")
 	window.Find(atspi.StatusBar, "1 of 1")
-	w.Keys("Escape")
+	w.anna.screen.Keys("Escape")
 
 	// The menu of a message, by the keyboard.
 	message(window, "bob: 你好", "").Focus()
-	w.Keys("Menu")
+	w.anna.screen.Keys("Menu")
 	window.Find(atspi.PushButton, "Reply").Click()
-	w.Type("hi")
-	w.Keys("Return")
+	w.anna.screen.Type("hi")
+	w.anna.screen.Keys("Return")
 	message(window, "You: hi, ", ", Delivered")
 	window.Find(atspi.PushButton, "Go to the message that was answered: 你好 **anna**")
-	w.shot("conversation")
+	w.anna.shot("conversation")
 
 	// What is not sent is there again after the window was closed.
-	w.Type("not yet")
-	w.Until("it is the draft", func() bool { return w.anna.draft(string(chat)) == "not yet" })
+	w.anna.screen.Type("not yet")
+	w.anna.screen.Until("it is the draft", func() bool { return w.anna.draft(string(chat)) == "not yet" })
 	w.anna.app.Kill()
 	window = w.anna.open()
 	field = w.anna.chatWith(window, "bob")
-	w.Until("the draft is back", func() bool { return field.Text() == "not yet" })
+	w.anna.screen.Until("the draft is back", func() bool { return field.Text() == "not yet" })
 }
 
 // TestPicture: a picture is seen small before it is fetched, and large afterwards.
 func TestPicture(t *testing.T) {
-	w := newWorld(t)
+	t.Parallel()
+	w := newWorld(t, desktop.Config{})
 	path := filepath.Join(t.TempDir(), "sun.png")
 	img := image.NewRGBA(image.Rect(0, 0, 1200, 800))
 	draw.Draw(img, img.Bounds(), image.NewUniform(color.RGBA{0xff, 0xa0, 0, 0xff}), image.Point{}, draw.Src)
@@ -149,7 +151,7 @@ func TestPicture(t *testing.T) {
 	window.Find(atspi.Image, "Picture: sun.png").ClickMouse(desktop.Left)
 	viewer := w.anna.app.Window("sun.png")
 	viewer.Find(atspi.Image, "sun.png")
-	w.shot("picture")
+	w.anna.shot("picture")
 	viewer.Find(atspi.PushButton, "Close").Click()
-	w.Until("it is closed", func() bool { return !viewer.Is(atspi.Showing) })
+	w.anna.screen.Until("it is closed", func() bool { return !viewer.Is(atspi.Showing) })
 }

@@ -133,7 +133,7 @@ func becomeContacts(anna, bob *person) {
 func (p *person) openChat(name string) {
 	p.t.Helper()
 	p.window.FindFunc(atspi.ListItem, "of "+name, func(s string) bool { return strings.HasPrefix(s, name) }).Select()
-	p.window.Find(atspi.ListBox, "Messages")
+	p.window.Find(atspi.ListBox, p.tr("Messages"))
 }
 
 // chat: what is written arrives, and how far it is shows.
@@ -329,14 +329,7 @@ func brightness(img image.Image) (sum int) {
 // loseCore: the core is killed under the window, and cannot be started for a while.
 // A bar says so, what is written stays, and what is sent meanwhile arrives once.
 func loseCore(anna, bob *person) {
-	run := filepath.Dir(anna.Folders().Run)
-	aside := run + ".aside"
-	if err := os.Rename(run, aside); err != nil {
-		anna.t.Fatal(err)
-	}
-	if err := os.WriteFile(run, nil, 0o600); err != nil {
-		anna.t.Fatal(err)
-	}
+	back := anna.cutOff()
 	if err := syscall.Kill(anna.core(), syscall.SIGKILL); err != nil {
 		anna.t.Fatal(err)
 	}
@@ -352,12 +345,7 @@ func loseCore(anna, bob *person) {
 	anna.write("and another")
 	anna.composer().SetText("half a sentence")
 
-	if err := os.Remove(run); err != nil {
-		anna.t.Fatal(err)
-	}
-	if err := os.Rename(aside, run); err != nil {
-		anna.t.Fatal(err)
-	}
+	back()
 	anna.screen.Until("the bar has gone", func() bool { return len(anna.window.AllFunc(atspi.Alert, stopped)) == 0 })
 	bob.message("Anna 安娜: not sent yet")
 	bob.message("Anna 安娜: and another")
@@ -369,5 +357,26 @@ func loseCore(anna, bob *person) {
 	}
 	if got := anna.composer().Text(); got != "half a sentence" {
 		anna.t.Errorf("the composer has %q", got)
+	}
+}
+
+// cutOff keeps a core from being started, until back is called.
+func (p *person) cutOff() (back func()) {
+	p.t.Helper()
+	run := filepath.Dir(p.Folders().Run)
+	if err := os.Rename(run, run+".aside"); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.WriteFile(run, nil, 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+	return func() {
+		p.t.Helper()
+		if err := os.Remove(run); err != nil {
+			p.t.Fatal(err)
+		}
+		if err := os.Rename(run+".aside", run); err != nil {
+			p.t.Fatal(err)
+		}
 	}
 }

@@ -1,9 +1,6 @@
 package window
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,15 +12,11 @@ import (
 // enabled after a question, and its settings and the core's are changed in the
 // window.
 func TestPluginAppears(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, desktop.Config{})
 	w.anna.prefer(`{"theme": "light"}`)
 	w.anna.open()
-	plugins := filepath.Join(w.anna.Home, "plugins")
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", plugins+"/", "./parley-plugin-poll")
-	build.Dir, build.Env = "../../examples/poll", append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the poll: %v\n%s", err, out)
-	}
+	w.anna.dropIn()
 	prefs := w.anna.preferences("Plugins")
 	enable := prefs.Find(atspi.ToggleButton, "Enable poll")
 	w.anna.shot("plugins-new")

@@ -25,6 +25,7 @@ import (
 	"github.com/parley-chat/parley/test/ui"
 	"github.com/parley-chat/parley/test/ui/atspi"
 	"github.com/parley-chat/parley/test/ui/desktop"
+	"github.com/parley-chat/parley/ui-gtk/texts"
 )
 
 func TestMain(m *testing.M) {
@@ -92,6 +93,15 @@ type person struct {
 	screen *ui.Driver
 	app    *ui.App
 	window ui.Element
+	words  *texts.Texts // of the window's language; nil for English
+}
+
+// tr says a sentence in the window's language.
+func (p *person) tr(sentence string) string {
+	if p.words == nil {
+		return sentence
+	}
+	return p.words.T(sentence)
 }
 
 // newcomer is somebody with a screen, who has never started Parley. What the window
@@ -147,6 +157,12 @@ func (p *person) open(env ...string) ui.Element {
 	return p.window
 }
 
+// leave ends the person's window.
+func (p *person) leave() {
+	p.t.Helper()
+	_ = p.app.Stop() // by a signal
+}
+
 // connect connects to the core that the window has started.
 func (p *person) connect() {
 	p.t.Helper()
@@ -183,18 +199,26 @@ func (p *person) core() int {
 	return int(st.GetProcessId())
 }
 
-// invoke has a plugin do something.
-func (p *person) invoke(plugin, action, chat, text string, args map[string]string, attachments ...string) *controlpb.InvokeResult {
+// invoke has a plugin do something, and gives the id of the first packet that it sent.
+func (p *person) invoke(plugin string, req *pluginpb.InvokeRequest) []byte {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
-	req := &pluginpb.InvokeRequest{Invocation: client.NewInvocation(), Action: action, Chat: chat, Text: text, Args: args}
+	req.Invocation = client.NewInvocation()
 	result, err := p.Client.InvokeAction(ctx, plugin, req, nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	_ = attachments
-	return result
+	if sent := result.GetSent(); len(sent) > 0 {
+		return sent[0]
+	}
+	return nil
+}
+
+// send sends files from the person's core, without a window.
+func (p *person) send(other *person, caption string, paths ...string) {
+	p.t.Helper()
+	p.invoke("file", &pluginpb.InvokeRequest{Action: "send", Chat: string(p.ChatWith(other.Person)), Text: caption, Paths: paths})
 }
 
 // say sends a text from the person's core, without a window.
@@ -240,8 +264,8 @@ func (p *person) preferences(page string) ui.Element {
 	p.t.Helper()
 	p.app.Activate(p.window)
 	p.screen.Keys("ctrl+comma")
-	x := p.app.Window("Preferences")
-	x.Find(atspi.ListItem, page).Select()
+	x := p.app.Window(p.tr("Preferences"))
+	x.Find(atspi.ListItem, p.tr(page)).Select()
 	return x
 }
 
@@ -249,7 +273,7 @@ func (p *person) preferences(page string) ui.Element {
 // who wrote it, what, when, and how far it is.
 func (p *person) message(parts ...string) ui.Element {
 	p.t.Helper()
-	return p.window.Find(atspi.ListBox, "Messages").FindFunc(atspi.ListItem, fmt.Sprintf("with all of %q", parts), func(name string) bool {
+	return p.window.Find(atspi.ListBox, p.tr("Messages")).FindFunc(atspi.ListItem, fmt.Sprintf("with all of %q", parts), func(name string) bool {
 		return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(name, part) })
 	})
 }
@@ -257,13 +281,13 @@ func (p *person) message(parts ...string) ui.Element {
 // messages are those that are drawn whose labels have a part.
 func (p *person) messages(part string) []ui.Element {
 	p.t.Helper()
-	return p.window.Find(atspi.ListBox, "Messages").AllFunc(atspi.ListItem, func(name string) bool { return strings.Contains(name, part) })
+	return p.window.Find(atspi.ListBox, p.tr("Messages")).AllFunc(atspi.ListItem, func(name string) bool { return strings.Contains(name, part) })
 }
 
 // composer is where one writes.
 func (p *person) composer() ui.Element {
 	p.t.Helper()
-	return p.window.Find(atspi.Text, "Write a message")
+	return p.window.Find(atspi.Text, p.tr("Write a message"))
 }
 
 // write types a message and sends it.
@@ -281,8 +305,8 @@ func (p *person) write(text string) {
 // menu opens the menu of a message and chooses from it.
 func (p *person) menu(message ui.Element, item string) {
 	p.t.Helper()
-	message.Find(atspi.PushButton, "Message menu").Click()
-	p.window.Find(atspi.PushButton, item).Click()
+	message.Find(atspi.PushButton, p.tr("Message menu")).Click()
+	p.window.Find(atspi.PushButton, p.tr(item)).Click()
 }
 
 // shot keeps a picture of the screen, once it is still, for people to look at.

@@ -142,6 +142,9 @@ func TestSendWaitsForItsAccount(t *testing.T) {
 	if x := c.Composer.Text.Get(); x != "" || c.Rows.Len() != 0 || len(core.asks("send")) != 0 {
 		t.Errorf("carol finds %q, %v, and sent %v", x, bodies(c), core.asks("send"))
 	}
+	if x := w.session.outbox.list[0]; x.tries > 0 {
+		t.Error("it is sent as carol's")
+	}
 	status(controlpb.AccountState_ACCOUNT_STATE_OPEN, "alice")
 	w.until("it goes", func() bool { return len(core.asks("send")) == 1 })
 	if r := core.asks("send")[0]; r.GetText() != "mine" {

@@ -175,6 +175,9 @@ func TestNewMessages(t *testing.T) {
 	if c.Below.Get() != 0 {
 		t.Error("what is in sight is counted")
 	}
+	if c.marked != messageKey(fakeID(100)) {
+		t.Error("it is read behind other windows")
+	}
 	c.SetFront(true)
 	w.until("it is read once the window is in front", func() bool { return len(taken[*controlpb.MarkReadRequest](core)) == 2 })
 

@@ -118,10 +118,13 @@ func TestSendWaitsForItsAccount(t *testing.T) {
 	core.chats = []*controlpb.Chat{{Id: "g", Kind: "group", Members: []string{"alice", "bob", "carol"}}}
 	w := openWindow(t, core)
 	c := w.session.Conversation
+	loads := 0
+	w.session.Loaded.Observe(func(struct{}) { loads++ })
 	status := func(state controlpb.AccountState, user string) {
+		was := loads
 		st := &controlpb.Status{State: state, User: user}
 		core.tell(func() { core.status = st }, &controlpb.Event{Event: &controlpb.Event_Status{Status: st}})
-		w.until("the account is known", func() bool { return w.session.Status.Get().GetState() == state && w.session.User() == user })
+		w.until("the account is known", func() bool { return loads > was && w.session.Status.Get().GetState() == state && w.session.User() == user })
 	}
 	c.Open("g", nil)
 	w.until("the chat is read", func() bool { return c.loaded })

@@ -126,6 +126,13 @@ func newSearch(s *Session) *Search {
 			}))
 		}
 	})
+	user := s.User()
+	s.Status.Observe(func(*controlpb.Status) {
+		if s.User() != user { // what one account found is not for another
+			user = s.User()
+			f.Close()
+		}
+	})
 	s.Loaded.Observe(func(struct{}) {
 		if f.State.Get().Problem != "" {
 			f.look()

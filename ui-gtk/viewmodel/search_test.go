@@ -182,6 +182,23 @@ func TestSearchFailure(t *testing.T) {
 	w.until("it works", func() bool { return f.State.Get().Problem == "" && !f.State.Get().Busy })
 }
 
+// TestSearchEndsWithTheAccount: what one account found is not shown to another.
+func TestSearchEndsWithTheAccount(t *testing.T) {
+	now, core := newClock(), newFakeCore()
+	core.contacts = []*controlpb.Contact{{User: "bob", Name: "Bob"}}
+	w := openWindow(t, core, now.use)
+	w.session.Search.SetQuery("bo")
+	if w.session.Search.People.Len() != 1 {
+		t.Fatal("Bob is not found")
+	}
+	gone := &controlpb.Status{State: controlpb.AccountState_ACCOUNT_STATE_NONE}
+	core.tell(func() { core.status, core.contacts = gone, nil }, &controlpb.Event{Event: &controlpb.Event_Status{Status: gone}})
+	w.until("nobody is logged in", func() bool { return w.session.User() == "" })
+	if s := w.session.Search; s.People.Len() != 0 || s.State.Get() != (SearchState{}) {
+		t.Errorf("%d people; %+v", s.People.Len(), s.State.Get())
+	}
+}
+
 func TestExcerpts(t *testing.T) {
 	long := strings.Repeat("word ", 100)
 	for _, test := range []struct{ body, query, want string }{

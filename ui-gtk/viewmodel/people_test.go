@@ -2,7 +2,6 @@ package viewmodel
 
 import (
 	"bytes"
-	"encoding/binary"
 	"image"
 	"image/color"
 	"image/jpeg"
@@ -236,9 +235,7 @@ func TestSetAvatar(t *testing.T) {
 	}
 	turned := append([]byte{0xff, 0xd8}, exifBlock(6)...)
 	turned = append(turned, huge.Bytes()[2:]...)
-	bomb := bytes.Clone(plain.Bytes())
-	binary.BigEndian.PutUint32(bomb[16:], 60_000) // its width
-	binary.BigEndian.PutUint32(bomb[20:], 60_000)
+	bomb := bombOf(t, 8200)
 	for _, test := range []struct {
 		name string
 		file []byte
@@ -294,6 +291,20 @@ func TestSetAvatar(t *testing.T) {
 	w.until("a missing file is said", func() bool { return problem != "" })
 }
 
+// bombOf is a picture of few bytes and many pixels, which is sound.
+func bombOf(t *testing.T, side int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	e := png.Encoder{CompressionLevel: png.BestCompression}
+	if err := e.Encode(&b, image.NewPaletted(image.Rect(0, 0, side, side), color.Palette{color.Black, color.White})); err != nil {
+		t.Fatal(err)
+	}
+	if b.Len() > maxAvatar {
+		t.Fatalf("the bomb has %d bytes", b.Len())
+	}
+	return b.Bytes()
+}
+
 // exifBlock is a JPEG's block that says which way up it is.
 func exifBlock(orientation byte) []byte {
 	tiff := []byte{'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0, 0, 0, 0, 0}
@@ -318,8 +329,7 @@ func TestAvatarsAreDecodedOnce(t *testing.T) {
 	if len(shown) != 3 || shown[0] != shown[1] || shown[1] != shown[2] || shown[0].Bounds() != image.Rect(0, 0, 44, 44) {
 		t.Errorf("%d are shown", len(shown))
 	}
-	bomb := bytes.Clone(small.Bytes())
-	binary.BigEndian.PutUint32(bomb[16:], 50_000)
+	bomb := bombOf(t, 2100)
 	for _, bad := range [][]byte{bomb, nil, []byte("x"), make([]byte, maxAvatar+1)} {
 		a.Show(bad, 44, func(*image.RGBA) { t.Error("what is no picture is shown") })
 	}

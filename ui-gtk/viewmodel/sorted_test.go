@@ -9,6 +9,21 @@ import (
 	"pgregory.net/rapid"
 )
 
+// done does steps.
+func done(rows []testRow, steps []Change[testRow]) []testRow {
+	for _, x := range steps {
+		switch x.Kind {
+		case Inserted:
+			rows = slices.Insert(rows, x.At, x.Row)
+		case Changed:
+			rows[x.At] = x.Row
+		case Removed:
+			rows = slices.Delete(rows, x.At, x.At+1)
+		}
+	}
+	return rows
+}
+
 // TestSortedKeepsTheOrder: whatever is put and taken out, few rows or many, the rows
 // are those of a list sorted as a whole, and the steps lead to them.
 func TestSortedKeepsTheOrder(t *testing.T) {
@@ -25,18 +40,7 @@ func TestSortedKeepsTheOrder(t *testing.T) {
 			want[r.key] = r
 		}
 		var mirror []testRow
-		l.Observe(func(steps []Change[testRow]) {
-			for _, x := range steps {
-				switch x.Kind {
-				case Inserted:
-					mirror = slices.Insert(mirror, x.At, x.Row)
-				case Changed:
-					mirror[x.At] = x.Row
-				case Removed:
-					mirror = slices.Delete(mirror, x.At, x.At+1)
-				}
-			}
-		})
+		l.Observe(func(steps []Change[testRow]) { mirror = done(mirror, steps) })
 		for range 5 {
 			most := rapid.SampledFrom([]int{1, 5, 100}).Draw(t, "most")
 			rows := rapid.SliceOfNDistinct(row, 0, most, testRow.RowKey).Draw(t, "rows")
@@ -95,6 +99,8 @@ func TestPartFollowsItsList(t *testing.T) {
 		})
 		p := NewPart(&l, 10)
 		defer p.Close()
+		var drawn []testRow
+		p.Rows.Observe(func(steps []Change[testRow]) { drawn = done(drawn, steps) })
 		for range 8 {
 			switch rapid.IntRange(0, 3).Draw(t, "what") {
 			case 0:
@@ -112,6 +118,8 @@ func TestPartFollowsItsList(t *testing.T) {
 			}
 			if want := l.Rows()[around.Before:][:p.Rows.Len()]; !slices.Equal(p.Rows.Rows(), want) {
 				t.Fatalf("the part is %v, want %v", p.Rows.Rows(), want)
+			} else if !slices.Equal(drawn, want) {
+				t.Fatalf("the steps lead to %v, want %v", drawn, want)
 			}
 		}
 	})

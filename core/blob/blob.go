@@ -306,7 +306,9 @@ func (s *Service) tidy(ctx context.Context) error {
 				}
 				continue
 			}
-			known[b.ID.String()] = true
+			// What came of one that was cancelled goes at once, but when the process ended
+			// before.
+			known[b.ID.String()] = serving || b.State != store.BlobCancelled
 		}
 		return nil
 	})

@@ -25,6 +25,7 @@ var (
 	errCorrupt   = errors.New("piece does not match its hash")
 	errStopped   = errors.New("stopped")
 	errRobbed    = errors.New("another source gives this piece now")
+	errNotNow    = errors.New("it cannot be given now")
 	errNotHere   = errors.New("is not here")
 	errNoSource  = errors.New("nobody who has it is connected")
 	errStreamEnd = errors.New("the stream ended")

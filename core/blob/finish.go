@@ -24,6 +24,7 @@ func (s *Service) finish(ctx context.Context, t *target) error {
 		return err
 	}
 	if f, ok := t.sink.(*folderSink); ok {
+		t.b.Files = 0 // it may have been here before
 		for i := range f.folder {
 			if f.folder[i].Kind == packet.FolderFile {
 				t.b.Files++

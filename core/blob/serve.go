@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -128,11 +130,15 @@ func (sv *server) answer(ctx context.Context, r *packet.BlobRequest) error {
 }
 
 // failed ends a request for an error that is not the stream's. One's own blob
-// cannot be given to anybody any more then; of another's the author may have it
-// still.
+// cannot be given to anybody any more then, unless it is this device that cannot
+// do so now; of another's the author may have it still.
 func (sv *server) failed(ctx context.Context, b *store.Blob, err error) packet.BlobEnd {
 	if !b.Own {
 		return packet.BlobEnd{Code: packet.BlobNotHere, Text: "it is not here any more"}
+	}
+	if slices.ContainsFunc([]error{errNotNow, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM}, func(e error) bool { return errors.Is(err, e) }) {
+		sv.s.log.Warn("a file cannot be given now", "blob", b.ID, "err", err)
+		return packet.BlobEnd{Code: packet.BlobNotHere, Text: err.Error()}
 	}
 	sv.s.spoil(ctx, b.ID, err)
 	if errors.Is(err, ErrChanged) {

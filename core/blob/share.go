@@ -92,7 +92,7 @@ func (s *Service) open(sh *share) error {
 	var err error
 	if b.Folder {
 		if sh.index, err = os.ReadFile(s.indexPath(b.ID)); err != nil {
-			return fmt.Errorf("%s: its index %w: %w", b.Name, ErrUnreadable, err)
+			return fmt.Errorf("%s: its index %w: %w", b.Name, ErrUnreadable, reason(err))
 		}
 		sh.content, err = openFolder(path, sh.index, b.Own, sh.partial)
 	} else {
@@ -103,10 +103,10 @@ func (s *Service) open(sh *share) error {
 		return err
 	}
 	if err := os.MkdirAll(s.dir(b.ID), 0o700); err != nil {
-		return fmt.Errorf("%s: %w: %w", b.Name, ErrUnreadable, err)
+		return fmt.Errorf("%w: %w", errNotNow, reason(err))
 	}
 	if sh.ledger, err = s.ledgers.open(b.ID, s.ledgerPath(b.ID), b.Size); err != nil {
-		return fmt.Errorf("%s: %w: %w", b.Name, ErrUnreadable, err)
+		return fmt.Errorf("%w: %w", errNotNow, reason(err))
 	}
 	if sh.partial && (sh.ledger.doubted() || sh.ledger.count() == 0) {
 		return fmt.Errorf("%s %w", b.Name, errNotHere)
@@ -165,14 +165,14 @@ func (sh *share) piece(number uint64, p []byte) (packet.Hash, error) {
 	}
 	hash, _, known, err := sh.ledger.slot(number)
 	if err != nil {
-		return packet.Hash{}, fmt.Errorf("%s: %w: %w", sh.b.Name, ErrUnreadable, err)
+		return packet.Hash{}, fmt.Errorf("%w: %w", errNotNow, reason(err))
 	}
 	if known {
 		return hash, nil
 	}
 	hash = packet.HashOf(p)
 	if err := sh.ledger.put(number, hash, uint32(len(p)), true); err != nil { //nolint:gosec // at most a piece
-		return packet.Hash{}, fmt.Errorf("%s: %w: %w", sh.b.Name, ErrUnreadable, err)
+		return packet.Hash{}, fmt.Errorf("%w: %w", errNotNow, reason(err))
 	}
 	return hash, nil
 }

@@ -48,7 +48,17 @@ func explain(name string, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%s: this account may not read it: %w", name, ErrUnreadable)
 	}
-	return fmt.Errorf("%s: %w: %w", name, ErrUnreadable, err)
+	return fmt.Errorf("%s: %w: %w", name, ErrUnreadable, reason(err))
+}
+
+// reason is an error without the path that it is about, since peers are told: where
+// a file is on this disk is nobody else's business.
+func reason(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
 }
 
 // fileContent is a single file.

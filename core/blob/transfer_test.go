@@ -452,6 +452,47 @@ func TestResumedBeforeThePauseIsHeard(t *testing.T) {
 	sameFile(t, w.becomes("bob", o, store.BlobDone).Path, want)
 }
 
+// TestCancelledAndKilled: what came of a blob that was cancelled goes when the
+// service begins, if it ended before.
+func TestCancelledAndKilled(t *testing.T) {
+	w := newWorld(t, "alice", "bob")
+	path := filepath.Join(t.TempDir(), "film")
+	write(t, path, 4*packet.PieceSize)
+	o := w.share("alice", path)
+	w.endsAfter(packet.PieceSize)
+	w.link("alice", "bob")
+	w.fetch("bob", o)
+	w.clean("bob", partialFolder)
+	bob := w.nodes["bob"]
+	bob.halt()
+	w.steer("bob", o, Cancel)
+	bob.start()
+	w.clean("bob")
+}
+
+// TestWhatCannotBeNoted: that the author's own disk is full, as it were, is no end
+// of what it offers, and tells nobody where its files are.
+func TestWhatCannotBeNoted(t *testing.T) {
+	w := newWorld(t, "alice", "bob")
+	path := filepath.Join(t.TempDir(), "film")
+	want := write(t, path, 2*packet.PieceSize)
+	o := w.share("alice", path)
+	ledger := w.nodes["alice"].service.ledgerPath(o.ID)
+	if err := os.MkdirAll(ledger, 0o700); err != nil { // in the ledger's place
+		t.Fatal(err)
+	}
+	w.link("alice", "bob")
+	w.fetch("bob", o)
+	w.waiting("bob", o, "alice says: it cannot be given now: is a directory")
+	if b := w.blob("alice", o); b.State != store.BlobShared {
+		t.Errorf("it is in state %d: %s", b.State, b.Reason)
+	}
+	if err := os.Remove(ledger); err != nil {
+		t.Fatal(err)
+	}
+	sameFile(t, w.becomes("bob", o, store.BlobDone).Path, want)
+}
+
 // TestCancelledInTheLastMoment: what was in its place already when it was noted as
 // cancelled is not left there, and nothing else is touched.
 func TestCancelledInTheLastMoment(t *testing.T) {

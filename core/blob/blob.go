@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -351,7 +352,9 @@ func (s *Service) removeLeft(dir string) {
 		s.ledgers.forget(id)
 	}
 	if partial, err := os.ReadFile(filepath.Join(dir, partialFile)); err == nil { //nolint:gosec // below the service's own folder
-		removePartial(string(partial))
+		if err := removePartial(string(partial)); err != nil {
+			s.log.Warn("what came of a file could not be removed", "err", err)
+		}
 	}
 	if err := os.RemoveAll(dir); err != nil { //nolint:gosec // see above
 		s.log.Warn("leftovers of a file could not be removed", "err", err)
@@ -360,12 +363,22 @@ func (s *Service) removeLeft(dir string) {
 
 // removePartial removes a partial file or folder, and the folder around it when
 // it was the last.
-func removePartial(path string) {
+func removePartial(path string) error {
 	if filepath.Base(filepath.Dir(path)) != partialFolder {
-		return // never anything else
+		return nil // never anything else
 	}
-	_ = os.RemoveAll(path)            //nolint:gosec // checked just above
-	_ = os.Remove(filepath.Dir(path)) //nolint:gosec // see above
+	err := os.RemoveAll(path)
+	if errors.Is(err, fs.ErrPermission) { // a folder in it was finished, and may not be written to
+		_ = filepath.WalkDir(path, func(at string, d fs.DirEntry, _ error) error {
+			if d != nil && d.IsDir() {
+				_ = os.Chmod(at, 0o700) //nolint:gosec // to be removed
+			}
+			return nil
+		})
+		err = os.RemoveAll(path)
+	}
+	_ = os.Remove(filepath.Dir(path)) // fails while there are others
+	return err
 }
 
 // partialFile, in a blob's folder, says where its partial file is, so that it is

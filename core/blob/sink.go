@@ -73,7 +73,11 @@ func openFolderSink(dir string, index []byte) (*folderSink, error) {
 	s := &folderSink{root: root, index: index, layout: newLayout(harmless(folder), uint64(len(index))), opened: -1}
 	for i := range s.folder {
 		if e := &s.folder[i]; e.Kind == packet.FolderFolder {
-			if err := root.Mkdir(e.Path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			err := root.Mkdir(e.Path, 0o700)
+			if errors.Is(err, fs.ErrExist) { // maybe finished before, and shut
+				err = root.Chmod(e.Path, 0o700)
+			}
+			if err != nil {
 				_ = root.Close()
 				return nil, err
 			}
@@ -123,12 +127,23 @@ func (s *folderSink) use(i int) error {
 	if err := s.leave(); err != nil {
 		return err
 	}
-	f, err := s.root.OpenFile(s.folder[i].Path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	f, err := s.file(s.folder[i].Path)
 	if err != nil {
 		return err
 	}
 	s.open, s.opened = f, i
 	return nil
+}
+
+// file opens a file to be written, or makes it; one that was finished before may
+// not let be written.
+func (s *folderSink) file(at string) (*os.File, error) {
+	const flags = os.O_RDWR | os.O_CREATE | syscall.O_NOFOLLOW
+	f, err := s.root.OpenFile(at, flags, 0o600)
+	if errors.Is(err, fs.ErrPermission) && s.root.Chmod(at, 0o600) == nil {
+		f, err = s.root.OpenFile(at, flags, 0o600)
+	}
+	return f, err
 }
 
 func (s *folderSink) leave() error {
@@ -238,7 +253,7 @@ func (s *folderSink) dress(e *packet.FolderEntry, mask fs.FileMode) error {
 		return err
 	case packet.FolderFile:
 		if e.Size == 0 {
-			f, err := s.root.OpenFile(e.Path, os.O_WRONLY|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+			f, err := s.file(e.Path)
 			if err != nil {
 				return err
 			}

@@ -17,22 +17,31 @@ import (
 type stream struct {
 	conn    Conn
 	link    bus.Link
-	request uint32 // the last one's number
-	pending int    // requests that are not answered to the end
+	request uint32    // the last one's number
+	pending int       // requests that are not answered to the end
+	left    time.Time // when it was used last
 }
 
-// keepIdle is how many streams of a link are kept for the next fetch.
-const keepIdle = 2
+const (
+	// keepIdle is how many streams of a link are kept for the next fetch,
+	keepIdle = 2
+	// and keepFor for how long: the other side closes it later.
+	keepFor = idleStream / 2
+)
 
 // takeStream gives a stream to the other end of a link: one that is there and
 // not used, or a new one.
 func (s *Service) takeStream(ctx context.Context, l bus.Link) (*stream, error) {
 	s.mu.Lock()
-	if free := s.idle[l.ID]; len(free) > 0 {
+	for free := s.idle[l.ID]; len(free) > 0; free = s.idle[l.ID] {
 		st := free[len(free)-1]
 		s.idle[l.ID] = free[:len(free)-1]
-		s.mu.Unlock()
-		return st, nil
+		if s.cfg.Now().Sub(st.left) < keepFor {
+			s.mu.Unlock()
+			return st, nil
+		}
+		delete(s.streams, st)
+		_ = st.conn.Close()
 	}
 	s.mu.Unlock()
 	c, err := s.cfg.Links.OpenStream(ctx, l.ID)
@@ -57,6 +66,7 @@ func (s *Service) giveBack(st *stream, failed bool) {
 	defer s.mu.Unlock()
 	_, known := s.streams[st]
 	if !failed && known && st.pending == 0 && s.run != nil && len(s.idle[st.link.ID]) < keepIdle {
+		st.left = s.cfg.Now()
 		s.idle[st.link.ID] = append(s.idle[st.link.ID], st)
 		return
 	}

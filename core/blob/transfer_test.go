@@ -179,6 +179,38 @@ func TestLimits(t *testing.T) {
 	sameFile(t, w.becomes("bob", o, store.BlobDone).Path, want)
 }
 
+// TestStreamsAreKept for the next fetch, but not for so long that the other side has
+// closed them.
+func TestStreamsAreKept(t *testing.T) {
+	w := newWorld(t, "alice", "bob")
+	path := filepath.Join(t.TempDir(), "film")
+	write(t, path, 100)
+	w.link("alice", "bob")
+	bob := w.nodes["bob"].service
+	link := w.nodes["bob"].Links()[0].ID
+	var kept *stream
+	fetched := func() *stream {
+		o := w.share("alice", path)
+		w.fetch("bob", o)
+		w.becomes("bob", o, store.BlobDone)
+		bob.mu.Lock()
+		defer bob.mu.Unlock()
+		if n := len(bob.idle[link]); n != 1 || len(bob.streams) != 1 {
+			t.Fatalf("%d streams, %d of them idle", len(bob.streams), n)
+		}
+		return bob.idle[link][0]
+	}
+	if kept = fetched(); fetched() != kept {
+		t.Error("a stream was opened though there was one")
+	}
+	bob.mu.Lock()
+	kept.left = time.Time{}
+	bob.mu.Unlock()
+	if fetched() == kept {
+		t.Error("an old stream was used")
+	}
+}
+
 // TestRestarts: both sides end in the middle, and nothing that came is fetched
 // again.
 func TestRestarts(t *testing.T) {

@@ -146,5 +146,8 @@ func (p *Pane) details(key string) {
 			column.PackStart(reason, false, false, 0)
 		}
 	}
-	p.dialog(t.T("Details"), 380, -1, widget.Scrolled(column)).ShowAll()
+	scroll := widget.Scrolled(column)
+	scroll.SetPropagateNaturalHeight(true)
+	scroll.SetMaxContentHeight(400)
+	p.dialog(t.T("Details"), 380, -1, scroll).ShowAll()
 }

@@ -26,11 +26,12 @@ const (
 const (
 	// MaxText is how many bytes a text message may have.
 	MaxText = 64 << 10
-	// MaxComposer is how many bytes the composer takes: no text field is quick with
-	// more.
-	MaxComposer = 256 << 10
-	maxCaption  = 2 << 10 // of the file plugin
-	maxFiles    = 60      // likewise
+	// maxLine is how many characters a line in the text field may have. GTK lays out
+	// a line anew with each letter, in a time that grows with its square: 65,000
+	// characters take it a minute.
+	maxLine    = 4000
+	maxCaption = 2 << 10 // of the file plugin
+	maxFiles   = 60      // likewise
 )
 
 const (
@@ -148,10 +149,23 @@ func (x *Composer) learn() {
 	}
 	d.known, d.saved = true, c.GetDraft()
 	if d.text == "" && d.saved != "" {
-		d.text = d.saved
+		if longestLine(d.saved) > maxLine {
+			d.pasted = d.saved
+		} else {
+			d.text = d.saved
+		}
 		x.Text.set(d.text)
 		x.look()
 	}
+}
+
+// longestLine gives the length of the longest line in characters.
+func longestLine(s string) int {
+	longest := 0
+	for line := range strings.SplitSeq(s, "\n") {
+		longest = max(longest, utf8.RuneCountInString(line))
+	}
+	return longest
 }
 
 // leave keeps what stands there.
@@ -179,6 +193,9 @@ func (x *Composer) look() {
 	}
 	l.Ready = strings.TrimSpace(d.text) != "" || len(d.files) > 0
 	switch {
+	case d.pasted != "" && len(d.text)+len(d.pasted) <= MaxText:
+		l.AsFile = true
+		l.Problem = t.T("What you paste has a line that is too long to be edited here.")
 	case d.pasted != "":
 		l.AsFile = true
 		l.Problem = t.F("What you paste has %s; a message takes 64 KiB.", t.Size(uint64(len(d.pasted))))
@@ -240,6 +257,11 @@ func (x *Composer) notice(typing bool) {
 
 // setText replaces what stands there.
 func (x *Composer) setText(text string) {
+	if longestLine(text) > maxLine {
+		x.draft().pasted = text
+		x.look()
+		return
+	}
 	x.draft().text = text
 	x.Text.set(text)
 	x.look()
@@ -280,7 +302,11 @@ func (x *Composer) flush(chat string) {
 	if d.edit != nil {
 		text = d.before
 	}
-	kept := strings.Join(append(x.session.outbox.texts(chat), text), "\n")
+	parts := append(x.session.outbox.texts(chat), text)
+	if d.pasted != "" && len(d.pasted) <= MaxText {
+		parts = append(parts, d.pasted)
+	}
+	kept := strings.TrimPrefix(strings.Join(parts, "\n"), "\n")
 	if strings.TrimSpace(kept) == "" {
 		kept = ""
 	}
@@ -320,6 +346,10 @@ func (x *Composer) Reply(key string) {
 func (x *Composer) Edit(key string) {
 	r := x.conversation.Row(key)
 	if r == nil || !editable(r) {
+		return
+	}
+	if longestLine(r.Message.GetBody()) > maxLine {
+		x.session.Failures.emit(x.session.Texts().T("That message has a line that is too long to be edited here."))
 		return
 	}
 	d := x.draft()
@@ -431,7 +461,7 @@ func (x *Composer) Detach(path string) {
 func (x *Composer) Paste(text string) {
 	d := x.draft()
 	text = strings.ToValidUTF8(strings.ReplaceAll(text, "\r\n", "\n"), "\uFFFD")
-	if len(d.text)+len(text) > MaxText {
+	if len(d.text)+len(text) > MaxText || longestLine(d.text)+longestLine(text) > maxLine {
 		d.pasted = text
 		x.look()
 		return

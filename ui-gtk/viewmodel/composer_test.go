@@ -124,7 +124,9 @@ func TestSendWaitsForItsAccount(t *testing.T) {
 		was := loads
 		st := &controlpb.Status{State: state, User: user}
 		core.tell(func() { core.status = st }, &controlpb.Event{Event: &controlpb.Event_Status{Status: st}})
-		w.until("the account is known", func() bool { return loads > was && w.session.Status.Get().GetState() == state && w.session.User() == user })
+		w.until("the account is known", func() bool {
+			return loads > was && w.session.Status.Get().GetState() == state && w.session.User() == user
+		})
 	}
 	c.Open("g", nil)
 	w.until("the chat is read", func() bool { return c.loaded })
@@ -389,6 +391,25 @@ func TestTooLong(t *testing.T) {
 	w.until("it is sent", func() bool { return len(core.asks("send")) == 1 })
 	if r := core.asks("send")[0]; r.GetText() != "mine" || !slices.Equal(r.GetPaths(), []string{f.Path}) {
 		t.Errorf("asked %v", r)
+	}
+	// One long line, which the text field could not be worked with.
+	x.Typed("mine")
+	inserted = ""
+	line := strings.Repeat("x", maxLine)
+	x.Paste(line)
+	if l := x.Look.Get(); inserted != "" || l.Problem != "What you paste has a line that is too long to be edited here." || !l.AsFile {
+		t.Errorf("inserted %d, %+v", len(inserted), l)
+	}
+	x.Cancel()
+	x.Paste(strings.Repeat(line[5:]+"\n", 3))
+	if inserted == "" {
+		t.Error("three lines are refused")
+	}
+	core.add(said("b", "alice", 7, line+line))
+	w.until("a message of mine", func() bool { return c.Row(messageKey(fakeID(7))) != nil })
+	x.Edit(messageKey(fakeID(7)))
+	if x.Look.Get().Edit != nil {
+		t.Error("it is edited")
 	}
 	x.Typed(strings.Repeat("x", MaxText+1))
 	if l := x.Look.Get(); l.Ready || l.Problem != "The text has 65.5 kB; a message takes 64 KiB." || !l.AsFile {

@@ -3,10 +3,11 @@
 package app
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -156,33 +157,32 @@ func (a *App) prepare() error {
 
 // started does what a start asks for: the first one, or a further one.
 func (a *App) started(s desktop.Start) error {
-	profiles := []string{s.Profile}
-	if s.Profile == "" {
-		profiles = slices.Clone(a.preferences.Value.Get().Recent)
-		if len(a.windows) > 0 { // it runs
-			profiles = nil
-			for name := range a.windows {
-				profiles = append(profiles, name)
-			}
+	if s.Profile != "" {
+		if err := a.open(s.Profile, !s.Background, s.Token); err != nil {
+			return err
 		}
-		if len(profiles) == 0 {
-			profiles = []string{client.DefaultProfile}
-		}
-	}
-	opened := 0
-	var problem error
-	for _, name := range profiles {
-		if err := a.open(name, !s.Background, s.Token); err != nil {
-			problem = errors.Join(problem, err)
-			continue
-		}
-		opened++
+	} else if err := a.openAll(!s.Background, s.Token); err != nil {
+		return err
 	}
 	for _, link := range s.Links {
 		a.follow(link)
 	}
-	if opened == 0 {
-		return problem
+	return nil
+}
+
+// openAll opens the windows that are there, or those that were open last.
+func (a *App) openAll(show bool, token string) error {
+	profiles := slices.Sorted(maps.Keys(a.windows))
+	if len(profiles) == 0 {
+		profiles = a.preferences.Value.Get().Recent
+	}
+	for _, name := range profiles {
+		if err := a.open(name, show, token); err != nil {
+			a.cfg.Log.Warn("a window that was open last", "error", err)
+		}
+	}
+	if len(a.windows) == 0 {
+		return a.open(client.DefaultProfile, show, token)
 	}
 	return nil
 }
@@ -302,11 +302,13 @@ func (a *App) newWindow(profile string) (*Window, error) {
 		return nil, err
 	}
 	a.windows[profile] = w
+	a.retitle()
 	a.tell(w)
 	w.native.Connect("destroy", func() {
 		w.notifier.Close()
 		cancel()
 		delete(a.windows, profile)
+		a.retitle()
 		if len(a.windows) == 0 {
 			gtk.MainQuit()
 		}
@@ -316,13 +318,20 @@ func (a *App) newWindow(profile string) (*Window, error) {
 	return w, nil
 }
 
+// retitle gives the windows titles by which they are told apart.
+func (a *App) retitle() {
+	for _, w := range a.windows {
+		title := "Parley"
+		if len(a.windows) > 1 {
+			title = client.PrintableLine(cmp.Or(w.session.User(), w.profile)) + " – Parley"
+		}
+		w.native.SetTitle(title)
+	}
+}
+
 // remember notes which windows are open, for the next start.
 func (a *App) remember() {
-	var open []string
-	for name := range a.windows {
-		open = append(open, name)
-	}
-	slices.Sort(open)
+	open := slices.Sorted(maps.Keys(a.windows))
 	a.prefer(func(p *viewmodel.Preferences) { p.Recent = open })
 }
 

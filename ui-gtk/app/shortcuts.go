@@ -98,5 +98,5 @@ func (w *Window) showAbout() {
 	column := widget.Column(12, icon, center(widget.Label("Parley", "huge")), number,
 		center(widget.Label(t.T("Messages, files and more, directly between people and end-to-end encrypted. No company in between."))),
 		core, center(widget.Label(t.T("Free software under the Apache License, version 2.0."), "dim", "small")))
-	w.sheet(t.T("About Parley"), 420, 420, widget.Centered(360, column))
+	w.sheet(t.T("About Parley"), 420, 420, widget.Centered(column))
 }

@@ -84,6 +84,7 @@ func (w *Window) staged(st *controlpb.Status) {
 	if at := st.GetDirectory().GetAddress(); w.session.Stage() == viewmodel.Opened && at != w.app.preferences.Value.Get().Directory {
 		w.app.prefer(func(p *viewmodel.Preferences) { p.Directory = at })
 	}
+	w.app.retitle()
 	// Not now: the pages have not heard of it yet.
 	w.app.loop.Post(w.app.followWaiting)
 }

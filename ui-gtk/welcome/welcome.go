@@ -20,9 +20,6 @@ const (
 	pageLocked = "locked"
 )
 
-// pageWidth is how wide the form is, in pixels.
-const pageWidth = 380
-
 // Page is shown in place of chats.
 type Page struct {
 	window widget.Window
@@ -165,7 +162,7 @@ func newForm(w widget.Window) *form {
 	f.inputs = widget.Column(14, f.choice(), widget.Column(2, f.directory.box, f.host, f.hosted), f.fingerprint.box, f.user.box, f.name.box,
 		f.password.box, f.passphrase.box, f.invite.box, f.haveInvite)
 	column := widget.Column(14, icon, widget.Column(4, title, under), f.inputs, f.general, f.submit, f.replace, f.busy)
-	f.page = widget.Centered(pageWidth, column)
+	f.page = widget.Centered(column)
 	widget.Class(column, "welcome")
 	f.page.Connect("map", f.focus)
 	return f
@@ -359,7 +356,7 @@ func newLocked(w widget.Window) *locked {
 	l.open = widget.Button(t.T("Try again"), l.login.Unlock, "suggested-action", "tall")
 	l.spinner = widget.Must(gtk.SpinnerNew())
 	out := widget.Button(t.T("Use another account"), func() { w.Session().LogOut() }, "flat")
-	l.page = widget.Centered(pageWidth, widget.Class(widget.Column(14, icon, l.title, l.why, l.passphrase.box, l.general, l.open, out, l.spinner), "welcome"))
+	l.page = widget.Centered(widget.Class(widget.Column(14, icon, l.title, l.why, l.passphrase.box, l.general, l.open, out, l.spinner), "welcome"))
 	l.passphrase.optional()
 	return l
 }

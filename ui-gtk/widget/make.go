@@ -102,10 +102,13 @@ func Icon(name string, size gtk.IconSize, classes ...string) *gtk.Image {
 	return Class(Must(gtk.ImageNewFromIconName(name, size)), classes...)
 }
 
-// Centered puts a column of a width in pixels, which may become smaller, into the
-// middle of a page that scrolls.
-func Centered(width int, column *gtk.Box) *gtk.ScrolledWindow {
-	column.SetSizeRequest(min(width, 320), -1)
+// centeredWidth is how wide a column is that has a page for itself, in pixels: as much
+// as the smallest window has room for.
+const centeredWidth = 320
+
+// Centered puts a column into the middle of a page that scrolls.
+func Centered(column *gtk.Box) *gtk.ScrolledWindow {
+	column.SetSizeRequest(centeredWidth, -1)
 	column.SetHAlign(gtk.ALIGN_CENTER)
 	column.SetVAlign(gtk.ALIGN_CENTER)
 	column.SetMarginTop(24)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/parley-chat/parley/bench/history"
 	"github.com/parley-chat/parley/bench/people"
 	"github.com/parley-chat/parley/bench/report"
 	"github.com/parley-chat/parley/protocol/controlpb"
@@ -39,16 +40,19 @@ var bench = report.Bench{
 		{Name: metricMemory, Unit: report.Bytes},
 	},
 	Variants: []report.Variant{
-		{Name: "a short one", Run: small.measure},
-		{Name: "a million messages", Run: large.measure},
+		{Name: "a short one", Run: account{small}.measure},
+		{Name: "a million messages", Run: account{large}.measure},
 	},
 	Baseline: "a short one",
 }
 
 var (
-	small = history{name: "small", messages: 10_000, chats: 100}
-	large = history{name: "large", messages: 1_000_000, chats: 1_000}
+	small = history.History{Name: "small", Messages: 10_000, Chats: 100}
+	large = history.History{Name: "large", Messages: 1_000_000, Chats: 1_000}
 )
+
+// account is what is measured.
+type account struct{ history.History }
 
 const about = `An account with 1,000,000 messages in 1,000 chats over three years, each with its signed entry, beside one with 10,000 messages
 in 100 chats. Words are as frequent as in a language: the first ones stand in every few messages, most of 40,000 in a handful, and three
@@ -60,8 +64,8 @@ answer that the account is open. **Page** is the slowest of 200 pages of 50 mess
 letters, and two words together. Everything is asked twice with all else in between, and the quicker time counts, since other programs
 disturb.`
 
-func (h *history) measure(ctx context.Context, r *report.Round) error {
-	w, p, err := h.open(ctx)
+func (h account) measure(ctx context.Context, r *report.Round) error {
+	w, p, err := h.Open(ctx)
 	if err != nil {
 		return err
 	}
@@ -84,8 +88,8 @@ func (h *history) measure(ctx context.Context, r *report.Round) error {
 		return err
 	}
 	r.Record(metricList, time.Since(began).Seconds())
-	if n := len(chats.GetChats()); n != h.chats {
-		return fmt.Errorf("%d chats are listed, not %d", n, h.chats)
+	if n := len(chats.GetChats()); n != h.Chats {
+		return fmt.Errorf("%d chats are listed, not %d", n, h.Chats)
 	}
 	// Another way through the history each round.
 	random := rand.New(rand.NewPCG(uint64(r.N), 1)) //nolint:gosec // no secret
@@ -104,20 +108,20 @@ func (h *history) measure(ctx context.Context, r *report.Round) error {
 }
 
 // pages opens chats at their end, and goes back from there.
-func (h *history) pages(ctx context.Context, r *report.Round, p *people.Person, chats []*controlpb.Chat, random *rand.Rand) error {
+func (h account) pages(ctx context.Context, r *report.Round, p *people.Person, chats []*controlpb.Chat, random *rand.Rand) error {
 	const opened = 50
 	var pages []*controlpb.ListMessagesRequest
 	for i := range opened {
 		chat := chats[random.IntN(len(chats))].GetId()
 		if i%5 == 0 {
-			chat = h.largest()
+			chat = h.Largest()
 		}
 		// The newest page, one far back, and those before and after a message.
 		pages = append(pages,
 			&controlpb.ListMessagesRequest{Chat: chat},
-			&controlpb.ListMessagesRequest{Chat: chat, Before: h.messageOf(chat, random)},
-			&controlpb.ListMessagesRequest{Chat: chat, Before: h.messageOf(chat, random), Inclusive: true},
-			&controlpb.ListMessagesRequest{Chat: chat, After: h.messageOf(chat, random), Inclusive: true})
+			&controlpb.ListMessagesRequest{Chat: chat, Before: h.MessageOf(chat, random)},
+			&controlpb.ListMessagesRequest{Chat: chat, Before: h.MessageOf(chat, random), Inclusive: true},
+			&controlpb.ListMessagesRequest{Chat: chat, After: h.MessageOf(chat, random), Inclusive: true})
 	}
 	return slowest(r, metricPage, pages, func(page *controlpb.ListMessagesRequest) error {
 		resp, err := p.Client.ListMessages(ctx, page)
@@ -151,7 +155,7 @@ func slowest[T any](r *report.Round, metric string, things []T, do func(T) error
 
 // searches looks for words that are in very many messages, in some and in few,
 // alone and together.
-func (h *history) searches(ctx context.Context, r *report.Round, p *people.Person) error {
+func (h account) searches(ctx context.Context, r *report.Round, p *people.Person) error {
 	search := func(query string) error {
 		_, err := p.Client.Search(ctx, &controlpb.SearchRequest{Query: query})
 		if err != nil {
@@ -159,5 +163,5 @@ func (h *history) searches(ctx context.Context, r *report.Round, p *people.Perso
 		}
 		return nil
 	}
-	return errors.Join(slowest(r, metricEnglish, english, search), slowest(r, metricChinese, chinese, search))
+	return errors.Join(slowest(r, metricEnglish, history.English, search), slowest(r, metricChinese, history.Chinese, search))
 }

@@ -1,4 +1,4 @@
-package main
+package history
 
 import (
 	"math/rand/v2"
@@ -22,14 +22,14 @@ const (
 	rareChinese = 2_500  // characters to make words of
 )
 
-// What is searched for. The last ones of each are words that hardly ever stand
-// together, and of which a hit is far away.
+// English and Chinese are what to search for. The last ones of each are words
+// that hardly ever stand together, and of which a hit is far away.
 var (
-	english = []string{
+	English = []string{
 		"the", "meeting", "music", "m", "me", "tomorrow", "the music", "birthday tick",
 		madeWord(10), madeWord(20_000), "the " + madeWord(5_000), "dinner " + madeWord(39_000),
 	}
-	chinese = []string{
+	Chinese = []string{
 		"我们", "今天", "孩子", "晚安", "吃饭", "火车", "我们 孩子", "医院 音乐",
 		madePair(3), madePair(70_003), "我们 " + madePair(400), "the 今天",
 	}

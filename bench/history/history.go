@@ -1,4 +1,6 @@
-package main
+// Package history makes accounts with many messages for the benchmarks: once,
+// through the store, and keeps them.
+package history
 
 import (
 	"context"
@@ -20,22 +22,24 @@ import (
 // made names how histories are made; with another way comes another name.
 const made = "1"
 
-// history is an account with many messages, which is made once and kept.
-type history struct {
-	name     string
-	messages int
-	chats    int
+// History is an account with many messages, which is made once and kept in
+// .cache/bench.
+type History struct {
+	Name     string // of its folder; another for each that is made otherwise
+	Messages int
+	Chats    int // over which they are spread; with 1 all are in one
 }
 
-const user = "anna"
+// User is the account's.
+const User = "anna"
 
 // folder is where it is kept.
-func (h *history) folder() (string, error) {
-	return filepath.Abs(filepath.Join(".cache", "bench", "store-"+made+"-"+h.name))
+func (h *History) folder() (string, error) {
+	return filepath.Abs(filepath.Join(".cache", "bench", "store-"+made+"-"+h.Name))
 }
 
-// open gives the account and its directory, without the core.
-func (h *history) open(ctx context.Context) (*people.World, *people.Person, error) {
+// Open gives the account and its directory, without the core.
+func (h *History) Open(ctx context.Context) (*people.World, *people.Person, error) {
 	folder, err := h.folder()
 	if err != nil {
 		return nil, nil, err
@@ -56,18 +60,18 @@ func (h *history) open(ctx context.Context) (*people.World, *people.Person, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	return w, w.Known(user), nil
+	return w, w.Known(User), nil
 }
 
 // make registers the account and writes its history through the store.
-func (h *history) make(ctx context.Context, folder string) error {
-	fmt.Fprintf(os.Stderr, "store: making %d messages in %s, once\n", h.messages, folder)
+func (h *History) make(ctx context.Context, folder string) error {
+	fmt.Fprintf(os.Stderr, "making %d messages in %s, once\n", h.Messages, folder)
 	w, err := people.OpenWorld(ctx, folder)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	p, err := w.Add(ctx, user)
+	p, err := w.Add(ctx, User)
 	if err != nil {
 		return err
 	}
@@ -99,16 +103,16 @@ type chatter struct {
 	numbers [2]uint64
 }
 
-func (h *history) chatName(i int) (packet.ChatID, packet.UserID) {
+func (h *History) chatName(i int) (packet.ChatID, packet.UserID) {
 	peer := packet.UserID(fmt.Sprintf("peer%04d", i))
-	return packet.DirectChat(user, peer), peer
+	return packet.DirectChat(User, peer), peer
 }
 
 // chatOf spreads messages over the chats: the first has a hundred times as many
 // as the last.
-func (h *history) chatOf(n int) int {
+func (h *History) chatOf(n int) int {
 	x := float64(uint64(n)*2_654_435_761%1_000_003) / 1_000_003
-	return int(float64(h.chats) * x * x)
+	return int(float64(h.Chats) * x * x)
 }
 
 // messageID is the n-th message's.
@@ -117,9 +121,9 @@ func messageID(n int) packet.PacketID {
 	return packet.PacketID(sum[:16])
 }
 
-// messageOf gives some message of a chat.
-func (h *history) messageOf(chat string, random *rand.Rand) []byte {
-	for n := random.IntN(h.messages); ; n = (n + 1) % h.messages {
+// MessageOf gives some message of a chat.
+func (h *History) MessageOf(chat string, random *rand.Rand) []byte {
+	for n := random.IntN(h.Messages); ; n = (n + 1) % h.Messages {
 		if id, _ := h.chatName(h.chatOf(n)); string(id) == chat {
 			m := messageID(n)
 			return m[:]
@@ -127,22 +131,22 @@ func (h *history) messageOf(chat string, random *rand.Rand) []byte {
 	}
 }
 
-// largest is the largest chat.
-func (h *history) largest() string {
+// Largest is the largest chat.
+func (h *History) Largest() string {
 	id, _ := h.chatName(0)
 	return string(id)
 }
 
-func (h *history) fill(ctx context.Context, s store.Store) error {
+func (h *History) fill(ctx context.Context, s store.Store) error {
 	chats, err := h.people(ctx, s)
 	if err != nil {
 		return err
 	}
-	words := newWriter(uint64(h.messages))
+	words := newWriter(uint64(h.Messages))
 	const batch = 5000
-	for from := 0; from < h.messages; from += batch {
+	for from := 0; from < h.Messages; from += batch {
 		err := s.Update(ctx, store.Lazy, func(tx store.Tx) error {
-			for n := from; n < min(from+batch, h.messages); n++ {
+			for n := from; n < min(from+batch, h.Messages); n++ {
 				if err := h.add(tx, chats[h.chatOf(n)], n, words); err != nil {
 					return err
 				}
@@ -153,25 +157,25 @@ func (h *history) fill(ctx context.Context, s store.Store) error {
 			return err
 		}
 		if from%100_000 == 0 {
-			fmt.Fprintf(os.Stderr, "store: %d of %d messages\n", from, h.messages)
+			fmt.Fprintf(os.Stderr, "%d of %d messages\n", from, h.Messages)
 		}
 	}
 	return h.read(ctx, s, chats)
 }
 
 // people makes contacts and their chats.
-func (h *history) people(ctx context.Context, s store.Store) ([]*chatter, error) {
+func (h *History) people(ctx context.Context, s store.Store) ([]*chatter, error) {
 	var chats []*chatter
 	err := s.Update(ctx, store.Lazy, func(tx store.Tx) error {
 		seed, err := tx.Value("identity", "seed")
 		if err != nil {
 			return err
 		}
-		self, err := identity.New(user, seed)
+		self, err := identity.New(User, seed)
 		if err != nil {
 			return err
 		}
-		for i := range h.chats {
+		for i := range h.Chats {
 			c := &chatter{}
 			c.id, c.peer = h.chatName(i)
 			other, err := identity.Generate(c.peer)
@@ -186,7 +190,7 @@ func (h *history) people(ctx context.Context, s store.Store) ([]*chatter, error)
 					Devices: []store.Device{{Key: other.Key(), Pinned: true}},
 				}),
 				tx.PutChat(store.Chat{ID: c.id, Title: string(c.peer), CreatedAt: began.UnixMicro()}),
-				tx.PutMembership(c.id, store.Membership{Version: 1, Members: []packet.UserID{user, c.peer}}),
+				tx.PutMembership(c.id, store.Membership{Version: 1, Members: []packet.UserID{User, c.peer}}),
 			)
 			if err != nil {
 				return err
@@ -200,7 +204,7 @@ func (h *history) people(ctx context.Context, s store.Store) ([]*chatter, error)
 // began is when the history does; it is three years long.
 var began = time.Date(2023, 11, 1, 0, 0, 0, 0, time.UTC)
 
-func (h *history) add(tx store.Tx, c *chatter, n int, words *writer) error {
+func (h *History) add(tx store.Tx, c *chatter, n int, words *writer) error {
 	side := n / 7 % 2
 	c.depth++
 	c.numbers[side]++
@@ -209,7 +213,7 @@ func (h *history) add(tx store.Tx, c *chatter, n int, words *writer) error {
 	header := packet.Header{
 		ID: messageID(n), Chat: c.id, Type: "text", Author: author.User(), Device: author.Device(), Epoch: 1, Number: c.numbers[side],
 		Depth: c.depth, Membership: 1, Delivery: packet.Reliable,
-		SentAt: began.Add(time.Duration(n) * 3 * 365 * 24 * time.Hour / time.Duration(h.messages)).UnixMicro(),
+		SentAt: began.Add(time.Duration(n) * 3 * 365 * 24 * time.Hour / time.Duration(h.Messages)).UnixMicro(),
 	}
 	p, err := packet.Seal(header, []byte(body), author.Sign)
 	if err != nil {
@@ -226,7 +230,7 @@ func (h *history) add(tx store.Tx, c *chatter, n int, words *writer) error {
 }
 
 // read marks most chats as read, and what was sent as delivered.
-func (h *history) read(ctx context.Context, s store.Store, chats []*chatter) error {
+func (h *History) read(ctx context.Context, s store.Store, chats []*chatter) error {
 	return s.Update(ctx, store.Synced, func(tx store.Tx) error {
 		for i, c := range chats {
 			log := packet.Log{Chat: c.id, Device: c.ids[0].Device(), Epoch: 1}

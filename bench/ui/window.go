@@ -100,7 +100,7 @@ func openWindow(ctx context.Context, p *people.Person) (v *view, err error) {
 		return v, fmt.Errorf("the chats do not come: %w", err)
 	}
 	v.chats = at.Sub(began)
-	return v, v.desk.FocusWindow(v.window.PID())
+	return v, v.desk.FocusWindow(v.window.PID(), "Parley")
 }
 
 func (v *view) close() {
@@ -277,12 +277,16 @@ func busy(ctx context.Context, r *report.Round) error {
 	if err := <-said; err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
+	return v.resident(r, metricMemory)
+}
+
+// resident records what the window has in memory.
+func (v *view) resident(r *report.Round, metric string) error {
 	u, err := v.window.Usage()
-	if err != nil {
-		return err
+	if err == nil {
+		r.Record(metric, float64(u.Resident))
 	}
-	r.Record(metricMemory, float64(u.Resident))
-	return nil
+	return err
 }
 
 // rate is how many messages come a second.

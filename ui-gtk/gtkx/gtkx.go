@@ -27,6 +27,13 @@ func Init() error {
 	// The garbage collector ends objects in a goroutine of its own, in which GTK
 	// must not be called.
 	glib.FinalizerStrategy = func(f glib.Finalizer) { glib.IdleAdd(func() { f() }) }
+	// Everything is drawn without OpenGL. GTK would load it all the same, which where
+	// no graphics card helps takes 60 MB and a part of a second.
+	if _, ok := os.LookupEnv("GDK_GL"); !ok {
+		if err := os.Setenv("GDK_GL", "disable"); err != nil {
+			return fmt.Errorf("leave out OpenGL: %w", err)
+		}
+	}
 	if gtk.InitCheck(nil) != nil {
 		if display := os.Getenv("DISPLAY"); display != "" {
 			return fmt.Errorf("%w (DISPLAY is %q, where nothing answers)", ErrNoDisplay, display)

@@ -367,17 +367,17 @@ func removePartial(path string) error {
 	if filepath.Base(filepath.Dir(path)) != partialFolder {
 		return nil // never anything else
 	}
-	err := os.RemoveAll(path)
+	err := os.RemoveAll(path)             //nolint:gosec // checked just above
 	if errors.Is(err, fs.ErrPermission) { // a folder in it was finished, and may not be written to
-		_ = filepath.WalkDir(path, func(at string, d fs.DirEntry, _ error) error {
+		_ = filepath.WalkDir(path, func(at string, d fs.DirEntry, _ error) error { //nolint:gosec // see above
 			if d != nil && d.IsDir() {
 				_ = os.Chmod(at, 0o700) //nolint:gosec // to be removed
 			}
 			return nil
 		})
-		err = os.RemoveAll(path)
+		err = os.RemoveAll(path) //nolint:gosec // see above
 	}
-	_ = os.Remove(filepath.Dir(path)) // fails while there are others
+	_ = os.Remove(filepath.Dir(path)) //nolint:gosec // see above; fails while there are others
 	return err
 }
 

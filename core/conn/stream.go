@@ -175,8 +175,8 @@ func (m *Manager) announced(l *link, f *packet.Stream) error {
 	case !l.dialed:
 		return fmt.Errorf("asked to dial a stream by the one that dialed: %w", ErrProtocol)
 	}
-	if m.beginDial(l.info) != nil {
-		return nil // it tries again
+	if err := m.beginDial(l.info); err != nil {
+		return nil //nolint:nilerr // not the link's: it comes to nothing, and the peer tries again
 	}
 	m.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(l.ctx, streamPatience)

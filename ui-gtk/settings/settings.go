@@ -44,8 +44,10 @@ func (p *Preferences) Show(name string) {
 			at = i
 		}
 	}
-	p.nav.SelectRow(p.nav.GetRowAtIndex(at))
+	row := p.nav.GetRowAtIndex(at)
+	p.nav.SelectRow(row)
 	p.native.Present()
+	row.GrabFocus()
 }
 
 // Shown is the name of the page that is shown; empty while they are closed.

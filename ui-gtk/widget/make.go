@@ -78,10 +78,12 @@ func Line(text string, classes ...string) *gtk.Label {
 	return Class(l, classes...)
 }
 
-// Button makes a button with a text, and what it does.
+// Button makes a button with a text, and what it does, which may be nil.
 func Button(text string, do func(), classes ...string) *gtk.Button {
 	b := Must(gtk.ButtonNewWithLabel(text))
-	b.Connect("clicked", do)
+	if do != nil {
+		b.Connect("clicked", do)
+	}
 	return Class(b, classes...)
 }
 

@@ -84,6 +84,9 @@ func (d *Driver) Start(cfg process.Config) *App {
 	}
 	d.tb.Cleanup(func() {
 		d.keepFailure() // while it shows what it does
+		if d.tb.Failed() {
+			d.tb.Logf("%s: %v", cfg.Program, p.Stop())
+		}
 		p.Kill()
 	})
 	app := &App{Process: p, Element: Element{d: d}}
@@ -252,6 +255,12 @@ func (e Element) Is(state atspi.State) bool {
 		}
 		return is, err
 	})
+}
+
+// Answers asks it for its name, which it gives as soon as its program is not busy.
+func (e Element) Answers(ctx context.Context) error {
+	_, err := e.it.Name(ctx)
+	return err
 }
 
 // Tree tells what is in it.

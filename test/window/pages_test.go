@@ -395,8 +395,9 @@ func (s *scene) fold() {
 func (s *scene) lose() {
 	p := s.anna
 	p.openChat("林小雨 Lin Xiaoyu")
+	core := p.core()
 	back := p.cutOff()
-	if err := syscall.Kill(p.core(), syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(core, syscall.SIGKILL); err != nil {
 		s.t.Fatal(err)
 	}
 	p.window.Find(atspi.Alert, p.tr("Parley has stopped in the background, and is being started again. What you write stays here."))

@@ -329,8 +329,9 @@ func brightness(img image.Image) (sum int) {
 // loseCore: the core is killed under the window, and cannot be started for a while.
 // A bar says so, what is written stays, and what is sent meanwhile arrives once.
 func loseCore(anna, bob *person) {
+	core := anna.core()
 	back := anna.cutOff()
-	if err := syscall.Kill(anna.core(), syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(core, syscall.SIGKILL); err != nil {
 		anna.t.Fatal(err)
 	}
 	stopped := func(s string) bool { return strings.HasPrefix(s, "Parley has stopped in the background") }

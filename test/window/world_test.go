@@ -312,12 +312,16 @@ func (p *person) menu(message ui.Element, item string) {
 // shot keeps a picture of the screen, once it is still, for people to look at.
 func (p *person) shot(name string) {
 	p.t.Helper()
+	const enough = 6 // pictures that are the same
 	var last *image.RGBA
+	same := 0
 	p.screen.Until("the screen is still", func() bool {
 		now := p.screen.Screenshot()
-		still := last != nil && slices.Equal(last.Pix, now.Pix)
+		if same++; last == nil || !slices.Equal(last.Pix, now.Pix) {
+			same = 0
+		}
 		last = now
-		return still
+		return same == enough
 	})
 	p.screen.SaveScreenshot(filepath.Join(screenshots, name+".png"))
 }

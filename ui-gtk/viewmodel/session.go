@@ -438,6 +438,8 @@ func (s *Session) Sentence(err error) string {
 		return s.Texts().T("Parley is being started. Try again in a moment.")
 	case errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded:
 		return s.Texts().T("That took too long. Try again.")
+	case client.Reason(err) == "DISK_FULL":
+		return s.Texts().T("There is no room left on the disk. Nothing that was stored is lost; make room, then try again.")
 	}
 	return s.Texts().T(client.PrintableLine(client.Message(err)))
 }

@@ -185,7 +185,7 @@ func TestFullDisk(t *testing.T) {
 	carol.paste(text)
 	carol.screen.Until("it is written", func() bool { return carol.composer().Text() == text })
 	carol.screen.Keys("Return")
-	carol.message("You: on a full disk", "Not delivered", "disk is full")
+	carol.message("You: on a full disk", "Not delivered", "There is no room left on the disk")
 	carol.answers()
 	carol.shot("full-disk")
 	if err := os.Remove(filler); err != nil {

@@ -327,12 +327,30 @@ func (s *scene) chat() {
 	p.window.FindFunc(atspi.StatusBar, "how many were found", func(name string) bool { return strings.Contains(name, "1") })
 	s.shot("find")
 	p.screen.Keys("Escape")
+	p.screen.Keys("ctrl+End")
+	s.files()
 	p.screen.Keys("ctrl+shift+f")
 	p.screen.Type("light")
 	p.window.Find(atspi.ListBox, p.tr("Messages that were found")).FindFunc(atspi.ListItem, "that was found", func(string) bool { return true })
 	s.shot("search")
 	p.screen.Keys("Escape")
 	p.screen.Keys("Escape")
+}
+
+// files are those that are under way and those that cannot be had, from the first
+// look on.
+func (s *scene) files() {
+	p := s.anna
+	const film, gone = "holiday film 2026.mkv", "gone before it was fetched.zip"
+	if s.look == (look{"light", "en"}) {
+		p.set("", "files.download-limit", "64")
+		p.window.Find(atspi.PushButton, p.tr("Download")+": "+film).Click()
+		p.window.Find(atspi.PushButton, p.tr("Pause")+": "+film).Click()
+		p.window.Find(atspi.PushButton, p.tr("Download")+": "+gone).Click()
+	}
+	p.window.Find(atspi.PushButton, p.tr("Resume")+": "+film)
+	p.window.Gone(atspi.PushButton, p.tr("Download")+": "+gone)
+	s.shot("files")
 }
 
 // dialogs are the windows above it.
@@ -348,7 +366,10 @@ func (s *scene) dialogs() {
 	p.window.Find(atspi.PushButton, p.tr("My profile")).Click()
 	p.app.Window(p.tr("My profile"))
 	s.shot("profile")
+	p.app.Window(p.tr("My profile")).Find(atspi.PushButton, p.tr("Copy the link")).Click()
 	s.escape(p.tr("My profile"))
+	p.window.Find(atspi.Alert, p.tr("The link was copied."))
+	s.shot("toast")
 	p.openChat("林小雨 Lin Xiaoyu")
 	p.window.FindFunc(atspi.PushButton, "of the person", func(name string) bool { return strings.HasPrefix(name, "林小雨 Lin Xiaoyu, ") }).Click()
 	p.app.Window(p.tr("Contact page"))

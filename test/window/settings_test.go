@@ -21,9 +21,8 @@ func TestPluginAppears(t *testing.T) {
 	enable := prefs.Find(atspi.ToggleButton, "Enable poll")
 	w.anna.shot("plugins-new")
 	enable.Click()
-	question := w.anna.app.FindFunc(atspi.Label, "the question", func(name string) bool { return strings.HasPrefix(name, "Run the plugin") })
+	w.anna.app.FindFunc(atspi.Label, "the question", func(name string) bool { return strings.HasPrefix(name, "Run the plugin") })
 	w.anna.shot("plugins-question")
-	_ = question
 	w.anna.app.Find(atspi.PushButton, "Enable").Click()
 	w.anna.screen.Until("poll is enabled", func() bool { return enable.Is(atspi.Checked) })
 
@@ -35,4 +34,25 @@ func TestPluginAppears(t *testing.T) {
 	prefs.Find(atspi.PushButton, "Examine").Click()
 	prefs.Find(atspi.Label, "Directory reachable")
 	w.anna.shot("network")
+	w.anna.app.Activate(prefs)
+	w.anna.screen.Keys("Escape")
+	usePoll(w.anna)
+}
+
+// usePoll: the new plugin's command is completed, draws a card, and its button counts.
+func usePoll(p *person) {
+	p.openChat("bob")
+	composer := p.composer()
+	p.app.Activate(p.window)
+	composer.Focus()
+	p.screen.Type("/po")
+	p.window.FindFunc(atspi.PushButton, "of the command", func(s string) bool { return strings.HasPrefix(s, "/poll, ") })
+	p.screen.Keys("Tab")
+	p.screen.Until("the command is written", func() bool { return composer.Text() == "/poll " })
+	p.screen.Type("Lunch? | Noodles | Rice")
+	p.screen.Keys("Return")
+	card := p.message("You: Lunch?")
+	card.Find(atspi.PushButton, "Noodles").Click()
+	p.window.FindFunc(atspi.Label, "that counts", func(s string) bool { return strings.Contains(s, "Noodles: 1") })
+	p.shot("poll")
 }

@@ -244,8 +244,11 @@ func TestManyStreamsToBeDialed(t *testing.T) {
 			t.Errorf("%d streams are being dialed, not %d", n, maxStreams)
 		}
 		time.Sleep(streamPatience)
-		if n := p.b.m.streams.dialing[p.a.id.Device()]; n != 0 {
-			t.Errorf("%d streams count as being dialed that are not", n)
+		p.b.m.mu.Lock()
+		left := p.b.m.streams.dialing[p.a.id.Device()]
+		p.b.m.mu.Unlock()
+		if left != 0 {
+			t.Errorf("%d streams count as being dialed that are not", left)
 		}
 	})
 }

@@ -14,4 +14,5 @@ var _ = []string{
 	texts.Mark("A password has 8 to 256 bytes of UTF-8."),
 	texts.Mark("Too many people are logging in at this moment."),
 	texts.Mark("There is no user of that name here."),
+	texts.Mark("it was changed or removed before everybody had it"),
 }

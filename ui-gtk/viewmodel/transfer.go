@@ -265,7 +265,7 @@ func (p *progress) here(path string) {
 
 func (p *progress) failed(reason string, orders ...Order) {
 	p.t.Failed, p.t.Orders = true, orders
-	if p.t.Line = client.PrintableLine(reason); p.t.Line == "" {
+	if p.t.Line = p.texts.T(client.PrintableLine(reason)); p.t.Line == "" {
 		p.t.Line = p.texts.T("It cannot be had")
 	}
 }

@@ -100,6 +100,7 @@ func newScene(w *world) *scene {
 	s.alone = w.add("noel")
 	s.locked = s.lock("dora")
 	s.new = &person{Person: &people.Person{Name: "new", Home: t.TempDir()}, t: t}
+	t.Cleanup(func() { endBelow(t, s.new.Home) })
 	s.contacts()
 	s.talk()
 	for _, p := range []*person{s.alone, s.locked, s.new} {
@@ -416,6 +417,7 @@ func (s *scene) fold() {
 func (s *scene) lose() {
 	p := s.anna
 	p.openChat("林小雨 Lin Xiaoyu")
+	p.message("Lunch?")
 	core := p.core()
 	back := p.cutOff()
 	if err := syscall.Kill(core, syscall.SIGKILL); err != nil {

@@ -58,6 +58,7 @@ func newWorld(t *testing.T, cfg desktop.Config) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(all.Close)
+	t.Cleanup(func() { endBelow(t, anna.Home) }) // the core that a window started, once hers was lost
 	return &world{people: all, anna: &person{Person: anna, t: t, screen: screen}, bob: &person{Person: bob, t: t}}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -49,7 +48,7 @@ func takeProfile(ctx context.Context, f client.Folders) (*os.File, error) {
 // lockProfile takes the lock that at most one core of a profile holds. The
 // system drops it when the process ends, however it ends.
 func lockProfile(f client.Folders) (*os.File, error) {
-	path := filepath.Join(f.Data, "lock")
+	path := f.Lock()
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the profile's lock: %w", err)

@@ -131,19 +131,19 @@ func (a *app) stopCommand() *cobra.Command {
 	}
 }
 
-// awaitEnd waits until no core of the profile runs.
+// awaitEnd waits until no core of the profile runs, and its files are closed.
 func (a *app) awaitEnd(ctx context.Context) error {
+	f, err := client.FoldersOf(a.profile)
+	if err != nil {
+		return usageError{err}
+	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		c, err := a.connectRunning(ctx)
-		if errors.Is(err, client.ErrNotRunning) {
-			return nil
-		}
-		if err == nil {
-			_ = c.Close()
+		if ended, err := client.Ended(ctx, f); ended || err != nil && ctx.Err() == nil {
+			return err
 		}
 		select {
 		case <-tick.C:

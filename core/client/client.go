@@ -7,10 +7,12 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"os"
 	"syscall"
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -62,6 +64,33 @@ func Connect(ctx context.Context, f Folders) (*Client, error) {
 		return nil, fmt.Errorf("connect to parley at %s: %w", socket, err)
 	}
 	return &Client{ControlClient: controlpb.NewControlClient(conn), conn: conn}, nil
+}
+
+// Ended says whether no core of a profile runs: none answers, and one that did has
+// let go of its files.
+func Ended(ctx context.Context, f Folders) (bool, error) {
+	c, err := Connect(ctx, f)
+	if err == nil {
+		return false, c.Close()
+	}
+	if !errors.Is(err, ErrNotRunning) {
+		return false, err
+	}
+	file, err := os.Open(f.Lock())
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("open the profile's lock: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	// A core holds it until it has closed all else. Shared, so that two who ask do
+	// not take each other for one.
+	err = unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB) //nolint:gosec // a file's descriptor is small
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Close ends the connection. Idempotent.

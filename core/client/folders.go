@@ -85,5 +85,8 @@ func (f Folders) Make() error {
 // Socket is the control socket.
 func (f Folders) Socket() string { return filepath.Join(f.Run, "control.sock") }
 
+// Lock is the file that a core holds locked as long as it runs.
+func (f Folders) Lock() string { return filepath.Join(f.Data, "lock") }
+
 // LogFile is where a core that was started in the background writes its log.
 func (f Folders) LogFile() string { return filepath.Join(f.Data, "parley.log") }

@@ -16,6 +16,8 @@ import (
 type Settings struct {
 	session *Session
 	plugin  string // empty: the core
+	// problems say why what was set last was not taken, by setting.
+	problems map[string]string
 
 	Rows List[SettingRow]
 	// Problem says why they could not be read, for people; empty when they were.
@@ -45,7 +47,7 @@ func (r SettingRow) Same(o SettingRow) bool {
 // SettingsOf makes the settings of a plugin, or of the core when plugin is empty,
 // and reads them.
 func (s *Session) SettingsOf(plugin string) *Settings {
-	x := &Settings{session: s, plugin: plugin}
+	x := &Settings{session: s, plugin: plugin, problems: map[string]string{}}
 	x.Load()
 	return x
 }
@@ -73,7 +75,7 @@ func (x *Settings) rows(settings *controlpb.Settings) []SettingRow {
 		if !ok {
 			value = s.GetDefaultValue()
 		}
-		r := SettingRow{Setting: s, Value: value, Label: x.session.Label(s.GetLabel()), Description: x.session.Label(s.GetDescription())}
+		r := SettingRow{Setting: s, Value: value, Problem: x.problems[s.GetName()], Label: x.session.Label(s.GetLabel()), Description: x.session.Label(s.GetDescription())}
 		if r.Label == "" {
 			r.Label = s.GetName()
 		}
@@ -89,26 +91,27 @@ func (x *Settings) Set(name, value string) {
 	if i < 0 || x.Rows.At(i).Value == value && value != "" {
 		return
 	}
-	before := x.Rows.At(i)
-	if problem := x.check(before.Setting, value); problem != "" {
-		before.Problem = problem
-		x.replace(before)
+	row := x.Rows.At(i)
+	if problem := x.check(row.Setting, value); problem != "" {
+		x.problems[name] = problem
+		row.Problem = problem
+		x.replace(row)
 		return
 	}
-	now := before
-	now.Value, now.Problem = value, ""
-	x.replace(now)
+	delete(x.problems, name)
+	row.Value, row.Problem = value, ""
+	x.replace(row)
 	var resp *controlpb.Settings
 	x.session.call(func(ctx context.Context, core Core) (err error) {
 		resp, err = core.SetSetting(ctx, &controlpb.SetSettingRequest{Plugin: x.plugin, Name: name, Value: value})
 		return err
 	}, func(err error) {
-		if err != nil {
-			before.Problem = x.session.Sentence(err)
-			x.replace(before)
+		if err == nil {
+			x.Rows.set(x.rows(resp))
 			return
 		}
-		x.Rows.set(x.rows(resp))
+		x.problems[name] = x.session.Sentence(err)
+		x.Load() // what holds, the core knows
 	})
 }
 

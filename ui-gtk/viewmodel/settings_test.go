@@ -86,7 +86,11 @@ func TestSettings(t *testing.T) {
 		}
 	}
 	x.Set("largest", "8")
-	w.until("a good value ends the problem", func() bool { return row("largest").Problem == "" && row("largest").Value == "8" })
+	w.until("a good value ends the problem", func() bool {
+		core.mu.Lock()
+		defer core.mu.Unlock()
+		return core.settings["file"].Values["largest"] == "8" && row("largest").Problem == "" && row("largest").Value == "8"
+	})
 	core.tell(func() { core.refuse = status.Error(codes.InvalidArgument, "not on this disk") })
 	x.Set("largest", "9")
 	w.until("what the core does not take is said beside the value that holds", func() bool {

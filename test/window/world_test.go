@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -313,12 +312,15 @@ func (p *person) menu(message ui.Element, item string) {
 // shot keeps a picture of the screen, once it is still, for people to look at.
 func (p *person) shot(name string) {
 	p.t.Helper()
-	const enough = 6 // pictures that are the same
-	var last *image.RGBA
+	const enough = 6 // looks that are the same
+	var last uint64
 	same := 0
 	p.screen.Until("the screen is still", func() bool {
-		now := p.screen.Screenshot()
-		if same++; last == nil || !slices.Equal(last.Pix, now.Pix) {
+		now, err := p.screen.Desktop.Fingerprint()
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if same++; last != now {
 			same = 0
 		}
 		last = now

@@ -2,6 +2,7 @@ package desktop
 
 import (
 	"fmt"
+	"hash/maphash"
 	"image"
 	"io"
 	"log" //nolint:depguard // xgb takes no other
@@ -25,9 +26,33 @@ func (d *Desktop) connect() (*xgb.Conn, xproto.Window, error) {
 
 // Screenshot is what the screen shows.
 func (d *Desktop) Screenshot() (*image.RGBA, error) {
-	conn, root, err := d.connect()
+	pixels, size, err := d.pixels()
 	if err != nil {
 		return nil, err
+	}
+	img := image.NewRGBA(size)
+	for i := 0; i < len(img.Pix); i += 4 {
+		img.Pix[i], img.Pix[i+1], img.Pix[i+2], img.Pix[i+3] = pixels[i+2], pixels[i+1], pixels[i], 0xff
+	}
+	return img, nil
+}
+
+// seed is that of all fingerprints.
+var seed = maphash.MakeSeed()
+
+// Fingerprint is the same for two looks at a screen that shows the same. It is much
+// quicker than comparing screenshots.
+func (d *Desktop) Fingerprint() (uint64, error) {
+	pixels, _, err := d.pixels()
+	return maphash.Bytes(seed, pixels), err
+}
+
+// pixels gives the screen as the X server does: blue, green, red and something for
+// each pixel.
+func (d *Desktop) pixels() ([]byte, image.Rectangle, error) {
+	conn, root, err := d.connect()
+	if err != nil {
+		return nil, image.Rectangle{}, err
 	}
 	defer conn.Close()
 	screen := xproto.Setup(conn).DefaultScreen(conn)
@@ -35,16 +60,12 @@ func (d *Desktop) Screenshot() (*image.RGBA, error) {
 	reply, err := xproto.GetImage(conn, xproto.ImageFormatZPixmap, xproto.Drawable(root),
 		0, 0, screen.WidthInPixels, screen.HeightInPixels, ^uint32(0)).Reply()
 	if err != nil {
-		return nil, fmt.Errorf("screenshot: %w", err)
+		return nil, size, fmt.Errorf("screenshot: %w", err)
 	}
 	if want := 4 * size.Dx() * size.Dy(); len(reply.Data) != want {
-		return nil, fmt.Errorf("screenshot: %d bytes for %v, not the %d of four each", len(reply.Data), size.Max, want)
+		return nil, size, fmt.Errorf("screenshot: %d bytes for %v, not the %d of four each", len(reply.Data), size.Max, want)
 	}
-	img := image.NewRGBA(size)
-	for i := 0; i < len(img.Pix); i += 4 {
-		img.Pix[i], img.Pix[i+1], img.Pix[i+2], img.Pix[i+3] = reply.Data[i+2], reply.Data[i+1], reply.Data[i], 0xff
-	}
-	return img, nil
+	return reply.Data, size, nil
 }
 
 // Button is one of the mouse.

@@ -6,6 +6,7 @@ package hosting
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,9 @@ type Host struct {
 	Folder string
 	// Program is the parley-server executable.
 	Program string
+	// Port is the one to take if it is free when the directory is first started;
+	// the usual one, 7410, when it is 0.
+	Port int
 }
 
 // Directory is a directory that runs.
@@ -132,7 +136,7 @@ func (h Host) begin(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	var port int
-	for _, wish := range []int{defaultPort, 0} {
+	for _, wish := range []int{cmp.Or(h.Port, defaultPort), 0} {
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("", strconv.Itoa(wish)))
 		if err != nil && wish == 0 {
 			return 0, err

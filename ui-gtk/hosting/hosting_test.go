@@ -69,11 +69,14 @@ func end(t *testing.T, h hosting.Host) {
 // TestDirectoryOnThisComputer: it is started once, comes with an invite, and is the
 // same one after the computer was off.
 func TestDirectoryOnThisComputer(t *testing.T) {
-	// The usual port may be taken, and then another one is.
-	if l, err := net.Listen("tcp", ":7410"); err == nil { //nolint:noctx // it does not wait
-		defer func() { _ = l.Close() }()
+	// The port may be taken, and then another one is.
+	l, err := net.Listen("tcp", ":0") //nolint:noctx // it does not wait
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer func() { _ = l.Close() }()
 	h := newHost(t)
+	h.Port = l.Addr().(*net.TCPAddr).Port
 	defer end(t, h)
 	if err := h.Resume(t.Context()); err != nil || h.Known() || len(servers(h)) > 0 {
 		t.Fatalf("what was never started is resumed: %v", err)
@@ -82,7 +85,7 @@ func TestDirectoryOnThisComputer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.Invite == "" || !strings.HasPrefix(d.Address, "localhost:") || d.Address == "localhost:7410" {
+	if d.Invite == "" || !strings.HasPrefix(d.Address, "localhost:") || d.Address == "localhost:"+strconv.Itoa(h.Port) {
 		t.Errorf("%+v", d)
 	}
 	again, err := h.Start(t.Context())

@@ -30,7 +30,7 @@ var (
 	anywhere = image.Rect(400, 100, 900, 160)
 	leftSide = image.Rect(10, 70, 290, 700)
 	messages = image.Rect(330, 90, 1070, 640)
-	composer = image.Rect(330, 670, 1070, 730)
+	composer = image.Rect(380, 728, 970, 768)
 )
 
 // limit bounds one thing that is looked for.

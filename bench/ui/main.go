@@ -32,7 +32,7 @@ const (
 )
 
 var bench = report.Bench{
-	Name: "ui", Title: "the window", About: about, Rounds: 5, Warmup: true,
+	Name: "ui", Title: "the window", About: about, Rounds: 3,
 	Metrics: []report.Metric{
 		{Name: metricFirst, Unit: report.Seconds, Goal: report.AtMost(0.5)},
 		{Name: metricCold, Unit: report.Seconds},

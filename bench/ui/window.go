@@ -29,7 +29,7 @@ const preferences = `{"theme": "light", "language": "en", "width": 1080, "height
 var (
 	anywhere = image.Rect(400, 100, 900, 160)
 	leftSide = image.Rect(10, 70, 290, 700)
-	messages = image.Rect(330, 90, 1070, 640)
+	messages = image.Rect(330, 60, 1070, 715)
 	composer = image.Rect(380, 728, 970, 768)
 )
 

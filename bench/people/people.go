@@ -242,6 +242,14 @@ func (p *Person) Start(ctx context.Context) (err error) {
 	})
 }
 
+// AwaitOpen returns when the account is open.
+func (p *Person) AwaitOpen(ctx context.Context) error {
+	return Until(ctx, "the account is open", func(ctx context.Context) (bool, error) {
+		s, err := p.Client.GetStatus(ctx, &controlpb.GetStatusRequest{})
+		return s.GetState() == controlpb.AccountState_ACCOUNT_STATE_OPEN, err
+	})
+}
+
 // Stop ends the core.
 func (p *Person) Stop() error {
 	var errs []error

@@ -84,11 +84,7 @@ func (a account) measure(ctx context.Context, r *report.Round) error {
 	if err := p.Start(ctx); err != nil {
 		return err
 	}
-	err = people.Until(ctx, "the account is open", func(ctx context.Context) (bool, error) {
-		s, err := p.Client.GetStatus(ctx, &controlpb.GetStatusRequest{})
-		return s.GetState() == controlpb.AccountState_ACCOUNT_STATE_OPEN, err
-	})
-	if err != nil {
+	if err := p.AwaitOpen(ctx); err != nil {
 		return err
 	}
 	if err := readAll(ctx, p); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/gotk3/gotk3/gtk"
 
 	"github.com/parley-chat/parley/ui-gtk/gtkx"
+	"github.com/parley-chat/parley/ui-gtk/gtkx/uri"
 	"github.com/parley-chat/parley/ui-gtk/viewmodel"
 	"github.com/parley-chat/parley/ui-gtk/widget"
 )
@@ -162,7 +163,7 @@ func (p *Pane) showInFolder(path string) {
 // showItem asks the desktop's file manager, by the interface that freedesktop.org
 // describes.
 func showItem(path string) error {
-	uri, err := gtkx.FileURI(path)
+	item, err := uri.Of(path)
 	if err != nil {
 		return err
 	}
@@ -174,5 +175,5 @@ func showItem(path string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	return bus.Object("org.freedesktop.FileManager1", "/org/freedesktop/FileManager1").
-		CallWithContext(ctx, "org.freedesktop.FileManager1.ShowItems", 0, []string{uri}, "").Err
+		CallWithContext(ctx, "org.freedesktop.FileManager1.ShowItems", 0, []string{item}, "").Err
 }

@@ -34,6 +34,3 @@ func OpenFile(above gtk.IWidget, path string) error {
 	}
 	return OpenURI(above, name)
 }
-
-// FileURI gives the URI of an absolute path.
-func FileURI(path string) (string, error) { return uri.Of(path) }

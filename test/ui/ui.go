@@ -142,7 +142,7 @@ func (a *App) children(role atspi.Role, name string) []Element {
 			continue
 		}
 		if n, err := it.Name(ctx); err == nil && n == name {
-			fit = append(fit, Element{a.d, it})
+			fit = append(fit, Element{d: a.d, it: it})
 		}
 	}
 	return fit
@@ -150,8 +150,9 @@ func (a *App) children(role atspi.Role, name string) []Element {
 
 // Element is something that a window shows.
 type Element struct {
-	d  *Driver
-	it atspi.Element
+	d     *Driver
+	it    atspi.Element
+	again func() []Element // looks for it once more; nil when it was not searched for
 }
 
 // Find waits for the first element with a role and a name in this one.
@@ -171,6 +172,7 @@ func (e Element) FindFunc(role atspi.Role, what string, fits func(name string) b
 		}
 		return len(all) > 0
 	})
+	found.again = func() []Element { return e.AllFunc(role, fits) }
 	return found
 }
 
@@ -196,7 +198,7 @@ func (e Element) AllFunc(role atspi.Role, fits func(name string) bool) []Element
 	}
 	found := make([]Element, 0, len(all))
 	for _, it := range all {
-		found = append(found, Element{e.d, it})
+		found = append(found, Element{d: e.d, it: it})
 	}
 	return found
 }
@@ -317,10 +319,39 @@ func (e Element) until(what string, done func() bool) {
 	}
 }
 
+// Placed waits until an element has its place, as a person does before the mouse
+// goes there, and gives it. What has just appeared is 1x1 until the window lays it
+// out, what is beside something that goes moves, and what is drawn anew is another
+// element, which is therefore looked for again.
+func (e Element) Placed() image.Rectangle {
+	e.d.tb.Helper()
+	var at image.Rectangle
+	same := 0
+	e.until("it has its place", func() bool {
+		if e.again != nil {
+			all := e.again()
+			if len(all) == 0 {
+				return false
+			}
+			e.it = all[0].it
+		}
+		ctx, cancel := e.d.context()
+		defer cancel()
+		now, err := e.it.Bounds(ctx)
+		if err != nil || now != at || now.Dx() <= 1 || now.Dy() <= 1 {
+			at, same = now, 0
+			return false
+		}
+		same++
+		return same >= 3
+	})
+	return at
+}
+
 // ClickMouse clicks in the middle of an element, with a real mouse.
 func (e Element) ClickMouse(button desktop.Button) {
 	e.d.tb.Helper()
-	at := e.Bounds()
+	at := e.Placed()
 	screen := e.d.Desktop
 	for _, err := range []error{
 		screen.MoveMouse(at.Min.Add(at.Size().Div(2))), screen.PressButton(button), screen.ReleaseButton(button),

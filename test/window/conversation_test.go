@@ -143,7 +143,7 @@ func TestPicture(t *testing.T) {
 	w.anna.chatWith(window, "bob")
 	window.Find(atspi.PushButton, "Decline: sun.png")
 	small := window.Find(atspi.Image, "Picture: sun.png")
-	if size := small.Bounds().Size(); size != image.Pt(450, 300) {
+	if size := small.Placed().Size(); size != image.Pt(450, 300) {
 		t.Errorf("it is drawn as large as %v", size)
 	}
 	window.Find(atspi.PushButton, "Download: sun.png").Click()

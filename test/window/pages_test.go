@@ -271,6 +271,7 @@ func (s *scene) draw() {
 
 	s.begin(s.alone)
 	s.alone.window.Find(atspi.Label, s.alone.tr("No chats yet"))
+	s.alone.window.Gone(atspi.Label, s.alone.tr("Choose a chat"))
 	s.shot("empty")
 	s.alone.leave()
 

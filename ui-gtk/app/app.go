@@ -291,6 +291,7 @@ func (a *App) newWindow(profile string) (*Window, error) {
 			d, err := host.Start(ctx)
 			return viewmodel.Hosted(d), err
 		}
+		cfg.Reachable = host.Reachable
 	}
 	session := viewmodel.NewSession(cfg)
 	known := a.preferences.Value.Get().Directory

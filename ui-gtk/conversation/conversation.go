@@ -103,6 +103,16 @@ func (p *Pane) empty() gtk.IWidget {
 	title.SetXAlign(0.5)
 	text := widget.Label(t.T("Or add a contact with Ctrl+N."), "dim")
 	text.SetXAlign(0.5)
+	chats := &p.window.Session().Chats.Rows
+	look := func([]viewmodel.Change[viewmodel.ChatRow]) {
+		// Without any, the list says what to do.
+		title.SetVisible(chats.Len() > 0)
+		text.SetVisible(chats.Len() > 0)
+	}
+	title.SetNoShowAll(true)
+	text.SetNoShowAll(true)
+	look(nil)
+	p.window.Own(chats.Observe(look))
 	column := widget.Column(10, icon, title, text)
 	column.SetVAlign(gtk.ALIGN_CENTER)
 	column.SetHAlign(gtk.ALIGN_CENTER)

@@ -100,6 +100,23 @@ func (h Host) Resume(ctx context.Context) error {
 	return nil
 }
 
+// Reachable gives the address by which others in the same networks reach the
+// directory at an address, which is another one only if it is this host's own.
+func (h Host) Reachable(address string) string {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil || host != "localhost" && !net.ParseIP(host).IsLoopback() {
+		return address
+	}
+	port, err := h.port()
+	if err != nil || text != strconv.Itoa(port) {
+		return address
+	}
+	if list := others(port); len(list) > 0 {
+		return list[0]
+	}
+	return address
+}
+
 // port reads the port that was chosen; fs.ErrNotExist before the first start.
 func (h Host) port() (int, error) {
 	info, err := os.Stat(h.config())

@@ -88,6 +88,18 @@ func TestDirectoryOnThisComputer(t *testing.T) {
 	if d.Invite == "" || !strings.HasPrefix(d.Address, "localhost:") || d.Address == "localhost:"+strconv.Itoa(h.Port) {
 		t.Errorf("%+v", d)
 	}
+	for address, own := range map[string]bool{
+		d.Address: true, "127.0.0.1" + strings.TrimPrefix(d.Address, "localhost"): true,
+		"localhost:1": false, "localhost": false, "chat.example.org" + strings.TrimPrefix(d.Address, "localhost"): false,
+	} {
+		want := address
+		if own && len(d.Others) > 0 {
+			want = d.Others[0]
+		}
+		if got := h.Reachable(address); got != want {
+			t.Errorf("%s is reached at %s, want %s", address, got, want)
+		}
+	}
 	again, err := h.Start(t.Context())
 	if err != nil || again.Address != d.Address || again.Invite == d.Invite {
 		t.Errorf("at the second start: %+v, %v", again, err)

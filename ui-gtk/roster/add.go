@@ -41,7 +41,7 @@ func newAddContact(w widget.Window, user string) *addContact {
 	}
 	a.dialog.add(widget.Label(t.T("Whom do you want to write to? They are asked whether they accept."), "dim"),
 		a.who, a.greeting, a.problem, a.done, widget.Row(10, a.send, a.spinner), widget.Must(gtk.SeparatorNew(gtk.ORIENTATION_HORIZONTAL)),
-		linkBox(w, viewmodel.PersonLink(s.User(), s.Status.Get().GetDirectory().GetAddress())))
+		linkBox(w, s.OwnLink()))
 	a.dialog.own(a.model.State.Observe(a.draw))
 	a.dialog.native.ShowAll()
 	a.who.entry.GrabFocus()

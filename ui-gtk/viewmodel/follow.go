@@ -24,10 +24,16 @@ func (s *Session) Follows(directory string) Follow {
 	switch {
 	case !s.Open():
 		return FollowLater
-	case directory == "" || sameDirectory(directory, s.Status.Get().GetDirectory().GetAddress()):
+	case s.home(directory):
 		return FollowHere
 	}
 	return FollowElsewhere
+}
+
+// home says whether a directory that a link names is the account's own; empty is
+// none, and so it.
+func (s *Session) home(directory string) bool {
+	return directory == "" || sameDirectory(directory, s.Status.Get().GetDirectory().GetAddress()) || sameDirectory(directory, s.reachable())
 }
 
 // sameDirectory says whether two addresses are written for the same one.

@@ -18,6 +18,13 @@ func TestWhoFollowsALink(t *testing.T) {
 			t.Errorf("%q: %v", directory, got)
 		}
 	}
+	// A directory on this computer has another name for others.
+	w.session.cfg.Reachable = func(string) string { return "192.0.2.1:7410" }
+	for directory, want := range map[string]Follow{"192.0.2.1": FollowHere, "directory.example.org": FollowHere, "192.0.2.2": FollowElsewhere} {
+		if got := w.session.Follows(directory); got != want {
+			t.Errorf("%q: %v", directory, got)
+		}
+	}
 	out, _, _ := loggedOut(t)
 	if out.session.Follows("") != FollowLater {
 		t.Error("without an account a link is followed")

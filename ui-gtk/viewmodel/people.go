@@ -80,7 +80,7 @@ func (p *Person) look() PersonView {
 	if v.Self {
 		st := s.Status.Get()
 		v.DisplayName, v.Avatar, v.Device = tidyName(st.GetDisplayName()), st.GetAvatar(), st.GetDevice()
-		v.Link = PersonLink(p.user, st.GetDirectory().GetAddress())
+		v.Link = s.OwnLink()
 		return v
 	}
 	x := s.Contacts.Get(p.user)
@@ -131,6 +131,18 @@ func (s *Session) path(x *controlpb.Contact) string {
 		return t.T("Directly, on this computer")
 	}
 	return ""
+}
+
+// OwnLink is the link by which others add this account.
+func (s *Session) OwnLink() string { return PersonLink(s.User(), s.reachable()) }
+
+// reachable is the address by which others reach the account's directory.
+func (s *Session) reachable() string {
+	address := s.Status.Get().GetDirectory().GetAddress()
+	if s.cfg.Reachable == nil {
+		return address
+	}
+	return s.cfg.Reachable(address)
 }
 
 // maxGreeting is how many characters of a greeting there are at most, and how many
@@ -211,7 +223,7 @@ func (a *AddContact) outcome(user, directory string, was controlpb.ContactState,
 	name := s.Contacts.Name(user)
 	if status.Code(err) == codes.NotFound {
 		here := s.Status.Get().GetDirectory().GetAddress()
-		if directory != "" && directory != here {
+		if !s.home(directory) {
 			return AddState{UserProblem: t.F("Your directory %[1]s has no user “%[2]s”. The link is for another one: %[3]s", here, user, tidy(directory, maxShownName))}
 		}
 		return AddState{UserProblem: t.F("The directory has no user “%s”. Check the spelling.", user)}

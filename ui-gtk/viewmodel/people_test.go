@@ -166,6 +166,10 @@ func TestOwnPage(t *testing.T) {
 	if !v.Self || v.Name != "Alice" || v.Link != "parley:alice?directory=here:1" || v.Device != "abcd" {
 		t.Errorf("%+v", v)
 	}
+	w.session.cfg.Reachable = func(address string) string { return "there for " + address }
+	if link := w.session.OwnLink(); link != "parley:alice?directory=there+for+here:1" {
+		t.Errorf("others are given %s", link)
+	}
 	problem := "?"
 	w.session.SetDisplayName(" Alice B. ", func(s string) { problem = s })
 	w.until("the name is set", func() bool { return problem == "" })

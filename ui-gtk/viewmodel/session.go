@@ -31,6 +31,9 @@ type Config struct {
 	Connect func(context.Context) (Core, error)
 	// Host starts a directory on this computer; nil where that is not possible.
 	Host func(context.Context) (Hosted, error)
+	// Reachable gives the address by which others reach the directory at an address,
+	// which is another one if that runs on this computer; nil where none can.
+	Reachable func(address string) string
 	// Texts has what is said to people.
 	Texts *texts.Texts
 	// Now tells the time; time.Now when nil.

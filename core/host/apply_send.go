@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -90,7 +91,10 @@ func (a *applier) setMembers(e *pluginpb.SetMembers) error {
 			return fmt.Errorf("set_members: %w", err)
 		}
 	}
-	m := store.Membership{Version: e.GetVersion()}
+	m := store.Membership{Version: e.GetVersion(), Merged: e.GetMerged()}
+	if e.GetHistory() == pluginpb.History_HISTORY_ALL {
+		m.History = store.HistoryAll
+	}
 	for _, user := range e.GetMembers() {
 		m.Members = append(m.Members, packet.UserID(user))
 	}
@@ -100,6 +104,10 @@ func (a *applier) setMembers(e *pluginpb.SetMembers) error {
 			Log: packet.Log{Chat: id, Device: packet.DeviceID(c.GetDevice()), Epoch: c.GetEpoch()}, Number: c.GetNumber(),
 		}})
 	}
+	// In whatever order they are named, they say the same.
+	slices.SortFunc(m.Cutoffs, func(a, b store.Cutoff) int {
+		return cmp.Or(a.Device.Compare(b.Device), cmp.Compare(a.Epoch, b.Epoch))
+	})
 	if err := a.tx.PutMembership(id, m); err != nil {
 		return fmt.Errorf("set_members: %w", err)
 	}

@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -58,6 +59,26 @@ func TestSentPacketIsHandledHereToo(t *testing.T) {
 	if err := r.effects(`{"sendPacket":{"chat":"alice-bob","type":"text","ephemeral":true,"handle":true}}`); err == nil || !strings.Contains(err.Error(), "RELIABLE") {
 		t.Errorf("an ephemeral packet to handle: %v", err)
 	}
+}
+
+// A packet comes with its place in its author's log, one's own too.
+func TestPlaces(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.install(r.bundled, "text", plan{})
+	r.serve()
+	keys := r.put("text", "place:bob's", "place:second")
+	place := func(what string, k packet.EntryKey) string { return fmt.Sprintf("%s %x/%d/%d", what, k.Device[:], k.Epoch, k.Number) }
+	want := []string{place("bob's", keys[0]), place("second", keys[1])}
+	r.wantBodies(want...)
+	own := packet.NewPacketID()
+	must(t, r.effects(`{"sendPacket":{"id":`+jsonOf(own)+`,"chat":"alice-bob","type":"text","content":"cGxhY2U6bWluZQ==","handle":true}}`)) // "place:mine"
+	r.view(func(tx store.ReadTx) error {
+		e, err := tx.EntryByID(own)
+		want = append(want, place("mine", e.Packet.Header.Key()))
+		return err
+	})
+	r.wantBodies(want...)
 }
 
 // A card may be drawn anew whoever wrote the message; the rest of it may not.

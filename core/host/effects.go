@@ -212,12 +212,23 @@ func (c *checker) setMembers(w powers, at string, e *pluginpb.SetMembers) {
 		c.must(!seen[user], at+".members", "%.70q is there twice", user)
 		seen[user] = true
 	}
+	_, known := pluginpb.History_name[int32(e.GetHistory())]
+	c.must(known, at+".history", "%d is none that API %d knows", e.GetHistory(), apiVersion)
 	c.must(len(e.GetCutoffs()) <= 4*maxMembers, at+".cutoffs", "%d are too many", len(e.GetCutoffs()))
+	named := map[cutLog]bool{}
 	for _, cut := range e.GetCutoffs() {
+		log := cutLog{string(cut.GetDevice()), cut.GetEpoch()}
+		c.must(!named[log], at+".cutoffs", "epoch %d of the device %x is there twice", log.epoch, log.device)
+		named[log] = true
 		c.user(at+".cutoffs.user", cut.GetUser())
 		c.must(len(cut.GetDevice()) == len(packet.DeviceID{}), at+".cutoffs.device", "%d bytes, 20 are needed", len(cut.GetDevice()))
 		c.must(cut.GetEpoch() > 0 && cut.GetEpoch() < 1<<62 && cut.GetNumber() < 1<<62, at+".cutoffs", "with a counter out of range")
 	}
+}
+
+type cutLog struct {
+	device string
+	epoch  uint64
 }
 
 func (c *checker) publish(w powers, at string, e *pluginpb.PublishEvent) {

@@ -204,10 +204,14 @@ func checkOutcome(w powers, o *pluginpb.Outcome) error {
 
 func (p *plugin) packetToProto(k *packet.Packet) *pluginpb.Packet {
 	h := &k.Header
-	return &pluginpb.Packet{
+	pb := &pluginpb.Packet{
 		Id: h.ID[:], Chat: string(h.Chat), Type: string(h.Type), Author: string(h.Author), SentAt: h.SentAt,
 		Ephemeral: h.Delivery == packet.Ephemeral, Content: k.Content, Own: h.Author == p.host.cfg.User,
 	}
+	if h.Delivery == packet.Reliable {
+		pb.Device, pb.Epoch, pb.Number = h.Device[:], h.Epoch, h.Number
+	}
+	return pb
 }
 
 // commit commits what became of entries, in one transaction. Those whose effects

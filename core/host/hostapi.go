@@ -310,35 +310,49 @@ func (p *plugin) queryContacts(ctx context.Context) (*pluginpb.Contacts, error) 
 }
 
 func (p *plugin) queryChats(ctx context.Context, q *pluginpb.QueryChats) (*pluginpb.Chats, error) {
-	var list []store.Chat
-	err := p.host.cfg.Store.View(ctx, func(tx store.ReadTx) (err error) {
-		if q.GetChat() == "" {
-			list, err = tx.Chats()
+	answer := &pluginpb.Chats{}
+	err := p.host.cfg.Store.View(ctx, func(tx store.ReadTx) error {
+		answer.Chats = nil
+		list, err := chatsAsked(tx, q.GetChat())
+		if err != nil {
 			return err
 		}
-		id, err := packet.ParseChatID(q.GetChat())
-		if err != nil {
-			return invalid("query_chats.chat: %.140q is not a chat id", q.GetChat())
+		size := 0
+		for i := range list {
+			pb := &pluginpb.Chat{Id: string(list[i].ID), Title: list[i].Title, Membership: list[i].Membership}
+			for _, user := range list[i].Members {
+				pb.Members = append(pb.Members, string(user))
+			}
+			if q.GetHeads() {
+				heads, err := tx.Heads(list[i].ID)
+				if err != nil {
+					return err
+				}
+				for _, h := range heads {
+					pb.Heads = append(pb.Heads, &pluginpb.Cutoff{User: string(h.Author), Device: h.Device[:], Epoch: h.Epoch, Number: h.Upto})
+				}
+			}
+			if size += sizeIn(pb); size > maxAnswer {
+				return tooMuch("the chats")
+			}
+			answer.Chats = append(answer.Chats, pb)
 		}
-		chat, err := tx.Chat(id)
-		list = []store.Chat{chat}
-		return err
+		return nil
 	})
+	return answer, err
+}
+
+// chatsAsked gives one chat, or all.
+func chatsAsked(tx store.ReadTx, chat string) ([]store.Chat, error) {
+	if chat == "" {
+		return tx.Chats()
+	}
+	id, err := packet.ParseChatID(chat)
 	if err != nil {
-		return nil, err
+		return nil, invalid("query_chats.chat: %.140q is not a chat id", chat)
 	}
-	answer, size := &pluginpb.Chats{}, 0
-	for i := range list {
-		pb := &pluginpb.Chat{Id: string(list[i].ID), Title: list[i].Title, Membership: list[i].Membership}
-		for _, user := range list[i].Members {
-			pb.Members = append(pb.Members, string(user))
-		}
-		if size += sizeIn(pb); size > maxAnswer {
-			return nil, tooMuch("the chats")
-		}
-		answer.Chats = append(answer.Chats, pb)
-	}
-	return answer, nil
+	c, err := tx.Chat(id)
+	return []store.Chat{c}, err
 }
 
 func (p *plugin) queryValues(ctx context.Context, q *pluginpb.QueryValues) (*pluginpb.Values, error) {

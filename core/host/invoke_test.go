@@ -1,7 +1,9 @@
 package host
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -272,9 +274,35 @@ func TestEffects(t *testing.T) {
 		t.Errorf("the same version with other members: %v", err)
 	}
 	must(t, r.effects(strings.NewReplacer("Friends", "Before", "carol", "bob").Replace(members(1)))) // comes late
+	cutoffs := []string{
+		fmt.Sprintf(`{"user":"bob","device":%q,"epoch":"7","number":"3"}`, base64.StdEncoding.EncodeToString(make([]byte, 20))),
+		fmt.Sprintf(`{"user":"bob","device":%q,"epoch":"5","number":"2"}`, base64.StdEncoding.EncodeToString(make([]byte, 20))),
+	}
+	merged := func(order ...int) string {
+		return strings.Replace(members(3), `"members"`, fmt.Sprintf(`"merged":true,"history":"HISTORY_ALL","cutoffs":[%s,%s],"members"`,
+			cutoffs[order[0]], cutoffs[order[1]]), 1)
+	}
+	must(t, r.effects(merged(0, 1)))
+	must(t, r.effects(merged(1, 0)))
+	if err := r.effects(merged(0, 0)); err == nil || !strings.Contains(err.Error(), "twice") {
+		t.Errorf("one log is cut twice: %v", err)
+	}
+	if err := r.effects(strings.Replace(merged(0, 1), "true", "false", 1)); err == nil || !strings.Contains(err.Error(), "set_members") {
+		t.Errorf("the same version, no longer merged: %v", err)
+	}
+	if err := r.effects(strings.Replace(members(4), `"members"`, `"history":7,"members"`, 1)); err == nil || !strings.Contains(err.Error(), "history") {
+		t.Errorf("a history that is none: %v", err)
+	}
+	r.view(func(tx store.ReadTx) error {
+		m, err := tx.Membership(group, 3)
+		if !m.Merged || m.History != store.HistoryAll || len(m.Cutoffs) != 2 || m.Cutoffs[0].Epoch != 5 || m.Cutoffs[0].Number != 2 {
+			t.Errorf("%+v", m)
+		}
+		return err
+	})
 	r.view(func(tx store.ReadTx) error {
 		c, err := tx.Chat(group)
-		if c.Title != "Friends" || c.Membership != 2 || !slices.Equal(c.Members, []packet.UserID{"alice", "carol"}) {
+		if c.Title != "Friends" || c.Membership != 3 || c.History != store.HistoryAll || !slices.Equal(c.Members, []packet.UserID{"alice", "carol"}) {
 			t.Errorf("%+v", c)
 		}
 		return err
@@ -351,6 +379,23 @@ func TestHostRequests(t *testing.T) {
 	if c := a.GetChats().GetChats(); len(c) != 1 || !slices.Equal(c[0].GetMembers(), []string{"alice", "bob"}) {
 		t.Errorf("chats %v", &a)
 	}
+	if h := a.GetChats().GetChats()[0].GetHeads(); len(h) != 0 {
+		t.Errorf("heads that were not asked for: %v", h)
+	}
+	r.ask(`{"queryChats":{"chat":"alice-bob","heads":true}}`, &a)
+	heads := a.GetChats().GetChats()[0].GetHeads()
+	r.view(func(tx store.ReadTx) error {
+		want, err := tx.Heads("alice-bob")
+		if len(want) == 0 || len(heads) != len(want) {
+			t.Errorf("heads %v, not %v", heads, want)
+		}
+		for i, h := range want[:len(heads)] {
+			if got := heads[i]; got.GetUser() != string(h.Author) || !bytes.Equal(got.GetDevice(), h.Device[:]) || got.GetEpoch() != h.Epoch || got.GetNumber() != h.Upto {
+				t.Errorf("head %v, not %v", got, h)
+			}
+		}
+		return err
+	})
 	r.ask(`{"queryChats":{"chat":"alice-zoe"}}`, &a)
 	if codes.Code(a.GetError().GetCode()) != codes.NotFound {
 		t.Errorf("unknown chat: %v", &a)

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
 	"github.com/parley-chat/parley/core/store/internal/words"
+	"github.com/parley-chat/parley/protocol/packet"
 )
 
 var key = bytes.Repeat([]byte{7, 1}, 16)
@@ -113,6 +115,68 @@ func TestMigration(t *testing.T) {
 	}
 	if got := get(t, old); got != "old" {
 		t.Errorf("the copy has the value %q", got)
+	}
+}
+
+// A database from before there were groups opens, and all that is in it is as it
+// was.
+func TestFromBeforeGroups(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	steps, err := loadMigrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := Open(t.Context(), Config{Path: path, Key: key, migrations: steps[:2]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := packet.Header{
+		ID: packet.NewPacketID(), Chat: "alice-bob", Type: "text", Author: "bob", Device: packet.DeviceID{1}, Epoch: 5, Number: 1,
+		Depth: 3, Membership: 1, SentAt: 7, Delivery: packet.Reliable,
+	}
+	p, err := packet.Seal(h, []byte("hello"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = old.Update(t.Context(), Synced, func(writes Tx) error {
+		// What the program wrote then.
+		c := writes.(*tx).c
+		return errors.Join(
+			c.run("INSERT INTO chats (chat, title, muted, pinned, draft, created_at, membership, members, last_at, depth) VALUES ('alice-bob', '', 0, 0, '', 1, 1, '[\"alice\",\"bob\"]', 1, 3)"),
+			c.run("INSERT INTO memberships (chat, version, members, cutoffs) VALUES (1, 1, '[\"alice\",\"bob\"]', 'null')"),
+			c.run("INSERT INTO logs (chat, device, epoch, author, upto, open) VALUES (1, ?, 5, 'bob', 1, 1)", h.Device),
+			c.run("INSERT INTO entries (log, number, packet, type, state, size, raw, content) VALUES (1, 1, ?, 'text', 1, 5, ?, ?)", h.ID, p.Raw, p.Content),
+		)
+	})
+	if err := errors.Join(err, old.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := openWith(t, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Update(t.Context(), Synced, func(tx Tx) error {
+		c, err := tx.Chat("alice-bob")
+		m, err2 := tx.Membership("alice-bob", 1)
+		want := Membership{Version: 1, Members: []packet.UserID{"alice", "bob"}}
+		if c.Membership != 1 || c.History != HistoryFromJoin || !slices.Equal(c.Members, want.Members) || !m.Same(&want) {
+			t.Errorf("chat %+v, list %+v", c, m)
+		}
+		e, err3 := tx.EntryByID(h.ID)
+		if string(e.Packet.Content) != "hello" || !bytes.Equal(e.Packet.Raw, p.Raw) {
+			t.Errorf("entry %+v", e)
+		}
+		h.Number, h.ID = 2, packet.NewPacketID()
+		next, err4 := packet.Seal(h, []byte("again"), nil)
+		_, err5 := tx.PutEntry(Entry{Packet: next, State: EntryNew})
+		unhandled, err6 := tx.Unhandled([]packet.Type{"text"}, "", 10, 1000)
+		if len(unhandled) != 2 {
+			t.Errorf("%d entries are to be handled, not 2", len(unhandled))
+		}
+		return errors.Join(err, err2, err3, err4, err5, err6, tx.PutMembership("alice-bob", want))
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 

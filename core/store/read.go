@@ -113,7 +113,7 @@ func (t *readTx) chats(where string, args ...any) ([]Chat, error) {
 		c := Chat{
 			ID: packet.ChatID(s.ColumnText(0)), Title: s.ColumnText(1), Muted: s.ColumnBool(2), Pinned: s.ColumnBool(3),
 			Draft: s.ColumnText(4), CreatedAt: s.ColumnInt64(5), Membership: uint64(s.ColumnInt64(6)),
-			LastAt: s.ColumnInt64(9), Unread: s.ColumnInt(10),
+			LastAt: s.ColumnInt64(9), Unread: s.ColumnInt(10), History: History(s.ColumnInt(12)),
 		}
 		if err := json.Unmarshal(s.ColumnRawText(7), &c.Members); err != nil {
 			return false, fmt.Errorf("members of %s: %w: %w", c.ID, ErrCorrupt, err)
@@ -122,29 +122,34 @@ func (t *readTx) chats(where string, args ...any) ([]Chat, error) {
 		fill(c.Read[:], s, 11)
 		out = append(out, c)
 		return true, nil
-	}, `SELECT chat, title, muted, pinned, draft, created_at, membership, members, last, last_at, unread, read
+	}, `SELECT chat, title, muted, pinned, draft, created_at, membership, members, last, last_at, unread, read, history
 		FROM chats WHERE there `+where, args...)
 	return out, err
 }
 
 func (t *readTx) Membership(chat packet.ChatID, version uint64) (Membership, error) {
-	m := Membership{Version: version}
-	var broken error
-	found, err := t.c.first(func(s *sqlite3.Stmt) {
-		if broken = json.Unmarshal(s.ColumnRawText(0), &m.Members); broken == nil {
-			broken = json.Unmarshal(s.ColumnRawText(1), &m.Cutoffs)
-		}
-	}, `SELECT m.members, m.cutoffs FROM memberships m JOIN chats c ON c.id = m.chat
-		WHERE c.chat = ? AND m.version = ?`, chat, version)
+	m, found, err := t.membership("m.chat = (SELECT id FROM chats WHERE chat = ?) AND m.version = ?", chat, version)
 	switch {
 	case err != nil:
-		return Membership{}, err
-	case broken != nil:
-		return Membership{}, fmt.Errorf("membership of %s: %w: %w", chat, ErrCorrupt, broken)
+		return Membership{}, fmt.Errorf("membership of %s: %w", chat, err)
 	case !found:
 		return Membership{}, notFound("membership of", chat)
 	}
 	return m, nil
+}
+
+func (t *readTx) membership(where string, args ...any) (m Membership, found bool, err error) {
+	var broken error
+	found, err = t.c.first(func(s *sqlite3.Stmt) {
+		m.Version, m.Merged, m.History = uint64(s.ColumnInt64(0)), s.ColumnBool(3), History(s.ColumnInt(4))
+		if broken = json.Unmarshal(s.ColumnRawText(1), &m.Members); broken == nil {
+			broken = json.Unmarshal(s.ColumnRawText(2), &m.Cutoffs)
+		}
+	}, "SELECT m.version, m.members, m.cutoffs, m.merged, m.history FROM memberships m WHERE "+where, args...)
+	if err == nil && broken != nil {
+		err = fmt.Errorf("%w: %w", ErrCorrupt, broken)
+	}
+	return m, found, err
 }
 
 func (t *readTx) Versions(chat packet.ChatID) (versions []uint64, err error) {

@@ -152,6 +152,19 @@ func (t *readTx) Stubs(log packet.Log, limit int) ([]packet.Refusal, error) {
 	return out, err
 }
 
+func (t *readTx) Stamps(log packet.Log) ([]Stamp, error) {
+	row, err := t.logRow(log)
+	if err != nil || row == 0 {
+		return nil, err
+	}
+	var out []Stamp
+	err = t.c.each(func(s *sqlite3.Stmt) (bool, error) {
+		out = append(out, Stamp{Membership: uint64(s.ColumnInt64(0)), Last: uint64(s.ColumnInt64(1))})
+		return true, nil
+	}, "SELECT version, last FROM stamps WHERE log = ? ORDER BY version", row)
+	return out, err
+}
+
 func (t *readTx) PeerHeads(log packet.Log) ([]PeerHead, error) {
 	row, err := t.logRow(log)
 	if err != nil || row == 0 {

@@ -11,6 +11,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/parley-chat/parley/protocol/packet"
@@ -71,6 +72,9 @@ type ReadTx interface {
 	Membership(chat packet.ChatID, version uint64) (Membership, error)
 	// Versions gives the versions of a chat's member list that are here, ascending.
 	Versions(chat packet.ChatID) ([]uint64, error)
+	// Stamps says under which versions of the member list the entries of a log
+	// were written, ascending. Of direct chats, which have one list, it gives none.
+	Stamps(log packet.Log) ([]Stamp, error)
 
 	// Entry gives one entry of a log.
 	Entry(key packet.EntryKey) (Entry, error)
@@ -168,8 +172,8 @@ type Tx interface {
 	// not taken again.
 	DeleteChat(id packet.ChatID) error
 	// PutMembership adds a version of a member list; the highest is the chat's
-	// present one. ErrExists when the version is there with other members or
-	// cutoffs; the same again changes nothing.
+	// present one. ErrExists when the version is there and says something else;
+	// the same again changes nothing.
 	PutMembership(chat packet.ChatID, m Membership) error
 
 	// NextNumber gives the number that a new entry of a log gets.
@@ -283,6 +287,7 @@ type Chat struct {
 	// Kept by the store.
 	Membership uint64          // present version, 0 before the first
 	Members    []packet.UserID // of that version, ascending
+	History    History         // of that version
 	Last       packet.PacketID // newest message, zero when there is none
 	LastAt     int64           // its SentAt, else CreatedAt
 	Unread     int
@@ -293,13 +298,39 @@ type Chat struct {
 type Membership struct {
 	Version uint64
 	Members []packet.UserID
+	// Cutoffs of each log of anybody who was ever removed.
 	Cutoffs []Cutoff
+	// Merged: it is the sum of changes made apart, and nobody writes under it.
+	Merged  bool
+	History History
+}
+
+// Same says whether two versions say the same. Both have their members in order.
+func (m *Membership) Same(other *Membership) bool {
+	return m.Version == other.Version && m.Merged == other.Merged && m.History == other.History &&
+		slices.Equal(m.Members, other.Members) && slices.Equal(m.Cutoffs, other.Cutoffs)
 }
 
 // Cutoff names the last entry of a removed author's log that still counts.
 type Cutoff struct {
 	User packet.UserID
 	packet.EntryKey
+}
+
+// History is what members may see of what was written under lists without them.
+type History int
+
+// The values are stored: never renumber.
+const (
+	HistoryFromJoin History = iota // nothing
+	HistoryAll                     // all
+)
+
+// Stamp is a version of a member list, and the last entry of a log that was
+// written under it.
+type Stamp struct {
+	Membership uint64
+	Last       uint64
 }
 
 // EntryState is what became of an entry.

@@ -83,11 +83,12 @@ func (t *tx) DeleteChat(id packet.ChatID) error {
 		"DELETE FROM registers WHERE chat = ?",
 		"DELETE FROM memberships WHERE chat = ?",
 		"DELETE FROM entries WHERE log IN (SELECT id FROM logs WHERE chat = ?)",
+		"DELETE FROM stamps WHERE log IN (SELECT id FROM logs WHERE chat = ?)",
 		"DELETE FROM peer_heads WHERE log IN (SELECT id FROM logs WHERE chat = ?)",
 		"DELETE FROM refused WHERE log IN (SELECT id FROM logs WHERE chat = ?)",
 		"UPDATE logs SET open = 0 WHERE chat = ?",
 		`UPDATE chats SET there = 0, title = '', muted = 0, pinned = 0, draft = '', created_at = 0, membership = 0,
-			members = '[]', last = NULL, last_order = NULL, last_at = 0, unread = 0, read = x'' WHERE id = ?`,
+			members = '[]', history = 0, last = NULL, last_order = NULL, last_at = 0, unread = 0, read = x'' WHERE id = ?`,
 	} {
 		if err := t.c.run(sql, chat); err != nil {
 			return fmt.Errorf("delete chat %s: %w", id, err)
@@ -101,27 +102,17 @@ func (t *tx) PutMembership(id packet.ChatID, m Membership) error {
 	if err != nil {
 		return err
 	}
-	members := slices.Compact(slices.Sorted(slices.Values(m.Members)))
-	var broken error
-	same := false
-	found, err := t.c.first(func(s *sqlite3.Stmt) {
-		var old Membership
-		if broken = json.Unmarshal(s.ColumnRawText(0), &old.Members); broken == nil {
-			broken = json.Unmarshal(s.ColumnRawText(1), &old.Cutoffs)
-		}
-		same = slices.Equal(old.Members, members) && slices.Equal(old.Cutoffs, m.Cutoffs)
-	}, "SELECT members, cutoffs FROM memberships WHERE chat = ? AND version = ?", chat, m.Version)
+	m.Members = slices.Compact(slices.Sorted(slices.Values(m.Members)))
+	old, found, err := t.membership("m.chat = ? AND m.version = ?", chat, m.Version)
 	switch {
 	case err != nil:
-		return err
-	case broken != nil:
-		return fmt.Errorf("membership of %s: %w: %w", id, ErrCorrupt, broken)
-	case found && !same:
+		return fmt.Errorf("membership of %s: %w", id, err)
+	case found && !old.Same(&m):
 		return fmt.Errorf("membership %d of %s: %w", m.Version, id, ErrExists)
 	case found:
 		return nil
 	}
-	list, err := json.Marshal(members)
+	list, err := json.Marshal(m.Members)
 	if err != nil {
 		return fmt.Errorf("membership of %s: %w", id, err)
 	}
@@ -129,13 +120,13 @@ func (t *tx) PutMembership(id packet.ChatID, m Membership) error {
 	if err != nil {
 		return fmt.Errorf("membership of %s: %w", id, err)
 	}
-	err = t.c.run("INSERT INTO memberships (chat, version, members, cutoffs) VALUES (?, ?, ?, ?)",
-		chat, m.Version, string(list), string(cutoffs))
+	err = t.c.run("INSERT INTO memberships (chat, version, members, cutoffs, merged, history) VALUES (?, ?, ?, ?, ?, ?)",
+		chat, m.Version, string(list), string(cutoffs), m.Merged, int(m.History))
 	if err != nil {
 		return err
 	}
-	return t.c.run("UPDATE chats SET membership = ?2, members = ?3 WHERE id = ?1 AND membership < ?2",
-		chat, m.Version, string(list))
+	return t.c.run("UPDATE chats SET membership = ?2, members = ?3, history = ?4 WHERE id = ?1 AND membership < ?2",
+		chat, m.Version, string(list), int(m.History))
 }
 
 func (t *tx) PutRegister(r packet.Register) (newer bool, err error) {

@@ -60,6 +60,13 @@ func (t *tx) PutEntry(e Entry) (added bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if h.Chat.Kind() != packet.Direct {
+		err = t.c.run(`INSERT INTO stamps (log, version, last) VALUES (?, ?, ?)
+			ON CONFLICT DO UPDATE SET last = excluded.last WHERE excluded.last > last`, log, h.Membership, h.Number)
+		if err != nil {
+			return false, err
+		}
+	}
 	return true, t.c.run("UPDATE chats SET depth = ?2 WHERE chat = ?1 AND depth < ?2", h.Chat, h.Depth)
 }
 

@@ -65,10 +65,13 @@ func packetFromProto(pb *pluginpb.Packet) (Packet, error) {
 	if err != nil {
 		return Packet{}, fmt.Errorf("packet from the core: %w", err)
 	}
-	return Packet{
+	p := Packet{
 		ID: id, Chat: packet.ChatID(pb.GetChat()), Type: packet.Type(pb.GetType()), Author: packet.UserID(pb.GetAuthor()),
 		SentAt: time.UnixMicro(pb.GetSentAt()), Ephemeral: pb.GetEphemeral(), Content: pb.GetContent(), Own: pb.GetOwn(),
-	}, nil
+		Epoch: pb.GetEpoch(), Number: pb.GetNumber(),
+	}
+	copy(p.Device[:], pb.GetDevice())
+	return p, nil
 }
 
 // eventFromProto gives false for an event this version does not know.

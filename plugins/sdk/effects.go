@@ -97,14 +97,19 @@ type SendPacket struct {
 	Handle bool
 }
 
-// SetMembers makes a new version of a chat's member list; for the bundled group
-// plugin.
+// SetMembers adds a version of a chat's member list, the highest of which is the
+// present one; for the bundled group plugin.
 type SetMembers struct {
 	Chat    packet.ChatID
 	Version uint64
 	Title   string
 	Members []packet.UserID
+	// Cutoffs of each log of anybody who was ever removed or left, at most 4,000.
 	Cutoffs []*pluginpb.Cutoff
+	// Merged: the sum of changes made apart, under which nobody writes.
+	Merged bool
+	// History that members may see; unspecified is FROM_JOIN.
+	History pluginpb.History
 }
 
 // PutValue keeps a private value of the plugin; an empty one removes the key.
@@ -203,6 +208,7 @@ func (e SendPacket) proto() *pluginpb.Effect {
 func (e SetMembers) proto() *pluginpb.Effect {
 	return &pluginpb.Effect{Effect: &pluginpb.Effect_SetMembers{SetMembers: &pluginpb.SetMembers{
 		Chat: string(e.Chat), Version: e.Version, Title: e.Title, Members: fromUsers(e.Members), Cutoffs: e.Cutoffs,
+		Merged: e.Merged, History: e.History,
 	}}}
 }
 

@@ -196,6 +196,20 @@ func (h *host) Chats(ctx context.Context, chat packet.ChatID) ([]Chat, error) {
 	})
 }
 
+func (h *host) Heads(ctx context.Context, chat packet.ChatID) ([]*pluginpb.Cutoff, error) {
+	if err := mustBeCommitted(ctx); err != nil {
+		return nil, err
+	}
+	r, err := h.ask(ctx, &pluginpb.HostRequest{Request: &pluginpb.HostRequest_QueryChats{QueryChats: &pluginpb.QueryChats{Chat: string(chat), Heads: true}}})
+	if err != nil {
+		return nil, err
+	}
+	if n := len(r.GetChats().GetChats()); n != 1 {
+		return nil, Errorf(codes.Internal, "the core gave %d chats for %s", n, chat)
+	}
+	return r.GetChats().GetChats()[0].GetHeads(), nil
+}
+
 func (h *host) Values(ctx context.Context, prefix string, limit int) ([]Value, error) {
 	if err := mustBeCommitted(ctx); err != nil {
 		return nil, err

@@ -88,6 +88,9 @@ type Host interface {
 	Contacts(ctx context.Context) ([]Contact, error)
 	// Chats gives one chat, or all when chat is empty.
 	Chats(ctx context.Context, chat packet.ChatID) ([]Chat, error)
+	// Heads gives, of every log of a chat, this account's too, the last entry up
+	// to which all are here: with them a removal says what still counts.
+	Heads(ctx context.Context, chat packet.ChatID) ([]*pluginpb.Cutoff, error)
 	// Values gives the plugin's private values whose key begins with prefix, in
 	// key order; limit is at most and by default (0) 1,000.
 	Values(ctx context.Context, prefix string, limit int) ([]Value, error)
@@ -130,6 +133,12 @@ type Packet struct {
 	Content   []byte
 	// Own: written by this account on this or another of its devices.
 	Own bool
+	// Device, Epoch and Number are its place in its author's log of the chat, the
+	// first is number 1. No other packet has it, unless its author signed two with
+	// one number. Zero when Ephemeral.
+	Device packet.DeviceID
+	Epoch  uint64
+	Number uint64
 }
 
 // Event is something that happened: exactly one of the pointers is set.

@@ -297,6 +297,59 @@ func (SettingType) EnumDescriptor() ([]byte, []int) {
 	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{3}
 }
 
+// History is what of a chat's past its members may see.
+type History int32
+
+const (
+	// Of SetMembers: as FROM_JOIN.
+	History_HISTORY_UNSPECIFIED History = 0
+	// What was written under lists that they are in.
+	History_HISTORY_FROM_JOIN History = 1
+	// All.
+	History_HISTORY_ALL History = 2
+)
+
+// Enum value maps for History.
+var (
+	History_name = map[int32]string{
+		0: "HISTORY_UNSPECIFIED",
+		1: "HISTORY_FROM_JOIN",
+		2: "HISTORY_ALL",
+	}
+	History_value = map[string]int32{
+		"HISTORY_UNSPECIFIED": 0,
+		"HISTORY_FROM_JOIN":   1,
+		"HISTORY_ALL":         2,
+	}
+)
+
+func (x History) Enum() *History {
+	p := new(History)
+	*p = x
+	return p
+}
+
+func (x History) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (History) Descriptor() protoreflect.EnumDescriptor {
+	return file_protocol_pluginpb_plugin_proto_enumTypes[4].Descriptor()
+}
+
+func (History) Type() protoreflect.EnumType {
+	return &file_protocol_pluginpb_plugin_proto_enumTypes[4]
+}
+
+func (x History) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use History.Descriptor instead.
+func (History) EnumDescriptor() ([]byte, []int) {
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{4}
+}
+
 // BlobOrder is what to do with a blob.
 type BlobOrder int32
 
@@ -336,11 +389,11 @@ func (x BlobOrder) String() string {
 }
 
 func (BlobOrder) Descriptor() protoreflect.EnumDescriptor {
-	return file_protocol_pluginpb_plugin_proto_enumTypes[4].Descriptor()
+	return file_protocol_pluginpb_plugin_proto_enumTypes[5].Descriptor()
 }
 
 func (BlobOrder) Type() protoreflect.EnumType {
-	return &file_protocol_pluginpb_plugin_proto_enumTypes[4]
+	return &file_protocol_pluginpb_plugin_proto_enumTypes[5]
 }
 
 func (x BlobOrder) Number() protoreflect.EnumNumber {
@@ -349,7 +402,7 @@ func (x BlobOrder) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BlobOrder.Descriptor instead.
 func (BlobOrder) EnumDescriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{4}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{5}
 }
 
 // BlobState is how a blob is on this device.
@@ -410,11 +463,11 @@ func (x BlobState) String() string {
 }
 
 func (BlobState) Descriptor() protoreflect.EnumDescriptor {
-	return file_protocol_pluginpb_plugin_proto_enumTypes[5].Descriptor()
+	return file_protocol_pluginpb_plugin_proto_enumTypes[6].Descriptor()
 }
 
 func (BlobState) Type() protoreflect.EnumType {
-	return &file_protocol_pluginpb_plugin_proto_enumTypes[5]
+	return &file_protocol_pluginpb_plugin_proto_enumTypes[6]
 }
 
 func (x BlobState) Number() protoreflect.EnumNumber {
@@ -423,7 +476,7 @@ func (x BlobState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BlobState.Descriptor instead.
 func (BlobState) EnumDescriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{5}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{6}
 }
 
 // Level of a log line.
@@ -466,11 +519,11 @@ func (x Level) String() string {
 }
 
 func (Level) Descriptor() protoreflect.EnumDescriptor {
-	return file_protocol_pluginpb_plugin_proto_enumTypes[6].Descriptor()
+	return file_protocol_pluginpb_plugin_proto_enumTypes[7].Descriptor()
 }
 
 func (Level) Type() protoreflect.EnumType {
-	return &file_protocol_pluginpb_plugin_proto_enumTypes[6]
+	return &file_protocol_pluginpb_plugin_proto_enumTypes[7]
 }
 
 func (x Level) Number() protoreflect.EnumNumber {
@@ -479,7 +532,7 @@ func (x Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Level.Descriptor instead.
 func (Level) EnumDescriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{6}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{7}
 }
 
 // CoreMessage is what the core says: any number of hooks to run and of answers
@@ -1806,7 +1859,14 @@ type Packet struct {
 	Ephemeral bool   `protobuf:"varint,6,opt,name=ephemeral,proto3" json:"ephemeral,omitempty"`
 	Content   []byte `protobuf:"bytes,7,opt,name=content,proto3" json:"content,omitempty"`
 	// Written by this account on this or another of its devices.
-	Own           bool `protobuf:"varint,8,opt,name=own,proto3" json:"own,omitempty"`
+	Own bool `protobuf:"varint,8,opt,name=own,proto3" json:"own,omitempty"`
+	// Its place in the log it is an entry of, which no other packet has unless its
+	// author signed two with one number: the author's device (20 bytes), the epoch
+	// of that device's log of the chat, and the number in it, from 1. Empty and 0
+	// when ephemeral. Since API 1.
+	Device        []byte `protobuf:"bytes,9,opt,name=device,proto3" json:"device,omitempty"`
+	Epoch         uint64 `protobuf:"varint,10,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Number        uint64 `protobuf:"varint,11,opt,name=number,proto3" json:"number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1895,6 +1955,27 @@ func (x *Packet) GetOwn() bool {
 		return x.Own
 	}
 	return false
+}
+
+func (x *Packet) GetDevice() []byte {
+	if x != nil {
+		return x.Device
+	}
+	return nil
+}
+
+func (x *Packet) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Packet) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
 }
 
 // Event is something that happened, of a topic the manifest names, or
@@ -3628,20 +3709,33 @@ func (x *SendPacket) GetHandle() bool {
 	return false
 }
 
-// SetMembers adds a version of a chat's member list (group plugin only).
+// SetMembers adds a version of a chat's member list (group plugin only). Lists
+// are for ever: an entry is judged by the one it was written under, and by the
+// cutoffs of the present one. They may come in any order; the highest is the
+// present one, also when it has no members. A version that is there already
+// with other members, cutoffs, merged or history is refused.
 type SetMembers struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Chat  string                 `protobuf:"bytes,1,opt,name=chat,proto3" json:"chat,omitempty"`
-	// The highest is the present one. Lists may come in any order: an older one
-	// says which entries from before count. A version that is there already with
-	// other members or cutoffs is refused.
+	// 1 to 2^62-1.
 	Version uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	// Of the chat, taken from the highest version.
-	Title   string   `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
+	// Of the chat, taken from the highest version. At most 256 bytes.
+	Title string `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
+	// At most 1,000.
 	Members []string `protobuf:"bytes,4,rep,name=members,proto3" json:"members,omitempty"`
-	// For each author who is no member, whenever he was removed: the last entries of
-	// each of his logs that still count. A log that is not named counts for nothing.
-	Cutoffs       []*Cutoff `protobuf:"bytes,5,rep,name=cutoffs,proto3" json:"cutoffs,omitempty"`
+	// Of each log of anybody who was ever removed or left: the last entry that
+	// counts. While its author is a member, his logs that are not named count
+	// whole; while he is none, for nothing. An account that is a member and whose
+	// present log is named begins a new one. At most 4,000.
+	Cutoffs []*Cutoff `protobuf:"bytes,5,rep,name=cutoffs,proto3" json:"cutoffs,omitempty"`
+	// Nobody writes under it: it is the sum of changes made apart. What this
+	// account writes is written under the highest list that is not merged and has
+	// the account in it. Since API 1.
+	Merged bool `protobuf:"varint,6,opt,name=merged,proto3" json:"merged,omitempty"`
+	// What a member may see that was written under lists without him; taken from
+	// the highest version. What was given without content stays so when it is
+	// changed. Since API 1.
+	History       History `protobuf:"varint,7,opt,name=history,proto3,enum=parley.plugin.v1.History" json:"history,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3711,13 +3805,29 @@ func (x *SetMembers) GetCutoffs() []*Cutoff {
 	return nil
 }
 
-// Cutoff names the last entry of a removed author's log that still counts.
+func (x *SetMembers) GetMerged() bool {
+	if x != nil {
+		return x.Merged
+	}
+	return false
+}
+
+func (x *SetMembers) GetHistory() History {
+	if x != nil {
+		return x.History
+	}
+	return History_HISTORY_UNSPECIFIED
+}
+
+// Cutoff names an entry of a user's log: the last one that still counts, or the
+// last one up to which all are here. Number 0 means none.
 type Cutoff struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
-	Device        []byte                 `protobuf:"bytes,2,opt,name=device,proto3" json:"device,omitempty"`
-	Epoch         uint64                 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Number        uint64                 `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	User  string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	// 20 bytes.
+	Device        []byte `protobuf:"bytes,2,opt,name=device,proto3" json:"device,omitempty"`
+	Epoch         uint64 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Number        uint64 `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5667,8 +5777,10 @@ func (x *Contact) GetOnline() bool {
 
 // QueryChats selects one chat, or all when empty.
 type QueryChats struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Chat          string                 `protobuf:"bytes,1,opt,name=chat,proto3" json:"chat,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Chat  string                 `protobuf:"bytes,1,opt,name=chat,proto3" json:"chat,omitempty"`
+	// Gives heads too. Since API 1.
+	Heads         bool `protobuf:"varint,2,opt,name=heads,proto3" json:"heads,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5708,6 +5820,13 @@ func (x *QueryChats) GetChat() string {
 		return x.Chat
 	}
 	return ""
+}
+
+func (x *QueryChats) GetHeads() bool {
+	if x != nil {
+		return x.Heads
+	}
+	return false
 }
 
 type Chats struct {
@@ -5756,11 +5875,16 @@ func (x *Chats) GetChats() []*Chat {
 
 // Chat is a chat with its members.
 type Chat struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Title         string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
-	Membership    uint64                 `protobuf:"varint,3,opt,name=membership,proto3" json:"membership,omitempty"`
-	Members       []string               `protobuf:"bytes,4,rep,name=members,proto3" json:"members,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Title string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	// The present version, 0 before the first.
+	Membership uint64   `protobuf:"varint,3,opt,name=membership,proto3" json:"membership,omitempty"`
+	Members    []string `protobuf:"bytes,4,rep,name=members,proto3" json:"members,omitempty"`
+	// If asked for: of every log of the chat, this account's too, the last entry
+	// up to which all are here. With them a removal says what of somebody still
+	// counts. Since API 1.
+	Heads         []*Cutoff `protobuf:"bytes,5,rep,name=heads,proto3" json:"heads,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5819,6 +5943,13 @@ func (x *Chat) GetMembership() uint64 {
 func (x *Chat) GetMembers() []string {
 	if x != nil {
 		return x.Members
+	}
+	return nil
+}
+
+func (x *Chat) GetHeads() []*Cutoff {
+	if x != nil {
+		return x.Heads
 	}
 	return nil
 }
@@ -6071,7 +6202,7 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\x04Item\x122\n" +
 	"\x06packet\x18\x01 \x01(\v2\x18.parley.plugin.v1.PacketH\x00R\x06packet\x12/\n" +
 	"\x05event\x18\x02 \x01(\v2\x17.parley.plugin.v1.EventH\x00R\x05eventB\x06\n" +
-	"\x04item\"\xbb\x01\n" +
+	"\x04item\"\x81\x02\n" +
 	"\x06Packet\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04chat\x18\x02 \x01(\tR\x04chat\x12\x12\n" +
@@ -6080,7 +6211,11 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\asent_at\x18\x05 \x01(\x03R\x06sentAt\x12\x1c\n" +
 	"\tephemeral\x18\x06 \x01(\bR\tephemeral\x12\x18\n" +
 	"\acontent\x18\a \x01(\fR\acontent\x12\x10\n" +
-	"\x03own\x18\b \x01(\bR\x03own\"\xb4\x02\n" +
+	"\x03own\x18\b \x01(\bR\x03own\x12\x16\n" +
+	"\x06device\x18\t \x01(\fR\x06device\x12\x14\n" +
+	"\x05epoch\x18\n" +
+	" \x01(\x04R\x05epoch\x12\x16\n" +
+	"\x06number\x18\v \x01(\x04R\x06number\"\xb4\x02\n" +
 	"\x05Event\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x128\n" +
 	"\bpresence\x18\x02 \x01(\v2\x1a.parley.plugin.v1.PresenceH\x00R\bpresence\x12,\n" +
@@ -6201,14 +6336,16 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\acontent\x18\x04 \x01(\fR\acontent\x12\x1c\n" +
 	"\tephemeral\x18\x05 \x01(\bR\tephemeral\x12\x0e\n" +
 	"\x02to\x18\x06 \x03(\tR\x02to\x12\x16\n" +
-	"\x06handle\x18\a \x01(\bR\x06handle\"\x9e\x01\n" +
+	"\x06handle\x18\a \x01(\bR\x06handle\"\xeb\x01\n" +
 	"\n" +
 	"SetMembers\x12\x12\n" +
 	"\x04chat\x18\x01 \x01(\tR\x04chat\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x14\n" +
 	"\x05title\x18\x03 \x01(\tR\x05title\x12\x18\n" +
 	"\amembers\x18\x04 \x03(\tR\amembers\x122\n" +
-	"\acutoffs\x18\x05 \x03(\v2\x18.parley.plugin.v1.CutoffR\acutoffs\"b\n" +
+	"\acutoffs\x18\x05 \x03(\v2\x18.parley.plugin.v1.CutoffR\acutoffs\x12\x16\n" +
+	"\x06merged\x18\x06 \x01(\bR\x06merged\x123\n" +
+	"\ahistory\x18\a \x01(\x0e2\x19.parley.plugin.v1.HistoryR\ahistory\"b\n" +
 	"\x06Cutoff\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\fR\x06device\x12\x14\n" +
@@ -6343,19 +6480,21 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\aContact\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
-	"\x06online\x18\x03 \x01(\bR\x06online\" \n" +
+	"\x06online\x18\x03 \x01(\bR\x06online\"6\n" +
 	"\n" +
 	"QueryChats\x12\x12\n" +
-	"\x04chat\x18\x01 \x01(\tR\x04chat\"5\n" +
+	"\x04chat\x18\x01 \x01(\tR\x04chat\x12\x14\n" +
+	"\x05heads\x18\x02 \x01(\bR\x05heads\"5\n" +
 	"\x05Chats\x12,\n" +
-	"\x05chats\x18\x01 \x03(\v2\x16.parley.plugin.v1.ChatR\x05chats\"f\n" +
+	"\x05chats\x18\x01 \x03(\v2\x16.parley.plugin.v1.ChatR\x05chats\"\x96\x01\n" +
 	"\x04Chat\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x1e\n" +
 	"\n" +
 	"membership\x18\x03 \x01(\x04R\n" +
 	"membership\x12\x18\n" +
-	"\amembers\x18\x04 \x03(\tR\amembers\";\n" +
+	"\amembers\x18\x04 \x03(\tR\amembers\x12.\n" +
+	"\x05heads\x18\x05 \x03(\v2\x18.parley.plugin.v1.CutoffR\x05heads\";\n" +
 	"\vQueryValues\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\rR\x05limit\"<\n" +
@@ -6398,7 +6537,11 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\x13SETTING_TYPE_STRING\x10\x03\x12\x17\n" +
 	"\x13SETTING_TYPE_CHOICE\x10\x04\x12\x17\n" +
 	"\x13SETTING_TYPE_FOLDER\x10\x05\x12\x17\n" +
-	"\x13SETTING_TYPE_SECRET\x10\x06*k\n" +
+	"\x13SETTING_TYPE_SECRET\x10\x06*J\n" +
+	"\aHistory\x12\x17\n" +
+	"\x13HISTORY_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11HISTORY_FROM_JOIN\x10\x01\x12\x0f\n" +
+	"\vHISTORY_ALL\x10\x02*k\n" +
 	"\tBlobOrder\x12\x1a\n" +
 	"\x16BLOB_ORDER_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10BLOB_ORDER_PAUSE\x10\x01\x12\x15\n" +
@@ -6437,191 +6580,194 @@ func file_protocol_pluginpb_plugin_proto_rawDescGZIP() []byte {
 	return file_protocol_pluginpb_plugin_proto_rawDescData
 }
 
-var file_protocol_pluginpb_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_protocol_pluginpb_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
 var file_protocol_pluginpb_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 76)
 var file_protocol_pluginpb_plugin_proto_goTypes = []any{
 	(Capability)(0),          // 0: parley.plugin.v1.Capability
 	(Presentation)(0),        // 1: parley.plugin.v1.Presentation
 	(Place)(0),               // 2: parley.plugin.v1.Place
 	(SettingType)(0),         // 3: parley.plugin.v1.SettingType
-	(BlobOrder)(0),           // 4: parley.plugin.v1.BlobOrder
-	(BlobState)(0),           // 5: parley.plugin.v1.BlobState
-	(Level)(0),               // 6: parley.plugin.v1.Level
-	(*CoreMessage)(nil),      // 7: parley.plugin.v1.CoreMessage
-	(*PluginMessage)(nil),    // 8: parley.plugin.v1.PluginMessage
-	(*Error)(nil),            // 9: parley.plugin.v1.Error
-	(*HookRequest)(nil),      // 10: parley.plugin.v1.HookRequest
-	(*HookResponse)(nil),     // 11: parley.plugin.v1.HookResponse
-	(*DescribeRequest)(nil),  // 12: parley.plugin.v1.DescribeRequest
-	(*DescribeResponse)(nil), // 13: parley.plugin.v1.DescribeResponse
-	(*Manifest)(nil),         // 14: parley.plugin.v1.Manifest
-	(*PacketType)(nil),       // 15: parley.plugin.v1.PacketType
-	(*MessageKind)(nil),      // 16: parley.plugin.v1.MessageKind
-	(*Action)(nil),           // 17: parley.plugin.v1.Action
-	(*Setting)(nil),          // 18: parley.plugin.v1.Setting
-	(*StartRequest)(nil),     // 19: parley.plugin.v1.StartRequest
-	(*StartResponse)(nil),    // 20: parley.plugin.v1.StartResponse
-	(*HandleRequest)(nil),    // 21: parley.plugin.v1.HandleRequest
-	(*Item)(nil),             // 22: parley.plugin.v1.Item
-	(*Packet)(nil),           // 23: parley.plugin.v1.Packet
-	(*Event)(nil),            // 24: parley.plugin.v1.Event
-	(*SettingsChanged)(nil),  // 25: parley.plugin.v1.SettingsChanged
-	(*Presence)(nil),         // 26: parley.plugin.v1.Presence
-	(*Link)(nil),             // 27: parley.plugin.v1.Link
-	(*HandleResponse)(nil),   // 28: parley.plugin.v1.HandleResponse
-	(*Outcome)(nil),          // 29: parley.plugin.v1.Outcome
-	(*InvokeRequest)(nil),    // 30: parley.plugin.v1.InvokeRequest
-	(*InvokeUpdate)(nil),     // 31: parley.plugin.v1.InvokeUpdate
-	(*Progress)(nil),         // 32: parley.plugin.v1.Progress
-	(*InvokeResponse)(nil),   // 33: parley.plugin.v1.InvokeResponse
-	(*CancelRequest)(nil),    // 34: parley.plugin.v1.CancelRequest
-	(*StopRequest)(nil),      // 35: parley.plugin.v1.StopRequest
-	(*StopResponse)(nil),     // 36: parley.plugin.v1.StopResponse
-	(*Effect)(nil),           // 37: parley.plugin.v1.Effect
-	(*AddMessage)(nil),       // 38: parley.plugin.v1.AddMessage
-	(*ChangeMessage)(nil),    // 39: parley.plugin.v1.ChangeMessage
-	(*SetCard)(nil),          // 40: parley.plugin.v1.SetCard
-	(*DeleteMessage)(nil),    // 41: parley.plugin.v1.DeleteMessage
-	(*DropContent)(nil),      // 42: parley.plugin.v1.DropContent
-	(*Annotate)(nil),         // 43: parley.plugin.v1.Annotate
-	(*RemoveAnnotation)(nil), // 44: parley.plugin.v1.RemoveAnnotation
-	(*SendPacket)(nil),       // 45: parley.plugin.v1.SendPacket
-	(*SetMembers)(nil),       // 46: parley.plugin.v1.SetMembers
-	(*Cutoff)(nil),           // 47: parley.plugin.v1.Cutoff
-	(*PutValue)(nil),         // 48: parley.plugin.v1.PutValue
-	(*PublishEvent)(nil),     // 49: parley.plugin.v1.PublishEvent
-	(*ShareBlob)(nil),        // 50: parley.plugin.v1.ShareBlob
-	(*FetchBlob)(nil),        // 51: parley.plugin.v1.FetchBlob
-	(*SteerBlob)(nil),        // 52: parley.plugin.v1.SteerBlob
-	(*Card)(nil),             // 53: parley.plugin.v1.Card
-	(*Button)(nil),           // 54: parley.plugin.v1.Button
-	(*HostRequest)(nil),      // 55: parley.plugin.v1.HostRequest
-	(*HostResponse)(nil),     // 56: parley.plugin.v1.HostResponse
-	(*PrepareBlob)(nil),      // 57: parley.plugin.v1.PrepareBlob
-	(*QueryBlobs)(nil),       // 58: parley.plugin.v1.QueryBlobs
-	(*Blobs)(nil),            // 59: parley.plugin.v1.Blobs
-	(*Blob)(nil),             // 60: parley.plugin.v1.Blob
-	(*LeftOut)(nil),          // 61: parley.plugin.v1.LeftOut
-	(*ApplyRequest)(nil),     // 62: parley.plugin.v1.ApplyRequest
-	(*ApplyResponse)(nil),    // 63: parley.plugin.v1.ApplyResponse
-	(*QueryMessages)(nil),    // 64: parley.plugin.v1.QueryMessages
-	(*Messages)(nil),         // 65: parley.plugin.v1.Messages
-	(*Message)(nil),          // 66: parley.plugin.v1.Message
-	(*QueryAnnotations)(nil), // 67: parley.plugin.v1.QueryAnnotations
-	(*Annotations)(nil),      // 68: parley.plugin.v1.Annotations
-	(*Annotation)(nil),       // 69: parley.plugin.v1.Annotation
-	(*QueryContacts)(nil),    // 70: parley.plugin.v1.QueryContacts
-	(*Contacts)(nil),         // 71: parley.plugin.v1.Contacts
-	(*Contact)(nil),          // 72: parley.plugin.v1.Contact
-	(*QueryChats)(nil),       // 73: parley.plugin.v1.QueryChats
-	(*Chats)(nil),            // 74: parley.plugin.v1.Chats
-	(*Chat)(nil),             // 75: parley.plugin.v1.Chat
-	(*QueryValues)(nil),      // 76: parley.plugin.v1.QueryValues
-	(*Values)(nil),           // 77: parley.plugin.v1.Values
-	(*LogRequest)(nil),       // 78: parley.plugin.v1.LogRequest
-	nil,                      // 79: parley.plugin.v1.StartRequest.SettingsEntry
-	nil,                      // 80: parley.plugin.v1.SettingsChanged.SettingsEntry
-	nil,                      // 81: parley.plugin.v1.InvokeRequest.ArgsEntry
-	nil,                      // 82: parley.plugin.v1.Button.ArgsEntry
+	(History)(0),             // 4: parley.plugin.v1.History
+	(BlobOrder)(0),           // 5: parley.plugin.v1.BlobOrder
+	(BlobState)(0),           // 6: parley.plugin.v1.BlobState
+	(Level)(0),               // 7: parley.plugin.v1.Level
+	(*CoreMessage)(nil),      // 8: parley.plugin.v1.CoreMessage
+	(*PluginMessage)(nil),    // 9: parley.plugin.v1.PluginMessage
+	(*Error)(nil),            // 10: parley.plugin.v1.Error
+	(*HookRequest)(nil),      // 11: parley.plugin.v1.HookRequest
+	(*HookResponse)(nil),     // 12: parley.plugin.v1.HookResponse
+	(*DescribeRequest)(nil),  // 13: parley.plugin.v1.DescribeRequest
+	(*DescribeResponse)(nil), // 14: parley.plugin.v1.DescribeResponse
+	(*Manifest)(nil),         // 15: parley.plugin.v1.Manifest
+	(*PacketType)(nil),       // 16: parley.plugin.v1.PacketType
+	(*MessageKind)(nil),      // 17: parley.plugin.v1.MessageKind
+	(*Action)(nil),           // 18: parley.plugin.v1.Action
+	(*Setting)(nil),          // 19: parley.plugin.v1.Setting
+	(*StartRequest)(nil),     // 20: parley.plugin.v1.StartRequest
+	(*StartResponse)(nil),    // 21: parley.plugin.v1.StartResponse
+	(*HandleRequest)(nil),    // 22: parley.plugin.v1.HandleRequest
+	(*Item)(nil),             // 23: parley.plugin.v1.Item
+	(*Packet)(nil),           // 24: parley.plugin.v1.Packet
+	(*Event)(nil),            // 25: parley.plugin.v1.Event
+	(*SettingsChanged)(nil),  // 26: parley.plugin.v1.SettingsChanged
+	(*Presence)(nil),         // 27: parley.plugin.v1.Presence
+	(*Link)(nil),             // 28: parley.plugin.v1.Link
+	(*HandleResponse)(nil),   // 29: parley.plugin.v1.HandleResponse
+	(*Outcome)(nil),          // 30: parley.plugin.v1.Outcome
+	(*InvokeRequest)(nil),    // 31: parley.plugin.v1.InvokeRequest
+	(*InvokeUpdate)(nil),     // 32: parley.plugin.v1.InvokeUpdate
+	(*Progress)(nil),         // 33: parley.plugin.v1.Progress
+	(*InvokeResponse)(nil),   // 34: parley.plugin.v1.InvokeResponse
+	(*CancelRequest)(nil),    // 35: parley.plugin.v1.CancelRequest
+	(*StopRequest)(nil),      // 36: parley.plugin.v1.StopRequest
+	(*StopResponse)(nil),     // 37: parley.plugin.v1.StopResponse
+	(*Effect)(nil),           // 38: parley.plugin.v1.Effect
+	(*AddMessage)(nil),       // 39: parley.plugin.v1.AddMessage
+	(*ChangeMessage)(nil),    // 40: parley.plugin.v1.ChangeMessage
+	(*SetCard)(nil),          // 41: parley.plugin.v1.SetCard
+	(*DeleteMessage)(nil),    // 42: parley.plugin.v1.DeleteMessage
+	(*DropContent)(nil),      // 43: parley.plugin.v1.DropContent
+	(*Annotate)(nil),         // 44: parley.plugin.v1.Annotate
+	(*RemoveAnnotation)(nil), // 45: parley.plugin.v1.RemoveAnnotation
+	(*SendPacket)(nil),       // 46: parley.plugin.v1.SendPacket
+	(*SetMembers)(nil),       // 47: parley.plugin.v1.SetMembers
+	(*Cutoff)(nil),           // 48: parley.plugin.v1.Cutoff
+	(*PutValue)(nil),         // 49: parley.plugin.v1.PutValue
+	(*PublishEvent)(nil),     // 50: parley.plugin.v1.PublishEvent
+	(*ShareBlob)(nil),        // 51: parley.plugin.v1.ShareBlob
+	(*FetchBlob)(nil),        // 52: parley.plugin.v1.FetchBlob
+	(*SteerBlob)(nil),        // 53: parley.plugin.v1.SteerBlob
+	(*Card)(nil),             // 54: parley.plugin.v1.Card
+	(*Button)(nil),           // 55: parley.plugin.v1.Button
+	(*HostRequest)(nil),      // 56: parley.plugin.v1.HostRequest
+	(*HostResponse)(nil),     // 57: parley.plugin.v1.HostResponse
+	(*PrepareBlob)(nil),      // 58: parley.plugin.v1.PrepareBlob
+	(*QueryBlobs)(nil),       // 59: parley.plugin.v1.QueryBlobs
+	(*Blobs)(nil),            // 60: parley.plugin.v1.Blobs
+	(*Blob)(nil),             // 61: parley.plugin.v1.Blob
+	(*LeftOut)(nil),          // 62: parley.plugin.v1.LeftOut
+	(*ApplyRequest)(nil),     // 63: parley.plugin.v1.ApplyRequest
+	(*ApplyResponse)(nil),    // 64: parley.plugin.v1.ApplyResponse
+	(*QueryMessages)(nil),    // 65: parley.plugin.v1.QueryMessages
+	(*Messages)(nil),         // 66: parley.plugin.v1.Messages
+	(*Message)(nil),          // 67: parley.plugin.v1.Message
+	(*QueryAnnotations)(nil), // 68: parley.plugin.v1.QueryAnnotations
+	(*Annotations)(nil),      // 69: parley.plugin.v1.Annotations
+	(*Annotation)(nil),       // 70: parley.plugin.v1.Annotation
+	(*QueryContacts)(nil),    // 71: parley.plugin.v1.QueryContacts
+	(*Contacts)(nil),         // 72: parley.plugin.v1.Contacts
+	(*Contact)(nil),          // 73: parley.plugin.v1.Contact
+	(*QueryChats)(nil),       // 74: parley.plugin.v1.QueryChats
+	(*Chats)(nil),            // 75: parley.plugin.v1.Chats
+	(*Chat)(nil),             // 76: parley.plugin.v1.Chat
+	(*QueryValues)(nil),      // 77: parley.plugin.v1.QueryValues
+	(*Values)(nil),           // 78: parley.plugin.v1.Values
+	(*LogRequest)(nil),       // 79: parley.plugin.v1.LogRequest
+	nil,                      // 80: parley.plugin.v1.StartRequest.SettingsEntry
+	nil,                      // 81: parley.plugin.v1.SettingsChanged.SettingsEntry
+	nil,                      // 82: parley.plugin.v1.InvokeRequest.ArgsEntry
+	nil,                      // 83: parley.plugin.v1.Button.ArgsEntry
 }
 var file_protocol_pluginpb_plugin_proto_depIdxs = []int32{
-	10, // 0: parley.plugin.v1.CoreMessage.requests:type_name -> parley.plugin.v1.HookRequest
-	56, // 1: parley.plugin.v1.CoreMessage.responses:type_name -> parley.plugin.v1.HostResponse
-	11, // 2: parley.plugin.v1.PluginMessage.responses:type_name -> parley.plugin.v1.HookResponse
-	55, // 3: parley.plugin.v1.PluginMessage.requests:type_name -> parley.plugin.v1.HostRequest
-	12, // 4: parley.plugin.v1.HookRequest.describe:type_name -> parley.plugin.v1.DescribeRequest
-	19, // 5: parley.plugin.v1.HookRequest.start:type_name -> parley.plugin.v1.StartRequest
-	21, // 6: parley.plugin.v1.HookRequest.handle:type_name -> parley.plugin.v1.HandleRequest
-	30, // 7: parley.plugin.v1.HookRequest.invoke:type_name -> parley.plugin.v1.InvokeRequest
-	34, // 8: parley.plugin.v1.HookRequest.cancel:type_name -> parley.plugin.v1.CancelRequest
-	35, // 9: parley.plugin.v1.HookRequest.stop:type_name -> parley.plugin.v1.StopRequest
-	9,  // 10: parley.plugin.v1.HookResponse.error:type_name -> parley.plugin.v1.Error
-	13, // 11: parley.plugin.v1.HookResponse.describe:type_name -> parley.plugin.v1.DescribeResponse
-	20, // 12: parley.plugin.v1.HookResponse.start:type_name -> parley.plugin.v1.StartResponse
-	28, // 13: parley.plugin.v1.HookResponse.handle:type_name -> parley.plugin.v1.HandleResponse
-	33, // 14: parley.plugin.v1.HookResponse.invoke:type_name -> parley.plugin.v1.InvokeResponse
-	36, // 15: parley.plugin.v1.HookResponse.stop:type_name -> parley.plugin.v1.StopResponse
-	31, // 16: parley.plugin.v1.HookResponse.update:type_name -> parley.plugin.v1.InvokeUpdate
-	14, // 17: parley.plugin.v1.DescribeResponse.manifest:type_name -> parley.plugin.v1.Manifest
-	15, // 18: parley.plugin.v1.Manifest.packet_types:type_name -> parley.plugin.v1.PacketType
+	11, // 0: parley.plugin.v1.CoreMessage.requests:type_name -> parley.plugin.v1.HookRequest
+	57, // 1: parley.plugin.v1.CoreMessage.responses:type_name -> parley.plugin.v1.HostResponse
+	12, // 2: parley.plugin.v1.PluginMessage.responses:type_name -> parley.plugin.v1.HookResponse
+	56, // 3: parley.plugin.v1.PluginMessage.requests:type_name -> parley.plugin.v1.HostRequest
+	13, // 4: parley.plugin.v1.HookRequest.describe:type_name -> parley.plugin.v1.DescribeRequest
+	20, // 5: parley.plugin.v1.HookRequest.start:type_name -> parley.plugin.v1.StartRequest
+	22, // 6: parley.plugin.v1.HookRequest.handle:type_name -> parley.plugin.v1.HandleRequest
+	31, // 7: parley.plugin.v1.HookRequest.invoke:type_name -> parley.plugin.v1.InvokeRequest
+	35, // 8: parley.plugin.v1.HookRequest.cancel:type_name -> parley.plugin.v1.CancelRequest
+	36, // 9: parley.plugin.v1.HookRequest.stop:type_name -> parley.plugin.v1.StopRequest
+	10, // 10: parley.plugin.v1.HookResponse.error:type_name -> parley.plugin.v1.Error
+	14, // 11: parley.plugin.v1.HookResponse.describe:type_name -> parley.plugin.v1.DescribeResponse
+	21, // 12: parley.plugin.v1.HookResponse.start:type_name -> parley.plugin.v1.StartResponse
+	29, // 13: parley.plugin.v1.HookResponse.handle:type_name -> parley.plugin.v1.HandleResponse
+	34, // 14: parley.plugin.v1.HookResponse.invoke:type_name -> parley.plugin.v1.InvokeResponse
+	37, // 15: parley.plugin.v1.HookResponse.stop:type_name -> parley.plugin.v1.StopResponse
+	32, // 16: parley.plugin.v1.HookResponse.update:type_name -> parley.plugin.v1.InvokeUpdate
+	15, // 17: parley.plugin.v1.DescribeResponse.manifest:type_name -> parley.plugin.v1.Manifest
+	16, // 18: parley.plugin.v1.Manifest.packet_types:type_name -> parley.plugin.v1.PacketType
 	0,  // 19: parley.plugin.v1.Manifest.capabilities:type_name -> parley.plugin.v1.Capability
-	16, // 20: parley.plugin.v1.Manifest.message_kinds:type_name -> parley.plugin.v1.MessageKind
-	17, // 21: parley.plugin.v1.Manifest.actions:type_name -> parley.plugin.v1.Action
-	18, // 22: parley.plugin.v1.Manifest.settings:type_name -> parley.plugin.v1.Setting
+	17, // 20: parley.plugin.v1.Manifest.message_kinds:type_name -> parley.plugin.v1.MessageKind
+	18, // 21: parley.plugin.v1.Manifest.actions:type_name -> parley.plugin.v1.Action
+	19, // 22: parley.plugin.v1.Manifest.settings:type_name -> parley.plugin.v1.Setting
 	1,  // 23: parley.plugin.v1.MessageKind.presentation:type_name -> parley.plugin.v1.Presentation
 	2,  // 24: parley.plugin.v1.Action.places:type_name -> parley.plugin.v1.Place
 	3,  // 25: parley.plugin.v1.Setting.type:type_name -> parley.plugin.v1.SettingType
-	79, // 26: parley.plugin.v1.StartRequest.settings:type_name -> parley.plugin.v1.StartRequest.SettingsEntry
-	22, // 27: parley.plugin.v1.HandleRequest.items:type_name -> parley.plugin.v1.Item
-	23, // 28: parley.plugin.v1.Item.packet:type_name -> parley.plugin.v1.Packet
-	24, // 29: parley.plugin.v1.Item.event:type_name -> parley.plugin.v1.Event
-	26, // 30: parley.plugin.v1.Event.presence:type_name -> parley.plugin.v1.Presence
-	27, // 31: parley.plugin.v1.Event.link:type_name -> parley.plugin.v1.Link
-	66, // 32: parley.plugin.v1.Event.message:type_name -> parley.plugin.v1.Message
-	25, // 33: parley.plugin.v1.Event.settings:type_name -> parley.plugin.v1.SettingsChanged
-	60, // 34: parley.plugin.v1.Event.blob:type_name -> parley.plugin.v1.Blob
-	80, // 35: parley.plugin.v1.SettingsChanged.settings:type_name -> parley.plugin.v1.SettingsChanged.SettingsEntry
-	29, // 36: parley.plugin.v1.HandleResponse.outcomes:type_name -> parley.plugin.v1.Outcome
-	37, // 37: parley.plugin.v1.Outcome.effects:type_name -> parley.plugin.v1.Effect
-	81, // 38: parley.plugin.v1.InvokeRequest.args:type_name -> parley.plugin.v1.InvokeRequest.ArgsEntry
-	53, // 39: parley.plugin.v1.InvokeUpdate.card:type_name -> parley.plugin.v1.Card
-	32, // 40: parley.plugin.v1.InvokeUpdate.progress:type_name -> parley.plugin.v1.Progress
-	37, // 41: parley.plugin.v1.InvokeResponse.effects:type_name -> parley.plugin.v1.Effect
-	38, // 42: parley.plugin.v1.Effect.add_message:type_name -> parley.plugin.v1.AddMessage
-	39, // 43: parley.plugin.v1.Effect.change_message:type_name -> parley.plugin.v1.ChangeMessage
-	41, // 44: parley.plugin.v1.Effect.delete_message:type_name -> parley.plugin.v1.DeleteMessage
-	43, // 45: parley.plugin.v1.Effect.annotate:type_name -> parley.plugin.v1.Annotate
-	44, // 46: parley.plugin.v1.Effect.remove_annotation:type_name -> parley.plugin.v1.RemoveAnnotation
-	45, // 47: parley.plugin.v1.Effect.send_packet:type_name -> parley.plugin.v1.SendPacket
-	46, // 48: parley.plugin.v1.Effect.set_members:type_name -> parley.plugin.v1.SetMembers
-	48, // 49: parley.plugin.v1.Effect.put_value:type_name -> parley.plugin.v1.PutValue
-	49, // 50: parley.plugin.v1.Effect.publish_event:type_name -> parley.plugin.v1.PublishEvent
-	42, // 51: parley.plugin.v1.Effect.drop_content:type_name -> parley.plugin.v1.DropContent
-	40, // 52: parley.plugin.v1.Effect.set_card:type_name -> parley.plugin.v1.SetCard
-	50, // 53: parley.plugin.v1.Effect.share_blob:type_name -> parley.plugin.v1.ShareBlob
-	51, // 54: parley.plugin.v1.Effect.fetch_blob:type_name -> parley.plugin.v1.FetchBlob
-	52, // 55: parley.plugin.v1.Effect.steer_blob:type_name -> parley.plugin.v1.SteerBlob
-	53, // 56: parley.plugin.v1.AddMessage.card:type_name -> parley.plugin.v1.Card
-	53, // 57: parley.plugin.v1.ChangeMessage.card:type_name -> parley.plugin.v1.Card
-	53, // 58: parley.plugin.v1.SetCard.card:type_name -> parley.plugin.v1.Card
-	47, // 59: parley.plugin.v1.SetMembers.cutoffs:type_name -> parley.plugin.v1.Cutoff
-	4,  // 60: parley.plugin.v1.SteerBlob.order:type_name -> parley.plugin.v1.BlobOrder
-	54, // 61: parley.plugin.v1.Card.buttons:type_name -> parley.plugin.v1.Button
-	82, // 62: parley.plugin.v1.Button.args:type_name -> parley.plugin.v1.Button.ArgsEntry
-	62, // 63: parley.plugin.v1.HostRequest.apply:type_name -> parley.plugin.v1.ApplyRequest
-	64, // 64: parley.plugin.v1.HostRequest.query_messages:type_name -> parley.plugin.v1.QueryMessages
-	67, // 65: parley.plugin.v1.HostRequest.query_annotations:type_name -> parley.plugin.v1.QueryAnnotations
-	70, // 66: parley.plugin.v1.HostRequest.query_contacts:type_name -> parley.plugin.v1.QueryContacts
-	73, // 67: parley.plugin.v1.HostRequest.query_chats:type_name -> parley.plugin.v1.QueryChats
-	76, // 68: parley.plugin.v1.HostRequest.query_values:type_name -> parley.plugin.v1.QueryValues
-	78, // 69: parley.plugin.v1.HostRequest.log:type_name -> parley.plugin.v1.LogRequest
-	57, // 70: parley.plugin.v1.HostRequest.prepare_blob:type_name -> parley.plugin.v1.PrepareBlob
-	58, // 71: parley.plugin.v1.HostRequest.query_blobs:type_name -> parley.plugin.v1.QueryBlobs
-	9,  // 72: parley.plugin.v1.HostResponse.error:type_name -> parley.plugin.v1.Error
-	63, // 73: parley.plugin.v1.HostResponse.apply:type_name -> parley.plugin.v1.ApplyResponse
-	65, // 74: parley.plugin.v1.HostResponse.messages:type_name -> parley.plugin.v1.Messages
-	68, // 75: parley.plugin.v1.HostResponse.annotations:type_name -> parley.plugin.v1.Annotations
-	71, // 76: parley.plugin.v1.HostResponse.contacts:type_name -> parley.plugin.v1.Contacts
-	74, // 77: parley.plugin.v1.HostResponse.chats:type_name -> parley.plugin.v1.Chats
-	77, // 78: parley.plugin.v1.HostResponse.values:type_name -> parley.plugin.v1.Values
-	59, // 79: parley.plugin.v1.HostResponse.blobs:type_name -> parley.plugin.v1.Blobs
-	60, // 80: parley.plugin.v1.Blobs.blobs:type_name -> parley.plugin.v1.Blob
-	5,  // 81: parley.plugin.v1.Blob.state:type_name -> parley.plugin.v1.BlobState
-	61, // 82: parley.plugin.v1.Blob.left_out:type_name -> parley.plugin.v1.LeftOut
-	37, // 83: parley.plugin.v1.ApplyRequest.effects:type_name -> parley.plugin.v1.Effect
-	66, // 84: parley.plugin.v1.Messages.messages:type_name -> parley.plugin.v1.Message
-	69, // 85: parley.plugin.v1.Annotations.annotations:type_name -> parley.plugin.v1.Annotation
-	72, // 86: parley.plugin.v1.Contacts.contacts:type_name -> parley.plugin.v1.Contact
-	75, // 87: parley.plugin.v1.Chats.chats:type_name -> parley.plugin.v1.Chat
-	48, // 88: parley.plugin.v1.Values.values:type_name -> parley.plugin.v1.PutValue
-	6,  // 89: parley.plugin.v1.LogRequest.level:type_name -> parley.plugin.v1.Level
-	7,  // 90: parley.plugin.v1.Plugin.Session:input_type -> parley.plugin.v1.CoreMessage
-	8,  // 91: parley.plugin.v1.Plugin.Session:output_type -> parley.plugin.v1.PluginMessage
-	91, // [91:92] is the sub-list for method output_type
-	90, // [90:91] is the sub-list for method input_type
-	90, // [90:90] is the sub-list for extension type_name
-	90, // [90:90] is the sub-list for extension extendee
-	0,  // [0:90] is the sub-list for field type_name
+	80, // 26: parley.plugin.v1.StartRequest.settings:type_name -> parley.plugin.v1.StartRequest.SettingsEntry
+	23, // 27: parley.plugin.v1.HandleRequest.items:type_name -> parley.plugin.v1.Item
+	24, // 28: parley.plugin.v1.Item.packet:type_name -> parley.plugin.v1.Packet
+	25, // 29: parley.plugin.v1.Item.event:type_name -> parley.plugin.v1.Event
+	27, // 30: parley.plugin.v1.Event.presence:type_name -> parley.plugin.v1.Presence
+	28, // 31: parley.plugin.v1.Event.link:type_name -> parley.plugin.v1.Link
+	67, // 32: parley.plugin.v1.Event.message:type_name -> parley.plugin.v1.Message
+	26, // 33: parley.plugin.v1.Event.settings:type_name -> parley.plugin.v1.SettingsChanged
+	61, // 34: parley.plugin.v1.Event.blob:type_name -> parley.plugin.v1.Blob
+	81, // 35: parley.plugin.v1.SettingsChanged.settings:type_name -> parley.plugin.v1.SettingsChanged.SettingsEntry
+	30, // 36: parley.plugin.v1.HandleResponse.outcomes:type_name -> parley.plugin.v1.Outcome
+	38, // 37: parley.plugin.v1.Outcome.effects:type_name -> parley.plugin.v1.Effect
+	82, // 38: parley.plugin.v1.InvokeRequest.args:type_name -> parley.plugin.v1.InvokeRequest.ArgsEntry
+	54, // 39: parley.plugin.v1.InvokeUpdate.card:type_name -> parley.plugin.v1.Card
+	33, // 40: parley.plugin.v1.InvokeUpdate.progress:type_name -> parley.plugin.v1.Progress
+	38, // 41: parley.plugin.v1.InvokeResponse.effects:type_name -> parley.plugin.v1.Effect
+	39, // 42: parley.plugin.v1.Effect.add_message:type_name -> parley.plugin.v1.AddMessage
+	40, // 43: parley.plugin.v1.Effect.change_message:type_name -> parley.plugin.v1.ChangeMessage
+	42, // 44: parley.plugin.v1.Effect.delete_message:type_name -> parley.plugin.v1.DeleteMessage
+	44, // 45: parley.plugin.v1.Effect.annotate:type_name -> parley.plugin.v1.Annotate
+	45, // 46: parley.plugin.v1.Effect.remove_annotation:type_name -> parley.plugin.v1.RemoveAnnotation
+	46, // 47: parley.plugin.v1.Effect.send_packet:type_name -> parley.plugin.v1.SendPacket
+	47, // 48: parley.plugin.v1.Effect.set_members:type_name -> parley.plugin.v1.SetMembers
+	49, // 49: parley.plugin.v1.Effect.put_value:type_name -> parley.plugin.v1.PutValue
+	50, // 50: parley.plugin.v1.Effect.publish_event:type_name -> parley.plugin.v1.PublishEvent
+	43, // 51: parley.plugin.v1.Effect.drop_content:type_name -> parley.plugin.v1.DropContent
+	41, // 52: parley.plugin.v1.Effect.set_card:type_name -> parley.plugin.v1.SetCard
+	51, // 53: parley.plugin.v1.Effect.share_blob:type_name -> parley.plugin.v1.ShareBlob
+	52, // 54: parley.plugin.v1.Effect.fetch_blob:type_name -> parley.plugin.v1.FetchBlob
+	53, // 55: parley.plugin.v1.Effect.steer_blob:type_name -> parley.plugin.v1.SteerBlob
+	54, // 56: parley.plugin.v1.AddMessage.card:type_name -> parley.plugin.v1.Card
+	54, // 57: parley.plugin.v1.ChangeMessage.card:type_name -> parley.plugin.v1.Card
+	54, // 58: parley.plugin.v1.SetCard.card:type_name -> parley.plugin.v1.Card
+	48, // 59: parley.plugin.v1.SetMembers.cutoffs:type_name -> parley.plugin.v1.Cutoff
+	4,  // 60: parley.plugin.v1.SetMembers.history:type_name -> parley.plugin.v1.History
+	5,  // 61: parley.plugin.v1.SteerBlob.order:type_name -> parley.plugin.v1.BlobOrder
+	55, // 62: parley.plugin.v1.Card.buttons:type_name -> parley.plugin.v1.Button
+	83, // 63: parley.plugin.v1.Button.args:type_name -> parley.plugin.v1.Button.ArgsEntry
+	63, // 64: parley.plugin.v1.HostRequest.apply:type_name -> parley.plugin.v1.ApplyRequest
+	65, // 65: parley.plugin.v1.HostRequest.query_messages:type_name -> parley.plugin.v1.QueryMessages
+	68, // 66: parley.plugin.v1.HostRequest.query_annotations:type_name -> parley.plugin.v1.QueryAnnotations
+	71, // 67: parley.plugin.v1.HostRequest.query_contacts:type_name -> parley.plugin.v1.QueryContacts
+	74, // 68: parley.plugin.v1.HostRequest.query_chats:type_name -> parley.plugin.v1.QueryChats
+	77, // 69: parley.plugin.v1.HostRequest.query_values:type_name -> parley.plugin.v1.QueryValues
+	79, // 70: parley.plugin.v1.HostRequest.log:type_name -> parley.plugin.v1.LogRequest
+	58, // 71: parley.plugin.v1.HostRequest.prepare_blob:type_name -> parley.plugin.v1.PrepareBlob
+	59, // 72: parley.plugin.v1.HostRequest.query_blobs:type_name -> parley.plugin.v1.QueryBlobs
+	10, // 73: parley.plugin.v1.HostResponse.error:type_name -> parley.plugin.v1.Error
+	64, // 74: parley.plugin.v1.HostResponse.apply:type_name -> parley.plugin.v1.ApplyResponse
+	66, // 75: parley.plugin.v1.HostResponse.messages:type_name -> parley.plugin.v1.Messages
+	69, // 76: parley.plugin.v1.HostResponse.annotations:type_name -> parley.plugin.v1.Annotations
+	72, // 77: parley.plugin.v1.HostResponse.contacts:type_name -> parley.plugin.v1.Contacts
+	75, // 78: parley.plugin.v1.HostResponse.chats:type_name -> parley.plugin.v1.Chats
+	78, // 79: parley.plugin.v1.HostResponse.values:type_name -> parley.plugin.v1.Values
+	60, // 80: parley.plugin.v1.HostResponse.blobs:type_name -> parley.plugin.v1.Blobs
+	61, // 81: parley.plugin.v1.Blobs.blobs:type_name -> parley.plugin.v1.Blob
+	6,  // 82: parley.plugin.v1.Blob.state:type_name -> parley.plugin.v1.BlobState
+	62, // 83: parley.plugin.v1.Blob.left_out:type_name -> parley.plugin.v1.LeftOut
+	38, // 84: parley.plugin.v1.ApplyRequest.effects:type_name -> parley.plugin.v1.Effect
+	67, // 85: parley.plugin.v1.Messages.messages:type_name -> parley.plugin.v1.Message
+	70, // 86: parley.plugin.v1.Annotations.annotations:type_name -> parley.plugin.v1.Annotation
+	73, // 87: parley.plugin.v1.Contacts.contacts:type_name -> parley.plugin.v1.Contact
+	76, // 88: parley.plugin.v1.Chats.chats:type_name -> parley.plugin.v1.Chat
+	48, // 89: parley.plugin.v1.Chat.heads:type_name -> parley.plugin.v1.Cutoff
+	49, // 90: parley.plugin.v1.Values.values:type_name -> parley.plugin.v1.PutValue
+	7,  // 91: parley.plugin.v1.LogRequest.level:type_name -> parley.plugin.v1.Level
+	8,  // 92: parley.plugin.v1.Plugin.Session:input_type -> parley.plugin.v1.CoreMessage
+	9,  // 93: parley.plugin.v1.Plugin.Session:output_type -> parley.plugin.v1.PluginMessage
+	93, // [93:94] is the sub-list for method output_type
+	92, // [92:93] is the sub-list for method input_type
+	92, // [92:92] is the sub-list for extension type_name
+	92, // [92:92] is the sub-list for extension extendee
+	0,  // [0:92] is the sub-list for field type_name
 }
 
 func init() { file_protocol_pluginpb_plugin_proto_init() }
@@ -6705,7 +6851,7 @@ func file_protocol_pluginpb_plugin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_pluginpb_plugin_proto_rawDesc), len(file_protocol_pluginpb_plugin_proto_rawDesc)),
-			NumEnums:      7,
+			NumEnums:      8,
 			NumMessages:   76,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -128,6 +128,7 @@ type state struct {
 	depths      tree[uint64]           // chat; outlives the chat
 	heads       tree[store.Head]       // log; outlives the chat
 	memberships tree[store.Membership] // chat, version
+	stamps      tree[store.Stamp]      // log, version
 	entries     tree[entry]            // log, number
 	byID        tree[packet.EntryKey]  // packet id, arrival
 	peerHeads   tree[store.PeerHead]   // log, user, device

@@ -79,6 +79,14 @@ func (t *tx) Versions(chat packet.ChatID) ([]uint64, error) {
 	return out, nil
 }
 
+func (t *tx) Stamps(log packet.Log) ([]store.Stamp, error) {
+	var out []store.Stamp
+	for _, s := range t.s.stamps.prefix(key(log)) {
+		out = append(out, s)
+	}
+	return out, nil
+}
+
 func (t *tx) Entry(k packet.EntryKey) (store.Entry, error) {
 	e, ok := t.s.entries.get(key(k))
 	if !ok {

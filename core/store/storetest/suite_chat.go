@@ -133,18 +133,29 @@ var chatTests = []subtest{
 		three := store.Membership{
 			Version: 3, Members: []packet.UserID{"alice", "carol"},
 			Cutoffs: []store.Cutoff{{User: "bob", EntryKey: packet.EntryKey{Log: bobLog, Number: 4}}},
+			Merged:  true, History: store.HistoryAll,
 		}
 		t.update(func(tx store.Tx) error {
 			shuffled := store.Membership{Version: 1, Members: []packet.UserID{"bob", "alice", "bob"}}
 			other := store.Membership{Version: 1, Members: []packet.UserID{"alice"}}
 			err := errors.Join(tx.PutMembership(chatA, three), tx.PutMembership(chatA, shuffled), tx.PutMembership(chatA, one))
 			t.is(tx.PutMembership(chatA, other), store.ErrExists)
+			for _, change := range []func(*store.Membership){
+				func(m *store.Membership) { m.Merged = false },
+				func(m *store.Membership) { m.History = store.HistoryFromJoin },
+				func(m *store.Membership) { m.Cutoffs = nil },
+			} {
+				changed := three
+				change(&changed)
+				t.is(tx.PutMembership(chatA, changed), store.ErrExists)
+			}
 			t.is(tx.PutMembership("alice-nobody", one), store.ErrNotFound)
 			return err
 		})
 		c := t.chat(chatA)
 		t.same(uint64(3), c.Membership)
 		t.same(three.Members, c.Members)
+		t.same(store.HistoryAll, c.History)
 		t.view(func(tx store.ReadTx) error {
 			got1, err1 := tx.Membership(chatA, 1)
 			t.same(one, got1)

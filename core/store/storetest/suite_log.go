@@ -66,6 +66,34 @@ var logTests = []subtest{
 			return nil
 		})
 	}},
+	{"stamps", func(t *tester) {
+		t.chats()
+		group := packet.NewGroupChat()
+		log := packet.Log{Chat: group, Device: bobDevice, Epoch: 20}
+		under := func(n, membership uint64) store.Entry {
+			h := letter(log, n, "text").Packet.Header
+			h.Membership = membership
+			p, err := packet.Seal(h, []byte("x"), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return store.Entry{Packet: p, State: store.EntryNew}
+		}
+		t.update(func(tx store.Tx) error { return tx.PutChat(store.Chat{ID: group}) })
+		// In any order; 9 is highest although 7 is written under later.
+		t.put(under(2, 5), under(1, 5), under(5, 7), under(3, 9), under(4, 7), letter(aliceLog, 1, "text"))
+		stamps := func(log packet.Log, want ...store.Stamp) {
+			t.view(func(tx store.ReadTx) error {
+				got, err := tx.Stamps(log)
+				t.same(want, got)
+				return err
+			})
+		}
+		stamps(log, store.Stamp{Membership: 5, Last: 2}, store.Stamp{Membership: 7, Last: 5}, store.Stamp{Membership: 9, Last: 3})
+		stamps(aliceLog)
+		t.update(func(tx store.Tx) error { return errors.Join(tx.DeleteChat(group), tx.PutChat(store.Chat{ID: group})) })
+		stamps(log)
+	}},
 	{"two packets with one id", func(t *tester) {
 		t.chats()
 		first := letter(aliceLog, 1, "text")

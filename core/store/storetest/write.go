@@ -73,6 +73,7 @@ func (t *tx) DeleteChat(id packet.ChatID) error {
 	}
 	t.s.chats.remove(key(id))
 	t.s.memberships.removeAll(key(id))
+	t.s.stamps.removeAll(key(id))
 	t.s.peerHeads.removeAll(key(id))
 	t.s.refused.removeAll(key(id))
 	t.s.registers.removeAll(key(id))
@@ -100,14 +101,14 @@ func (t *tx) PutMembership(id packet.ChatID, m store.Membership) error {
 	slices.Sort(m.Members)
 	m.Members = slices.Compact(m.Members)
 	if old, ok := t.s.memberships.get(key(id, m.Version)); ok {
-		if !slices.Equal(old.Members, m.Members) || !slices.Equal(old.Cutoffs, m.Cutoffs) {
+		if !old.Same(&m) {
 			return fmt.Errorf("membership %d of %s: %w", m.Version, id, store.ErrExists)
 		}
 		return nil
 	}
 	t.s.memberships.put(key(id, m.Version), m)
 	if m.Version > c.Membership {
-		c.Membership, c.Members = m.Version, m.Members
+		c.Membership, c.Members, c.History = m.Version, m.Members, m.History
 		t.s.chats.put(key(id), c)
 	}
 	return nil
@@ -144,6 +145,11 @@ func (t *tx) PutEntry(e store.Entry) (bool, error) {
 	}
 	t.s.entries.put(key(k), entry{e, t.s.arrivals})
 	t.s.byID.put(key(h.ID, t.s.arrivals), k)
+	if h.Chat.Kind() != packet.Direct {
+		at := key(k.Log, h.Membership)
+		stamp, _ := t.s.stamps.get(at)
+		t.s.stamps.put(at, store.Stamp{Membership: h.Membership, Last: max(stamp.Last, k.Number)})
+	}
 	if d, _ := t.s.depths.get(key(h.Chat)); h.Depth > d {
 		t.s.depths.put(key(h.Chat), h.Depth)
 	}

@@ -2,10 +2,13 @@ package plugintest
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-chat/parley/plugins/sdk"
 	"github.com/parley-chat/parley/protocol/packet"
@@ -29,6 +32,7 @@ type applier struct {
 	out       []outgoing
 	handle    []*item // what was sent and is handled here too
 	published []sdk.PublishEvent
+	before    map[packet.ChatID][]packet.UserID // members of the chats whose list changed
 }
 
 // apply checks and applies effects. With a result they are an Invoke's, which is
@@ -41,7 +45,7 @@ func (h *Host) apply(effects []*pluginpb.Effect, origin *sdk.Packet, result *Res
 		h.mu.Unlock()
 		return nil, err
 	}
-	a := &applier{h: h, origin: origin, sends: map[packet.PacketID]*pluginpb.SendPacket{}, sent: map[packet.PacketID]sdk.Packet{}}
+	a := &applier{h: h, origin: origin, sends: map[packet.PacketID]*pluginpb.SendPacket{}, sent: map[packet.PacketID]sdk.Packet{}, before: map[packet.ChatID][]packet.UserID{}}
 	if err := a.all(effects); err != nil {
 		for _, undo := range slices.Backward(a.undo) {
 			undo()
@@ -49,6 +53,7 @@ func (h *Host) apply(effects []*pluginpb.Effect, origin *sdk.Packet, result *Res
 		h.mu.Unlock()
 		return nil, err
 	}
+	a.farewell()
 	var ids []packet.PacketID
 	for _, o := range a.out {
 		h.state.sent = append(h.state.sent, o.packet)
@@ -57,14 +62,69 @@ func (h *Host) apply(effects []*pluginpb.Effect, origin *sdk.Packet, result *Res
 		}
 	}
 	h.state.published = append(h.state.published, a.published...)
+	early := a.welcome()
 	if result != nil {
 		result.Sent = ids
 		h.state.invocations[result.ID] = *result
 	}
+	out := a.out
+	if !h.online {
+		for _, o := range out {
+			if !o.packet.Ephemeral {
+				h.unsent = append(h.unsent, o)
+			}
+		}
+		out = nil
+	}
 	h.mu.Unlock()
 	h.enqueue(a.handle, false)
-	h.net.carry(h, a.out)
+	h.enqueue(early, true)
+	h.net.carry(h, out)
 	return ids, nil
+}
+
+// farewell has those whom this call took out of a list get what it sends, too.
+func (a *applier) farewell() {
+	for i := range a.out {
+		o := &a.out[i]
+		before, changed := a.before[o.packet.Chat]
+		if !changed || o.packet.Ephemeral {
+			continue
+		}
+		o.to = slices.Concat(before, a.h.state.chats[o.packet.Chat].Members)
+		slices.Sort(o.to)
+		o.to = slices.Compact(o.to)
+	}
+}
+
+// welcome has those whom this call put into a list get what they may have, and
+// gives what came before their chat was there.
+func (a *applier) welcome() (early []*item) {
+	s := a.h.state
+	for chat, before := range a.before {
+		c := s.chats[chat]
+		var joined []packet.UserID
+		for _, user := range c.Members {
+			if !slices.Contains(before, user) {
+				joined = append(joined, user)
+			}
+		}
+		if len(joined) > 0 {
+			all := s.lists[chat][c.Membership].GetHistory() == pluginpb.History_HISTORY_ALL
+			for _, p := range s.logs[chat] {
+				if all || opensChat(a.h.manifest, p.Type) {
+					a.out = append(a.out, outgoing{p, joined})
+				}
+			}
+		}
+		a.h.early = slices.DeleteFunc(a.h.early, func(i *item) bool {
+			if i.packet.Chat == chat {
+				early = append(early, i)
+			}
+			return i.packet.Chat == chat
+		})
+	}
+	return early
 }
 
 func (a *applier) all(effects []*pluginpb.Effect) error {
@@ -309,7 +369,15 @@ func (a *applier) sendPacket(e *pluginpb.SendPacket) error {
 			a.sent[p.ID] = old
 			return nil
 		}
+		log := a.h.state.logs[p.Chat]
+		p.Device, p.Epoch, p.Number = a.h.device, 1, 1
+		for i := range log {
+			if log[i].Device == p.Device {
+				p.Number = max(p.Number, log[i].Number+1)
+			}
+		}
 		put(&a.undo, a.h.state.entries, p.ID, p)
+		put(&a.undo, a.h.state.logs, p.Chat, append(slices.Clip(log), p))
 		a.sent[p.ID] = p
 		if e.GetHandle() {
 			a.handle = append(a.handle, &item{packet: &p, carried: true})
@@ -320,14 +388,43 @@ func (a *applier) sendPacket(e *pluginpb.SendPacket) error {
 }
 
 func (a *applier) setMembers(e *pluginpb.SetMembers) error {
-	chat := a.h.state.chats[packet.ChatID(e.GetChat())]
-	if e.GetVersion() <= chat.Membership {
-		return fmt.Errorf("set_members.version is %d, the chat has %d", e.GetVersion(), chat.Membership)
+	id := packet.ChatID(e.GetChat())
+	list := proto.CloneOf(e)
+	slices.Sort(list.GetMembers())
+	slices.SortFunc(list.GetCutoffs(), func(a, b *pluginpb.Cutoff) int {
+		return cmp.Or(bytes.Compare(a.GetDevice(), b.GetDevice()), cmp.Compare(a.GetEpoch(), b.GetEpoch()))
+	})
+	if list.GetHistory() == pluginpb.History_HISTORY_UNSPECIFIED {
+		list.History = pluginpb.History_HISTORY_FROM_JOIN
 	}
-	next := sdk.Chat{ID: packet.ChatID(e.GetChat()), Title: e.GetTitle(), Membership: e.GetVersion()}
-	for _, user := range e.GetMembers() {
-		next.Members = append(next.Members, packet.UserID(user))
+	if old := a.h.state.lists[id][e.GetVersion()]; old != nil {
+		same := proto.CloneOf(list)
+		same.Title = old.GetTitle()
+		if !proto.Equal(old, same) {
+			return fmt.Errorf("set_members: version %d of %s is there already and says something else", e.GetVersion(), id)
+		}
+		return nil
 	}
-	put(&a.undo, a.h.state.chats, next.ID, next)
+	if a.h.state.lists[id] == nil {
+		put(&a.undo, a.h.state.lists, id, map[uint64]*pluginpb.SetMembers{})
+	}
+	put(&a.undo, a.h.state.lists[id], e.GetVersion(), list)
+	chat := a.h.state.chats[id]
+	if e.GetVersion() < chat.Membership {
+		return nil
+	}
+	if _, changed := a.before[id]; !changed {
+		a.before[id] = chat.Members
+	}
+	next := sdk.Chat{ID: id, Title: e.GetTitle(), Membership: e.GetVersion(), Members: fromStrings(list.GetMembers())}
+	put(&a.undo, a.h.state.chats, id, next)
 	return nil
+}
+
+func fromStrings(users []string) []packet.UserID {
+	var out []packet.UserID
+	for _, user := range users {
+		out = append(out, packet.UserID(user))
+	}
+	return out
 }

@@ -29,6 +29,8 @@ const (
 	maxEventData  = 16 << 10
 	maxResult     = 64 << 10
 	maxLogText    = 1 << 10
+	maxTitle      = 256
+	maxMembers    = 1000
 )
 
 var (
@@ -154,7 +156,7 @@ func (c *checker) effect(m *pluginpb.Manifest, bundled bool, e *pluginpb.Effect)
 		c.sendPacket(m, e.SendPacket)
 	case *pluginpb.Effect_SetMembers:
 		c.must(bundled && slices.Contains(m.GetCapabilities(), pluginpb.Capability_CAPABILITY_MEMBERS), "set_members needs CAPABILITY_MEMBERS")
-		c.must(packet.ChatID(e.SetMembers.GetChat()).Kind() != packet.Direct, "set_members.chat: a direct chat has the members it has")
+		c.setMembers(e.SetMembers)
 	case *pluginpb.Effect_PutValue:
 		c.must(e.PutValue.GetKey() != "", "put_value.key is empty")
 		c.within("put_value.key", len(e.PutValue.GetKey()), maxKey)
@@ -224,6 +226,31 @@ func (c *checker) sendPacket(m *pluginpb.Manifest, e *pluginpb.SendPacket) {
 	c.within("send_packet.content", len(e.GetContent()), packet.MaxContent)
 	c.must(e.GetEphemeral() || len(e.GetTo()) == 0, "send_packet.to is for ephemeral packets")
 	c.must(!e.GetEphemeral() || !e.GetHandle(), "send_packet.handle is for packets that are not ephemeral")
+}
+
+func (c *checker) setMembers(e *pluginpb.SetMembers) {
+	chat, err := packet.ParseChatID(e.GetChat())
+	c.must(err == nil && chat.Kind() != packet.Direct, "set_members.chat: %q is not the chat of a group", e.GetChat())
+	c.must(e.GetVersion() > 0 && e.GetVersion() < 1<<62, "set_members.version: %d", e.GetVersion())
+	c.within("set_members.title", len(e.GetTitle()), maxTitle)
+	c.must(len(e.GetMembers()) <= maxMembers, "set_members.members: %d, at most %d are allowed", len(e.GetMembers()), maxMembers)
+	seen := map[string]bool{}
+	for _, user := range e.GetMembers() {
+		_, err := packet.ParseUserID(user)
+		c.must(err == nil && !seen[user], "set_members.members: %q is there twice, or no user id", user)
+		seen[user] = true
+	}
+	c.must(pluginpb.History_name[int32(e.GetHistory())] != "", "set_members.history: %d", e.GetHistory())
+	c.must(len(e.GetCutoffs()) <= 4*maxMembers, "set_members.cutoffs: %d, at most %d are allowed", len(e.GetCutoffs()), 4*maxMembers)
+	for _, cut := range e.GetCutoffs() {
+		_, err := packet.ParseUserID(cut.GetUser())
+		c.must(err == nil, "set_members.cutoffs.user: %q is no user id", cut.GetUser())
+		c.must(len(cut.GetDevice()) == len(packet.DeviceID{}), "set_members.cutoffs.device: %d bytes, 20 are needed", len(cut.GetDevice()))
+		c.must(cut.GetEpoch() > 0 && cut.GetEpoch() < 1<<62 && cut.GetNumber() < 1<<62, "set_members.cutoffs: a counter out of range")
+		log := string(cut.GetDevice()) + fmt.Sprint(cut.GetEpoch())
+		c.must(!seen[log], "set_members.cutoffs: epoch %d of the device %x is there twice", cut.GetEpoch(), cut.GetDevice())
+		seen[log] = true
+	}
 }
 
 func (c *checker) publish(m *pluginpb.Manifest, e *pluginpb.PublishEvent) {

@@ -27,6 +27,7 @@ type Host struct {
 	net         *Network
 	cfg         Config
 	data, cache string
+	device      packet.DeviceID
 	workers     sync.WaitGroup
 	wake        chan struct{} // has room for one; filled when queue grew
 	quit        chan struct{} // closed by close
@@ -42,9 +43,17 @@ type Host struct {
 	restarting bool
 	online     bool
 	queue      []*item
-	waiting    []*item        // RELIABLE ones that came while offline
-	given      map[string]int // paths of how many Invokes that are under way
+	waiting    []*item             // RELIABLE ones that came while offline
+	unsent     []outgoing          // RELIABLE ones that were sent while offline
+	early      []*item             // of chats that are not here yet
+	made       map[chatUser]uint64 // packets that Packet made
+	given      map[string]int      // paths of how many Invokes that are under way
 	state      *state
+}
+
+type chatUser struct {
+	chat packet.ChatID
+	user packet.UserID
 }
 
 // item waits to be handled.
@@ -207,17 +216,20 @@ func (h *Host) Set(name, value string) {
 	h.Event(sdk.Event{Settings: all})
 }
 
-// SetOnline takes the host off the network: RELIABLE packets wait for it, others
-// are lost.
+// SetOnline takes the host off the network: RELIABLE packets to and from it
+// wait, others are lost.
 func (h *Host) SetOnline(online bool) {
 	h.mu.Lock()
 	h.online = online
 	var back []*item
+	var unsent []outgoing
 	if online {
 		back, h.waiting = h.waiting, nil
+		unsent, h.unsent = h.unsent, nil
 	}
 	h.mu.Unlock()
-	h.enqueue(back, false)
+	h.enqueue(back, true)
+	h.net.carry(h, unsent)
 	h.net.Settle()
 }
 
@@ -226,13 +238,26 @@ func (h *Host) enqueue(items []*item, carried bool) {
 	defer h.mu.Unlock()
 	for _, i := range items {
 		i.carried = i.carried || carried
-		switch {
-		case !carried || h.online:
-			h.queue = append(h.queue, i)
-			h.net.count(1)
-		case !i.packet.Ephemeral:
-			h.waiting = append(h.waiting, i)
+		if carried && !h.online {
+			if !i.packet.Ephemeral {
+				h.waiting = append(h.waiting, i)
+			}
+			continue
 		}
+		if p := i.packet; p != nil && !p.Ephemeral {
+			_, there := h.state.chats[p.Chat]
+			switch {
+			case carried && h.state.holds(p):
+				continue
+			case carried && !there && !opensChat(h.manifest, p.Type):
+				h.early = append(h.early, i)
+				continue
+			case !h.state.holds(p):
+				h.state.logs[p.Chat] = append(h.state.logs[p.Chat], *p)
+			}
+		}
+		h.queue = append(h.queue, i)
+		h.net.count(1)
 	}
 	h.nudge()
 }

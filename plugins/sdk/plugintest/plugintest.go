@@ -14,6 +14,10 @@
 // others handle.
 // With Config.Path the plugin is a real process.
 //
+// In a group, members that a list adds get what is here of the types that open
+// chats, and with HISTORY_ALL of all; members that a list takes out still get
+// what the same call sends.
+//
 // Differences from the real core: packets of one host are handled one chat after
 // the other; nothing is on disk; there are no other plugins, but Put makes
 // messages as if of one; blobs are not moved, SettleBlob says how they ended.
@@ -21,6 +25,7 @@ package plugintest
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -52,10 +57,11 @@ type Config struct {
 type Network struct {
 	t testing.TB
 
-	mu     sync.Mutex // guards all below; taken after no other lock
-	idle   *sync.Cond
-	active int // packets and events that are not handled yet
-	hosts  []*Host
+	mu      sync.Mutex // guards all below; taken after no other lock
+	idle    *sync.Cond
+	active  int // packets and events that are not handled yet
+	hosts   []*Host
+	devices int
 }
 
 // NewNetwork makes an empty network.
@@ -84,7 +90,7 @@ func (n *Network) Host(cfg Config) *Host {
 	h := &Host{
 		t: n.t, net: n, cfg: cfg, online: true, wake: make(chan struct{}, 1), quit: make(chan struct{}),
 		data: n.t.TempDir(), cache: n.t.TempDir(),
-		state: newState(), settings: maps.Clone(cfg.Settings), given: map[string]int{},
+		device: n.nextDevice(cfg.User), made: map[chatUser]uint64{}, state: newState(), settings: maps.Clone(cfg.Settings), given: map[string]int{},
 	}
 	if err := h.start(); err != nil {
 		n.t.Fatalf("plugintest: %v", err)
@@ -132,6 +138,19 @@ func (n *Network) count(items int) {
 	if n.active == 0 {
 		n.idle.Broadcast()
 	}
+}
+
+// nextDevice gives a device id: the same in each run of a test.
+func (n *Network) nextDevice(user packet.UserID) packet.DeviceID {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.devices++
+	return deviceOf(user, n.devices)
+}
+
+func deviceOf(user packet.UserID, n int) packet.DeviceID {
+	hash := packet.HashOf(fmt.Appendf(nil, "%s/%d", user, n))
+	return packet.DeviceID(hash[:len(packet.DeviceID{})])
 }
 
 // carry brings what from sent to the other hosts of its chat's members.
@@ -206,7 +225,7 @@ func (h *Host) Receive(packets ...sdk.Packet) []Outcome {
 	items := make([]*item, len(packets))
 	for i := range packets {
 		items[i] = &item{packet: &packets[i]}
-		if _, ok := h.chat(packets[i].Chat); !ok {
+		if _, ok := h.chat(packets[i].Chat); !ok && !opensChat(h.Manifest(), packets[i].Type) {
 			h.t.Fatalf("plugintest: %s has no chat %s: make it with Chat", h.cfg.User, packets[i].Chat)
 		}
 	}
@@ -228,9 +247,20 @@ func (h *Host) Event(e sdk.Event) Outcome {
 	return i.outcome
 }
 
-// Packet makes a packet for Receive.
-func (h *Host) Packet(chat packet.ChatID, author packet.UserID, of packet.Type, content []byte) sdk.Packet {
+// Packet makes a packet for Receive: the next one of a device of the author's,
+// on which no plugin runs.
+func (h *Host) Packet(chat packet.ChatID, author packet.UserID, kind packet.Type, content []byte) sdk.Packet {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	of := chatUser{chat, author}
+	h.made[of]++
 	return sdk.Packet{
-		ID: packet.NewPacketID(), Chat: chat, Type: of, Author: author, SentAt: time.Now(), Content: content, Own: author == h.cfg.User,
+		ID: packet.NewPacketID(), Chat: chat, Type: kind, Author: author, SentAt: time.Now(), Content: content, Own: author == h.cfg.User,
+		Device: deviceOf(author, 0), Epoch: 1, Number: h.made[of],
 	}
+}
+
+// opensChat says whether packets of a type may come before their chat is there.
+func opensChat(m *pluginpb.Manifest, of packet.Type) bool {
+	return slices.ContainsFunc(m.GetPacketTypes(), func(t *pluginpb.PacketType) bool { return t.GetName() == string(of) && t.GetOpensChat() })
 }

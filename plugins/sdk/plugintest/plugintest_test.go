@@ -3,10 +3,13 @@ package plugintest_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
+	"google.golang.org/grpc/codes"
 
 	"github.com/parley-chat/parley/plugins/sdk"
 	"github.com/parley-chat/parley/plugins/sdk/plugintest"
@@ -334,5 +337,115 @@ func TestOwnPacketsAndCards(t *testing.T) {
 		if m, _ := h.Message(asked.ID); m.Body != "asked" || m.Author != "alice" || m.Card.GetBody() != "answered by bob" {
 			t.Errorf("%s has %+v", h.User(), m)
 		}
+	}
+}
+
+// A group's members get what lets them know of it, those who are taken out
+// what takes them out, and what is sent apart comes when all are together again.
+func TestGroups(t *testing.T) {
+	net := plugintest.NewNetwork(t)
+	const change = "poll.change"
+	host := func(user packet.UserID) *plugintest.Host {
+		return net.Host(plugintest.Config{User: user, Bundled: true, New: func() sdk.Plugin {
+			return &poll{manifest: func(m *pluginpb.Manifest) {
+				m.PacketTypes = append(m.PacketTypes, &pluginpb.PacketType{Name: change, OpensChat: true})
+				m.Capabilities = []pluginpb.Capability{pluginpb.Capability_CAPABILITY_MEMBERS}
+			}, invoke: func(_ context.Context, _ *poll, call sdk.Invocation) (sdk.Result, error) {
+				kind := packet.Type(change)
+				if call.Text == "vote" {
+					kind = vote
+				}
+				return sdk.Result{Effects: []sdk.Effect{sdk.SendPacket{ID: call.ID, Chat: call.Chat, Type: kind, Content: []byte(call.Text), Handle: true}}}, nil
+			}, handle: func(_ context.Context, _ *poll, k sdk.Packet) ([]sdk.Effect, error) {
+				effects := []sdk.Effect{sdk.PublishEvent{Name: "poll.got", Chat: k.Chat, Data: fmt.Appendf(nil, "%s:%s/%d", k.Author, k.Content, k.Number)}}
+				if k.Type == vote {
+					return effects, nil
+				}
+				// "<version> <members>"
+				words := strings.Fields(string(k.Content))
+				set := sdk.SetMembers{Chat: k.Chat, Version: uint64(len(words[0])), Title: words[0]}
+				for _, user := range words[1:] {
+					set.Members = append(set.Members, packet.UserID(user))
+				}
+				return append(effects, set), nil
+			}}
+		}})
+	}
+	alice, bob, carol := host("alice"), host("bob"), host("carol")
+	chat := packet.NewGroupChat()
+	do := func(h *plugintest.Host, text string) {
+		t.Helper()
+		if _, err := h.Invoke(plugintest.Call{Action: "do", Chat: chat, Text: text}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := func(h *plugintest.Host) string {
+		var all []string
+		for _, e := range h.Published() {
+			all = append(all, string(e.Data))
+		}
+		return strings.Join(all, ", ")
+	}
+	if _, err := alice.Invoke(plugintest.Call{Action: "do", Chat: chat, Text: "v alice"}); err == nil {
+		t.Error("sent to a chat that is not there")
+	}
+	alice.Receive(alice.Packet(chat, "bob", change, []byte("v bob alice"))) // opens it
+	bob.SetOnline(false)
+	do(alice, "vv alice bob carol")
+	do(alice, "vote")
+	if s := got(carol); s != "bob:v bob alice/1, alice:vv alice bob carol/1, alice:vote/2" {
+		t.Errorf("carol got %s", s)
+	}
+	if s := got(bob); s != "bob:v bob alice/1" {
+		t.Errorf("bob got %s while offline", s)
+	}
+	bob.SetOnline(true)
+	do(bob, "vvv alice bob")
+	do(bob, "vote")
+	if s := got(carol); !strings.HasSuffix(s, "alice:vote/2, bob:vvv alice bob/1") {
+		t.Errorf("carol got %s", s)
+	}
+	if s := got(alice); !strings.HasSuffix(s, "bob:vvv alice bob/1, bob:vote/2") {
+		t.Errorf("alice got %s", s)
+	}
+	// A list that comes late; one that says something else.
+	do(alice, "v alice bob")
+	lists := alice.Lists(chat)
+	if len(lists) != 3 || lists[2].GetTitle() != "vvv" || !slices.Equal(lists[0].GetMembers(), []string{"alice", "bob"}) {
+		t.Errorf("lists %v", lists)
+	}
+	outcome := alice.Receive(alice.Packet(chat, "bob", change, []byte("v alice carol")))
+	if err := outcome[0].Err; err == nil || !strings.Contains(err.Error(), "something else") {
+		t.Errorf("another list of one version: %v", err)
+	}
+}
+
+func TestHeads(t *testing.T) {
+	var heads []*pluginpb.Cutoff
+	h, chat := host(t, &poll{invoke: func(ctx context.Context, p *poll, call sdk.Invocation) (_ sdk.Result, err error) {
+		heads, err = p.host.Heads(ctx, call.Chat)
+		return sdk.Result{Effects: []sdk.Effect{sdk.SendPacket{Chat: call.Chat, Type: vote}}}, err
+	}})
+	one, two, three := h.Packet(chat, "bob", vote, nil), h.Packet(chat, "bob", vote, nil), h.Packet(chat, "bob", vote, nil)
+	h.Receive(one, three)
+	for i, want := range []string{"bob/1", "alice/1 bob/3"} {
+		if _, err := h.Invoke(plugintest.Call{Action: "do", Chat: chat}); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, head := range heads {
+			got = append(got, fmt.Sprintf("%s/%d", head.GetUser(), head.GetNumber()))
+		}
+		slices.Sort(got)
+		if s := strings.Join(got, " "); s != want {
+			t.Errorf("heads %s, not %s", s, want)
+		}
+		if i == 0 {
+			h.Receive(two)
+		}
+	}
+	var refused *sdk.Error
+	if _, err := h.Invoke(plugintest.Call{Action: "do", Chat: "alice-zoe"}); !errors.As(err, &refused) || refused.Code != codes.NotFound {
+		t.Errorf("heads of no chat: %v", err)
 	}
 }

@@ -44,7 +44,7 @@ func (h *Host) serve(r *pluginpb.HostRequest) *pluginpb.HostResponse {
 		}
 		return &pluginpb.HostResponse{Answer: &pluginpb.HostResponse_Contacts{Contacts: answer}}
 	case *pluginpb.HostRequest_QueryChats:
-		return h.queryChats(packet.ChatID(q.QueryChats.GetChat()))
+		return h.queryChats(packet.ChatID(q.QueryChats.GetChat()), q.QueryChats.GetHeads())
 	case *pluginpb.HostRequest_QueryValues:
 		return h.queryValues(q.QueryValues)
 	case *pluginpb.HostRequest_QueryBlobs:
@@ -120,13 +120,16 @@ func (h *Host) queryAnnotations(q *pluginpb.QueryAnnotations) *pluginpb.HostResp
 	return &pluginpb.HostResponse{Answer: &pluginpb.HostResponse_Annotations{Annotations: answer}}
 }
 
-func (h *Host) queryChats(id packet.ChatID) *pluginpb.HostResponse {
+func (h *Host) queryChats(id packet.ChatID, heads bool) *pluginpb.HostResponse {
 	answer := &pluginpb.Chats{}
 	for _, key := range slices.Sorted(maps.Keys(h.state.chats)) {
 		if c := h.state.chats[key]; id == "" || key == id {
 			pb := &pluginpb.Chat{Id: string(c.ID), Title: c.Title, Membership: c.Membership}
 			for _, user := range c.Members {
 				pb.Members = append(pb.Members, string(user))
+			}
+			if heads {
+				pb.Heads = h.state.heads(c.ID)
 			}
 			answer.Chats = append(answer.Chats, pb)
 		}
@@ -152,10 +155,14 @@ func (h *Host) queryValues(q *pluginpb.QueryValues) *pluginpb.HostResponse {
 }
 
 func packetProto(p *sdk.Packet) *pluginpb.Packet {
-	return &pluginpb.Packet{
+	pb := &pluginpb.Packet{
 		Id: p.ID[:], Chat: string(p.Chat), Type: string(p.Type), Author: string(p.Author), SentAt: p.SentAt.UnixMicro(),
 		Ephemeral: p.Ephemeral, Content: p.Content, Own: p.Own,
 	}
+	if !p.Ephemeral {
+		pb.Device, pb.Epoch, pb.Number = p.Device[:], p.Epoch, p.Number
+	}
+	return pb
 }
 
 func messageProto(m *sdk.Message) *pluginpb.Message {

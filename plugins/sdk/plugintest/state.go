@@ -1,6 +1,8 @@
 package plugintest
 
 import (
+	"bytes"
+	"cmp"
 	"maps"
 	"slices"
 
@@ -13,6 +15,8 @@ import (
 // changed in place.
 type state struct {
 	chats       map[packet.ChatID]sdk.Chat
+	lists       map[packet.ChatID]map[uint64]*pluginpb.SetMembers
+	logs        map[packet.ChatID][]sdk.Packet // RELIABLE ones that are here, in the order in which they came
 	contacts    []sdk.Contact
 	messages    map[packet.PacketID]*Message
 	places      map[packet.PacketID]int // of messages: their order
@@ -42,10 +46,58 @@ type annotation struct {
 
 func newState() *state {
 	return &state{
-		chats: map[packet.ChatID]sdk.Chat{}, messages: map[packet.PacketID]*Message{}, places: map[packet.PacketID]int{},
+		chats: map[packet.ChatID]sdk.Chat{}, lists: map[packet.ChatID]map[uint64]*pluginpb.SetMembers{}, logs: map[packet.ChatID][]sdk.Packet{},
+		messages: map[packet.PacketID]*Message{}, places: map[packet.PacketID]int{},
 		annotations: map[annotationKey]*annotation{}, values: map[string][]byte{}, invocations: map[packet.PacketID]Result{},
 		entries: map[packet.PacketID]sdk.Packet{}, blobs: map[packet.BlobID]sdk.Blob{}, fetches: map[packet.BlobID]sdk.FetchBlob{},
 	}
+}
+
+// holds says whether an entry is here: two packets of an author who signed them
+// with one number are two.
+func (s *state) holds(p *sdk.Packet) bool {
+	return slices.ContainsFunc(s.logs[p.Chat], func(q sdk.Packet) bool {
+		return q.ID == p.ID && q.Device == p.Device && q.Epoch == p.Epoch && q.Number == p.Number
+	})
+}
+
+// heads gives up to where each log of a chat is here, by device and epoch.
+func (s *state) heads(chat packet.ChatID) []*pluginpb.Cutoff {
+	type log struct {
+		device packet.DeviceID
+		epoch  uint64
+	}
+	numbers, authors := map[log]map[uint64]bool{}, map[log]packet.UserID{}
+	for _, p := range s.logs[chat] {
+		l := log{p.Device, p.Epoch}
+		if numbers[l] == nil {
+			numbers[l], authors[l] = map[uint64]bool{}, p.Author
+		}
+		numbers[l][p.Number] = true
+	}
+	var heads []*pluginpb.Cutoff
+	for l, there := range numbers {
+		upto := uint64(0)
+		for there[upto+1] {
+			upto++
+		}
+		heads = append(heads, &pluginpb.Cutoff{User: string(authors[l]), Device: l.device[:], Epoch: l.epoch, Number: upto})
+	}
+	slices.SortFunc(heads, func(a, b *pluginpb.Cutoff) int {
+		return cmp.Or(bytes.Compare(a.GetDevice(), b.GetDevice()), cmp.Compare(a.GetEpoch(), b.GetEpoch()))
+	})
+	return heads
+}
+
+// Lists gives the member lists that the plugin set for a chat, by version.
+func (h *Host) Lists(chat packet.ChatID) []*pluginpb.SetMembers {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var lists []*pluginpb.SetMembers
+	for _, version := range slices.Sorted(maps.Keys(h.state.lists[chat])) {
+		lists = append(lists, h.state.lists[chat][version])
+	}
+	return lists
 }
 
 // put sets m[k], and remembers how to undo it.

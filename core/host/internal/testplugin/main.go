@@ -384,6 +384,8 @@ func (b *behaviour) packet(p *pluginpb.Packet, word, rest string) *pluginpb.Outc
 		return nil
 	case "reply":
 		return effects(&pluginpb.Effect{Effect: &pluginpb.Effect_SendPacket{SendPacket: &pluginpb.SendPacket{Chat: p.GetChat(), Type: p.GetType(), Content: []byte(rest)}}})
+	case "place":
+		return effects(add(p, b.kind(), fmt.Sprintf("%s %x/%d/%d", rest, p.GetDevice(), p.GetEpoch(), p.GetNumber())))
 	case "raw":
 		// The rest is an Outcome in JSON; "PACKET" stands for the packet's id.
 		o := &pluginpb.Outcome{}

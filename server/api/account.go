@@ -9,6 +9,7 @@ import (
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/server/directory"
+	"github.com/parley-chat/parley/server/limit"
 	"github.com/parley-chat/parley/server/password"
 )
 
@@ -32,8 +33,8 @@ func (s *Service) Register(ctx context.Context, req *directorypb.RegisterRequest
 	if err := password.Check(req.GetPassword()); err != nil {
 		return nil, statusOf(s.log, err)
 	}
-	from := network(c.addr)
-	if wait := s.limits.register.take(from); wait > 0 {
+	from := limit.Network(c.addr)
+	if wait := s.limits.register.Take(from); wait > 0 {
 		return nil, exhausted("Too many accounts were made from this address.", wait)
 	}
 	a, err := s.dir.Account(user)
@@ -119,20 +120,20 @@ func (s *Service) checkPassword(ctx context.Context, user packet.UserID, c calle
 	if a, err := s.dir.Account(user); err == nil {
 		hash, known = a.Password, a.Has(c.key)
 	}
-	from := network(c.addr)
-	if wait := s.limits.logInAddress.take(from); wait > 0 {
+	from := limit.Network(c.addr)
+	if wait := s.limits.logInAddress.Take(from); wait > 0 {
 		return exhausted("Too many log-ins failed from this address.", wait)
 	}
 	if !known {
-		if wait := s.limits.logInAccount.take(string(user)); wait > 0 {
+		if wait := s.limits.logInAccount.Take(string(user)); wait > 0 {
 			return exhausted("Too many log-ins to this account failed.", wait)
 		}
 	}
 	err := s.hasher.Verify(ctx, hash, pass)
 	if err == nil {
-		s.limits.logInAddress.giveBack(from)
+		s.limits.logInAddress.GiveBack(from)
 		if !known {
-			s.limits.logInAccount.giveBack(string(user))
+			s.limits.logInAccount.GiveBack(string(user))
 		}
 	}
 	return statusOf(s.log, err)
@@ -211,13 +212,13 @@ func (s *Service) DeleteAccount(ctx context.Context, req *directorypb.DeleteAcco
 
 // checkOwnPassword checks the password of a device that is logged in.
 func (s *Service) checkOwnPassword(ctx context.Context, a *directory.Account, pass string) error {
-	if wait := s.limits.changePassword.take(string(a.User)); wait > 0 {
+	if wait := s.limits.changePassword.Take(string(a.User)); wait > 0 {
 		return exhausted("The password was wrong too often.", wait)
 	}
 	if err := s.hasher.Verify(ctx, a.Password, pass); err != nil {
 		return statusOf(s.log, err)
 	}
-	s.limits.changePassword.giveBack(string(a.User))
+	s.limits.changePassword.GiveBack(string(a.User))
 	return nil
 }
 
@@ -234,7 +235,7 @@ func (s *Service) SetProfile(ctx context.Context, req *directorypb.SetProfileReq
 	if err := checkAvatar(req.GetProfile().GetAvatar()); err != nil {
 		return nil, err
 	}
-	if wait := s.limits.setProfile.take(string(a.User)); wait > 0 {
+	if wait := s.limits.setProfile.Take(string(a.User)); wait > 0 {
 		return nil, exhausted("The profile was changed too often.", wait)
 	}
 	if err := s.dir.SetProfile(ctx, a.User, name, req.GetProfile().GetAvatar()); err != nil {
@@ -253,7 +254,7 @@ func (s *Service) LookUp(ctx context.Context, req *directorypb.LookUpRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	if wait := s.limits.lookUp.take(string(me.User)); wait > 0 {
+	if wait := s.limits.lookUp.Take(string(me.User)); wait > 0 {
 		return nil, exhausted("Too many people were looked up.", wait)
 	}
 	a, err := s.dir.Account(user)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/server/directory"
+	"github.com/parley-chat/parley/server/limit"
 	"github.com/parley-chat/parley/server/password"
 )
 
@@ -74,7 +75,7 @@ type Service struct {
 }
 
 type limiters struct {
-	register, logInAddress, logInAccount, changePassword, setProfile, lookUp, deliver, session *limiter
+	register, logInAddress, logInAccount, changePassword, setProfile, lookUp, deliver, session *limit.Limiter
 }
 
 // New makes a service.
@@ -86,9 +87,9 @@ func New(cfg Config) *Service {
 	return &Service{
 		dir: cfg.Directory, hasher: cfg.Hasher, tls: deviceTLS(cfg.TLS), lease: cfg.Lease, registration: cfg.Registration, message: l.Message, log: cfg.Log, now: time.Now, called: cfg.Called,
 		limits: limiters{
-			register: newLimiter(l.Register), logInAddress: newLimiter(l.LogInAddress), logInAccount: newLimiter(l.LogInAccount),
-			changePassword: newLimiter(l.ChangePassword), setProfile: newLimiter(l.SetProfile), lookUp: newLimiter(l.LookUp),
-			deliver: newLimiter(l.Deliver), session: newLimiter(l.Session),
+			register: limit.New(l.Register), logInAddress: limit.New(l.LogInAddress), logInAccount: limit.New(l.LogInAccount),
+			changePassword: limit.New(l.ChangePassword), setProfile: limit.New(l.SetProfile), lookUp: limit.New(l.LookUp),
+			deliver: limit.New(l.Deliver), session: limit.New(l.Session),
 		},
 	}
 }
@@ -154,11 +155,11 @@ func (s *Service) observeStream(srv any, stream grpc.ServerStream, info *grpc.St
 func (s *Service) Limited() map[string]uint64 {
 	l := &s.limits
 	refused := map[string]uint64{}
-	for name, limiter := range map[string]*limiter{
+	for name, limiter := range map[string]*limit.Limiter{
 		"register": l.register, "log_in_address": l.logInAddress, "log_in_account": l.logInAccount, "change_password": l.changePassword,
 		"set_profile": l.setProfile, "look_up": l.lookUp, "deliver": l.deliver, "session": l.session,
 	} {
-		refused[name] = limiter.refused.Load()
+		refused[name] = limiter.Refused()
 	}
 	return refused
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/server/directory"
+	"github.com/parley-chat/parley/server/limit"
 )
 
 // flushTimeout bounds how long a session that ends waits for what is being
@@ -32,7 +33,7 @@ type stream struct {
 	caller  caller
 	user    packet.UserID
 	lease   *time.Timer
-	pace    bucket        // owned by the receiver
+	pace    limit.Bucket  // owned by the receiver
 	done    chan struct{} // closed by end
 	session atomic.Pointer[directory.Session]
 
@@ -50,7 +51,7 @@ func (s *Service) Session(grpc directorypb.Directory_SessionServer) error {
 	if err != nil {
 		return err
 	}
-	if wait := s.limits.session.take(string(a.User)); wait > 0 {
+	if wait := s.limits.session.Take(string(a.User)); wait > 0 {
 		return exhausted("This device connects too often.", wait)
 	}
 	defer c.meter.lift()()
@@ -115,7 +116,7 @@ var errEnded = errors.New("session has ended")
 // paced waits until the client may send another message of that cost.
 func (st *stream) paced(cost int) error {
 	for {
-		wait := st.pace.take(st.service.message, cost, time.Now())
+		wait := st.pace.Take(st.service.message, cost, time.Now())
 		select {
 		case <-st.done:
 			return errEnded
@@ -216,7 +217,7 @@ func (st *stream) deliver(ctx context.Context, d *directorypb.Deliver) *director
 		if err != nil {
 			return err
 		}
-		if wait := st.service.limits.deliver.take(string(st.user)); wait > 0 {
+		if wait := st.service.limits.deliver.Take(string(st.user)); wait > 0 {
 			return exhausted("Too many requests were sent.", wait)
 		}
 		err = st.service.dir.Keep(ctx, to, st.user, kind, d.GetPacket())

@@ -1,4 +1,4 @@
-package api
+package limit
 
 import (
 	"fmt"
@@ -9,61 +9,61 @@ import (
 
 func TestLimiter(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
-	l := newLimiter(Limit{Burst: 3, Every: 10 * time.Second})
+	l := New(Limit{Burst: 3, Every: 10 * time.Second})
 	l.now = func() time.Time { return now }
 	for i := range 3 {
-		if wait := l.take("a"); wait != 0 {
+		if wait := l.Take("a"); wait != 0 {
 			t.Fatalf("take %d: must wait %s", i, wait)
 		}
 	}
-	if wait := l.take("a"); wait != 10*time.Second {
+	if wait := l.Take("a"); wait != 10*time.Second {
 		t.Errorf("beyond the burst: must wait %s, want 10s", wait)
 	}
-	if wait := l.take("b"); wait != 0 {
+	if wait := l.Take("b"); wait != 0 {
 		t.Errorf("another key: must wait %s", wait)
 	}
 	now = now.Add(4 * time.Second)
-	if wait := l.take("a"); wait != 6*time.Second {
+	if wait := l.Take("a"); wait != 6*time.Second {
 		t.Errorf("4s later: must wait %s, want 6s", wait)
 	}
 	now = now.Add(6 * time.Second)
-	if wait := l.take("a"); wait != 0 {
+	if wait := l.Take("a"); wait != 0 {
 		t.Errorf("10s later: must wait %s", wait)
 	}
-	l.giveBack("a")
-	if wait := l.take("a"); wait != 0 {
+	l.GiveBack("a")
+	if wait := l.Take("a"); wait != 0 {
 		t.Errorf("after it was given back: must wait %s", wait)
 	}
 	now = now.Add(time.Hour)
 	for range 3 {
-		l.take("a")
+		l.Take("a")
 	}
-	if wait := l.take("a"); wait == 0 {
+	if wait := l.Take("a"); wait == 0 {
 		t.Error("an hour saved up more than the burst")
 	}
 }
 
 func TestLimiterMemoryIsBounded(t *testing.T) {
-	l := newLimiter(Limit{Burst: 1, Every: time.Hour})
+	l := New(Limit{Burst: 1, Every: time.Hour})
 	for i := range maxBuckets + 100 {
-		l.take(fmt.Sprint(i))
+		l.Take(fmt.Sprint(i))
 	}
 	if n := len(l.buckets); n != maxBuckets || l.used.Len() != n {
 		t.Errorf("%d buckets (%d in order), want %d", n, l.used.Len(), maxBuckets)
 	}
-	if l.take(fmt.Sprint(maxBuckets+99)) == 0 {
+	if l.Take(fmt.Sprint(maxBuckets+99)) == 0 {
 		t.Error("the newest bucket was forgotten")
 	}
 }
 
 func TestBucketCostsMoreThanBurst(t *testing.T) {
-	var b bucket
+	var b Bucket
 	l := Limit{Burst: 5, Every: time.Second}
 	now := time.Unix(1_000_000, 0)
-	if wait := b.take(l, 20, now); wait != 0 {
+	if wait := b.Take(l, 20, now); wait != 0 {
 		t.Errorf("a full bucket must let a costly message through, waits %s", wait)
 	}
-	if wait := b.take(l, 1, now); wait != 16*time.Second {
+	if wait := b.Take(l, 1, now); wait != 16*time.Second {
 		t.Errorf("after it: waits %s, want 16s", wait)
 	}
 }
@@ -76,7 +76,7 @@ func TestNetwork(t *testing.T) {
 		"fe80::1%eth0":       "fe80::/64",
 		"2001:db8:1:2:9:9::": "2001:db8:1:2::/64",
 	} {
-		if got := network(netip.MustParseAddr(addr)); got != want {
+		if got := Network(netip.MustParseAddr(addr)); got != want {
 			t.Errorf("%s: got %s, want %s", addr, got, want)
 		}
 	}

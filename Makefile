@@ -52,7 +52,7 @@ build: setup-run ## build bin/parley, bin/parley-server, bin/parley-gtk and bin/
 	@set -e; \
 	mains=$$($(GO) list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./plugins/...); \
 	for main in $$mains; do \
-		case $$main in */plugins/sdk/* | */plugins/internal/*) continue ;; esac; \
+		case $$main in */plugins/sdk/* | */internal/*) continue ;; esac; \
 		name=$${main#$(MODULE)/plugins/}; name=$${name%%/*}; \
 		echo "CGO_ENABLED=0 $(GO) build -o bin/plugins/parley-plugin-$$name $$main"; \
 		CGO_ENABLED=0 $(GO) build $(BUILD) -o "bin/plugins/parley-plugin-$$name" "$$main"; \

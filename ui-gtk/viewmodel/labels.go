@@ -27,6 +27,13 @@ var _ = []string{
 	texts.Mark("Largest download by itself, in MiB"), texts.Mark("What is larger waits until you accept it"),
 	texts.Mark("Download folder"), texts.Mark("Where what you accept is put"),
 	texts.Mark("Remove the location from pictures"), texts.Mark("Send GIF, PNG, JPEG and WebP pictures without what says where, when and with what they were made"),
+	// Emoji.
+	texts.Mark("Emoji, and reactions to messages"),
+	texts.Mark("React"), texts.Mark("Take the reaction back"), texts.Mark("Categories of emoji"), texts.Mark("Emoji of a category"),
+	texts.Mark("Search emoji"), texts.Mark("Skin tones of an emoji"), texts.Mark("Complete a shortcode"), texts.Mark("Replace shortcodes"),
+	texts.Mark("Recent emoji"), texts.Mark("Note the use of an emoji"), texts.Mark("Favourite emoji"),
+	texts.Mark("Skin tone"), texts.Mark("Of emoji with people and hands"),
+	texts.Mark("none"), texts.Mark("light"), texts.Mark("medium-light"), texts.Mark("medium"), texts.Mark("medium-dark"), texts.Mark("dark"),
 }
 
 // Label gives a label of the core or of a plugin in the language, if it is known,

@@ -3,6 +3,7 @@ package viewmodel
 import (
 	"testing"
 
+	emojiplugin "github.com/parley-chat/parley/plugins/emoji"
 	"github.com/parley-chat/parley/plugins/file"
 	"github.com/parley-chat/parley/plugins/text"
 	"github.com/parley-chat/parley/protocol/pluginpb"
@@ -19,7 +20,7 @@ func TestLabelsAreTranslated(t *testing.T) {
 			t.Errorf("%s: %q is not translated: add it to labels.go and to the catalogue", of, label)
 		}
 	}
-	for _, m := range []*pluginpb.Manifest{text.New().Manifest(), file.New().Manifest()} {
+	for _, m := range []*pluginpb.Manifest{text.New().Manifest(), file.New().Manifest(), emojiplugin.New().Manifest()} {
 		check(m.GetName(), m.GetSummary())
 		for _, a := range m.GetActions() {
 			check(m.GetName(), a.GetLabel())

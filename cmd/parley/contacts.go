@@ -12,14 +12,16 @@ import (
 )
 
 func (a *app) contactsCommand() *cobra.Command {
+	var members bool
 	cmd := &cobra.Command{
 		Use:   "contacts",
 		Short: "List contacts and requests, or change them",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withCore(cmd, a.listContacts)
+			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error { return a.listContacts(ctx, c, members) })
 		},
 	}
+	cmd.Flags().BoolVar(&members, "members", false, "also list the members of your groups who are no contacts")
 	var erase bool
 	remove := a.contactAction("remove USER", "Remove a contact", func(ctx context.Context, c *client.Client, user string) (string, error) {
 		if err := a.knows(ctx, c, user); err != nil {
@@ -183,8 +185,9 @@ func (a *app) trustCommand() *cobra.Command {
 	return cmd
 }
 
+// findContact finds a contact, or a member of one of the user's groups.
 func findContact(ctx context.Context, c *client.Client, user string) (*controlpb.Contact, error) {
-	resp, err := c.ListContacts(ctx, &controlpb.ListContactsRequest{})
+	resp, err := c.ListContacts(ctx, &controlpb.ListContactsRequest{Acquaintances: true})
 	if err != nil {
 		return nil, err
 	}
@@ -254,13 +257,15 @@ func contactWord(s controlpb.ContactState) string {
 		return "blocked"
 	case controlpb.ContactState_CONTACT_STATE_LEFT:
 		return "left"
+	case controlpb.ContactState_CONTACT_STATE_ACQUAINTANCE:
+		return "in a group"
 	default:
 		return ""
 	}
 }
 
-func (a *app) listContacts(ctx context.Context, c *client.Client) error {
-	resp, err := c.ListContacts(ctx, &controlpb.ListContactsRequest{})
+func (a *app) listContacts(ctx context.Context, c *client.Client, members bool) error {
+	resp, err := c.ListContacts(ctx, &controlpb.ListContactsRequest{Acquaintances: members})
 	if err != nil {
 		return err
 	}
@@ -291,7 +296,7 @@ func contactNote(c *controlpb.Contact) string {
 		return "KEYS CHANGED: parley contacts keys " + c.GetUser()
 	case c.GetState() == controlpb.ContactState_CONTACT_STATE_INCOMING:
 		return fmt.Sprintf("%q", client.PrintableLine(c.GetGreeting()))
-	case c.GetState() != controlpb.ContactState_CONTACT_STATE_CONTACT:
+	case c.GetState() != controlpb.ContactState_CONTACT_STATE_CONTACT && c.GetState() != controlpb.ContactState_CONTACT_STATE_ACQUAINTANCE:
 		return ""
 	case c.GetLinked():
 		return "online (" + c.GetPath() + ")"

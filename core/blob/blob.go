@@ -415,7 +415,8 @@ func (s *Service) blob(ctx context.Context, id packet.BlobID) (b store.Blob, err
 	return b, err
 }
 
-// member says whether a user is a member of a chat.
+// member says whether a user is a member of a chat, and may have what was
+// shared in it: a direct chat ends with the contact.
 func (s *Service) member(ctx context.Context, chat packet.ChatID, user packet.UserID) (is bool, err error) {
 	err = s.cfg.Store.View(ctx, func(tx store.ReadTx) error {
 		c, err := tx.Chat(chat)
@@ -425,5 +426,6 @@ func (s *Service) member(ctx context.Context, chat packet.ChatID, user packet.Us
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
 	}
-	return is && !s.cfg.Book.Person(user).Blocked, err
+	person := s.cfg.Book.Person(user)
+	return is && !person.Blocked && (chat.Kind() != packet.Direct || !person.GroupsOnly), err
 }

@@ -177,7 +177,7 @@ func (x *exchange) trust(ctx context.Context, m *packet.Manifest) error {
 	if m.Blob != b.ID || m.Chat != b.Chat || m.Author != b.Author || m.Device != b.Device || m.Size != b.Size {
 		return fmt.Errorf("%w: its manifest is of something else", errLied)
 	}
-	_, key, ok := x.s.cfg.Book.Device(b.Device)
+	_, key, ok := x.s.cfg.Book.Signer(b.Chat, b.Device)
 	if !ok {
 		return fmt.Errorf("the key of %s is not known: %w", b.Author, errNoSource)
 	}

@@ -2,6 +2,7 @@ package blob
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parley-chat/parley/core/identity"
 	"github.com/parley-chat/parley/core/store"
 	"github.com/parley-chat/parley/protocol/packet"
 )
@@ -233,6 +235,35 @@ func TestHostileAskers(t *testing.T) {
 			w.fetch("bob", o) // others are served
 			w.becomes("bob", o, store.BlobDone)
 		})
+	}
+}
+
+// Who is no contact any more gets nothing of the direct chat over a link that is
+// there for a group.
+func TestFormerContactGetsNothing(t *testing.T) {
+	w := newWorld(t, "alice", "bob")
+	alice, bob := w.nodes["alice"], w.nodes["bob"]
+	path := filepath.Join(t.TempDir(), "film")
+	write(t, path, packet.PieceSize)
+	o := w.share("alice", path)
+	set := func(only bool) {
+		alice.book.Set("bob", identity.Person{Keys: []ed25519.PublicKey{bob.id.Key()}, Linkable: true, GroupsOnly: only})
+	}
+	for _, tt := range []struct {
+		chat packet.ChatID
+		only bool
+		want bool
+	}{{w.chat, false, true}, {w.chat, true, false}} {
+		set(tt.only)
+		if is, err := alice.service.member(t.Context(), tt.chat, "bob"); err != nil || is != tt.want {
+			t.Errorf("groups only %v: %v, %v", tt.only, is, err)
+		}
+	}
+	w.link("alice", "bob")
+	w.fetch("bob", o)
+	b := w.becomes("bob", o, store.BlobFailed)
+	if b.Done != 0 {
+		t.Errorf("%d bytes came", b.Done)
 	}
 }
 

@@ -28,7 +28,8 @@ var (
 
 	// DirectoryChanged: the session with the directory; directory -> control, roster.
 	DirectoryChanged = Topic[DirectoryState]{"directory.changed"}
-	// PresenceChanged: a contact's presence; directory -> roster, conn, host.
+	// PresenceChanged: of a contact or a member of a common group;
+	// directory -> roster, conn, host.
 	PresenceChanged = Topic[Presence]{"presence.changed"}
 	// DirectoryDelivered: a signed packet by way of the directory;
 	// directory -> roster.
@@ -39,7 +40,7 @@ var (
 	// ProfileChanged: the account's own name or picture; roster -> control.
 	ProfileChanged = Topic[struct{}]{"profile.changed"}
 	// ContactChanged and ChatChanged: roster, host, chatlog -> control; those of
-	// members also -> chatlog.
+	// members also -> chatlog, roster.
 	ContactChanged = Topic[ContactChange]{"contact.changed"}
 	ChatChanged    = Topic[ChatChange]{"chat.changed"}
 	// Messages: host, chatlog -> control. The message is read from the store.
@@ -142,10 +143,15 @@ type Presence struct {
 	AvatarHash  []byte // BLAKE3-256 of the picture, empty when there is none
 }
 
-// ContactChange says that a contact changed or is gone.
+// ContactChange says that a contact changed or is gone. Of nobody in particular
+// (User is empty) it says that more signatures of members of groups can be
+// verified.
 type ContactChange struct {
 	User    packet.UserID
 	Removed bool
+	// Acquaintance: the user is a member of a common group and no contact, before
+	// and after.
+	Acquaintance bool
 }
 
 // ChatChange says that a chat changed or is gone.

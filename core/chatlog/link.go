@@ -186,8 +186,12 @@ func dropChat[T any](m map[packet.Log]T, chat packet.ChatID) {
 	}
 }
 
-// sharedWith says whether a chat is exchanged with user.
+// sharedWith says whether a chat is exchanged with user. Of who is no contact,
+// or no more, the direct chat is not: the link is for common groups alone.
 func (s *Service) sharedWith(c *store.Chat, user packet.UserID) bool {
+	if c.ID.Kind() == packet.Direct && user != s.self && s.cfg.Book.Person(user).GroupsOnly {
+		return false
+	}
 	return c.ID.Kind() != packet.Net2019 && slices.Contains(c.Members, user) && slices.Contains(c.Members, s.self)
 }
 

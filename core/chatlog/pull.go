@@ -65,12 +65,12 @@ func (s *Service) roomForClaim(l *link, log packet.Log, have packet.LogVector) b
 		return true
 	}
 	strange, limit := 0, maxStrangeLogs
-	_, _, known := s.cfg.Book.Device(log.Device)
+	_, _, known := s.cfg.Book.Signer(log.Chat, log.Device)
 	if known = known || log.Device == l.Device; !known {
 		limit = maxStrangeDevices
 	}
 	for other := range l.claims {
-		if _, _, ok := s.cfg.Book.Device(other.Device); !known && !ok || other.Chat == log.Chat && other.Device == log.Device {
+		if _, _, ok := s.cfg.Book.Signer(other.Chat, other.Device); !known && !ok || other.Chat == log.Chat && other.Device == log.Device {
 			strange++
 		}
 	}
@@ -116,7 +116,7 @@ func (s *Service) plan(log packet.Log) {
 		return
 	}
 	p.link, p.want, p.deadline = 0, nil, time.Time{}
-	_, _, known := s.cfg.Book.Device(log.Device)
+	_, _, known := s.cfg.Book.Signer(log.Chat, log.Device)
 	var best *link
 	claims := false
 	for _, id := range sortedLinks(s.links) {

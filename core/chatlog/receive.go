@@ -254,7 +254,7 @@ func (r *run) authentic(l bus.Link, p *packet.Packet) bool {
 		}
 		return p.Verify(l.Key) == nil
 	}
-	user, key, ok := r.s.cfg.Book.Device(h.Device)
+	user, key, ok := r.s.cfg.Book.Signer(h.Chat, h.Device)
 	return ok && user == h.Author && p.Verify(key) == nil
 }
 

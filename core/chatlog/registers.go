@@ -139,7 +139,7 @@ func (r *run) signed(l bus.Link, reg *packet.Register) bool {
 	case reg.Device == l.Device:
 		return reg.Author == l.User && reg.Verify(l.Key) == nil
 	}
-	user, key, ok := r.s.cfg.Book.Device(reg.Device)
+	user, key, ok := r.s.cfg.Book.Signer(reg.Chat, reg.Device)
 	return ok && user == reg.Author && reg.Verify(key) == nil
 }
 

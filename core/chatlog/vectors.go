@@ -131,7 +131,7 @@ func (r *run) claim(l bus.Link, c *chatState, log packet.Log, offer packet.LogVe
 	}
 	author, known := c.authors[log]
 	if !known {
-		author, _, known = r.s.cfg.Book.Device(log.Device)
+		author, _, known = r.s.cfg.Book.Signer(log.Chat, log.Device)
 	}
 	if log.Device == l.Device {
 		author, known = l.User, true

@@ -152,7 +152,7 @@ func (m *Manager) subscribe() *bus.Queue[event] {
 		return event{user: p.User, presence: &p}, true
 	})
 	bus.Feed(m.config.Bus, bus.ContactChanged, q, func(c bus.ContactChange) (event, bool) {
-		return event{user: c.User}, true
+		return event{user: c.User}, c.User != ""
 	})
 	bus.Feed(m.config.Bus, bus.DirectoryChanged, q, func(s bus.DirectoryState) (event, bool) {
 		return event{state: &s}, s.Observed != ""

@@ -2,19 +2,29 @@ package control
 
 import (
 	"context"
+	"slices"
 
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
 // ListContacts implements controlpb.ControlServer.
-func (s *Server) ListContacts(ctx context.Context, _ *controlpb.ListContactsRequest) (*controlpb.ListContactsResponse, error) {
+func (s *Server) ListContacts(ctx context.Context, req *controlpb.ListContactsRequest) (*controlpb.ListContactsResponse, error) {
 	a, err := s.account()
 	if err != nil {
 		return nil, err
 	}
 	contacts, err := a.People.Contacts(ctx)
+	if !req.GetAcquaintances() {
+		contacts = slices.DeleteFunc(contacts, acquainted)
+	}
 	return &controlpb.ListContactsResponse{Contacts: contacts}, err
+}
+
+// acquainted says whether somebody is no contact, only a member of a common
+// group.
+func acquainted(c *controlpb.Contact) bool {
+	return c.GetState() == controlpb.ContactState_CONTACT_STATE_ACQUAINTANCE
 }
 
 // RequestContact implements controlpb.ControlServer.

@@ -30,8 +30,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var errNobody = errors.New("nobody is logged in")
 
 const (
-	self = packet.UserID("alice")
-	peer = packet.UserID("bob")
+	self   = packet.UserID("alice")
+	peer   = packet.UserID("bob")
+	member = packet.UserID("mia")
 )
 
 var chat = packet.DirectChat(self, peer)
@@ -337,6 +338,42 @@ func TestWatch(t *testing.T) {
 	bus.Publish(f.bus, bus.ChatChanged, bus.ChatChange{Chat: chat, Removed: true})
 	if e := next(t, events, func(*controlpb.Event) bool { return true }); e.GetChatRemoved() != string(chat) {
 		t.Errorf("got %v", e)
+	}
+}
+
+// Who is no contact but in a group too is told of only to who asks.
+func TestAcquaintances(t *testing.T) {
+	f := newFixture(t)
+	for _, asked := range []bool{false, true} {
+		list, err := f.front.ListContacts(t.Context(), &controlpb.ListContactsRequest{Acquaintances: asked})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(list.GetContacts()); got != map[bool]int{false: 1, true: 2}[asked] || list.GetContacts()[0].GetUser() != string(peer) {
+			t.Errorf("asked %v: %v", asked, list)
+		}
+		events, err := f.front.Watch(t.Context(), &controlpb.WatchRequest{Acquaintances: asked})
+		if err != nil {
+			t.Fatal(err)
+		}
+		next(t, events, func(e *controlpb.Event) bool { return e.GetWatching() != nil })
+		bus.Publish(f.bus, bus.ContactChanged, bus.ContactChange{Acquaintance: true}) // nobody in particular
+		bus.Publish(f.bus, bus.ContactChanged, bus.ContactChange{User: member, Acquaintance: true})
+		bus.Publish(f.bus, bus.ContactChanged, bus.ContactChange{User: peer})
+		if asked {
+			if e := next(t, events, func(*controlpb.Event) bool { return true }); e.GetContact().GetUser() != string(member) {
+				t.Errorf("asked: %v", e)
+			}
+		}
+		if e := next(t, events, func(*controlpb.Event) bool { return true }); e.GetContact().GetUser() != string(peer) {
+			t.Errorf("asked %v: %v", asked, e)
+		}
+		// Who was a contact until now is gone for who does not ask.
+		bus.Publish(f.bus, bus.ContactChanged, bus.ContactChange{User: member})
+		e := next(t, events, func(*controlpb.Event) bool { return true })
+		if gone := e.GetContactRemoved() == string(member); gone == asked || asked && e.GetContact().GetUser() != string(member) {
+			t.Errorf("asked %v: %v", asked, e)
+		}
 	}
 }
 

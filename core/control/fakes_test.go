@@ -27,14 +27,23 @@ func (c *fakeCore) Account() (control.Account, error) {
 	return *c.account, nil
 }
 
-// fakePeople knows bob.
+// fakePeople knows bob, and mia from a group.
 type fakePeople struct{ control.People }
 
 func (fakePeople) Contact(_ context.Context, user packet.UserID) (*controlpb.Contact, error) {
-	if user != peer {
-		return nil, store.ErrNotFound
+	switch user {
+	case peer:
+		return &controlpb.Contact{User: string(user), State: controlpb.ContactState_CONTACT_STATE_CONTACT}, nil
+	case member:
+		return &controlpb.Contact{User: string(user), State: controlpb.ContactState_CONTACT_STATE_ACQUAINTANCE}, nil
 	}
-	return &controlpb.Contact{User: string(user), State: controlpb.ContactState_CONTACT_STATE_CONTACT}, nil
+	return nil, store.ErrNotFound
+}
+
+func (p fakePeople) Contacts(ctx context.Context) ([]*controlpb.Contact, error) {
+	bob, _ := p.Contact(ctx, peer)
+	mia, err := p.Contact(ctx, member)
+	return []*controlpb.Contact{bob, mia}, err
 }
 
 func (fakePeople) Name(user packet.UserID) string { return "name of " + string(user) }

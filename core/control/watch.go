@@ -23,6 +23,7 @@ type change struct {
 	status  bool
 	resync  bool
 	contact packet.UserID
+	member  bool // contact is to be told of also when it is an acquaintance
 	chat    packet.ChatID
 	plugin  string
 	blob    packet.BlobID
@@ -34,8 +35,8 @@ type change struct {
 }
 
 // Watch implements controlpb.ControlServer.
-func (s *Server) Watch(_ *controlpb.WatchRequest, stream controlpb.Control_WatchServer) error {
-	q := s.watch()
+func (s *Server) Watch(req *controlpb.WatchRequest, stream controlpb.Control_WatchServer) error {
+	q := s.watch(req.GetAcquaintances())
 	defer q.Close()
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
@@ -87,15 +88,18 @@ func batch(q *bus.Queue[change], first change) []change {
 	return changes
 }
 
-// watch makes a queue of everything front ends hear of.
-func (s *Server) watch() *bus.Queue[change] {
+// watch makes a queue of everything front ends hear of; of acquaintances only
+// where they are asked for.
+func (s *Server) watch(acquaintances bool) *bus.Queue[change] {
 	b, q := s.cfg.Bus, bus.NewQueue[change](watchQueue)
 	bus.Feed(b, bus.LinkUp, q, func(bus.Link) (change, bool) { return change{status: true}, true })
 	bus.Feed(b, bus.LinkDown, q, func(bus.Link) (change, bool) { return change{status: true}, true })
 	bus.Feed(b, bus.DirectoryChanged, q, func(bus.DirectoryState) (change, bool) { return change{status: true}, true })
 	bus.Feed(b, bus.AccountChanged, q, func(struct{}) (change, bool) { return change{resync: true}, true })
 	bus.Feed(b, bus.ProfileChanged, q, func(struct{}) (change, bool) { return change{status: true}, true })
-	bus.Feed(b, bus.ContactChanged, q, func(c bus.ContactChange) (change, bool) { return change{contact: c.User}, true })
+	bus.Feed(b, bus.ContactChanged, q, func(c bus.ContactChange) (change, bool) {
+		return change{contact: c.User, member: acquaintances}, c.User != "" && (!c.Acquaintance || acquaintances)
+	})
 	bus.Feed(b, bus.ChatChanged, q, func(c bus.ChatChange) (change, bool) { return change{chat: c.Chat}, true })
 	bus.Feed(b, bus.MessageAdded, q, func(m bus.MessageRef) (change, bool) { return change{message: m, added: true}, true })
 	bus.Feed(b, bus.MessageChanged, q, func(m bus.MessageRef) (change, bool) { return change{message: m}, true })
@@ -189,7 +193,7 @@ func (s *Server) accountEvent(ctx context.Context, c change) (*controlpb.Event, 
 	case err != nil:
 		return nil, nil //nolint:nilerr,nilnil // logged out since: a Resync follows
 	case c.contact != "":
-		return a.contactEvent(ctx, c.contact)
+		return a.contactEvent(ctx, c.contact, c.member)
 	}
 	p, err := a.Plugins.Plugin(ctx, c.plugin)
 	if errors.Is(err, store.ErrNotFound) {
@@ -198,9 +202,9 @@ func (s *Server) accountEvent(ctx context.Context, c change) (*controlpb.Event, 
 	return &controlpb.Event{Event: &controlpb.Event_Plugin{Plugin: p}}, err
 }
 
-func (a Account) contactEvent(ctx context.Context, user packet.UserID) (*controlpb.Event, error) {
+func (a Account) contactEvent(ctx context.Context, user packet.UserID, acquaintance bool) (*controlpb.Event, error) {
 	contact, err := a.People.Contact(ctx, user)
-	if errors.Is(err, store.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) || err == nil && acquainted(contact) && !acquaintance {
 		return &controlpb.Event{Event: &controlpb.Event_ContactRemoved{ContactRemoved: string(user)}}, nil
 	}
 	return &controlpb.Event{Event: &controlpb.Event_Contact{Contact: contact}}, err

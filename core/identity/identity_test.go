@@ -212,6 +212,49 @@ func TestBookLinkable(t *testing.T) {
 	}
 }
 
+// Whose signature it is: who has the key, in groups also who had it, and then
+// what that group's members say.
+func TestBookSigner(t *testing.T) {
+	b := NewBook()
+	here, elsewhere, direct := packet.NewGroupChat(), packet.NewGroupChat(), packet.DirectChat("alice", "bob")
+	k := []ed25519.PublicKey{keyOf(1), keyOf(2), keyOf(3), keyOf(4)}
+	b.Set("bob", Person{Keys: k[:1], Past: k[1:2]})
+	says := map[packet.UserID][]ed25519.PublicKey{"mallory": k, "dave": k[3:]}
+	if !b.Vouch(here, says) || b.Vouch(here, says) {
+		t.Error("does not say what changed")
+	}
+	for _, tt := range []struct {
+		chat packet.ChatID
+		want [4]packet.UserID
+	}{
+		{here, [4]packet.UserID{"bob", "bob", "mallory", ""}},
+		{elsewhere, [4]packet.UserID{"bob", "bob", "", ""}},
+		{direct, [4]packet.UserID{"bob", "", "", ""}},
+	} {
+		for i, want := range tt.want {
+			if user, key, ok := b.Signer(tt.chat, packet.DeviceIDOf(k[i])); user != want || ok != (want != "") || ok && !key.Equal(k[i]) {
+				t.Errorf("%s, key %d: %q, want %q", tt.chat.Kind(), i, user, want)
+			}
+		}
+	}
+	if owner, ok := b.Owner(packet.DeviceIDOf(k[1])); !ok || owner != "bob" {
+		t.Error("a past key is nobody's")
+	}
+	if _, ok := b.Owner(packet.DeviceIDOf(k[2])); ok {
+		t.Error("a key is somebody's because a member says so")
+	}
+	b.Remove("bob")
+	if user, _, _ := b.Signer(here, packet.DeviceIDOf(k[1])); user != "mallory" {
+		t.Errorf("after bob was forgotten: %q", user)
+	}
+	if !b.Vouch(here, nil) || b.Vouch(here, nil) {
+		t.Error("not forgotten, or twice")
+	}
+	if _, _, ok := b.Signer(here, packet.DeviceIDOf(k[2])); ok {
+		t.Error("still vouched for")
+	}
+}
+
 func TestBookConcurrently(t *testing.T) {
 	b := NewBook()
 	var wg sync.WaitGroup

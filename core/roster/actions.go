@@ -37,7 +37,7 @@ func (r *Roster) Request(ctx context.Context, user packet.UserID, greeting strin
 			return errBlocked(s.name())
 		case store.ContactIncoming:
 			return s.accept()
-		case 0:
+		case 0, store.ContactAcquaintance:
 			if err := s.add(store.ContactOutgoing); err != nil {
 				return err
 			}
@@ -157,7 +157,7 @@ func (r *Roster) Remove(ctx context.Context, user packet.UserID, eraseHistory bo
 			}
 		}
 		switch s.state() {
-		case 0:
+		case 0, store.ContactAcquaintance:
 			return nil
 		case store.ContactBlocked:
 			s.c = &store.Contact{User: user, State: store.ContactBlocked, DisplayName: s.c.DisplayName, CreatedAt: s.c.CreatedAt}
@@ -171,7 +171,7 @@ func (r *Roster) Remove(ctx context.Context, user packet.UserID, eraseHistory bo
 			}
 		}
 		s.c, s.refresh, s.disconnect = nil, true, "no longer a contact"
-		return nil
+		return nil // a member of a common group becomes an acquaintance
 	})
 }
 

@@ -236,8 +236,8 @@ func (s *step) fresh(h *packet.Header) (bool, error) {
 
 func (s *step) takeRequest(greeting string) error {
 	switch s.state() {
-	case 0:
-		if n := s.r.incomingRequests(); n >= maxIncoming {
+	case 0, store.ContactAcquaintance:
+		if n := s.r.count(func(p person) bool { return p.state == store.ContactIncoming }); n >= maxIncoming {
 			return dropped("%d requests wait for an answer already", n)
 		}
 		if err := s.add(store.ContactIncoming); err != nil {
@@ -291,12 +291,13 @@ func (r *Roster) isBlocked(user packet.UserID) bool {
 	return r.people[user].state == store.ContactBlocked
 }
 
-func (r *Roster) incomingRequests() int {
+// count counts people.
+func (r *Roster) count(which func(person) bool) int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	n := 0
 	for _, p := range r.people {
-		if p.state == store.ContactIncoming {
+		if which(p) {
 			n++
 		}
 	}

@@ -67,7 +67,7 @@ func listedKeys(devices []*directorypb.Device) []ed25519.PublicKey {
 func (s *step) claimable(keys []ed25519.PublicKey) []ed25519.PublicKey {
 	var mine []ed25519.PublicKey
 	for _, k := range keys {
-		owner, _, known := s.r.cfg.Book.Device(packet.DeviceIDOf(k))
+		owner, known := s.r.cfg.Book.Owner(packet.DeviceIDOf(k))
 		if known && owner != s.user || s.r.cfg.Identity.Key().Equal(k) {
 			s.r.cfg.Log.Warn("directory lists a key of another person", "user", s.user, "owner", owner)
 			continue
@@ -126,6 +126,9 @@ func (s *step) observe(listed []ed25519.PublicKey) error {
 			s.disconnect = "a device of yours is no longer listed by the directory"
 		}
 		s.c.Devices = devicesOf(kept, nil)
+		if err := s.remember(pinned); err != nil {
+			return err
+		}
 		return s.put(keyListed, nil)
 	}
 	devices := devicesOf(pinned, added)
@@ -141,12 +144,12 @@ func (s *step) observe(listed []ed25519.PublicKey) error {
 	return s.put(keyListed, encodeKeys(listed))
 }
 
-// AcceptKeys trusts a contact's changed keys. newSafetyNumber must be the one
+// AcceptKeys trusts the changed keys of a contact or acquaintance. newSafetyNumber must be the one
 // that is shown for them, so that what the user compared is what is accepted.
 func (r *Roster) AcceptKeys(ctx context.Context, user packet.UserID, newSafetyNumber string) error {
 	return r.update(ctx, store.Synced, user, func(s *step) error {
 		if s.c == nil {
-			return fail(store.ErrNotFound, "%s is not among your contacts", user)
+			return fail(store.ErrNotFound, "%s is neither among your contacts nor in one of your groups", user)
 		}
 		if !keyChanged(s.c.Devices) {
 			return fail(ErrKeys, "the keys of %s have not changed: there is nothing to accept", s.name())
@@ -158,6 +161,9 @@ func (r *Roster) AcceptKeys(ctx context.Context, user packet.UserID, newSafetyNu
 		keys := decodeKeys(listed)
 		if digits(r.safetyNumber(user, keys)) != digits(newSafetyNumber) {
 			return fail(ErrKeys, "that is not the safety number of the keys %s has now: look at the new number again, compare it, then accept it", s.name())
+		}
+		if err := s.remember(pinnedKeys(s.c.Devices)); err != nil {
+			return err
 		}
 		s.c.Devices, s.c.Verified = devicesOf(keys, nil), false
 		if err := s.put(keyListed, nil); err != nil {
@@ -174,7 +180,7 @@ func (r *Roster) SetVerified(ctx context.Context, user packet.UserID, verified b
 	return r.update(ctx, store.Synced, user, func(s *step) error {
 		switch {
 		case s.c == nil:
-			return fail(store.ErrNotFound, "%s is not among your contacts", user)
+			return fail(store.ErrNotFound, "%s is neither among your contacts nor in one of your groups", user)
 		case verified && keyChanged(s.c.Devices):
 			return fail(ErrKeys, "the keys of %s changed: accept the new safety number first", s.name())
 		case verified && len(s.c.Devices) == 0:

@@ -17,22 +17,28 @@ type stateEvent struct {
 	presence  *bus.Presence
 	directory *bus.DirectoryState
 	up, down  *bus.Link
+	group     packet.ChatID // whose members may have changed
 }
 
 func (r *Roster) subscribeStates() {
 	b, q := r.cfg.Bus, r.states
 	bus.Feed(b, bus.PresenceChanged, q, func(v bus.Presence) (stateEvent, bool) { return stateEvent{presence: &v}, true })
 	bus.Feed(b, bus.DirectoryChanged, q, func(v bus.DirectoryState) (stateEvent, bool) { return stateEvent{directory: &v}, true })
+	bus.Feed(b, bus.ChatChanged, q, func(v bus.ChatChange) (stateEvent, bool) {
+		return stateEvent{group: v.Chat}, !v.Content && v.Chat.Kind() == packet.Group
+	})
 	bus.Feed(b, bus.LinkUp, q, func(v bus.Link) (stateEvent, bool) { return stateEvent{up: &v}, true })
 	bus.Feed(b, bus.LinkDown, q, func(v bus.Link) (stateEvent, bool) { return stateEvent{down: &v}, true })
 }
 
 func (r *Roster) serveStates(ctx context.Context) error {
+	r.reviewGroups(ctx)
 	for {
 		e, err := r.states.Next(ctx)
 		switch {
 		case errors.Is(err, bus.ErrLagged):
 			r.resync()
+			r.reviewGroups(ctx)
 			r.resyncPresence(ctx)
 			continue
 		case err != nil:
@@ -47,6 +53,8 @@ func (r *Roster) serveStates(ctx context.Context) error {
 			r.linkUp(ctx, *e.up)
 		case e.down != nil:
 			r.linkDown(ctx, *e.down)
+		default:
+			r.reviewGroup(ctx, e.group)
 		}
 	}
 }
@@ -86,17 +94,17 @@ func (r *Roster) resyncPresence(ctx context.Context) {
 // changed tells that what is shown of a contact changed.
 func (r *Roster) changed(user packet.UserID) {
 	r.mu.RLock()
-	_, ok := r.people[user]
+	p, ok := r.people[user]
 	r.mu.RUnlock()
 	if ok {
-		bus.Publish(r.cfg.Bus, bus.ContactChanged, bus.ContactChange{User: user})
+		bus.Publish(r.cfg.Bus, bus.ContactChanged, bus.ContactChange{User: user, Acquaintance: p.state == store.ContactAcquaintance})
 	}
 }
 
 func (r *Roster) setPresence(ctx context.Context, p bus.Presence) {
 	r.mu.Lock()
 	c, known := r.people[p.User]
-	watched := known && (c.state == store.ContactAccepted || c.state == store.ContactOutgoing)
+	watched := known && c.listed()
 	before := r.visible(p.User)
 	if watched && p.Online {
 		r.online[p.User] = true
@@ -122,7 +130,7 @@ func (r *Roster) setPresence(ctx context.Context, p bus.Presence) {
 // takePresence keeps what presence says of profile and keys. Of somebody who is
 // offline it may say nothing.
 func (s *step) takePresence(p bus.Presence) error {
-	if state := s.state(); state != store.ContactAccepted && state != store.ContactOutgoing {
+	if s.c == nil || !s.r.listed(s.user) {
 		return nil
 	}
 	if p.Online || p.DisplayName != "" {
@@ -165,17 +173,13 @@ func (r *Roster) setDirectory(ctx context.Context, connected bool) {
 	}
 	if connected {
 		wake(r.kick)
+		r.wantKeys()
 	}
 }
 
 // visible says whether a contact is there. The caller holds mu.
 func (r *Roster) visible(user packet.UserID) bool {
-	switch r.people[user].state {
-	case store.ContactAccepted, store.ContactOutgoing:
-		return r.online[user] || len(r.links[user]) > 0
-	default:
-		return false
-	}
+	return r.people[user].listed() && (r.online[user] || len(r.links[user]) > 0)
 }
 
 func (r *Roster) linkUp(ctx context.Context, l bus.Link) {
@@ -189,7 +193,11 @@ func (r *Roster) linkUp(ctx context.Context, l bus.Link) {
 		r.links[l.User] = map[uint64]bus.Link{}
 	}
 	r.links[l.User][l.ID] = l
+	_, departed := r.groups.departed[l.User]
 	r.mu.Unlock()
+	if departed {
+		wake(r.depart)
+	}
 	r.changed(l.User)
 	r.sendWaiting(ctx, l)
 }

@@ -90,7 +90,8 @@ func (r *Roster) wantProfile(user packet.UserID) {
 }
 
 // serveProfiles looks up the pictures that presence named and that are not
-// here. One that cannot be had now is tried when presence names it again.
+// here, and the keys of new acquaintances. One that cannot be had now is tried
+// when presence names it again, or when the directory is back.
 func (r *Roster) serveProfiles(ctx context.Context) error {
 	for {
 		select {
@@ -103,8 +104,17 @@ func (r *Roster) serveProfiles(ctx context.Context) error {
 			if !ok || ctx.Err() != nil {
 				break
 			}
-			if err := r.fetchProfile(ctx, user); err != nil && !ended(ctx, err) {
-				r.cfg.Log.Info("picture cannot be looked up", "user", user, "error", err)
+			err := r.fetchProfile(ctx, user)
+			if err == nil || ended(ctx, err) {
+				continue
+			}
+			r.cfg.Log.Info("profile cannot be looked up", "user", user, "error", err)
+			if wait := askedDelay(err); wait > 0 {
+				// A large group is more than the directory answers at once.
+				r.wantProfile(user)
+				if pause(ctx, min(wait, retryMost)) != nil {
+					break
+				}
 			}
 		}
 	}

@@ -19,6 +19,18 @@
 // is answered with another accept, because it says that the first, or the
 // other's data, was lost.
 //
+// # Acquaintances
+//
+// Who is a member of a group that this account is in too is an acquaintance, if
+// no contact: listed at the directory, pinned and linked like contacts, because
+// the members of a group talk with each other directly. Acquaintances come and
+// go with the member lists, which the roster reads and never writes. Who shares
+// no group any more stays listed until there was a link, so that who is behind
+// hears that it is so. What somebody said in a group stays verifiable: keys that
+// were trusted once are kept for signatures, and those for which members of a
+// chat vouch. A contact, an asker or somebody who left is all that and what he
+// was besides; who is blocked stays blocked.
+//
 // # Packets
 //
 // The three travel EPHEMERAL, sealed and signed, through the directory, which
@@ -108,6 +120,7 @@ type Config struct {
 // Limits of a roster.
 const (
 	maxPeople   = 10_000 // contacts, requests and blocked together; the directory's limit of either list
+	maxNear     = 10_000 // acquaintances; the directory is given as many as fit into its list
 	maxIncoming = 1_000  // requests that wait for an answer
 	maxGreeting = 1_000  // bytes
 	maxName     = 64     // characters
@@ -137,6 +150,7 @@ type Roster struct {
 	seq     atomic.Uint64 // number of the latest transaction, taken inside it
 	kick    chan struct{} // wakes serveOutbox; has room for one
 	fetch   chan struct{} // wakes serveProfiles; has room for one
+	depart  chan struct{} // wakes serveDepartures; has room for one
 	outbox  retries       // owned by serveOutbox
 
 	mu        sync.RWMutex // guards all below; never held during I/O or while publishing
@@ -146,6 +160,7 @@ type Roster struct {
 	links     map[packet.UserID]map[uint64]bus.Link
 	wanted    map[packet.UserID]struct{} // whose pictures are to be looked up
 	connected bool                       // to the directory
+	groups    groups
 }
 
 // person is what is kept in memory of a contact.
@@ -154,7 +169,9 @@ type person struct {
 	nickname    string
 	displayName string
 	pinned      []ed25519.PublicKey
+	past        []ed25519.PublicKey
 	changed     bool // there are keys that are not pinned
+	near        bool // shares a group with this account
 }
 
 // New reads the contacts and fills the book. Close must be called.
@@ -164,27 +181,46 @@ func New(ctx context.Context, cfg Config) (*Roster, error) {
 		packets: bus.NewQueue[incoming](maxQueued), states: bus.NewQueue[stateEvent](4 * maxPeople),
 		kick: make(chan struct{}, 1), fetch: make(chan struct{}, 1),
 		outbox: retries{}, wanted: map[packet.UserID]struct{}{},
-		people: map[packet.UserID]person{}, applied: map[packet.UserID]uint64{},
-		online: map[packet.UserID]bool{}, links: map[packet.UserID]map[uint64]bus.Link{},
+		people: map[packet.UserID]person{}, applied: map[packet.UserID]uint64{}, groups: newGroups(),
+		depart: make(chan struct{}, 1), online: map[packet.UserID]bool{}, links: map[packet.UserID]map[uint64]bus.Link{},
 	}
 	if r.clock == nil {
 		r.clock = time.Now
 	}
 	err := cfg.Store.View(ctx, func(tx store.ReadTx) error {
-		contacts, err := tx.Contacts()
-		for _, c := range contacts {
-			r.people[c.User] = personOf(c)
-		}
-		return err
+		return r.read(tx)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read contacts: %w", err)
 	}
-	for user, p := range r.people {
-		cfg.Book.Set(user, p.book())
-	}
 	r.subscribe()
 	return r, nil
+}
+
+// read fills memory and book from the store.
+func (r *Roster) read(tx store.ReadTx) error {
+	contacts, err := tx.Contacts()
+	if err != nil {
+		return err
+	}
+	for _, c := range contacts {
+		r.people[c.User] = personOf(c)
+	}
+	past, err := r.readGroups(tx)
+	if err != nil {
+		return err
+	}
+	for user, keys := range past {
+		if _, ok := r.people[user]; !ok {
+			r.cfg.Book.Set(user, identity.Person{Past: keys})
+		}
+	}
+	for user, p := range r.people {
+		p.near, p.past = r.groups.near(user), past[user]
+		r.people[user] = p
+		r.cfg.Book.Set(user, p.book())
+	}
+	return nil
 }
 
 func personOf(c store.Contact) person {
@@ -194,12 +230,24 @@ func personOf(c store.Contact) person {
 	}
 }
 
+// wanted says whether the two are contacts, or this account asked to be one.
+func (p person) wanted() bool {
+	return p.state == store.ContactAccepted || p.state == store.ContactOutgoing
+}
+
+// listed says whether the directory is asked for the person's presence and may
+// tell this account's.
+func (p person) listed() bool {
+	return p.wanted() || p.near && p.state != store.ContactBlocked
+}
+
 func (p person) book() identity.Person {
-	wanted := p.state == store.ContactAccepted || p.state == store.ContactOutgoing
 	return identity.Person{
-		Keys:     p.pinned,
-		Linkable: wanted && len(p.pinned) > 0 && !p.changed,
-		Blocked:  p.state == store.ContactBlocked,
+		Keys:       p.pinned,
+		Past:       p.past,
+		Linkable:   p.listed() && len(p.pinned) > 0 && !p.changed,
+		GroupsOnly: !p.wanted(),
+		Blocked:    p.state == store.ContactBlocked,
 	}
 }
 
@@ -226,6 +274,7 @@ func (r *Roster) Serve(ctx context.Context) error {
 	g.Go(func() error { return r.serveStates(ctx) })
 	g.Go(func() error { return r.serveOutbox(ctx) })
 	g.Go(func() error { return r.serveProfiles(ctx) })
+	g.Go(func() error { return r.serveDepartures(ctx) })
 	return g.Wait()
 }
 

@@ -2,11 +2,13 @@ package roster
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/binary"
 	"fmt"
 	"reflect"
 
 	"github.com/parley-chat/parley/core/bus"
+	"github.com/parley-chat/parley/core/identity"
 	"github.com/parley-chat/parley/core/store"
 	"github.com/parley-chat/parley/protocol/packet"
 )
@@ -21,6 +23,10 @@ const (
 	keySeen   = "seen/"   // and "/", device id: time of the latest packet taken, 8 bytes
 	keyHeld   = "held/"   // encoded packet signed by a key that is not pinned
 	keyListed = "listed/" // the keys the directory lists, while they are not the pinned ones
+
+	keyPast     = "past/"     // keys that were trusted while the user was in a common group
+	keyDeparted = "departed/" // time at which the last common group ended, 8 bytes
+	keyVouched  = "vouched/"  // and chat id, "/", user id: keys for which the chat's members vouch
 
 	keyProfile   = "profile"           // encoded directorypb.Profile: one's own
 	keyUnsettled = "profile/unsettled" // the directory does not have it yet
@@ -38,6 +44,8 @@ type step struct {
 
 	before  *store.Contact
 	version uint64 // place among all transactions
+	touched bool   // what the book says of the person changed, though c did not
+	past    []ed25519.PublicKey
 
 	chatChanged bool
 	chatRemoved bool
@@ -92,6 +100,12 @@ func (s *step) load() error {
 }
 
 func (s *step) save() error {
+	s.acquaint()
+	past, err := s.value(keyPast)
+	if err != nil {
+		return err
+	}
+	s.past = decodeKeys(past)
 	switch {
 	case reflect.DeepEqual(s.c, s.before):
 		return nil
@@ -133,7 +147,7 @@ func (s *step) retitle() error {
 
 // settle does what follows from a committed step.
 func (r *Roster) settle(ctx context.Context, s *step) {
-	changed := !reflect.DeepEqual(s.c, s.before)
+	changed := s.touched || !reflect.DeepEqual(s.c, s.before)
 	if changed {
 		r.apply(s)
 	}
@@ -147,7 +161,9 @@ func (r *Roster) settle(ctx context.Context, s *step) {
 		r.cfg.Links.Disconnect(s.user, packet.ByeRefused, s.disconnect)
 	}
 	if changed {
-		bus.Publish(r.cfg.Bus, bus.ContactChanged, bus.ContactChange{User: s.user, Removed: s.c == nil})
+		bus.Publish(r.cfg.Bus, bus.ContactChanged, bus.ContactChange{
+			User: s.user, Removed: s.c == nil, Acquaintance: acquainted(s.before) && acquainted(s.c),
+		})
 	}
 	if s.chatChanged || s.chatRemoved {
 		bus.Publish(r.cfg.Bus, bus.ChatChanged, bus.ChatChange{Chat: s.chat(), Removed: s.chatRemoved})
@@ -174,10 +190,13 @@ func (r *Roster) apply(s *step) {
 	r.applied[s.user] = s.version
 	if s.c == nil {
 		delete(r.people, s.user)
-		r.cfg.Book.Remove(s.user)
+		if r.cfg.Book.Remove(s.user); len(s.past) > 0 {
+			r.cfg.Book.Set(s.user, identity.Person{Past: s.past})
+		}
 		return
 	}
 	p := personOf(*s.c)
+	p.near, p.past = r.groups.near(s.user), s.past
 	r.people[s.user] = p
 	r.cfg.Book.Set(s.user, p.book())
 }
@@ -202,13 +221,13 @@ func (s *step) now() int64 { return s.r.clock().UnixMicro() }
 
 // add begins a contact.
 func (s *step) add(state store.ContactState) error {
-	s.r.mu.RLock()
-	n := len(s.r.people)
-	s.r.mu.RUnlock()
-	if n >= maxPeople {
+	if n := s.r.count(func(p person) bool { return p.state != store.ContactAcquaintance }); n >= maxPeople {
 		return fail(ErrFull, "there are %d contacts, requests and blocked people already, which is the most there can be: remove some first", n)
 	}
-	s.c = &store.Contact{User: s.user, State: state, CreatedAt: s.now()}
+	if s.c == nil {
+		s.c = &store.Contact{User: s.user, CreatedAt: s.now()}
+	}
+	s.c.State = state
 	return nil
 }
 

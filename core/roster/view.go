@@ -19,25 +19,31 @@ func (r *Roster) Name(user packet.UserID) string {
 }
 
 // Lists gives what the directory is to know: contacts are those whose presence
-// is wanted and who may see ours, blocked those of whom nothing is wanted. Both
+// is wanted and who may see ours, with the members of common groups as far as
+// the directory's limit goes; blocked those of whom nothing is wanted. Both
 // ascending.
 func (r *Roster) Lists() (contacts, blocked []packet.UserID) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
+	var members []packet.UserID
 	for user, p := range r.people {
-		switch p.state {
-		case store.ContactOutgoing, store.ContactAccepted:
-			contacts = append(contacts, user)
-		case store.ContactBlocked:
+		switch {
+		case p.state == store.ContactBlocked:
 			blocked = append(blocked, user)
+		case p.wanted():
+			contacts = append(contacts, user)
+		case p.near:
+			members = append(members, user)
 		}
 	}
+	slices.Sort(members)
+	contacts = append(contacts, members[:min(len(members), max(maxPeople-len(contacts), 0))]...)
 	slices.Sort(contacts)
 	slices.Sort(blocked)
 	return contacts, blocked
 }
 
-// Contacts gives all people, in the order of user ids.
+// Contacts gives all people, acquaintances too, in the order of user ids.
 func (r *Roster) Contacts(ctx context.Context) ([]*controlpb.Contact, error) {
 	var views []*controlpb.Contact
 	err := r.cfg.Store.View(ctx, func(tx store.ReadTx) error {
@@ -61,7 +67,7 @@ func (r *Roster) Contacts(ctx context.Context) ([]*controlpb.Contact, error) {
 }
 
 // Contact gives one person; store.ErrNotFound when there is no such contact,
-// request or blocked user.
+// request, blocked user or member of a common group.
 func (r *Roster) Contact(ctx context.Context, user packet.UserID) (*controlpb.Contact, error) {
 	var v *controlpb.Contact
 	err := r.cfg.Store.View(ctx, func(tx store.ReadTx) error {
@@ -123,6 +129,8 @@ func stateOf(s store.ContactState) controlpb.ContactState {
 		return controlpb.ContactState_CONTACT_STATE_BLOCKED
 	case store.ContactLeft:
 		return controlpb.ContactState_CONTACT_STATE_LEFT
+	case store.ContactAcquaintance:
+		return controlpb.ContactState_CONTACT_STATE_ACQUAINTANCE
 	default:
 		return controlpb.ContactState_CONTACT_STATE_UNSPECIFIED
 	}

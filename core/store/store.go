@@ -250,6 +250,9 @@ const (
 	ContactAccepted
 	ContactBlocked
 	ContactLeft
+	// ContactAcquaintance is nobody's contact: a member of a group that this
+	// account is in.
+	ContactAcquaintance
 )
 
 // Device is a device of a user as this account knows it.

@@ -100,6 +100,9 @@ const (
 	ContactState_CONTACT_STATE_BLOCKED  ContactState = 4
 	// Removed us, or declined; the history stays.
 	ContactState_CONTACT_STATE_LEFT ContactState = 5
+	// No contact, but a member of a group that this account is in too. Told only
+	// to who asks for acquaintances.
+	ContactState_CONTACT_STATE_ACQUAINTANCE ContactState = 6
 )
 
 // Enum value maps for ContactState.
@@ -111,14 +114,16 @@ var (
 		3: "CONTACT_STATE_CONTACT",
 		4: "CONTACT_STATE_BLOCKED",
 		5: "CONTACT_STATE_LEFT",
+		6: "CONTACT_STATE_ACQUAINTANCE",
 	}
 	ContactState_value = map[string]int32{
-		"CONTACT_STATE_UNSPECIFIED": 0,
-		"CONTACT_STATE_OUTGOING":    1,
-		"CONTACT_STATE_INCOMING":    2,
-		"CONTACT_STATE_CONTACT":     3,
-		"CONTACT_STATE_BLOCKED":     4,
-		"CONTACT_STATE_LEFT":        5,
+		"CONTACT_STATE_UNSPECIFIED":  0,
+		"CONTACT_STATE_OUTGOING":     1,
+		"CONTACT_STATE_INCOMING":     2,
+		"CONTACT_STATE_CONTACT":      3,
+		"CONTACT_STATE_BLOCKED":      4,
+		"CONTACT_STATE_LEFT":         5,
+		"CONTACT_STATE_ACQUAINTANCE": 6,
 	}
 )
 
@@ -630,7 +635,9 @@ func (x *Link) GetRoundTrip() int64 {
 }
 
 type WatchRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Also tell of those who are members of common groups and no contacts.
+	Acquaintances bool `protobuf:"varint,1,opt,name=acquaintances,proto3" json:"acquaintances,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -663,6 +670,13 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
 	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *WatchRequest) GetAcquaintances() bool {
+	if x != nil {
+		return x.Acquaintances
+	}
+	return false
 }
 
 // Event is one thing that changed. Front ends ignore events they do not know.
@@ -2064,7 +2078,9 @@ func (x *Contact) GetTrouble() string {
 }
 
 type ListContactsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Also those who are members of common groups and no contacts.
+	Acquaintances bool `protobuf:"varint,1,opt,name=acquaintances,proto3" json:"acquaintances,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2097,6 +2113,13 @@ func (x *ListContactsRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use ListContactsRequest.ProtoReflect.Descriptor instead.
 func (*ListContactsRequest) Descriptor() ([]byte, []int) {
 	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ListContactsRequest) GetAcquaintances() bool {
+	if x != nil {
+		return x.Acquaintances
+	}
+	return false
 }
 
 type ListContactsResponse struct {
@@ -4721,8 +4744,9 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\x06remote\x18\x04 \x01(\tR\x06remote\x12\x14\n" +
 	"\x05since\x18\x05 \x01(\x03R\x05since\x12\x1d\n" +
 	"\n" +
-	"round_trip\x18\x06 \x01(\x03R\troundTrip\"\x0e\n" +
-	"\fWatchRequest\"\xa2\x06\n" +
+	"round_trip\x18\x06 \x01(\x03R\troundTrip\"4\n" +
+	"\fWatchRequest\x12$\n" +
+	"\racquaintances\x18\x01 \x01(\bR\racquaintances\"\xa2\x06\n" +
 	"\x05Event\x129\n" +
 	"\bwatching\x18\x01 \x01(\v2\x1b.parley.control.v1.WatchingH\x00R\bwatching\x123\n" +
 	"\x06resync\x18\x02 \x01(\v2\x19.parley.control.v1.ResyncH\x00R\x06resync\x123\n" +
@@ -4817,8 +4841,9 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\x11new_safety_number\x18\r \x01(\tR\x0fnewSafetyNumber\x12\x1a\n" +
 	"\bverified\x18\x0e \x01(\bR\bverified\x12\x12\n" +
 	"\x04chat\x18\x0f \x01(\tR\x04chat\x12\x18\n" +
-	"\atrouble\x18\x10 \x01(\tR\atrouble\"\x15\n" +
-	"\x13ListContactsRequest\"N\n" +
+	"\atrouble\x18\x10 \x01(\tR\atrouble\";\n" +
+	"\x13ListContactsRequest\x12$\n" +
+	"\racquaintances\x18\x01 \x01(\bR\racquaintances\"N\n" +
 	"\x14ListContactsResponse\x126\n" +
 	"\bcontacts\x18\x01 \x03(\v2\x1a.parley.control.v1.ContactR\bcontacts\"G\n" +
 	"\x15RequestContactRequest\x12\x12\n" +
@@ -5004,14 +5029,15 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\x19ACCOUNT_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ACCOUNT_STATE_NONE\x10\x01\x12\x18\n" +
 	"\x14ACCOUNT_STATE_LOCKED\x10\x02\x12\x16\n" +
-	"\x12ACCOUNT_STATE_OPEN\x10\x03*\xb3\x01\n" +
+	"\x12ACCOUNT_STATE_OPEN\x10\x03*\xd3\x01\n" +
 	"\fContactState\x12\x1d\n" +
 	"\x19CONTACT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16CONTACT_STATE_OUTGOING\x10\x01\x12\x1a\n" +
 	"\x16CONTACT_STATE_INCOMING\x10\x02\x12\x19\n" +
 	"\x15CONTACT_STATE_CONTACT\x10\x03\x12\x19\n" +
 	"\x15CONTACT_STATE_BLOCKED\x10\x04\x12\x16\n" +
-	"\x12CONTACT_STATE_LEFT\x10\x05*\x8c\x01\n" +
+	"\x12CONTACT_STATE_LEFT\x10\x05\x12\x1e\n" +
+	"\x1aCONTACT_STATE_ACQUAINTANCE\x10\x06*\x8c\x01\n" +
 	"\bDelivery\x12\x18\n" +
 	"\x14DELIVERY_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fDELIVERY_QUEUED\x10\x01\x12\x11\n" +

@@ -108,8 +108,8 @@ type ControlClient interface {
 	BlockContact(ctx context.Context, in *BlockContactRequest, opts ...grpc.CallOption) (*BlockContactResponse, error)
 	// RenameContact sets the nickname shown here only; empty removes it.
 	RenameContact(ctx context.Context, in *RenameContactRequest, opts ...grpc.CallOption) (*RenameContactResponse, error)
-	// TrustContact accepts a contact's changed keys, or marks the keys as
-	// compared in person.
+	// TrustContact accepts the changed keys of a contact or of a member of a
+	// common group, or marks the keys as compared in person.
 	TrustContact(ctx context.Context, in *TrustContactRequest, opts ...grpc.CallOption) (*TrustContactResponse, error)
 	// ListChats lists chats, the latest first.
 	ListChats(ctx context.Context, in *ListChatsRequest, opts ...grpc.CallOption) (*ListChatsResponse, error)
@@ -516,8 +516,8 @@ type ControlServer interface {
 	BlockContact(context.Context, *BlockContactRequest) (*BlockContactResponse, error)
 	// RenameContact sets the nickname shown here only; empty removes it.
 	RenameContact(context.Context, *RenameContactRequest) (*RenameContactResponse, error)
-	// TrustContact accepts a contact's changed keys, or marks the keys as
-	// compared in person.
+	// TrustContact accepts the changed keys of a contact or of a member of a
+	// common group, or marks the keys as compared in person.
 	TrustContact(context.Context, *TrustContactRequest) (*TrustContactResponse, error)
 	// ListChats lists chats, the latest first.
 	ListChats(context.Context, *ListChatsRequest) (*ListChatsResponse, error)

@@ -24,9 +24,7 @@ var ErrNoDisplay = errors.New("no display to open a window on: start it in a gra
 // Init starts GTK on this thread, which must be that of main. It gives ErrNoDisplay
 // when there is no screen.
 func Init() error {
-	// The garbage collector ends objects in a goroutine of its own, in which GTK
-	// must not be called.
-	glib.FinalizerStrategy = func(f glib.Finalizer) { glib.IdleAdd(func() { f() }) }
+	glib.FinalizerStrategy = end
 	// Everything is drawn without OpenGL. GTK would load it all the same, which where
 	// no graphics card helps takes 60 MB and a part of a second.
 	if _, ok := os.LookupEnv("GDK_GL"); !ok {

@@ -26,6 +26,9 @@ int gtkx_open_uri(uintptr_t window, const char *uri, char **problem);
 // resize.c
 void gtkx_queue_resize(uintptr_t widget);
 
+// style.c
+void gtkx_set_class(uintptr_t widget, const char *class, int on);
+
 // picture.c
 cairo_surface_t *gtkx_pixels_new(int width, int height, unsigned char **data, int *stride);
 void gtkx_pixels_filled(cairo_surface_t *pixels);

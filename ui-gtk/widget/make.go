@@ -17,29 +17,16 @@ func Must[T any](x T, err error) T {
 	return x
 }
 
-// styled is a widget whose style classes can be set.
-type styled interface {
-	GetStyleContext() (*gtk.StyleContext, error)
-}
-
 // Class adds CSS classes to a widget, and gives it back.
-func Class[T styled](w T, classes ...string) T {
-	context := Must(w.GetStyleContext())
+func Class[T gtk.IWidget](w T, classes ...string) T {
 	for _, c := range classes {
-		context.AddClass(c)
+		gtkx.SetClass(w, c, true)
 	}
 	return w
 }
 
 // SetClass adds or removes a CSS class.
-func SetClass(w styled, class string, on bool) {
-	context := Must(w.GetStyleContext())
-	if on {
-		context.AddClass(class)
-	} else {
-		context.RemoveClass(class)
-	}
-}
+func SetClass(w gtk.IWidget, class string, on bool) { gtkx.SetClass(w, class, on) }
 
 // Box makes a box with its children, which keep their size.
 func Box(orientation gtk.Orientation, spacing int, children ...gtk.IWidget) *gtk.Box {
@@ -75,6 +62,13 @@ func Line(text string, classes ...string) *gtk.Label {
 	l := Must(gtk.LabelNew(text))
 	l.SetXAlign(0)
 	l.SetEllipsize(pango.ELLIPSIZE_END)
+	return Class(l, classes...)
+}
+
+// Plain makes a label of one short line, which is always seen in full.
+func Plain(text string, classes ...string) *gtk.Label {
+	l := Must(gtk.LabelNew(text))
+	l.SetXAlign(0)
 	return Class(l, classes...)
 }
 

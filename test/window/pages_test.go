@@ -316,6 +316,7 @@ func (s *scene) chat() {
 	p.window.FindFunc(atspi.PushButton, "to take it back", func(name string) bool { return strings.Contains(name, ".png") }).Click()
 	p.composer().SetText("")
 	message := p.message("Lunch?")
+	message.Focus()
 	message.Find(atspi.PushButton, p.tr("Message menu")).Click()
 	p.window.Find(atspi.PushButton, p.tr("Details"))
 	s.shot("message-menu")

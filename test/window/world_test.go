@@ -305,6 +305,7 @@ func (p *person) write(text string) {
 // menu opens the menu of a message and chooses from it.
 func (p *person) menu(message ui.Element, item string) {
 	p.t.Helper()
+	message.Focus() // it is there for who is at the message
 	message.Find(atspi.PushButton, p.tr("Message menu")).Click()
 	p.window.Find(atspi.PushButton, p.tr(item)).Click()
 }

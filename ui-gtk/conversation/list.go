@@ -75,6 +75,20 @@ func newMessageList(p *Pane) *messageList {
 		return i >= 0 && i < len(l.rows) && l.rows[i].menu(e)
 	})
 
+	l.box.Connect("set-focus-child", func() { glib.IdleAdd(l.followFocus) })
+	l.box.Connect("popup-menu", func() bool {
+		r := l.focused()
+		return r != nil && r.menu(nil)
+	})
+	l.box.Connect("key-press-event", func(_ *gtk.ListBox, e *gdk.Event) bool {
+		switch gdk.EventKeyNewFromEvent(e).KeyVal() {
+		case gdk.KEY_Return, gdk.KEY_KP_Enter:
+			r := l.focused()
+			return r != nil && r.native.IsFocus() && r.menu(nil)
+		}
+		return false
+	})
+
 	l.count = widget.Line("", "pill")
 	l.down = widget.Class(widget.Must(gtk.ButtonNew()), "jump")
 	inside := widget.Column(0, widget.Icon("go-down-symbolic", gtk.ICON_SIZE_BUTTON), l.count)
@@ -109,6 +123,30 @@ func newMessageList(p *Pane) *messageList {
 		l.problem.SetVisible(s != "")
 	}))
 	return l
+}
+
+// focused is the row that has the keyboard, or in which something has it; or nil.
+func (l *messageList) focused() *messageRow {
+	child, err := l.box.GetFocusChild()
+	if err != nil || child == nil {
+		return nil
+	}
+	at := slices.IndexFunc(l.rows, func(r *messageRow) bool { return r.native.Native() == child.ToWidget().Native() })
+	if at < 0 {
+		return nil
+	}
+	return l.rows[at]
+}
+
+// followFocus tells the rows which one has the keyboard.
+func (l *messageList) followFocus() {
+	now := l.focused()
+	for _, r := range l.rows {
+		if has := r == now; has != r.focused {
+			r.focused = has
+			r.beside()
+		}
+	}
 }
 
 // draw follows the model's steps.

@@ -27,7 +27,14 @@ func (r *messageRow) menu(*gdk.Event) bool {
 		rows = append(rows, widget.MenuItem{Text: item.Label, Icon: item.Icon, Danger: item.Danger, Do: func() { r.choose(item) }})
 	}
 	m := widget.Menu(r.bubble, func() []widget.MenuItem { return rows })
-	m.Connect("closed", func() { glib.IdleAdd(m.Destroy) })
+	r.menus++
+	m.Connect("closed", func() {
+		glib.IdleAdd(func() {
+			m.Destroy()
+			r.menus--
+			r.beside()
+		})
+	})
 	m.Popup()
 	return true
 }

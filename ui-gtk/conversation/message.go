@@ -16,27 +16,25 @@ type messageRow struct {
 	row    *viewmodel.MessageRow
 	native *gtk.ListBoxRow
 	column *gtk.Box // of the row; nil until it is drawn
+	line   *gtk.Box // of the column: the bubble, and what is beside it
 	bubble *gtk.Box
+	more   *gtk.Button // to the menu; nil while nobody is at the message
 	foot   *foot
 	file   *fileCard
 	alive  bool
+
+	hovered, focused bool // somebody is at it, with the pointer or the keyboard
+	menus            int  // that are open
 }
 
 func newMessageRow(l *messageList, row *viewmodel.MessageRow) *messageRow {
 	r := &messageRow{list: l, row: row, native: widget.Must(gtk.ListBoxRowNew()), alive: true}
 	r.native.SetSelectable(false)
 	r.native.SetActivatable(false)
-	r.native.Connect("popup-menu", func() bool { return r.menu(nil) })
-	r.native.Connect("key-press-event", func(_ *gtk.ListBoxRow, e *gdk.Event) bool {
-		switch gdk.EventKeyNewFromEvent(e).KeyVal() {
-		case gdk.KEY_Return, gdk.KEY_KP_Enter:
-			return r.native.IsFocus() && r.menu(nil)
-		}
-		return false
-	})
 	r.native.Connect("button-press-event", func(_ *gtk.ListBoxRow, e *gdk.Event) bool {
 		return gdk.EventButtonNewFromEvent(e).Button() == gdk.BUTTON_SECONDARY && r.menu(e)
 	})
+	r.native.Connect("state-flags-changed", r.hover)
 	r.draw()
 	return r
 }
@@ -92,17 +90,14 @@ func (r *messageRow) draw() {
 	r.bubble = widget.Column(2)
 	r.file, r.foot = nil, newFoot(p)
 	r.fill()
-	more := widget.IconButton("view-more-horizontal-symbolic", t.T("Message menu"), func() { r.menu(nil) }, "more")
-	more.SetVAlign(gtk.ALIGN_CENTER)
-	line := widget.Row(4)
+	r.line, r.more = widget.Row(0), nil
 	if row.Message.GetOwn() {
-		line.PackEnd(r.bubble, false, false, 0)
-		line.PackEnd(more, false, false, 0)
+		r.line.PackEnd(r.bubble, false, false, 0)
 	} else {
-		line.PackStart(r.bubble, false, false, 0)
-		line.PackStart(more, false, false, 0)
+		r.line.PackStart(r.bubble, false, false, 0)
 	}
-	r.column.PackStart(line, false, false, 0)
+	r.beside()
+	r.column.PackStart(r.line, false, false, 0)
 	if row.Problem != "" {
 		r.column.PackStart(r.problem(), false, false, 0)
 	}
@@ -110,6 +105,63 @@ func (r *messageRow) draw() {
 	r.classes()
 	r.foot.show(row)
 	gtkx.SetName(r.native, row.Label)
+}
+
+// roomForMore is how wide the button to the menu is, with its distance to the bubble,
+// in pixels.
+const roomForMore = 30
+
+// hoverAfter is how long the pointer is over a message until the button to the menu is
+// there, in milliseconds: none is made for those that only pass below it.
+const hoverAfter = 50
+
+// hover follows the pointer.
+func (r *messageRow) hover() {
+	over := func() bool { return r.alive && r.native.GetStateFlags()&gtk.STATE_FLAG_PRELIGHT != 0 }
+	switch now := over(); {
+	case now == r.hovered:
+	case now:
+		glib.TimeoutAdd(hoverAfter, func() {
+			r.hovered = over()
+			r.beside()
+		})
+	default:
+		r.hovered = false
+		glib.IdleAdd(r.beside)
+	}
+}
+
+// beside makes the button to the menu beside the bubble while somebody is at the
+// message, and else leaves its room empty: thousands of buttons that nobody sees take
+// as long to make as all the rest of a message.
+func (r *messageRow) beside() {
+	if !r.alive {
+		return
+	}
+	wanted := r.hovered || r.focused || r.menus > 0
+	if wanted && r.more == nil {
+		r.more = widget.IconButton("view-more-horizontal-symbolic", r.list.pane.window.Texts().T("Message menu"), func() { r.menu(nil) }, "more")
+		r.more.SetVAlign(gtk.ALIGN_CENTER)
+		r.more.Show()
+		if r.row.Message.GetOwn() {
+			r.line.PackEnd(r.more, false, false, 0)
+		} else {
+			r.line.PackStart(r.more, false, false, 0)
+		}
+	} else if !wanted && r.more != nil {
+		r.more.Destroy()
+		r.more = nil
+	}
+	room, apart := roomForMore, 0
+	if r.more != nil {
+		width, _ := r.more.GetPreferredWidth()
+		room, apart = 0, max(0, roomForMore-width)
+	}
+	if r.row.Message.GetOwn() {
+		r.bubble.SetMarginStart(room + apart)
+	} else {
+		r.bubble.SetMarginEnd(room + apart)
+	}
 }
 
 // classes says to CSS what the message is.
@@ -259,17 +311,14 @@ type foot struct {
 	pane  *Pane
 	box   *gtk.Box
 	text  *gtk.Label
-	icon  *gtk.Image
-	ticks *gtk.Label
+	icon  *gtk.Image // nil until there was one
+	ticks *gtk.Label // likewise
+	said  string     // by the tooltip
 }
 
 func newFoot(p *Pane) *foot {
-	f := &foot{pane: p, text: widget.Line("", "time"), ticks: widget.Line("", "ticks")}
-	f.icon = widget.Icon("document-open-recent-symbolic", gtk.ICON_SIZE_MENU, "state")
-	f.icon.SetPixelSize(11)
-	f.icon.SetNoShowAll(true)
-	f.ticks.SetNoShowAll(true)
-	f.box = widget.Class(widget.Row(4, f.text, f.icon, f.ticks), "foot")
+	f := &foot{pane: p, text: widget.Plain("", "time")}
+	f.box = widget.Class(widget.Row(4, f.text), "foot")
 	f.box.SetHAlign(gtk.ALIGN_END)
 	return f
 }
@@ -293,14 +342,42 @@ func (f *foot) show(row *viewmodel.MessageRow) {
 	case viewmodel.Delivered, viewmodel.Read:
 		ticks = "✓✓"
 	}
-	f.icon.SetVisible(icon != "")
-	if icon != "" {
-		f.icon.SetFromIconName(icon, gtk.ICON_SIZE_MENU)
+	f.setIcon(icon, row.State == viewmodel.Failed)
+	f.setTicks(ticks, row.State == viewmodel.Read)
+	if said := f.pane.model.StateText(row.State); said != f.said {
+		f.said = said
+		f.box.SetTooltipText(said)
+	}
+}
+
+// setIcon and setTicks make what most messages do not have when it is needed first.
+func (f *foot) setIcon(name string, failed bool) {
+	if f.icon == nil {
+		if name == "" {
+			return
+		}
+		f.icon = widget.Class(widget.Must(gtk.ImageNew()), "state")
 		f.icon.SetPixelSize(11)
+		f.icon.SetNoShowAll(true)
+		f.box.PackStart(f.icon, false, false, 0)
+	}
+	f.icon.SetVisible(name != "")
+	if name != "" {
+		f.icon.SetFromIconName(name, gtk.ICON_SIZE_MENU)
+	}
+	widget.SetClass(f.icon, "failed", failed)
+}
+
+func (f *foot) setTicks(ticks string, read bool) {
+	if f.ticks == nil {
+		if ticks == "" {
+			return
+		}
+		f.ticks = widget.Plain("", "ticks")
+		f.ticks.SetNoShowAll(true)
+		f.box.PackEnd(f.ticks, false, false, 0)
 	}
 	f.ticks.SetVisible(ticks != "")
 	f.ticks.SetText(ticks)
-	widget.SetClass(f.ticks, "read", row.State == viewmodel.Read)
-	widget.SetClass(f.icon, "failed", row.State == viewmodel.Failed)
-	f.box.SetTooltipText(f.pane.model.StateText(row.State))
+	widget.SetClass(f.ticks, "read", read)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gotk3/gotk3/gdk"
 	"github.com/gotk3/gotk3/gtk"
@@ -27,6 +28,7 @@ func (p *Pane) drawText(t viewmodel.Text, menu func(*gdk.Event) bool) []gtk.IWid
 		l.SetTrackVisitedLinks(false)
 		l.SetMarkup(p.markup(l, b.Spans))
 		l.SetLineWrapMode(pango.WRAP_WORD_CHAR)
+		narrow(l, b.Spans)
 		switch {
 		case b.Kind == viewmodel.Quoted:
 			widget.Class(l, "quoted")
@@ -45,6 +47,28 @@ func (p *Pane) drawText(t viewmodel.Text, menu func(*gdk.Event) bool) []gtk.IWid
 		list = append(list, l)
 	}
 	return list
+}
+
+// Where a text is not made narrower, however narrow the window is.
+const (
+	fewChars   = 12 // beyond, it is wrapped
+	leastChars = 20 // of a line that is wrapped
+)
+
+// narrow says how narrow a text may become. Without, GTK finds out how wide it is at
+// least by breaking it at each letter, which takes longer than all else about it.
+func narrow(l *gtk.Label, spans []viewmodel.Span) {
+	n := 0
+	for _, x := range spans {
+		n += utf8.RuneCountInString(x.Text)
+	}
+	if n <= fewChars {
+		l.SetLineWrap(false)
+		return
+	}
+	// GTK makes a label as wide as so many letters of the usual width, so that what is
+	// written in narrow ones has room beside it: half of them keeps on the safe side.
+	l.SetWidthChars(min(leastChars, n/2))
 }
 
 // markup writes spans in Pango's markup. Colours are those of the palette.

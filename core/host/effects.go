@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,6 +31,7 @@ const (
 	maxEventData  = 16 << 10
 	maxTitle      = 256
 	maxMembers    = 1000
+	maxVouched    = 2000
 	maxResult     = 64 << 10
 )
 
@@ -223,6 +225,15 @@ func (c *checker) setMembers(w powers, at string, e *pluginpb.SetMembers) {
 		c.user(at+".cutoffs.user", cut.GetUser())
 		c.must(len(cut.GetDevice()) == len(packet.DeviceID{}), at+".cutoffs.device", "%d bytes, 20 are needed", len(cut.GetDevice()))
 		c.must(cut.GetEpoch() > 0 && cut.GetEpoch() < 1<<62 && cut.GetNumber() < 1<<62, at+".cutoffs", "with a counter out of range")
+	}
+	c.vouched(at+".vouched", e.GetVouched())
+}
+
+func (c *checker) vouched(at string, keys []*pluginpb.DeviceKey) {
+	c.must(len(keys) <= maxVouched, at, "%d, at most %d are allowed", len(keys), maxVouched)
+	for _, k := range keys {
+		c.user(at+".user", k.GetUser())
+		c.must(len(k.GetKey()) == ed25519.PublicKeySize, at+".key", "%d bytes, %d are needed", len(k.GetKey()), ed25519.PublicKeySize)
 	}
 }
 

@@ -301,6 +301,11 @@ func (p *plugin) queryContacts(ctx context.Context) (*pluginpb.Contacts, error) 
 			name = c.DisplayName
 		}
 		pb := &pluginpb.Contact{User: string(c.User), Name: name, Online: p.host.cfg.People.Online(c.User)}
+		for _, d := range c.Devices {
+			if d.Pinned {
+				pb.Keys = append(pb.Keys, d.Key)
+			}
+		}
 		if size += sizeIn(pb); size > maxAnswer {
 			return nil, tooMuch("the contacts")
 		}

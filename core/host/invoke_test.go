@@ -293,6 +293,9 @@ func TestEffects(t *testing.T) {
 	if err := r.effects(strings.Replace(members(4), `"members"`, `"history":7,"members"`, 1)); err == nil || !strings.Contains(err.Error(), "history") {
 		t.Errorf("a history that is none: %v", err)
 	}
+	if err := r.effects(strings.Replace(members(4), `"members"`, `"vouched":[{"user":"bob","key":"AAAA"}],"members"`, 1)); err == nil || !strings.Contains(err.Error(), "vouched") {
+		t.Errorf("a key that is none: %v", err)
+	}
 	r.view(func(tx store.ReadTx) error {
 		m, err := tx.Membership(group, 3)
 		if !m.Merged || m.History != store.HistoryAll || len(m.Cutoffs) != 2 || m.Cutoffs[0].Epoch != 5 || m.Cutoffs[0].Number != 2 {
@@ -328,7 +331,9 @@ func TestHostRequests(t *testing.T) {
 	r.install(r.bundled, "text", plan{})
 	r.install(r.bundled, "file", plan{})
 	r.update(func(tx store.Tx) error {
-		return errors.Join(tx.PutContact(store.Contact{User: "bob", State: store.ContactAccepted, DisplayName: "Bob", Nickname: "Bobby"}),
+		return errors.Join(tx.PutContact(store.Contact{User: "bob", State: store.ContactAccepted, DisplayName: "Bob", Nickname: "Bobby", Devices: []store.Device{
+			{Key: bytes.Repeat([]byte{1}, 32), Pinned: true}, {Key: bytes.Repeat([]byte{2}, 32)}, // the second is not trusted
+		}}),
 			tx.PutContact(store.Contact{User: "eve", State: store.ContactIncoming}))
 	})
 	r.serve()
@@ -372,7 +377,7 @@ func TestHostRequests(t *testing.T) {
 		t.Errorf("annotations %v", &a)
 	}
 	r.ask(`{"queryContacts":{}}`, &a)
-	if c := a.GetContacts().GetContacts(); len(c) != 1 || c[0].GetName() != "Bobby" || !c[0].GetOnline() {
+	if c := a.GetContacts().GetContacts(); len(c) != 1 || c[0].GetName() != "Bobby" || !c[0].GetOnline() || len(c[0].GetKeys()) != 1 || c[0].GetKeys()[0][0] != 1 {
 		t.Errorf("contacts %v", &a)
 	}
 	r.ask(`{"queryChats":{"chat":"alice-bob"}}`, &a)

@@ -44,6 +44,14 @@ func toUsers(users []string) []packet.UserID {
 	return out
 }
 
+func keyProtos(keys []DeviceKey) []*pluginpb.DeviceKey {
+	var out []*pluginpb.DeviceKey
+	for _, k := range keys {
+		out = append(out, &pluginpb.DeviceKey{User: string(k.User), Key: k.Key})
+	}
+	return out
+}
+
 // effectProtos gives effects as they are sent; nil ones are left out.
 func effectProtos(effects []Effect) ([]*pluginpb.Effect, error) {
 	var out []*pluginpb.Effect

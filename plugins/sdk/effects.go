@@ -110,6 +110,14 @@ type SetMembers struct {
 	Merged bool
 	// History that members may see; unspecified is FROM_JOIN.
 	History pluginpb.History
+	// Vouched are keys of people of the group, by the word of those who invited them.
+	Vouched []DeviceKey
+}
+
+// DeviceKey is the Ed25519 public key (32 bytes) of a device of a user.
+type DeviceKey struct {
+	User packet.UserID
+	Key  []byte
 }
 
 // PutValue keeps a private value of the plugin; an empty one removes the key.
@@ -208,7 +216,7 @@ func (e SendPacket) proto() *pluginpb.Effect {
 func (e SetMembers) proto() *pluginpb.Effect {
 	return &pluginpb.Effect{Effect: &pluginpb.Effect_SetMembers{SetMembers: &pluginpb.SetMembers{
 		Chat: string(e.Chat), Version: e.Version, Title: e.Title, Members: fromUsers(e.Members), Cutoffs: e.Cutoffs,
-		Merged: e.Merged, History: e.History,
+		Merged: e.Merged, History: e.History, Vouched: keyProtos(e.Vouched),
 	}}}
 }
 

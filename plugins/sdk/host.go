@@ -179,7 +179,7 @@ func (h *host) Contacts(ctx context.Context) ([]Contact, error) {
 		return nil, err
 	}
 	return convert(r.GetContacts().GetContacts(), func(c *pluginpb.Contact) (Contact, error) {
-		return Contact{User: packet.UserID(c.GetUser()), Name: c.GetName(), Online: c.GetOnline()}, nil
+		return Contact{User: packet.UserID(c.GetUser()), Name: c.GetName(), Online: c.GetOnline(), Keys: c.GetKeys()}, nil
 	})
 }
 

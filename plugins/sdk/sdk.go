@@ -264,6 +264,8 @@ type Contact struct {
 	User   packet.UserID
 	Name   string
 	Online bool
+	// Keys are the Ed25519 public keys of the devices that are known and trusted.
+	Keys [][]byte
 }
 
 // Chat is a chat with its members.

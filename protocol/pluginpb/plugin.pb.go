@@ -3735,7 +3735,11 @@ type SetMembers struct {
 	// What a member may see that was written under lists without him; taken from
 	// the highest version. What was given without content stays so when it is
 	// changed. Since API 1.
-	History       History `protobuf:"varint,7,opt,name=history,proto3,enum=parley.plugin.v1.History" json:"history,omitempty"`
+	History History `protobuf:"varint,7,opt,name=history,proto3,enum=parley.plugin.v1.History" json:"history,omitempty"`
+	// Keys of people of the group, as those who invited them vouch for them; for
+	// entries of authors whose keys are not known otherwise. At most 2,000. Not a part of
+	// what makes a version the same. Since API 1.
+	Vouched       []*DeviceKey `protobuf:"bytes,8,rep,name=vouched,proto3" json:"vouched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3819,6 +3823,66 @@ func (x *SetMembers) GetHistory() History {
 	return History_HISTORY_UNSPECIFIED
 }
 
+func (x *SetMembers) GetVouched() []*DeviceKey {
+	if x != nil {
+		return x.Vouched
+	}
+	return nil
+}
+
+// DeviceKey is the Ed25519 public key (32 bytes) of a device of a user.
+type DeviceKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Key           []byte                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeviceKey) Reset() {
+	*x = DeviceKey{}
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceKey) ProtoMessage() {}
+
+func (x *DeviceKey) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceKey.ProtoReflect.Descriptor instead.
+func (*DeviceKey) Descriptor() ([]byte, []int) {
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *DeviceKey) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *DeviceKey) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
 // Cutoff names an entry of a user's log: the last one that still counts, or the
 // last one up to which all are here. Number 0 means none.
 type Cutoff struct {
@@ -3834,7 +3898,7 @@ type Cutoff struct {
 
 func (x *Cutoff) Reset() {
 	*x = Cutoff{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[40]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3846,7 +3910,7 @@ func (x *Cutoff) String() string {
 func (*Cutoff) ProtoMessage() {}
 
 func (x *Cutoff) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[40]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3859,7 +3923,7 @@ func (x *Cutoff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cutoff.ProtoReflect.Descriptor instead.
 func (*Cutoff) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{40}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Cutoff) GetUser() string {
@@ -3902,7 +3966,7 @@ type PutValue struct {
 
 func (x *PutValue) Reset() {
 	*x = PutValue{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[41]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3914,7 +3978,7 @@ func (x *PutValue) String() string {
 func (*PutValue) ProtoMessage() {}
 
 func (x *PutValue) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[41]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3927,7 +3991,7 @@ func (x *PutValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutValue.ProtoReflect.Descriptor instead.
 func (*PutValue) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{41}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *PutValue) GetKey() string {
@@ -3959,7 +4023,7 @@ type PublishEvent struct {
 
 func (x *PublishEvent) Reset() {
 	*x = PublishEvent{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[42]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3971,7 +4035,7 @@ func (x *PublishEvent) String() string {
 func (*PublishEvent) ProtoMessage() {}
 
 func (x *PublishEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[42]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3984,7 +4048,7 @@ func (x *PublishEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishEvent.ProtoReflect.Descriptor instead.
 func (*PublishEvent) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{42}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *PublishEvent) GetName() string {
@@ -4031,7 +4095,7 @@ type ShareBlob struct {
 
 func (x *ShareBlob) Reset() {
 	*x = ShareBlob{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[43]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4043,7 +4107,7 @@ func (x *ShareBlob) String() string {
 func (*ShareBlob) ProtoMessage() {}
 
 func (x *ShareBlob) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[43]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4056,7 +4120,7 @@ func (x *ShareBlob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShareBlob.ProtoReflect.Descriptor instead.
 func (*ShareBlob) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{43}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ShareBlob) GetBlob() []byte {
@@ -4107,7 +4171,7 @@ type FetchBlob struct {
 
 func (x *FetchBlob) Reset() {
 	*x = FetchBlob{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[44]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4119,7 +4183,7 @@ func (x *FetchBlob) String() string {
 func (*FetchBlob) ProtoMessage() {}
 
 func (x *FetchBlob) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[44]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4132,7 +4196,7 @@ func (x *FetchBlob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchBlob.ProtoReflect.Descriptor instead.
 func (*FetchBlob) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{44}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *FetchBlob) GetBlob() []byte {
@@ -4191,7 +4255,7 @@ type SteerBlob struct {
 
 func (x *SteerBlob) Reset() {
 	*x = SteerBlob{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[45]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4203,7 +4267,7 @@ func (x *SteerBlob) String() string {
 func (*SteerBlob) ProtoMessage() {}
 
 func (x *SteerBlob) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[45]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4216,7 +4280,7 @@ func (x *SteerBlob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SteerBlob.ProtoReflect.Descriptor instead.
 func (*SteerBlob) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{45}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SteerBlob) GetBlob() []byte {
@@ -4254,7 +4318,7 @@ type Card struct {
 
 func (x *Card) Reset() {
 	*x = Card{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[46]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4266,7 +4330,7 @@ func (x *Card) String() string {
 func (*Card) ProtoMessage() {}
 
 func (x *Card) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[46]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4279,7 +4343,7 @@ func (x *Card) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Card.ProtoReflect.Descriptor instead.
 func (*Card) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{46}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Card) GetTitle() string {
@@ -4322,7 +4386,7 @@ type Button struct {
 
 func (x *Button) Reset() {
 	*x = Button{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[47]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4334,7 +4398,7 @@ func (x *Button) String() string {
 func (*Button) ProtoMessage() {}
 
 func (x *Button) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[47]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4347,7 +4411,7 @@ func (x *Button) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Button.ProtoReflect.Descriptor instead.
 func (*Button) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{47}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Button) GetLabel() string {
@@ -4395,7 +4459,7 @@ type HostRequest struct {
 
 func (x *HostRequest) Reset() {
 	*x = HostRequest{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[48]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4407,7 +4471,7 @@ func (x *HostRequest) String() string {
 func (*HostRequest) ProtoMessage() {}
 
 func (x *HostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[48]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4420,7 +4484,7 @@ func (x *HostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostRequest.ProtoReflect.Descriptor instead.
 func (*HostRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{48}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *HostRequest) GetId() uint64 {
@@ -4611,7 +4675,7 @@ type HostResponse struct {
 
 func (x *HostResponse) Reset() {
 	*x = HostResponse{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[49]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4623,7 +4687,7 @@ func (x *HostResponse) String() string {
 func (*HostResponse) ProtoMessage() {}
 
 func (x *HostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[49]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4636,7 +4700,7 @@ func (x *HostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostResponse.ProtoReflect.Descriptor instead.
 func (*HostResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{49}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *HostResponse) GetId() uint64 {
@@ -4788,7 +4852,7 @@ type PrepareBlob struct {
 
 func (x *PrepareBlob) Reset() {
 	*x = PrepareBlob{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[50]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4800,7 +4864,7 @@ func (x *PrepareBlob) String() string {
 func (*PrepareBlob) ProtoMessage() {}
 
 func (x *PrepareBlob) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[50]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4813,7 +4877,7 @@ func (x *PrepareBlob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareBlob.ProtoReflect.Descriptor instead.
 func (*PrepareBlob) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{50}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PrepareBlob) GetPath() string {
@@ -4833,7 +4897,7 @@ type QueryBlobs struct {
 
 func (x *QueryBlobs) Reset() {
 	*x = QueryBlobs{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[51]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4845,7 +4909,7 @@ func (x *QueryBlobs) String() string {
 func (*QueryBlobs) ProtoMessage() {}
 
 func (x *QueryBlobs) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[51]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4858,7 +4922,7 @@ func (x *QueryBlobs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryBlobs.ProtoReflect.Descriptor instead.
 func (*QueryBlobs) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{51}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *QueryBlobs) GetBlobs() [][]byte {
@@ -4877,7 +4941,7 @@ type Blobs struct {
 
 func (x *Blobs) Reset() {
 	*x = Blobs{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[52]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4889,7 +4953,7 @@ func (x *Blobs) String() string {
 func (*Blobs) ProtoMessage() {}
 
 func (x *Blobs) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[52]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4902,7 +4966,7 @@ func (x *Blobs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blobs.ProtoReflect.Descriptor instead.
 func (*Blobs) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{52}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Blobs) GetBlobs() []*Blob {
@@ -4944,7 +5008,7 @@ type Blob struct {
 
 func (x *Blob) Reset() {
 	*x = Blob{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[53]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4956,7 +5020,7 @@ func (x *Blob) String() string {
 func (*Blob) ProtoMessage() {}
 
 func (x *Blob) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[53]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4969,7 +5033,7 @@ func (x *Blob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blob.ProtoReflect.Descriptor instead.
 func (*Blob) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{53}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Blob) GetId() []byte {
@@ -5085,7 +5149,7 @@ type LeftOut struct {
 
 func (x *LeftOut) Reset() {
 	*x = LeftOut{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5097,7 +5161,7 @@ func (x *LeftOut) String() string {
 func (*LeftOut) ProtoMessage() {}
 
 func (x *LeftOut) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5110,7 +5174,7 @@ func (x *LeftOut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeftOut.ProtoReflect.Descriptor instead.
 func (*LeftOut) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{54}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *LeftOut) GetPath() string {
@@ -5136,7 +5200,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5148,7 +5212,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5161,7 +5225,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{55}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ApplyRequest) GetEffects() []*Effect {
@@ -5179,7 +5243,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5191,7 +5255,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5204,7 +5268,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{56}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{57}
 }
 
 // QueryMessages selects messages of one chat by ids, or a page of them.
@@ -5223,7 +5287,7 @@ type QueryMessages struct {
 
 func (x *QueryMessages) Reset() {
 	*x = QueryMessages{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5235,7 +5299,7 @@ func (x *QueryMessages) String() string {
 func (*QueryMessages) ProtoMessage() {}
 
 func (x *QueryMessages) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5248,7 +5312,7 @@ func (x *QueryMessages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryMessages.ProtoReflect.Descriptor instead.
 func (*QueryMessages) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{57}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *QueryMessages) GetChat() string {
@@ -5288,7 +5352,7 @@ type Messages struct {
 
 func (x *Messages) Reset() {
 	*x = Messages{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5300,7 +5364,7 @@ func (x *Messages) String() string {
 func (*Messages) ProtoMessage() {}
 
 func (x *Messages) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5313,7 +5377,7 @@ func (x *Messages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Messages.ProtoReflect.Descriptor instead.
 func (*Messages) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{58}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Messages) GetMessages() []*Message {
@@ -5345,7 +5409,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5357,7 +5421,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5370,7 +5434,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{59}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Message) GetId() []byte {
@@ -5464,7 +5528,7 @@ type QueryAnnotations struct {
 
 func (x *QueryAnnotations) Reset() {
 	*x = QueryAnnotations{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5476,7 +5540,7 @@ func (x *QueryAnnotations) String() string {
 func (*QueryAnnotations) ProtoMessage() {}
 
 func (x *QueryAnnotations) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5489,7 +5553,7 @@ func (x *QueryAnnotations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAnnotations.ProtoReflect.Descriptor instead.
 func (*QueryAnnotations) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{60}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *QueryAnnotations) GetChat() string {
@@ -5522,7 +5586,7 @@ type Annotations struct {
 
 func (x *Annotations) Reset() {
 	*x = Annotations{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5534,7 +5598,7 @@ func (x *Annotations) String() string {
 func (*Annotations) ProtoMessage() {}
 
 func (x *Annotations) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5547,7 +5611,7 @@ func (x *Annotations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Annotations.ProtoReflect.Descriptor instead.
 func (*Annotations) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{61}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Annotations) GetAnnotations() []*Annotation {
@@ -5571,7 +5635,7 @@ type Annotation struct {
 
 func (x *Annotation) Reset() {
 	*x = Annotation{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[62]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5583,7 +5647,7 @@ func (x *Annotation) String() string {
 func (*Annotation) ProtoMessage() {}
 
 func (x *Annotation) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[62]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5596,7 +5660,7 @@ func (x *Annotation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Annotation.ProtoReflect.Descriptor instead.
 func (*Annotation) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{62}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Annotation) GetChat() string {
@@ -5642,7 +5706,7 @@ type QueryContacts struct {
 
 func (x *QueryContacts) Reset() {
 	*x = QueryContacts{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[63]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5654,7 +5718,7 @@ func (x *QueryContacts) String() string {
 func (*QueryContacts) ProtoMessage() {}
 
 func (x *QueryContacts) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[63]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5667,7 +5731,7 @@ func (x *QueryContacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryContacts.ProtoReflect.Descriptor instead.
 func (*QueryContacts) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{63}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{64}
 }
 
 type Contacts struct {
@@ -5679,7 +5743,7 @@ type Contacts struct {
 
 func (x *Contacts) Reset() {
 	*x = Contacts{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[64]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5691,7 +5755,7 @@ func (x *Contacts) String() string {
 func (*Contacts) ProtoMessage() {}
 
 func (x *Contacts) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[64]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5704,7 +5768,7 @@ func (x *Contacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contacts.ProtoReflect.Descriptor instead.
 func (*Contacts) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{64}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Contacts) GetContacts() []*Contact {
@@ -5716,17 +5780,20 @@ func (x *Contacts) GetContacts() []*Contact {
 
 // Contact is a person in the roster.
 type Contact struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Online        bool                   `protobuf:"varint,3,opt,name=online,proto3" json:"online,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	User   string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Name   string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Online bool                   `protobuf:"varint,3,opt,name=online,proto3" json:"online,omitempty"`
+	// Ed25519 public keys of the devices this account knows and trusts, 32 bytes
+	// each. Since API 1.
+	Keys          [][]byte `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Contact) Reset() {
 	*x = Contact{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[65]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5738,7 +5805,7 @@ func (x *Contact) String() string {
 func (*Contact) ProtoMessage() {}
 
 func (x *Contact) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[65]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5751,7 +5818,7 @@ func (x *Contact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contact.ProtoReflect.Descriptor instead.
 func (*Contact) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{65}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Contact) GetUser() string {
@@ -5775,6 +5842,13 @@ func (x *Contact) GetOnline() bool {
 	return false
 }
 
+func (x *Contact) GetKeys() [][]byte {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
 // QueryChats selects one chat, or all when empty.
 type QueryChats struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -5787,7 +5861,7 @@ type QueryChats struct {
 
 func (x *QueryChats) Reset() {
 	*x = QueryChats{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[66]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5799,7 +5873,7 @@ func (x *QueryChats) String() string {
 func (*QueryChats) ProtoMessage() {}
 
 func (x *QueryChats) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[66]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5812,7 +5886,7 @@ func (x *QueryChats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryChats.ProtoReflect.Descriptor instead.
 func (*QueryChats) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{66}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *QueryChats) GetChat() string {
@@ -5838,7 +5912,7 @@ type Chats struct {
 
 func (x *Chats) Reset() {
 	*x = Chats{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[67]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5850,7 +5924,7 @@ func (x *Chats) String() string {
 func (*Chats) ProtoMessage() {}
 
 func (x *Chats) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[67]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5863,7 +5937,7 @@ func (x *Chats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chats.ProtoReflect.Descriptor instead.
 func (*Chats) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{67}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Chats) GetChats() []*Chat {
@@ -5891,7 +5965,7 @@ type Chat struct {
 
 func (x *Chat) Reset() {
 	*x = Chat{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[68]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5903,7 +5977,7 @@ func (x *Chat) String() string {
 func (*Chat) ProtoMessage() {}
 
 func (x *Chat) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[68]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5916,7 +5990,7 @@ func (x *Chat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chat.ProtoReflect.Descriptor instead.
 func (*Chat) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{68}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Chat) GetId() string {
@@ -5966,7 +6040,7 @@ type QueryValues struct {
 
 func (x *QueryValues) Reset() {
 	*x = QueryValues{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[69]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5978,7 +6052,7 @@ func (x *QueryValues) String() string {
 func (*QueryValues) ProtoMessage() {}
 
 func (x *QueryValues) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[69]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5991,7 +6065,7 @@ func (x *QueryValues) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryValues.ProtoReflect.Descriptor instead.
 func (*QueryValues) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{69}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *QueryValues) GetPrefix() string {
@@ -6017,7 +6091,7 @@ type Values struct {
 
 func (x *Values) Reset() {
 	*x = Values{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[70]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6029,7 +6103,7 @@ func (x *Values) String() string {
 func (*Values) ProtoMessage() {}
 
 func (x *Values) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[70]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6042,7 +6116,7 @@ func (x *Values) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Values.ProtoReflect.Descriptor instead.
 func (*Values) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{70}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *Values) GetValues() []*PutValue {
@@ -6064,7 +6138,7 @@ type LogRequest struct {
 
 func (x *LogRequest) Reset() {
 	*x = LogRequest{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[71]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6076,7 +6150,7 @@ func (x *LogRequest) String() string {
 func (*LogRequest) ProtoMessage() {}
 
 func (x *LogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[71]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6089,7 +6163,7 @@ func (x *LogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
 func (*LogRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{71}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *LogRequest) GetLevel() Level {
@@ -6336,7 +6410,7 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\acontent\x18\x04 \x01(\fR\acontent\x12\x1c\n" +
 	"\tephemeral\x18\x05 \x01(\bR\tephemeral\x12\x0e\n" +
 	"\x02to\x18\x06 \x03(\tR\x02to\x12\x16\n" +
-	"\x06handle\x18\a \x01(\bR\x06handle\"\xeb\x01\n" +
+	"\x06handle\x18\a \x01(\bR\x06handle\"\xa2\x02\n" +
 	"\n" +
 	"SetMembers\x12\x12\n" +
 	"\x04chat\x18\x01 \x01(\tR\x04chat\x12\x18\n" +
@@ -6345,7 +6419,11 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\amembers\x18\x04 \x03(\tR\amembers\x122\n" +
 	"\acutoffs\x18\x05 \x03(\v2\x18.parley.plugin.v1.CutoffR\acutoffs\x12\x16\n" +
 	"\x06merged\x18\x06 \x01(\bR\x06merged\x123\n" +
-	"\ahistory\x18\a \x01(\x0e2\x19.parley.plugin.v1.HistoryR\ahistory\"b\n" +
+	"\ahistory\x18\a \x01(\x0e2\x19.parley.plugin.v1.HistoryR\ahistory\x125\n" +
+	"\avouched\x18\b \x03(\v2\x1b.parley.plugin.v1.DeviceKeyR\avouched\"1\n" +
+	"\tDeviceKey\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\"b\n" +
 	"\x06Cutoff\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\fR\x06device\x12\x14\n" +
@@ -6476,11 +6554,12 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\x05value\x18\x05 \x01(\fR\x05value\"\x0f\n" +
 	"\rQueryContacts\"A\n" +
 	"\bContacts\x125\n" +
-	"\bcontacts\x18\x01 \x03(\v2\x19.parley.plugin.v1.ContactR\bcontacts\"I\n" +
+	"\bcontacts\x18\x01 \x03(\v2\x19.parley.plugin.v1.ContactR\bcontacts\"]\n" +
 	"\aContact\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
-	"\x06online\x18\x03 \x01(\bR\x06online\"6\n" +
+	"\x06online\x18\x03 \x01(\bR\x06online\x12\x12\n" +
+	"\x04keys\x18\x04 \x03(\fR\x04keys\"6\n" +
 	"\n" +
 	"QueryChats\x12\x12\n" +
 	"\x04chat\x18\x01 \x01(\tR\x04chat\x12\x14\n" +
@@ -6581,7 +6660,7 @@ func file_protocol_pluginpb_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_protocol_pluginpb_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_protocol_pluginpb_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 76)
+var file_protocol_pluginpb_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 77)
 var file_protocol_pluginpb_plugin_proto_goTypes = []any{
 	(Capability)(0),          // 0: parley.plugin.v1.Capability
 	(Presentation)(0),        // 1: parley.plugin.v1.Presentation
@@ -6631,48 +6710,49 @@ var file_protocol_pluginpb_plugin_proto_goTypes = []any{
 	(*RemoveAnnotation)(nil), // 45: parley.plugin.v1.RemoveAnnotation
 	(*SendPacket)(nil),       // 46: parley.plugin.v1.SendPacket
 	(*SetMembers)(nil),       // 47: parley.plugin.v1.SetMembers
-	(*Cutoff)(nil),           // 48: parley.plugin.v1.Cutoff
-	(*PutValue)(nil),         // 49: parley.plugin.v1.PutValue
-	(*PublishEvent)(nil),     // 50: parley.plugin.v1.PublishEvent
-	(*ShareBlob)(nil),        // 51: parley.plugin.v1.ShareBlob
-	(*FetchBlob)(nil),        // 52: parley.plugin.v1.FetchBlob
-	(*SteerBlob)(nil),        // 53: parley.plugin.v1.SteerBlob
-	(*Card)(nil),             // 54: parley.plugin.v1.Card
-	(*Button)(nil),           // 55: parley.plugin.v1.Button
-	(*HostRequest)(nil),      // 56: parley.plugin.v1.HostRequest
-	(*HostResponse)(nil),     // 57: parley.plugin.v1.HostResponse
-	(*PrepareBlob)(nil),      // 58: parley.plugin.v1.PrepareBlob
-	(*QueryBlobs)(nil),       // 59: parley.plugin.v1.QueryBlobs
-	(*Blobs)(nil),            // 60: parley.plugin.v1.Blobs
-	(*Blob)(nil),             // 61: parley.plugin.v1.Blob
-	(*LeftOut)(nil),          // 62: parley.plugin.v1.LeftOut
-	(*ApplyRequest)(nil),     // 63: parley.plugin.v1.ApplyRequest
-	(*ApplyResponse)(nil),    // 64: parley.plugin.v1.ApplyResponse
-	(*QueryMessages)(nil),    // 65: parley.plugin.v1.QueryMessages
-	(*Messages)(nil),         // 66: parley.plugin.v1.Messages
-	(*Message)(nil),          // 67: parley.plugin.v1.Message
-	(*QueryAnnotations)(nil), // 68: parley.plugin.v1.QueryAnnotations
-	(*Annotations)(nil),      // 69: parley.plugin.v1.Annotations
-	(*Annotation)(nil),       // 70: parley.plugin.v1.Annotation
-	(*QueryContacts)(nil),    // 71: parley.plugin.v1.QueryContacts
-	(*Contacts)(nil),         // 72: parley.plugin.v1.Contacts
-	(*Contact)(nil),          // 73: parley.plugin.v1.Contact
-	(*QueryChats)(nil),       // 74: parley.plugin.v1.QueryChats
-	(*Chats)(nil),            // 75: parley.plugin.v1.Chats
-	(*Chat)(nil),             // 76: parley.plugin.v1.Chat
-	(*QueryValues)(nil),      // 77: parley.plugin.v1.QueryValues
-	(*Values)(nil),           // 78: parley.plugin.v1.Values
-	(*LogRequest)(nil),       // 79: parley.plugin.v1.LogRequest
-	nil,                      // 80: parley.plugin.v1.StartRequest.SettingsEntry
-	nil,                      // 81: parley.plugin.v1.SettingsChanged.SettingsEntry
-	nil,                      // 82: parley.plugin.v1.InvokeRequest.ArgsEntry
-	nil,                      // 83: parley.plugin.v1.Button.ArgsEntry
+	(*DeviceKey)(nil),        // 48: parley.plugin.v1.DeviceKey
+	(*Cutoff)(nil),           // 49: parley.plugin.v1.Cutoff
+	(*PutValue)(nil),         // 50: parley.plugin.v1.PutValue
+	(*PublishEvent)(nil),     // 51: parley.plugin.v1.PublishEvent
+	(*ShareBlob)(nil),        // 52: parley.plugin.v1.ShareBlob
+	(*FetchBlob)(nil),        // 53: parley.plugin.v1.FetchBlob
+	(*SteerBlob)(nil),        // 54: parley.plugin.v1.SteerBlob
+	(*Card)(nil),             // 55: parley.plugin.v1.Card
+	(*Button)(nil),           // 56: parley.plugin.v1.Button
+	(*HostRequest)(nil),      // 57: parley.plugin.v1.HostRequest
+	(*HostResponse)(nil),     // 58: parley.plugin.v1.HostResponse
+	(*PrepareBlob)(nil),      // 59: parley.plugin.v1.PrepareBlob
+	(*QueryBlobs)(nil),       // 60: parley.plugin.v1.QueryBlobs
+	(*Blobs)(nil),            // 61: parley.plugin.v1.Blobs
+	(*Blob)(nil),             // 62: parley.plugin.v1.Blob
+	(*LeftOut)(nil),          // 63: parley.plugin.v1.LeftOut
+	(*ApplyRequest)(nil),     // 64: parley.plugin.v1.ApplyRequest
+	(*ApplyResponse)(nil),    // 65: parley.plugin.v1.ApplyResponse
+	(*QueryMessages)(nil),    // 66: parley.plugin.v1.QueryMessages
+	(*Messages)(nil),         // 67: parley.plugin.v1.Messages
+	(*Message)(nil),          // 68: parley.plugin.v1.Message
+	(*QueryAnnotations)(nil), // 69: parley.plugin.v1.QueryAnnotations
+	(*Annotations)(nil),      // 70: parley.plugin.v1.Annotations
+	(*Annotation)(nil),       // 71: parley.plugin.v1.Annotation
+	(*QueryContacts)(nil),    // 72: parley.plugin.v1.QueryContacts
+	(*Contacts)(nil),         // 73: parley.plugin.v1.Contacts
+	(*Contact)(nil),          // 74: parley.plugin.v1.Contact
+	(*QueryChats)(nil),       // 75: parley.plugin.v1.QueryChats
+	(*Chats)(nil),            // 76: parley.plugin.v1.Chats
+	(*Chat)(nil),             // 77: parley.plugin.v1.Chat
+	(*QueryValues)(nil),      // 78: parley.plugin.v1.QueryValues
+	(*Values)(nil),           // 79: parley.plugin.v1.Values
+	(*LogRequest)(nil),       // 80: parley.plugin.v1.LogRequest
+	nil,                      // 81: parley.plugin.v1.StartRequest.SettingsEntry
+	nil,                      // 82: parley.plugin.v1.SettingsChanged.SettingsEntry
+	nil,                      // 83: parley.plugin.v1.InvokeRequest.ArgsEntry
+	nil,                      // 84: parley.plugin.v1.Button.ArgsEntry
 }
 var file_protocol_pluginpb_plugin_proto_depIdxs = []int32{
 	11, // 0: parley.plugin.v1.CoreMessage.requests:type_name -> parley.plugin.v1.HookRequest
-	57, // 1: parley.plugin.v1.CoreMessage.responses:type_name -> parley.plugin.v1.HostResponse
+	58, // 1: parley.plugin.v1.CoreMessage.responses:type_name -> parley.plugin.v1.HostResponse
 	12, // 2: parley.plugin.v1.PluginMessage.responses:type_name -> parley.plugin.v1.HookResponse
-	56, // 3: parley.plugin.v1.PluginMessage.requests:type_name -> parley.plugin.v1.HostRequest
+	57, // 3: parley.plugin.v1.PluginMessage.requests:type_name -> parley.plugin.v1.HostRequest
 	13, // 4: parley.plugin.v1.HookRequest.describe:type_name -> parley.plugin.v1.DescribeRequest
 	20, // 5: parley.plugin.v1.HookRequest.start:type_name -> parley.plugin.v1.StartRequest
 	22, // 6: parley.plugin.v1.HookRequest.handle:type_name -> parley.plugin.v1.HandleRequest
@@ -6695,20 +6775,20 @@ var file_protocol_pluginpb_plugin_proto_depIdxs = []int32{
 	1,  // 23: parley.plugin.v1.MessageKind.presentation:type_name -> parley.plugin.v1.Presentation
 	2,  // 24: parley.plugin.v1.Action.places:type_name -> parley.plugin.v1.Place
 	3,  // 25: parley.plugin.v1.Setting.type:type_name -> parley.plugin.v1.SettingType
-	80, // 26: parley.plugin.v1.StartRequest.settings:type_name -> parley.plugin.v1.StartRequest.SettingsEntry
+	81, // 26: parley.plugin.v1.StartRequest.settings:type_name -> parley.plugin.v1.StartRequest.SettingsEntry
 	23, // 27: parley.plugin.v1.HandleRequest.items:type_name -> parley.plugin.v1.Item
 	24, // 28: parley.plugin.v1.Item.packet:type_name -> parley.plugin.v1.Packet
 	25, // 29: parley.plugin.v1.Item.event:type_name -> parley.plugin.v1.Event
 	27, // 30: parley.plugin.v1.Event.presence:type_name -> parley.plugin.v1.Presence
 	28, // 31: parley.plugin.v1.Event.link:type_name -> parley.plugin.v1.Link
-	67, // 32: parley.plugin.v1.Event.message:type_name -> parley.plugin.v1.Message
+	68, // 32: parley.plugin.v1.Event.message:type_name -> parley.plugin.v1.Message
 	26, // 33: parley.plugin.v1.Event.settings:type_name -> parley.plugin.v1.SettingsChanged
-	61, // 34: parley.plugin.v1.Event.blob:type_name -> parley.plugin.v1.Blob
-	81, // 35: parley.plugin.v1.SettingsChanged.settings:type_name -> parley.plugin.v1.SettingsChanged.SettingsEntry
+	62, // 34: parley.plugin.v1.Event.blob:type_name -> parley.plugin.v1.Blob
+	82, // 35: parley.plugin.v1.SettingsChanged.settings:type_name -> parley.plugin.v1.SettingsChanged.SettingsEntry
 	30, // 36: parley.plugin.v1.HandleResponse.outcomes:type_name -> parley.plugin.v1.Outcome
 	38, // 37: parley.plugin.v1.Outcome.effects:type_name -> parley.plugin.v1.Effect
-	82, // 38: parley.plugin.v1.InvokeRequest.args:type_name -> parley.plugin.v1.InvokeRequest.ArgsEntry
-	54, // 39: parley.plugin.v1.InvokeUpdate.card:type_name -> parley.plugin.v1.Card
+	83, // 38: parley.plugin.v1.InvokeRequest.args:type_name -> parley.plugin.v1.InvokeRequest.ArgsEntry
+	55, // 39: parley.plugin.v1.InvokeUpdate.card:type_name -> parley.plugin.v1.Card
 	33, // 40: parley.plugin.v1.InvokeUpdate.progress:type_name -> parley.plugin.v1.Progress
 	38, // 41: parley.plugin.v1.InvokeResponse.effects:type_name -> parley.plugin.v1.Effect
 	39, // 42: parley.plugin.v1.Effect.add_message:type_name -> parley.plugin.v1.AddMessage
@@ -6718,56 +6798,57 @@ var file_protocol_pluginpb_plugin_proto_depIdxs = []int32{
 	45, // 46: parley.plugin.v1.Effect.remove_annotation:type_name -> parley.plugin.v1.RemoveAnnotation
 	46, // 47: parley.plugin.v1.Effect.send_packet:type_name -> parley.plugin.v1.SendPacket
 	47, // 48: parley.plugin.v1.Effect.set_members:type_name -> parley.plugin.v1.SetMembers
-	49, // 49: parley.plugin.v1.Effect.put_value:type_name -> parley.plugin.v1.PutValue
-	50, // 50: parley.plugin.v1.Effect.publish_event:type_name -> parley.plugin.v1.PublishEvent
+	50, // 49: parley.plugin.v1.Effect.put_value:type_name -> parley.plugin.v1.PutValue
+	51, // 50: parley.plugin.v1.Effect.publish_event:type_name -> parley.plugin.v1.PublishEvent
 	43, // 51: parley.plugin.v1.Effect.drop_content:type_name -> parley.plugin.v1.DropContent
 	41, // 52: parley.plugin.v1.Effect.set_card:type_name -> parley.plugin.v1.SetCard
-	51, // 53: parley.plugin.v1.Effect.share_blob:type_name -> parley.plugin.v1.ShareBlob
-	52, // 54: parley.plugin.v1.Effect.fetch_blob:type_name -> parley.plugin.v1.FetchBlob
-	53, // 55: parley.plugin.v1.Effect.steer_blob:type_name -> parley.plugin.v1.SteerBlob
-	54, // 56: parley.plugin.v1.AddMessage.card:type_name -> parley.plugin.v1.Card
-	54, // 57: parley.plugin.v1.ChangeMessage.card:type_name -> parley.plugin.v1.Card
-	54, // 58: parley.plugin.v1.SetCard.card:type_name -> parley.plugin.v1.Card
-	48, // 59: parley.plugin.v1.SetMembers.cutoffs:type_name -> parley.plugin.v1.Cutoff
+	52, // 53: parley.plugin.v1.Effect.share_blob:type_name -> parley.plugin.v1.ShareBlob
+	53, // 54: parley.plugin.v1.Effect.fetch_blob:type_name -> parley.plugin.v1.FetchBlob
+	54, // 55: parley.plugin.v1.Effect.steer_blob:type_name -> parley.plugin.v1.SteerBlob
+	55, // 56: parley.plugin.v1.AddMessage.card:type_name -> parley.plugin.v1.Card
+	55, // 57: parley.plugin.v1.ChangeMessage.card:type_name -> parley.plugin.v1.Card
+	55, // 58: parley.plugin.v1.SetCard.card:type_name -> parley.plugin.v1.Card
+	49, // 59: parley.plugin.v1.SetMembers.cutoffs:type_name -> parley.plugin.v1.Cutoff
 	4,  // 60: parley.plugin.v1.SetMembers.history:type_name -> parley.plugin.v1.History
-	5,  // 61: parley.plugin.v1.SteerBlob.order:type_name -> parley.plugin.v1.BlobOrder
-	55, // 62: parley.plugin.v1.Card.buttons:type_name -> parley.plugin.v1.Button
-	83, // 63: parley.plugin.v1.Button.args:type_name -> parley.plugin.v1.Button.ArgsEntry
-	63, // 64: parley.plugin.v1.HostRequest.apply:type_name -> parley.plugin.v1.ApplyRequest
-	65, // 65: parley.plugin.v1.HostRequest.query_messages:type_name -> parley.plugin.v1.QueryMessages
-	68, // 66: parley.plugin.v1.HostRequest.query_annotations:type_name -> parley.plugin.v1.QueryAnnotations
-	71, // 67: parley.plugin.v1.HostRequest.query_contacts:type_name -> parley.plugin.v1.QueryContacts
-	74, // 68: parley.plugin.v1.HostRequest.query_chats:type_name -> parley.plugin.v1.QueryChats
-	77, // 69: parley.plugin.v1.HostRequest.query_values:type_name -> parley.plugin.v1.QueryValues
-	79, // 70: parley.plugin.v1.HostRequest.log:type_name -> parley.plugin.v1.LogRequest
-	58, // 71: parley.plugin.v1.HostRequest.prepare_blob:type_name -> parley.plugin.v1.PrepareBlob
-	59, // 72: parley.plugin.v1.HostRequest.query_blobs:type_name -> parley.plugin.v1.QueryBlobs
-	10, // 73: parley.plugin.v1.HostResponse.error:type_name -> parley.plugin.v1.Error
-	64, // 74: parley.plugin.v1.HostResponse.apply:type_name -> parley.plugin.v1.ApplyResponse
-	66, // 75: parley.plugin.v1.HostResponse.messages:type_name -> parley.plugin.v1.Messages
-	69, // 76: parley.plugin.v1.HostResponse.annotations:type_name -> parley.plugin.v1.Annotations
-	72, // 77: parley.plugin.v1.HostResponse.contacts:type_name -> parley.plugin.v1.Contacts
-	75, // 78: parley.plugin.v1.HostResponse.chats:type_name -> parley.plugin.v1.Chats
-	78, // 79: parley.plugin.v1.HostResponse.values:type_name -> parley.plugin.v1.Values
-	60, // 80: parley.plugin.v1.HostResponse.blobs:type_name -> parley.plugin.v1.Blobs
-	61, // 81: parley.plugin.v1.Blobs.blobs:type_name -> parley.plugin.v1.Blob
-	6,  // 82: parley.plugin.v1.Blob.state:type_name -> parley.plugin.v1.BlobState
-	62, // 83: parley.plugin.v1.Blob.left_out:type_name -> parley.plugin.v1.LeftOut
-	38, // 84: parley.plugin.v1.ApplyRequest.effects:type_name -> parley.plugin.v1.Effect
-	67, // 85: parley.plugin.v1.Messages.messages:type_name -> parley.plugin.v1.Message
-	70, // 86: parley.plugin.v1.Annotations.annotations:type_name -> parley.plugin.v1.Annotation
-	73, // 87: parley.plugin.v1.Contacts.contacts:type_name -> parley.plugin.v1.Contact
-	76, // 88: parley.plugin.v1.Chats.chats:type_name -> parley.plugin.v1.Chat
-	48, // 89: parley.plugin.v1.Chat.heads:type_name -> parley.plugin.v1.Cutoff
-	49, // 90: parley.plugin.v1.Values.values:type_name -> parley.plugin.v1.PutValue
-	7,  // 91: parley.plugin.v1.LogRequest.level:type_name -> parley.plugin.v1.Level
-	8,  // 92: parley.plugin.v1.Plugin.Session:input_type -> parley.plugin.v1.CoreMessage
-	9,  // 93: parley.plugin.v1.Plugin.Session:output_type -> parley.plugin.v1.PluginMessage
-	93, // [93:94] is the sub-list for method output_type
-	92, // [92:93] is the sub-list for method input_type
-	92, // [92:92] is the sub-list for extension type_name
-	92, // [92:92] is the sub-list for extension extendee
-	0,  // [0:92] is the sub-list for field type_name
+	48, // 61: parley.plugin.v1.SetMembers.vouched:type_name -> parley.plugin.v1.DeviceKey
+	5,  // 62: parley.plugin.v1.SteerBlob.order:type_name -> parley.plugin.v1.BlobOrder
+	56, // 63: parley.plugin.v1.Card.buttons:type_name -> parley.plugin.v1.Button
+	84, // 64: parley.plugin.v1.Button.args:type_name -> parley.plugin.v1.Button.ArgsEntry
+	64, // 65: parley.plugin.v1.HostRequest.apply:type_name -> parley.plugin.v1.ApplyRequest
+	66, // 66: parley.plugin.v1.HostRequest.query_messages:type_name -> parley.plugin.v1.QueryMessages
+	69, // 67: parley.plugin.v1.HostRequest.query_annotations:type_name -> parley.plugin.v1.QueryAnnotations
+	72, // 68: parley.plugin.v1.HostRequest.query_contacts:type_name -> parley.plugin.v1.QueryContacts
+	75, // 69: parley.plugin.v1.HostRequest.query_chats:type_name -> parley.plugin.v1.QueryChats
+	78, // 70: parley.plugin.v1.HostRequest.query_values:type_name -> parley.plugin.v1.QueryValues
+	80, // 71: parley.plugin.v1.HostRequest.log:type_name -> parley.plugin.v1.LogRequest
+	59, // 72: parley.plugin.v1.HostRequest.prepare_blob:type_name -> parley.plugin.v1.PrepareBlob
+	60, // 73: parley.plugin.v1.HostRequest.query_blobs:type_name -> parley.plugin.v1.QueryBlobs
+	10, // 74: parley.plugin.v1.HostResponse.error:type_name -> parley.plugin.v1.Error
+	65, // 75: parley.plugin.v1.HostResponse.apply:type_name -> parley.plugin.v1.ApplyResponse
+	67, // 76: parley.plugin.v1.HostResponse.messages:type_name -> parley.plugin.v1.Messages
+	70, // 77: parley.plugin.v1.HostResponse.annotations:type_name -> parley.plugin.v1.Annotations
+	73, // 78: parley.plugin.v1.HostResponse.contacts:type_name -> parley.plugin.v1.Contacts
+	76, // 79: parley.plugin.v1.HostResponse.chats:type_name -> parley.plugin.v1.Chats
+	79, // 80: parley.plugin.v1.HostResponse.values:type_name -> parley.plugin.v1.Values
+	61, // 81: parley.plugin.v1.HostResponse.blobs:type_name -> parley.plugin.v1.Blobs
+	62, // 82: parley.plugin.v1.Blobs.blobs:type_name -> parley.plugin.v1.Blob
+	6,  // 83: parley.plugin.v1.Blob.state:type_name -> parley.plugin.v1.BlobState
+	63, // 84: parley.plugin.v1.Blob.left_out:type_name -> parley.plugin.v1.LeftOut
+	38, // 85: parley.plugin.v1.ApplyRequest.effects:type_name -> parley.plugin.v1.Effect
+	68, // 86: parley.plugin.v1.Messages.messages:type_name -> parley.plugin.v1.Message
+	71, // 87: parley.plugin.v1.Annotations.annotations:type_name -> parley.plugin.v1.Annotation
+	74, // 88: parley.plugin.v1.Contacts.contacts:type_name -> parley.plugin.v1.Contact
+	77, // 89: parley.plugin.v1.Chats.chats:type_name -> parley.plugin.v1.Chat
+	49, // 90: parley.plugin.v1.Chat.heads:type_name -> parley.plugin.v1.Cutoff
+	50, // 91: parley.plugin.v1.Values.values:type_name -> parley.plugin.v1.PutValue
+	7,  // 92: parley.plugin.v1.LogRequest.level:type_name -> parley.plugin.v1.Level
+	8,  // 93: parley.plugin.v1.Plugin.Session:input_type -> parley.plugin.v1.CoreMessage
+	9,  // 94: parley.plugin.v1.Plugin.Session:output_type -> parley.plugin.v1.PluginMessage
+	94, // [94:95] is the sub-list for method output_type
+	93, // [93:94] is the sub-list for method input_type
+	93, // [93:93] is the sub-list for extension type_name
+	93, // [93:93] is the sub-list for extension extendee
+	0,  // [0:93] is the sub-list for field type_name
 }
 
 func init() { file_protocol_pluginpb_plugin_proto_init() }
@@ -6825,7 +6906,7 @@ func file_protocol_pluginpb_plugin_proto_init() {
 		(*Effect_FetchBlob)(nil),
 		(*Effect_SteerBlob)(nil),
 	}
-	file_protocol_pluginpb_plugin_proto_msgTypes[48].OneofWrappers = []any{
+	file_protocol_pluginpb_plugin_proto_msgTypes[49].OneofWrappers = []any{
 		(*HostRequest_Apply)(nil),
 		(*HostRequest_QueryMessages)(nil),
 		(*HostRequest_QueryAnnotations)(nil),
@@ -6836,7 +6917,7 @@ func file_protocol_pluginpb_plugin_proto_init() {
 		(*HostRequest_PrepareBlob)(nil),
 		(*HostRequest_QueryBlobs)(nil),
 	}
-	file_protocol_pluginpb_plugin_proto_msgTypes[49].OneofWrappers = []any{
+	file_protocol_pluginpb_plugin_proto_msgTypes[50].OneofWrappers = []any{
 		(*HostResponse_Error)(nil),
 		(*HostResponse_Apply)(nil),
 		(*HostResponse_Messages)(nil),
@@ -6852,7 +6933,7 @@ func file_protocol_pluginpb_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_pluginpb_plugin_proto_rawDesc), len(file_protocol_pluginpb_plugin_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   76,
+			NumMessages:   77,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,6 +1,7 @@
 package plugintest
 
 import (
+	"crypto/ed25519"
 	"fmt"
 	"regexp"
 	"slices"
@@ -31,6 +32,7 @@ const (
 	maxLogText    = 1 << 10
 	maxTitle      = 256
 	maxMembers    = 1000
+	maxVouched    = 2000
 )
 
 var (
@@ -250,6 +252,11 @@ func (c *checker) setMembers(e *pluginpb.SetMembers) {
 		log := string(cut.GetDevice()) + fmt.Sprint(cut.GetEpoch())
 		c.must(!seen[log], "set_members.cutoffs: epoch %d of the device %x is there twice", cut.GetEpoch(), cut.GetDevice())
 		seen[log] = true
+	}
+	c.must(len(e.GetVouched()) <= maxVouched, "set_members.vouched: %d, at most %d are allowed", len(e.GetVouched()), maxVouched)
+	for _, k := range e.GetVouched() {
+		_, err := packet.ParseUserID(k.GetUser())
+		c.must(err == nil && len(k.GetKey()) == ed25519.PublicKeySize, "set_members.vouched: a key of %d bytes of %q", len(k.GetKey()), k.GetUser())
 	}
 }
 

@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"time"
@@ -94,6 +95,11 @@ type hostPeople struct{ *session }
 func (p hostPeople) Online(user packet.UserID) bool {
 	presence, ok := p.directory.Presence(user)
 	return ok && presence.Online
+}
+
+// Vouch implements host.People.
+func (p hostPeople) Vouch(tx store.Tx, chat packet.ChatID, user packet.UserID, keys []ed25519.PublicKey) error {
+	return p.roster.Vouch(tx, chat, user, keys)
 }
 
 // DisplayName implements host.People.

@@ -3,6 +3,7 @@ package host
 import (
 	"bytes"
 	"cmp"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"slices"
@@ -110,6 +111,16 @@ func (a *applier) setMembers(e *pluginpb.SetMembers) error {
 	})
 	if err := a.tx.PutMembership(id, m); err != nil {
 		return fmt.Errorf("set_members: %w", err)
+	}
+	vouched := map[packet.UserID][]ed25519.PublicKey{}
+	for _, k := range e.GetVouched() {
+		user := packet.UserID(k.GetUser())
+		vouched[user] = append(vouched[user], k.GetKey())
+	}
+	for user, keys := range vouched {
+		if err := a.host.cfg.People.Vouch(a.tx, id, user, keys); err != nil {
+			return fmt.Errorf("set_members: %w", err)
+		}
 	}
 	a.news.chatChanged(bus.ChatChange{Chat: id})
 	return nil

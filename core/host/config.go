@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -86,6 +87,9 @@ type People interface {
 	Online(user packet.UserID) bool
 	// DisplayName is this account's own.
 	DisplayName() string
+	// Vouch keeps inside tx, which may be undone or run again, that members of a
+	// chat say that these are keys of a user's devices.
+	Vouch(tx store.Tx, chat packet.ChatID, user packet.UserID, keys []ed25519.PublicKey) error
 }
 
 // timing has the deadlines of plugin.proto and of the supervision.

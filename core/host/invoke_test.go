@@ -290,6 +290,22 @@ func TestEffects(t *testing.T) {
 	if err := r.effects(strings.Replace(merged(0, 1), "true", "false", 1)); err == nil || !strings.Contains(err.Error(), "set_members") {
 		t.Errorf("the same version, no longer merged: %v", err)
 	}
+	// Keys for which a change vouches are no part of the list, and are checked.
+	vouching := func(key string) string {
+		return strings.Replace(members(2), `"members"`, fmt.Sprintf(`"vouched":[{"user":"carol","key":"%s"}],"members"`, key), 1)
+	}
+	vouched := bytes.Repeat([]byte{7}, 32)
+	must(t, r.effects(vouching(base64.StdEncoding.EncodeToString(vouched))))
+	must(t, r.store.View(t.Context(), func(tx store.ReadTx) error {
+		got, err := tx.Value("vouched", group+"/carol")
+		if err == nil && !bytes.Equal(got, vouched) {
+			t.Errorf("vouched for %x", got)
+		}
+		return err
+	}))
+	if err := r.effects(vouching("BwcH")); err == nil || !strings.Contains(err.Error(), "vouched.key") {
+		t.Errorf("a short key: %v", err)
+	}
 	if err := r.effects(strings.Replace(members(4), `"members"`, `"history":7,"members"`, 1)); err == nil || !strings.Contains(err.Error(), "history") {
 		t.Errorf("a history that is none: %v", err)
 	}

@@ -3,6 +3,7 @@ package host
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -475,3 +476,8 @@ type fakePeople struct{}
 
 func (fakePeople) Online(user packet.UserID) bool { return user == "bob" }
 func (fakePeople) DisplayName() string            { return "Alice" }
+
+// Vouch keeps keys as a value, beside the plugin's.
+func (fakePeople) Vouch(tx store.Tx, chat packet.ChatID, user packet.UserID, keys []ed25519.PublicKey) error {
+	return tx.PutValue("vouched", string(chat)+"/"+string(user), slices.Concat(keys...))
+}

@@ -23,6 +23,9 @@ const (
 	partingMost = 30 * 24 * time.Hour
 )
 
+// maxVouched bounds the people of one chat for whom somebody vouches.
+const maxVouched = 4_000
+
 // groups is with whom this account shares chats of kind group. Roster.mu guards
 // it.
 type groups struct {
@@ -359,7 +362,8 @@ func vouchedPrefix(chat packet.ChatID) string { return keyVouched + string(chat)
 // these are keys of a user's devices: signatures of these count in that chat.
 // They never lead to links, nor take a key away from whom it is known to
 // belong to. The caller publishes bus.ChatChanged when the transaction is
-// committed. Keys of another length are left out; of too many the oldest go.
+// committed. Keys of another length are left out; of too many the oldest go, and
+// of too many people the last are not kept.
 func (r *Roster) Vouch(tx store.Tx, chat packet.ChatID, user packet.UserID, keys []ed25519.PublicKey) error {
 	if user == r.self || chat.Kind() != packet.Group {
 		return nil
@@ -368,6 +372,12 @@ func (r *Roster) Vouch(tx store.Tx, chat packet.ChatID, user packet.UserID, keys
 	b, err := readValue(tx, key)
 	if err != nil {
 		return err
+	}
+	if b == nil {
+		others, err := tx.Values(namespace, vouchedPrefix(chat), maxVouched)
+		if err != nil || len(others) == maxVouched {
+			return err
+		}
 	}
 	merged := mergeKeys(splitKeys(b), cleanKeys(keys))
 	if now := encodeKeys(merged); !bytes.Equal(now, b) {

@@ -399,7 +399,7 @@ func (a *applier) setMembers(e *pluginpb.SetMembers) error {
 	}
 	if old := a.h.state.lists[id][e.GetVersion()]; old != nil {
 		same := proto.CloneOf(list)
-		same.Title = old.GetTitle()
+		same.Title, same.Vouched = old.GetTitle(), old.GetVouched()
 		if !proto.Equal(old, same) {
 			return fmt.Errorf("set_members: version %d of %s is there already and says something else", e.GetVersion(), id)
 		}

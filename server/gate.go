@@ -6,10 +6,9 @@ import (
 	"sync"
 )
 
-// gate is a listener that lets in a bounded number of connections, in all and
-// from one address. One too many is closed at once.
-type gate struct {
-	net.Listener
+// crowd is the connections of all listeners: a bounded number, in all and from one
+// address.
+type crowd struct {
 	max, maxEach int
 
 	mu   sync.Mutex // guards both
@@ -17,8 +16,35 @@ type gate struct {
 	each map[netip.Addr]int
 }
 
-func newGate(l net.Listener, most, mostEach int) *gate {
-	return &gate{Listener: l, max: most, maxEach: mostEach, each: map[netip.Addr]int{}}
+func newCrowd(most, mostEach int) *crowd {
+	return &crowd{max: most, maxEach: mostEach, each: map[netip.Addr]int{}}
+}
+
+func (c *crowd) enter(from netip.Addr) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all >= c.max || c.each[from] >= c.maxEach {
+		return false
+	}
+	c.all++
+	c.each[from]++
+	return true
+}
+
+func (c *crowd) leave(from netip.Addr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all--
+	if c.each[from]--; c.each[from] == 0 {
+		delete(c.each, from)
+	}
+}
+
+// gate is a listener that lets in as many as the crowd may be. One too many is
+// closed at once.
+type gate struct {
+	net.Listener
+	crowd *crowd
 }
 
 // Accept implements net.Listener.
@@ -29,30 +55,10 @@ func (g *gate) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		from := addrOf(conn)
-		if g.enter(from) {
-			return &gated{Conn: conn, leave: sync.OnceFunc(func() { g.leave(from) })}, nil
+		if g.crowd.enter(from) {
+			return &gated{Conn: conn, leave: sync.OnceFunc(func() { g.crowd.leave(from) })}, nil
 		}
 		_ = conn.Close()
-	}
-}
-
-func (g *gate) enter(from netip.Addr) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.all >= g.max || g.each[from] >= g.maxEach {
-		return false
-	}
-	g.all++
-	g.each[from]++
-	return true
-}
-
-func (g *gate) leave(from netip.Addr) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.all--
-	if g.each[from]--; g.each[from] == 0 {
-		delete(g.each, from)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/parley-chat/parley/server/certificate"
 	"github.com/parley-chat/parley/server/directory"
 	"github.com/parley-chat/parley/server/metrics"
+	"github.com/parley-chat/parley/server/net2019"
 	"github.com/parley-chat/parley/server/password"
 	"github.com/parley-chat/parley/server/state"
 )
@@ -48,6 +49,8 @@ type Config struct {
 	ACME *certificate.ACME
 	// Metrics is "host:port" for metrics and health, or empty for none.
 	Metrics string
+	// Net2019, if not nil, has the protocol of 2019 served too, which is not encrypted.
+	Net2019 *Net2019
 	Log     *slog.Logger
 
 	// The rest has defaults for zero values.
@@ -101,6 +104,9 @@ type Server struct {
 	// metricsListener is nil when nobody wants metrics.
 	metricsListener net.Listener
 	listener        net.Listener
+	// net2019 and its listener are nil when it is not served.
+	net2019         *net2019.Service
+	net2019Listener net.Listener
 	close           sync.Once
 }
 
@@ -127,7 +133,12 @@ func (s *Server) open(cfg Config) error {
 	if s.certificate, err = keeper(cfg); err != nil {
 		return err
 	}
-	if s.listener, err = listen(cfg); err != nil {
+	crowd := newCrowd(cfg.MaxConnections, cfg.MaxConnectionsPerAddress)
+	if s.listener, err = listen(cfg.Listen, net.KeepAliveConfig{}, crowd); err != nil {
+		return err
+	}
+	registry, err := s.openNet2019(cfg, crowd)
+	if err != nil {
 		return err
 	}
 	if err := s.listenMetrics(cfg.Metrics); err != nil {
@@ -145,9 +156,11 @@ func (s *Server) open(cfg Config) error {
 	}
 	s.service = api.New(api.Config{
 		Directory: s.dir, Hasher: hasher, TLS: s.certificate.TLS(),
-		Limits: *cfg.Limits, Lease: cfg.Lease, Registration: cfg.Registration, Called: s.metrics.Called, Log: cfg.Log,
+		Limits: *cfg.Limits, Lease: cfg.Lease, Registration: cfg.Registration, Net2019: registry, Called: s.metrics.Called, Log: cfg.Log,
 	})
-	s.metrics.Watch(metrics.Sources{Directory: s.dir.Stats, Hashes: hasher.Load, Limited: s.service.Limited, Certificate: s.certificate.Leaf})
+	s.metrics.Watch(metrics.Sources{
+		Directory: s.dir.Stats, Hashes: hasher.Load, Limited: s.service.Limited, Certificate: s.certificate.Leaf, Net2019: s.net2019.Stats,
+	})
 	// Last, so that who reaches it finds all the rest.
 	s.admin, err = admin.Listen(cfg.Data, &admin.Operator{
 		Directory: s.dir, Hasher: hasher, Files: backup.FilesOf(cfg.Data), Log: cfg.Log,
@@ -173,15 +186,15 @@ func keeper(cfg Config) (certificate.Keeper, error) {
 	}
 }
 
-func listen(cfg Config) (net.Listener, error) {
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", cfg.Listen)
+func listen(addr string, alive net.KeepAliveConfig, crowd *crowd) (net.Listener, error) {
+	l, err := (&net.ListenConfig{KeepAliveConfig: alive}).Listen(context.Background(), "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s is in use by another program; stop it, or listen on another port: %w", cfg.Listen, err)
+		return nil, fmt.Errorf("%s is in use by another program; stop it, or listen on another port: %w", addr, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
+		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
-	return newGate(l, cfg.MaxConnections, cfg.MaxConnectionsPerAddress), nil
+	return &gate{l, crowd}, nil
 }
 
 // Addr is where the server listens.
@@ -211,6 +224,14 @@ func (s *Server) Serve(ctx context.Context) error {
 			s.log.Error("the operator's commands cannot reach the server", "error", err)
 		}
 	})
+	if s.net2019 != nil {
+		others.Go(func() {
+			// The directory serves on without it.
+			if err := s.net2019.Serve(ctx, s.net2019Listener); err != nil {
+				s.log.Error("the protocol of 2019 is not served any more", "error", err)
+			}
+		})
+	}
 	// Metrics live longer than the service, and tell of its end.
 	serving, served := context.WithCancel(context.WithoutCancel(ctx))
 	if s.metricsListener != nil {
@@ -268,6 +289,9 @@ func (s *Server) Close() {
 	s.close.Do(func() {
 		if s.listener != nil {
 			_ = s.listener.Close()
+		}
+		if s.net2019Listener != nil {
+			_ = s.net2019Listener.Close()
 		}
 		if s.metricsListener != nil {
 			_ = s.metricsListener.Close()

@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -160,6 +162,54 @@ func TestKillLosesNoAcknowledgedRegistration(t *testing.T) {
 	}
 }
 
+// Who starts it with the protocol of 2019 is told that it is not encrypted, and
+// clients of the original are served until it ends.
+func TestServeNet2019(t *testing.T) {
+	for _, format := range []struct{ flag, address, warning string }{
+		{"--json=false", `net2019 on (127\.0\.0\.1:[0-9]+), not encrypted`, "NOT ENCRYPTED"},
+		{"--json", `"net2019":"(127\.0\.0\.1:[0-9]+)"`, `"net2019_encryption":"none"`},
+	} {
+		cmd := command("serve", format.flag, "--listen", "127.0.0.1:0", "--data", t.TempDir(), "--net2019", "127.0.0.1:0", "--net2019-password", "net2019")
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		stop := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+		var said strings.Builder
+		for lines := bufio.NewScanner(out); !strings.Contains(said.String(), "fingerprint") && lines.Scan(); {
+			said.WriteString(lines.Text() + "\n")
+		}
+		address := regexp.MustCompile(format.address).FindStringSubmatch(said.String())
+		if address == nil || !strings.Contains(said.String(), format.warning) {
+			t.Fatalf("it says %q", said.String())
+		}
+		conn, err := net.Dial("tcp", address[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		_, err = io.WriteString(conn, "2017000001_net2019_2333q2017000001")
+		b := make([]byte, len("lol127.0.0.1_2333"))
+		if _, read := io.ReadFull(conn, b); err != nil || read != nil || string(b) != "lol127.0.0.1_2333" {
+			t.Errorf("%q, %v %v", b, err, read)
+		}
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(conn); err != nil || len(b) > 0 {
+			t.Errorf("at the end: %q, %v", b, err)
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+		stop.Stop()
+		_ = conn.Close()
+	}
+}
+
 func TestFailures(t *testing.T) {
 	data := t.TempDir()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -180,6 +230,9 @@ func TestFailures(t *testing.T) {
 		{"folder is a file", []string{"serve", "--data", file, "--listen", "127.0.0.1:0"}, "data folder"},
 		{"unknown flag", []string{"serve", "--fast"}, "--fast"},
 		{"unknown level", []string{"serve", "--log-level", "loud"}, "loud"},
+		{"2019 without a password", []string{"serve", "--net2019", "127.0.0.1:0"}, "give both or none"},
+		{"2019 on no address", []string{"serve", "--net2019", "10000", "--net2019-password", "net2019"}, "host:port"},
+		{"2019 on a port in use", []string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--net2019", l.Addr().String(), "--net2019-password", "net2019"}, "in use by another program"},
 		{"unknown command", []string{"sing"}, "sing"},
 	}
 	for _, tt := range tests {

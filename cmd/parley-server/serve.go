@@ -21,6 +21,7 @@ import (
 // serveFlags are the flags of serve, which count more than the file.
 type serveFlags struct {
 	listen, cert, key, metrics, registration, level string
+	net2019, net2019Password, net2019LogOutReply    string
 }
 
 func (a *app) serveCommand() *cobra.Command {
@@ -33,6 +34,9 @@ func (a *app) serveCommand() *cobra.Command {
 Without --tls-cert and --tls-key, and without [acme] in the configuration, the
 server makes its own certificate; give its fingerprint, printed at start, to the
 people who log in, so that they can compare it.
+
+--net2019 has it serve the protocol of 2019 too, for clients of the original. That is
+not encrypted, and whoever knows the password can be anybody.
 
 SIGHUP has it look at once for a newer certificate. SIGTERM and SIGINT end it in
 order, a second one at once.`,
@@ -64,6 +68,12 @@ order, a second one at once.`,
 	flags.StringVar(&f.cert, "tls-cert", "", "PEM file with the TLS certificate and its chain")
 	flags.StringVar(&f.key, "tls-key", "", "PEM file with the certificate's key")
 	flags.StringVar(&f.level, "log-level", "", "debug, info, warn or error (default info)")
+	flags.StringVar(&f.net2019, "net2019", "", fmt.Sprintf("address and port for the protocol of 2019, NOT ENCRYPTED, such as :%d (default none)", server.DefaultNet2019Port))
+	flags.StringVar(&f.net2019Password, "net2019-password", "", "the one word with which all clients of 2019 log in")
+	flags.StringVar(&f.net2019LogOutReply, "net2019-logout-reply", "", "what a log-out is replied to with: loo or 100")
+	if err := flags.MarkHidden("net2019-logout-reply"); err != nil {
+		panic(err) // there is no such flag
+	}
 	return cmd
 }
 
@@ -101,6 +111,10 @@ func (a *app) started(s *server.Server) error {
 		object["metrics"] = m.String()
 		text = fmt.Sprintf("metrics on %s\n", m) + text
 	}
+	if n := s.Net2019Addr(); n != nil {
+		object["net2019"], object["net2019_encryption"] = n.String(), "none"
+		text = fmt.Sprintf("WARNING: the protocol of 2019 is NOT ENCRYPTED; everybody on the way reads it\nnet2019 on %s, not encrypted\n", n) + text
+	}
 	return a.show(object, "%s", text)
 }
 
@@ -120,7 +134,7 @@ func (a *app) serverConfig(f serveFlags) (server.Config, slog.Level, error) {
 			return server.Config{}, 0, usagef("--registration: %w", err)
 		}
 	}
-	for name, addr := range map[string]string{"listen": f.listen, "metrics": f.metrics} {
+	for name, addr := range map[string]string{"listen": f.listen, "metrics": f.metrics, "net2019": f.net2019} {
 		if addr == "" {
 			continue
 		}
@@ -142,6 +156,9 @@ func (a *app) serverConfig(f serveFlags) (server.Config, slog.Level, error) {
 		CertFile: cmp.Or(f.cert, file.TLS.Cert), KeyFile: cmp.Or(f.key, file.TLS.Key),
 		Registration: cmp.Or(registration, api.RegistrationOpen), Limits: &limits,
 	}
+	if cfg.Net2019, err = net2019Config(f, file.Net2019); err != nil {
+		return server.Config{}, 0, err
+	}
 	if acme := file.ACME; len(acme.Domains) > 0 && cfg.CertFile == "" {
 		cfg.ACME = &certificate.ACME{Domains: acme.Domains, Email: acme.Email, HTTP: acme.HTTP, Directory: acme.Directory}
 	}
@@ -152,6 +169,20 @@ func (a *app) serverConfig(f serveFlags) (server.Config, slog.Level, error) {
 		cfg.MaxConnectionsPerAddress = *n
 	}
 	return cfg, level, nil
+}
+
+// net2019Config is nil where the protocol of 2019 is not to be served.
+func net2019Config(f serveFlags, file config.Net2019) (*server.Net2019, error) {
+	file.Listen, file.Password = cmp.Or(f.net2019, file.Listen), cmp.Or(f.net2019Password, file.Password)
+	file.LogOutReply = cmp.Or(f.net2019LogOutReply, file.LogOutReply)
+	if err := file.Check(); err != nil {
+		return nil, usageError{fmt.Errorf("--net2019: %w", err)}
+	}
+	if file.Listen == "" {
+		return nil, nil
+	}
+	limits := file.Limits()
+	return &server.Net2019{Listen: file.Listen, Password: file.Password, LogOutReply: file.LogOutReply, Limits: &limits}, nil
 }
 
 func logLevel(flag string, file config.Config) (slog.Level, error) {

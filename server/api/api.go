@@ -22,6 +22,7 @@ import (
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/server/directory"
 	"github.com/parley-chat/parley/server/limit"
+	"github.com/parley-chat/parley/server/net2019"
 	"github.com/parley-chat/parley/server/password"
 )
 
@@ -52,6 +53,8 @@ type Config struct {
 	Lease  time.Duration
 	// Registration empty means open.
 	Registration Registration
+	// Net2019 is who is online there; nil when it is not served.
+	Net2019 *net2019.Registry
 	// Called, which may be nil, is told of each call that has ended.
 	Called func(method string, code codes.Code, took time.Duration)
 	Log    *slog.Logger
@@ -66,6 +69,7 @@ type Service struct {
 	lease        time.Duration
 	registration Registration
 	message      Limit
+	net2019      *net2019.Registry // nil: not served
 	limits       limiters
 	log          *slog.Logger
 	now          func() time.Time
@@ -85,7 +89,7 @@ func New(cfg Config) *Service {
 		cfg.Called = func(string, codes.Code, time.Duration) {}
 	}
 	return &Service{
-		dir: cfg.Directory, hasher: cfg.Hasher, tls: deviceTLS(cfg.TLS), lease: cfg.Lease, registration: cfg.Registration, message: l.Message, log: cfg.Log, now: time.Now, called: cfg.Called,
+		dir: cfg.Directory, hasher: cfg.Hasher, tls: deviceTLS(cfg.TLS), lease: cfg.Lease, registration: cfg.Registration, message: l.Message, net2019: cfg.Net2019, log: cfg.Log, now: time.Now, called: cfg.Called,
 		limits: limiters{
 			register: limit.New(l.Register), logInAddress: limit.New(l.LogInAddress), logInAccount: limit.New(l.LogInAccount),
 			changePassword: limit.New(l.ChangePassword), setProfile: limit.New(l.SetProfile), lookUp: limit.New(l.LookUp),

@@ -21,7 +21,9 @@ import (
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
 
+	wire "github.com/parley-chat/parley/protocol/packet/net2019"
 	"github.com/parley-chat/parley/server/api"
+	"github.com/parley-chat/parley/server/net2019"
 )
 
 const maxFile = 1 << 20
@@ -35,6 +37,7 @@ type Config struct {
 	LogLevel     *slog.Level      `toml:"log-level"`
 	TLS          TLS              `toml:"tls"`
 	ACME         ACME             `toml:"acme"`
+	Net2019      Net2019          `toml:"net2019"`
 	Connections  Connections      `toml:"connections"`
 	Limits       Limits           `toml:"limits"`
 }
@@ -51,6 +54,15 @@ type ACME struct {
 	Email     string   `toml:"email"`
 	HTTP      string   `toml:"http"`
 	Directory string   `toml:"directory"`
+}
+
+// Net2019 says where the protocol of 2019 is served.
+type Net2019 struct {
+	Listen      string `toml:"listen"`
+	Password    string `toml:"password"`
+	LogOutReply string `toml:"logout-reply"`
+	LogIn       *Limit `toml:"log-in"`
+	Command     *Limit `toml:"command"`
 }
 
 // Connections are at most so many, in all and from one address.
@@ -149,7 +161,7 @@ type problem struct{ key, text string }
 // problems are what is well written and cannot be meant so.
 func (c *Config) problems() (all []problem) {
 	say := func(key, format string, args ...any) { all = append(all, problem{key, fmt.Sprintf(format, args...)}) }
-	for _, a := range []struct{ key, addr string }{{"listen", c.Listen}, {"metrics", c.Metrics}, {"acme.http", c.ACME.HTTP}} {
+	for _, a := range []struct{ key, addr string }{{"listen", c.Listen}, {"metrics", c.Metrics}, {"acme.http", c.ACME.HTTP}, {"net2019.listen", c.Net2019.Listen}} {
 		if a.addr != "" {
 			if err := CheckAddress(a.addr); err != nil {
 				say(a.key, "%v", err)
@@ -166,6 +178,7 @@ func (c *Config) problems() (all []problem) {
 		say("tls", "a certificate needs its key, and a key its certificate: give both or none")
 	}
 	c.ACME.problems(say)
+	c.Net2019.problems(say)
 	if c.TLS.Cert != "" && len(c.ACME.Domains) > 0 {
 		say("acme", "the certificate is either in files or given by an authority: remove [tls] or [acme]")
 	}
@@ -178,17 +191,46 @@ func (c *Config) problems() (all []problem) {
 		}
 	}
 	for _, l := range c.Limits.all(&api.Limits{}) {
-		if l.from == nil {
-			continue
-		}
-		if l.from.Burst < 0 {
-			say("limits."+l.key+".burst", "%d is less than 0; 0 means no limit", l.from.Burst)
-		}
-		if l.from.Burst > 0 && l.from.Every <= 0 {
-			say("limits."+l.key+".every", "a limit needs how long until one more is let through, such as \"10s\"")
-		}
+		l.problems("limits.", say)
+	}
+	for _, l := range c.Net2019.limits(&net2019.Limits{}) {
+		l.problems("net2019.", say)
 	}
 	return all
+}
+
+func (l limitOf) problems(table string, say func(key, format string, args ...any)) {
+	if l.from == nil {
+		return
+	}
+	if l.from.Burst < 0 {
+		say(table+l.key+".burst", "%d is less than 0; 0 means no limit", l.from.Burst)
+	}
+	if l.from.Burst > 0 && l.from.Every <= 0 {
+		say(table+l.key+".every", "a limit needs how long until one more is let through, such as \"10s\"")
+	}
+}
+
+func (n *Net2019) problems(say func(key, format string, args ...any)) {
+	if err := n.Check(); err != nil {
+		say("net2019", "%v", err)
+	}
+}
+
+// Check says whether the protocol of 2019 can be served so, or is not to be served.
+func (n *Net2019) Check() error {
+	if (n.Listen == "") != (n.Password == "") {
+		return errors.New("the protocol of 2019 needs an address to listen on and a password, the one word with which its clients log in: give both or none")
+	}
+	if n.LogOutReply != "" {
+		if err := wire.CheckLogOutReply(n.LogOutReply); err != nil {
+			return err
+		}
+	}
+	if n.Password == "" {
+		return nil
+	}
+	return wire.CheckPassword(n.Password)
 }
 
 const maxDomains = 100 // of one certificate; Let's Encrypt's own bound
@@ -246,14 +288,30 @@ func (l *Limits) all(to *api.Limits) []limitOf {
 	}
 }
 
+func (n *Net2019) limits(to *net2019.Limits) []limitOf {
+	return []limitOf{{"log-in", n.LogIn, &to.LogIn}, {"command", n.Command, &to.Command}}
+}
+
+// Limits gives the limits, with the defaults for those that are not set.
+func (n *Net2019) Limits() net2019.Limits {
+	limits := net2019.DefaultLimits()
+	set(n.limits(&limits))
+	return limits
+}
+
+// set copies the limits that are set.
+func set(limits []limitOf) {
+	for _, l := range limits {
+		if l.from != nil {
+			*l.to = api.Limit{Burst: l.from.Burst, Every: time.Duration(l.from.Every)}
+		}
+	}
+}
+
 // API gives the limits, with the defaults for those that are not set.
 func (l *Limits) API() api.Limits {
 	limits := api.DefaultLimits()
-	for _, limit := range l.all(&limits) {
-		if limit.from != nil {
-			*limit.to = api.Limit{Burst: limit.from.Burst, Every: time.Duration(limit.from.Every)}
-		}
-	}
+	set(l.all(&limits))
 	return limits
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/parley-chat/parley/server/api"
+	"github.com/parley-chat/parley/server/net2019"
 )
 
 func load(t *testing.T, text string) (Config, string, error) {
@@ -36,6 +37,12 @@ key = "key.pem"
 [connections]
 max = 5
 
+[net2019]
+listen = ":10000"
+password = "net2019"
+logout-reply = "100"
+log-in = { burst = 3, every = "1m" }
+
 [limits]
 look-up = { burst = 7, every = "3s" }
 [limits.register]
@@ -50,7 +57,12 @@ burst = 0
 		limits.LookUp != (api.Limit{Burst: 7, Every: 3 * time.Second}) || limits.Register.Burst != 0 || limits.Deliver != api.DefaultLimits().Deliver {
 		t.Errorf("%+v, %+v", c, limits)
 	}
-	if c, _, err := load(t, ""); err != nil || c.Limits.API() != api.DefaultLimits() {
+	old := c.Net2019.Limits()
+	if c.Net2019.Listen != ":10000" || c.Net2019.Password != "net2019" || c.Net2019.LogOutReply != "100" ||
+		old.LogIn != (api.Limit{Burst: 3, Every: time.Minute}) || old.Command != net2019.DefaultLimits().Command {
+		t.Errorf("%+v, %+v", c.Net2019, old)
+	}
+	if c, _, err := load(t, ""); err != nil || c.Net2019.Check() != nil || c.Net2019.Limits() != net2019.DefaultLimits() || c.Limits.API() != api.DefaultLimits() {
 		t.Errorf("an empty file: %+v, %v", c, err)
 	}
 }
@@ -83,6 +95,12 @@ func TestMistakes(t *testing.T) {
 		{"e-mail", "[acme]\ndomains = [\"a.example\"]\nemail = \"nobody\"", ":3: ", "is no e-mail address"},
 		{"authority without TLS", "[acme]\ndomains = [\"a.example\"]\ndirectory = \"http://a.example\"", ":3: ", "is no https address"},
 		{"port of the questions", "[acme]\ndomains = [\"a.example\"]\nhttp = \"80\"", ":3: ", "host:port"},
+		{"2019 without a password", "\n[net2019]\nlisten = \":10000\"", ":2: ", "give both or none"},
+		{"2019 without an address", "[net2019]\npassword = \"x\"", ":1: ", "give both or none"},
+		{"two words of 2019", "[net2019]\nlisten = \":10000\"\npassword = \"two words\"", ":1: ", "without spaces"},
+		{"address of 2019", "[net2019]\npassword = \"x\"\nlisten = \"10000\"", ":3: ", "host:port"},
+		{"a reply of 2019", "[net2019]\nlogout-reply = \"bye\"", ":1: ", "loo"},
+		{"a limit of 2019", "[net2019]\ncommand.burst = 3", ":", "net2019.command.every"},
 		{"twice", "listen = \":1\"\nlisten = \":2\"", ":2: ", ""},
 	}
 	for _, tt := range tests {
@@ -114,6 +132,20 @@ func TestDocumentedLimits(t *testing.T) {
 		if l.from == nil {
 			t.Errorf("%s is not in the guide", l.key)
 		}
+	}
+	_, after, _ = strings.Cut(string(guide), "```toml\n[net2019]\n")
+	shown, _, found = strings.Cut(after, "```")
+	old, _, err := load(t, "[net2019]\n"+shown)
+	if err != nil || !found {
+		t.Fatalf("the guide shows nothing of 2019: %v", err)
+	}
+	for _, l := range old.Net2019.limits(&net2019.Limits{}) {
+		if l.from == nil {
+			t.Errorf("net2019.%s is not in the guide", l.key)
+		}
+	}
+	if got := old.Net2019.Limits(); got != net2019.DefaultLimits() {
+		t.Errorf("the guide has %+v, want %+v", got, net2019.DefaultLimits())
 	}
 	if got := c.Limits.API(); got != api.DefaultLimits() {
 		t.Errorf("the guide has %+v, want %+v", got, api.DefaultLimits())

@@ -17,6 +17,7 @@ import (
 	"github.com/parley-chat/parley/internal/version"
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/server/directory"
+	"github.com/parley-chat/parley/server/net2019"
 )
 
 // Metrics are the numbers of one server. Its methods are safe for concurrent
@@ -38,6 +39,8 @@ type Sources struct {
 	Hashes func() (computing, waiting int)
 	// Limited counts what was refused, by limit.
 	Limited func() map[string]uint64
+	// Net2019 are those of the protocol of 2019; zero when it is not served.
+	Net2019 func() net2019.Stats
 	// Certificate is the TLS certificate in use.
 	Certificate func() *x509.Certificate
 }

@@ -14,6 +14,11 @@ var (
 	hashWaiting = desc("password_hashes_waiting", "Password hashes that wait for their turn.")
 	expiry      = desc("certificate_expiry_timestamp_seconds", "When the TLS certificate in use expires, in Unix time.")
 	limited     = desc("rate_limited_total", "Calls and messages that were refused because there were too many, by limit.", "limit")
+
+	net2019Served      = desc("net2019_served", "1 while the protocol of 2019 is served, which is not encrypted.", "encryption")
+	net2019Connections = desc("net2019_connections", "Connections in the protocol of 2019.")
+	net2019Online      = desc("net2019_users_online", "Users online in the protocol of 2019, by client.", "client")
+	net2019Commands    = desc("net2019_commands_total", "Commands in the protocol of 2019, by command and result.", "command", "result")
 )
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -43,7 +48,23 @@ func (s *sources) Collect(ch chan<- prometheus.Metric) {
 	tell(computing, prometheus.GaugeValue, float64(c))
 	tell(hashWaiting, prometheus.GaugeValue, float64(w))
 	tell(expiry, prometheus.GaugeValue, float64(s.Certificate().NotAfter.Unix()))
+	old := s.Net2019()
+	tell(net2019Served, prometheus.GaugeValue, served(old.Served), "none")
+	tell(net2019Connections, prometheus.GaugeValue, float64(old.Connections))
+	tell(net2019Online, prometheus.GaugeValue, float64(old.Originals), "original")
+	tell(net2019Online, prometheus.GaugeValue, float64(old.Natives), "native")
+	for _, c := range old.Commands {
+		tell(net2019Commands, prometheus.CounterValue, float64(c.N), c.Command, c.Result)
+	}
+	tell(limited, prometheus.CounterValue, float64(old.Limited), "net2019_log_in")
 	for limit, n := range s.Limited() {
 		tell(limited, prometheus.CounterValue, float64(n), limit)
 	}
+}
+
+func served(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }

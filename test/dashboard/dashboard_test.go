@@ -132,6 +132,9 @@ func TestDashboard(t *testing.T) {
 		"Processors A":                          {"busy": positive},
 		"Memory A":                              {"resident": positive},
 		"Memory B":                              {"heap": positive},
+		"Users of 2019 A":                       {"original": is(1)},
+		"Users of 2019 B":                       {"connections": is(2)},
+		"Commands of 2019 A":                    {"log_in ok": is(perSecond(1)), "log_in denied": is(perSecond(1)), "query offline": is(perSecond(1))},
 		"File descriptors A":                    {"open": positive},
 		"File descriptors B":                    {"limit": positive},
 	}
@@ -187,7 +190,7 @@ func TestDashboardNamesWhatThereIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := regexp.MustCompile(`\b(parley|process)_[a-z_]+`).FindAllString(string(guide), -1)
+	names := regexp.MustCompile(`\b(parley|process)_[a-z0-9_]+`).FindAllString(string(guide), -1)
 	if len(names) == 0 {
 		t.Error("the guide names no metrics")
 	}

@@ -6,6 +6,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -46,7 +48,8 @@ func startDirectory(t *testing.T) *running {
 	data := t.TempDir()
 	s, err := server.New(server.Config{
 		Listen: "127.0.0.1:0", Metrics: "127.0.0.1:0", Data: data, Log: quiet(), PasswordCost: password.Cost{MemoryKiB: 64, Passes: 1, Lanes: 1},
-		Limits: &api.Limits{LookUp: api.Limit{Burst: 3, Every: time.Hour}, LogInAccount: api.Limit{Burst: 1, Every: time.Hour}},
+		Limits:  &api.Limits{LookUp: api.Limit{Burst: 3, Every: time.Hour}, LogInAccount: api.Limit{Burst: 1, Every: time.Hour}},
+		Net2019: &server.Net2019{Listen: "127.0.0.1:0", Password: "net2019"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -226,8 +229,26 @@ func (d *device) begin() (directorypb.Directory_SessionClient, context.CancelFun
 	}
 }
 
+// original has a client of 2019 ask, and stays connected.
+func (r *running) original(command, reply string) {
+	r.t.Helper()
+	conn, err := (&net.Dialer{Timeout: patience}).DialContext(r.t.Context(), "tcp", r.server.Net2019Addr().String())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	_, err = io.WriteString(conn, command)
+	b := make([]byte, len(reply))
+	if _, read := io.ReadFull(conn, b); err != nil || read != nil || string(b) != reply {
+		r.t.Fatalf("%q: %q, %v %v", command, b, err, read)
+	}
+}
+
 // scenario is what the dashboard must show: TestDashboard has the numbers.
 func (r *running) scenario() {
+	r.original("2017000001_net2019_2333q2017000002", "loln")
+	r.original("2017000001_guess_2333", "Invalid Command!")
 	alice, bob, carol := r.device("alice"), r.device("bob"), r.device("carol")
 	for _, d := range []*device{alice, bob, carol} {
 		d.register(codes.OK)

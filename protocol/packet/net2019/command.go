@@ -58,6 +58,14 @@ func CheckPassword(word string) error {
 	return nil
 }
 
+// CheckLogOutReply says whether a log-out can be replied to so.
+func CheckLogOutReply(reply string) error {
+	if reply != ReplyLogOut && reply != ReplyLogOutPrinted {
+		return fmt.Errorf("the reply to a net2019 log-out is %q or %q: %w", ReplyLogOut, ReplyLogOutPrinted, packet.ErrMalformed)
+	}
+	return nil
+}
+
 // AppendLogIn appends the log-in of id, who listens on port; 0 means the course's
 // form, which names none.
 func AppendLogIn(b []byte, id ID, password string, port uint16) []byte {

@@ -233,7 +233,7 @@ func TestSafeName(t *testing.T) {
 		`..\..\x`:                          "x",
 		"...":                              "file",
 		".bashrc":                          ".bashrc",
-		"/x/ a b ":                         "a b",
+		"/x/\u3000a b\u3000":               "a b",
 		"a\x00b\nc\x1b[31m":                "abc[31m",
 		"exe.\u202egnp":                    "exe.gnp",
 		"\u200b":                           "file",

@@ -23,6 +23,7 @@ type messageList struct {
 	box     *gtk.ListBox
 	adj     *gtk.Adjustment
 	rows    []*messageRow
+	leaving []*messageRow // of the chat before, until those of the next come
 	problem *gtk.Label
 
 	jump  *gtk.Revealer
@@ -154,6 +155,10 @@ func (l *messageList) draw(steps []viewmodel.Change[*viewmodel.MessageRow]) {
 	if !l.settling {
 		l.hold()
 	}
+	if l.leave(steps) {
+		return
+	}
+	l.clear()
 	for _, s := range steps {
 		switch s.Kind {
 		case viewmodel.Inserted:
@@ -170,6 +175,39 @@ func (l *messageList) draw(steps []viewmodel.Change[*viewmodel.MessageRow]) {
 	}
 	l.settling = true
 	gtkx.QueueResize(l.box)
+}
+
+// leaveAfter is how long another chat's messages may stay while those of the next are
+// read, in milliseconds: less than one notices.
+const leaveAfter = 100
+
+// leave keeps the rows for a moment when all of them go, and says whether it did.
+// Another chat is about to come, and without an empty picture in between it comes a
+// frame earlier.
+func (l *messageList) leave(steps []viewmodel.Change[*viewmodel.MessageRow]) bool {
+	if len(steps) != len(l.rows) || steps[len(steps)-1].Kind != viewmodel.Removed {
+		return false
+	}
+	l.clear()
+	leaving := l.rows
+	l.leaving, l.rows = leaving, nil
+	for _, r := range leaving {
+		r.alive = false
+	}
+	glib.TimeoutAdd(leaveAfter, func() {
+		if len(l.leaving) > 0 && l.leaving[0] == leaving[0] {
+			l.clear()
+		}
+	})
+	return true
+}
+
+// clear destroys the rows that stayed for a moment.
+func (l *messageList) clear() {
+	for _, r := range l.leaving {
+		r.destroy()
+	}
+	l.leaving = nil
 }
 
 // hold notes what is seen now.
@@ -200,7 +238,11 @@ func (l *messageList) settle() {
 			}
 		})
 	}
+	if len(l.leaving) > 0 {
+		return
+	}
 	l.settling = false
+	l.model.SetHeight(int(l.adj.GetPageSize()))
 	switch {
 	case l.place != nil:
 		p := *l.place
@@ -208,10 +250,10 @@ func (l *messageList) settle() {
 			break
 		}
 		l.place = nil
-		l.stick = p.At == viewmodel.AtEnd
-		if l.stick {
+		if p.At == viewmodel.AtEnd {
 			l.set(l.adj.GetUpper() - l.adj.GetPageSize())
 		}
+		l.stick = l.endSeen()
 		l.hold()
 	case l.stick:
 		l.set(l.adj.GetUpper() - l.adj.GetPageSize())
@@ -268,19 +310,23 @@ func (l *messageList) atEnd() bool {
 	return l.adj.GetValue() >= l.adj.GetUpper()-l.adj.GetPageSize()-4
 }
 
+// endSeen says whether the end of the chat is in sight, so that what comes shall be,
+// too.
+func (l *messageList) endSeen() bool { return l.atEnd() && !l.model.Edges.Get().After }
+
 // scrolled follows a person who scrolls.
 func (l *messageList) scrolled() {
 	if l.moving || l.settling || l.place != nil {
 		return
 	}
-	l.stick = l.atEnd() && !l.model.Edges.Get().After
+	l.stick = l.endSeen()
 	l.hold()
 	l.look()
 }
 
 // keepEnd keeps the end in sight when the room for the messages changes.
 func (l *messageList) keepEnd() {
-	if l.stick && !l.settling && l.place == nil {
+	if l.stick && !l.settling && l.place == nil && len(l.leaving) == 0 {
 		l.set(l.adj.GetUpper() - l.adj.GetPageSize())
 	}
 }

@@ -16,13 +16,15 @@ import (
 	"github.com/parley-chat/parley/protocol/controlpb"
 )
 
-// Bounds of what is read and shown of a chat at once.
+// Bounds of what is read and shown of a chat at once. A page fills the place where
+// the rows are drawn: how long that takes is how long a chat takes to open.
 const (
-	pageSize   = 60
-	maxWindow  = 300 // messages in the rows
-	maxUnread  = 140 // that are read with the newest page
-	maxRead    = 500 // what the core gives at once
-	aroundHalf = 30
+	usualHeight = 700 // of that place until it is known, in pixels
+	leastHeight = 46  // of most rows, in pixels
+	besideFit   = 4   // rows that a page has more than the place
+	largestPage = 80
+	pagesKept   = 6   // of rows
+	maxRead     = 500 // what the core gives at once
 )
 
 // frame is how long changes of rows are gathered, so that a burst is drawn in few
@@ -41,7 +43,7 @@ type Conversation struct {
 	Chat Value[string]
 	// Header is what stands above the messages.
 	Header Value[Header]
-	// Rows are the messages in the window, never more than 300.
+	// Rows are the messages in the window, never more than six pages.
 	Rows List[*MessageRow]
 	// Places says where to scroll to.
 	Places Signal[Place]
@@ -65,10 +67,12 @@ type Conversation struct {
 	messages []*controlpb.Message
 	before   bool // there is more
 	after    bool
-	reading  [2]bool // a page above, below is being read
-	target   []byte  // the message to open at, until the window is read
-	rereads  bool    // the window is to be read again
+	reading  [2]bool              // a page above, below is being read
+	target   []byte               // the message to open at, until the window is read
+	rereads  bool                 // the window is to be read again
+	early    []*controlpb.Message // that came while it is read whether the window reaches the end
 	blobs    map[string]*controlpb.Blob
+	height   int // of the place where the rows are drawn, in pixels
 
 	newFrom   string // key of the message below the "New" line
 	marked    string // key of the message up to which is read, as was told the core
@@ -134,7 +138,7 @@ type Place struct {
 type Edges struct{ Before, After bool }
 
 func newConversation(s *Session) *Conversation {
-	c := &Conversation{session: s}
+	c := &Conversation{session: s, height: usualHeight}
 	c.Composer = newComposer(c)
 	c.reset()
 	s.Chats.Changed.Observe(func(id string) {
@@ -179,7 +183,7 @@ func newConversation(s *Session) *Conversation {
 func (c *Conversation) reset() {
 	c.opening++
 	c.loaded, c.messages, c.before, c.after = false, nil, false, false
-	c.reading, c.rereads = [2]bool{}, false
+	c.reading, c.rereads, c.early = [2]bool{}, false, nil
 	c.newFrom, c.marked, c.end = "", "", false
 	c.blobs, c.unfolded, c.contentOf = map[string]*controlpb.Blob{}, map[string]bool{}, map[string]string{}
 	for _, stop := range c.typists {
@@ -216,7 +220,17 @@ func (c *Conversation) Open(chat string, message []byte) {
 	}
 }
 
-// read reads the window for the first time, in one call.
+// SetHeight tells how high the place is where the rows are drawn, in pixels.
+func (c *Conversation) SetHeight(pixels int) { c.height = pixels }
+
+// page is how many messages are read at once.
+func (c *Conversation) page() int { return min(c.height/leastHeight+besideFit, largestPage) }
+
+// most is how many are in the window.
+func (c *Conversation) most() int { return pagesKept * c.page() }
+
+// read reads the window for the first time: the end, or where reading stopped when
+// that is further up.
 func (c *Conversation) read() {
 	if c.target != nil {
 		c.around(c.target)
@@ -224,43 +238,52 @@ func (c *Conversation) read() {
 	}
 	x := c.session.Chats.Get(c.chat)
 	unread, first := int(x.GetUnread()), x.GetFirstUnread()
-	req := &controlpb.ListMessagesRequest{Chat: c.chat, Limit: pageSize}
-	switch {
-	case unread == 0 || len(first) == 0:
+	if unread == 0 || len(first) == 0 {
 		unread, first = 0, nil
-	case unread <= maxUnread:
-		req.Limit = uint32(max(pageSize, unread+20))
-	default:
-		req.After, req.Inclusive = first, true
 	}
-	c.list(req, func(resp *controlpb.ListMessagesResponse) {
+	page := uint32(c.page()) //nolint:gosec // a few dozen
+	end := &controlpb.ListMessagesRequest{Chat: c.chat, Limit: page}
+	asked := []*controlpb.ListMessagesRequest{end}
+	if unread > c.page()-besideFit {
+		asked = []*controlpb.ListMessagesRequest{
+			{Chat: c.chat, Before: first, Limit: besideFit}, {Chat: c.chat, After: first, Inclusive: true, Limit: page},
+		}
+	}
+	c.list(func(ctx context.Context, core Core) ([]*controlpb.ListMessagesResponse, error) {
+		pages, err := listPages(ctx, core, asked...)
+		if status.Code(err) == codes.NotFound && len(asked) > 1 { // it was removed meanwhile
+			pages, err = listPages(ctx, core, end)
+		}
+		return pages, err
+	}, func(pages []*controlpb.ListMessagesResponse) {
 		c.loaded = true
-		c.messages = resp.GetMessages()
-		c.before, c.after = resp.GetMore(), false
-		if req.After != nil {
-			c.before, c.after = true, resp.GetMore()
+		last := len(pages) - 1
+		c.messages, c.before, c.after = pages[0].GetMessages(), pages[0].GetMore(), false
+		if last > 0 {
+			c.messages, c.after = append(c.messages, pages[last].GetMessages()...), pages[last].GetMore()
 		}
 		c.newFrom = messageKey(first)
-		if unread == 0 && !c.after && len(c.messages) > 0 {
+		if unread == 0 && len(c.messages) > 0 {
 			c.marked = messageKey(c.messages[len(c.messages)-1].GetId())
 		}
 		c.arrange()
 		if c.Rows.Index(c.newFrom) >= 0 {
 			c.Below.set(unread)
 			c.Places.emit(Place{Key: c.newFrom, At: AtTop})
-			return
+		} else {
+			c.Places.emit(Place{})
 		}
-		c.Places.emit(Place{})
+		c.takeEarly(c.added)
 	})
 }
 
-// list reads a page; done is called unless another chat is shown meanwhile, or
-// the window was replaced.
-func (c *Conversation) list(req *controlpb.ListMessagesRequest, done func(*controlpb.ListMessagesResponse)) {
+// list has pages read; done is called unless another chat is shown meanwhile, or the
+// window was replaced.
+func (c *Conversation) list(read func(context.Context, Core) ([]*controlpb.ListMessagesResponse, error), done func([]*controlpb.ListMessagesResponse)) {
 	opening := c.opening
-	var resp *controlpb.ListMessagesResponse
+	var pages []*controlpb.ListMessagesResponse
 	c.session.call(func(ctx context.Context, core Core) (err error) {
-		resp, err = core.ListMessages(ctx, req)
+		pages, err = read(ctx, core)
 		return err
 	}, func(err error) {
 		if opening != c.opening {
@@ -268,11 +291,54 @@ func (c *Conversation) list(req *controlpb.ListMessagesRequest, done func(*contr
 		}
 		c.answered(err)
 		if err == nil {
-			done(resp)
+			done(pages)
 		} else {
 			c.reading = [2]bool{}
 		}
 	})
+}
+
+// listPages reads pages, one after the other.
+func listPages(ctx context.Context, core Core, asked ...*controlpb.ListMessagesRequest) ([]*controlpb.ListMessagesResponse, error) {
+	pages := make([]*controlpb.ListMessagesResponse, 0, len(asked))
+	for _, req := range asked {
+		page, err := core.ListMessages(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		pages = append(pages, page)
+	}
+	return pages, nil
+}
+
+// readPage reads one page beside the window.
+func (c *Conversation) readPage(asked *controlpb.ListMessagesRequest, done func(*controlpb.ListMessagesResponse)) {
+	asked.Chat, asked.Limit = c.chat, uint32(c.page()) //nolint:gosec // a few dozen
+	c.list(func(ctx context.Context, core Core) ([]*controlpb.ListMessagesResponse, error) {
+		return listPages(ctx, core, asked)
+	}, func(pages []*controlpb.ListMessagesResponse) { done(pages[0]) })
+}
+
+// keepEarly keeps what came while it is read whether the window reaches the end.
+func (c *Conversation) keepEarly(m *controlpb.Message) {
+	if len(c.early) < maxRead {
+		c.early = append(c.early, m)
+	}
+}
+
+// takeEarly takes what came while a page was read that may be the last, and is in it
+// or came too late for that.
+func (c *Conversation) takeEarly(take func(*controlpb.Message)) {
+	early := c.early
+	c.early = nil
+	for _, m := range early {
+		if c.index(m.GetId()) < 0 {
+			take(m)
+		}
+	}
+	if len(early) >= maxRead {
+		c.reread()
+	}
 }
 
 // answered shows why the chat cannot be read. Without a core it is read once there
@@ -289,21 +355,21 @@ func (c *Conversation) answered(err error) {
 
 // around replaces the window by one around a message, and shows that.
 func (c *Conversation) around(id []byte) {
-	c.opening++
-	c.reading, c.rereads = [2]bool{}, false
-	opening := c.opening
+	c.replacing()
+	opening, half := c.opening, uint32(c.page()/2) //nolint:gosec // a few dozen
 	var above, below *controlpb.ListMessagesResponse
 	c.session.call(func(ctx context.Context, core Core) (err error) {
-		above, err = core.ListMessages(ctx, &controlpb.ListMessagesRequest{Chat: c.chat, Before: id, Inclusive: true, Limit: aroundHalf})
+		above, err = core.ListMessages(ctx, &controlpb.ListMessagesRequest{Chat: c.chat, Before: id, Inclusive: true, Limit: half})
 		if err != nil {
 			return err
 		}
-		below, err = core.ListMessages(ctx, &controlpb.ListMessagesRequest{Chat: c.chat, After: id, Limit: aroundHalf})
+		below, err = core.ListMessages(ctx, &controlpb.ListMessagesRequest{Chat: c.chat, After: id, Limit: half})
 		return err
 	}, func(err error) {
 		if opening != c.opening {
 			return
 		}
+		c.reading[1] = false
 		if status.Code(err) == codes.NotFound && !c.loaded {
 			c.target = nil
 			c.read()
@@ -323,7 +389,15 @@ func (c *Conversation) around(id []byte) {
 		c.end = false
 		c.arrange()
 		c.Places.emit(Place{Key: messageKey(id), At: AtMiddle, Flash: true})
+		c.takeEarly(c.put)
 	})
+}
+
+// replacing notes that the window is being replaced: answers for the one before are
+// not wanted any more.
+func (c *Conversation) replacing() {
+	c.opening++
+	c.reading, c.rereads, c.early = [2]bool{false, true}, false, nil
 }
 
 // Jump shows a message of this chat.
@@ -341,12 +415,13 @@ func (c *Conversation) JumpToEnd() {
 		c.Places.emit(Place{})
 		return
 	}
-	c.opening++
-	c.reading, c.rereads = [2]bool{}, false
-	c.list(&controlpb.ListMessagesRequest{Chat: c.chat, Limit: pageSize}, func(resp *controlpb.ListMessagesResponse) {
+	c.replacing()
+	c.readPage(&controlpb.ListMessagesRequest{}, func(resp *controlpb.ListMessagesResponse) {
+		c.reading[1] = false
 		c.messages, c.before, c.after = resp.GetMessages(), resp.GetMore(), false
 		c.arrange()
 		c.Places.emit(Place{})
+		c.takeEarly(c.put)
 	})
 }
 
@@ -356,13 +431,11 @@ func (c *Conversation) ReadAbove() {
 		return
 	}
 	c.reading[0] = true
-	c.list(&controlpb.ListMessagesRequest{Chat: c.chat, Before: c.messages[0].GetId(), Limit: pageSize}, func(resp *controlpb.ListMessagesResponse) {
+	c.readPage(&controlpb.ListMessagesRequest{Before: c.messages[0].GetId()}, func(resp *controlpb.ListMessagesResponse) {
 		c.reading[0] = false
 		c.messages = append(c.unknown(resp.GetMessages()), c.messages...)
 		c.before = resp.GetMore()
-		if len(c.messages) > maxWindow {
-			c.messages, c.after = c.messages[:maxWindow:maxWindow], true
-		}
+		c.dropBelow()
 		c.arrange()
 	})
 }
@@ -374,12 +447,13 @@ func (c *Conversation) ReadBelow() {
 	}
 	c.reading[1] = true
 	last := c.messages[len(c.messages)-1].GetId()
-	c.list(&controlpb.ListMessagesRequest{Chat: c.chat, After: last, Limit: pageSize}, func(resp *controlpb.ListMessagesResponse) {
+	c.readPage(&controlpb.ListMessagesRequest{After: last}, func(resp *controlpb.ListMessagesResponse) {
 		c.reading[1] = false
 		c.messages = append(c.messages, c.unknown(resp.GetMessages())...)
 		c.after = resp.GetMore()
 		c.dropAbove()
 		c.arrange()
+		c.takeEarly(c.put)
 	})
 }
 
@@ -390,8 +464,15 @@ func (c *Conversation) unknown(page []*controlpb.Message) []*controlpb.Message {
 
 // dropAbove keeps the window small after something came at its end.
 func (c *Conversation) dropAbove() {
-	if over := len(c.messages) - maxWindow; over > 0 {
+	if over := len(c.messages) - c.most(); over > 0 {
 		c.messages, c.before = slices.Clone(c.messages[over:]), true
+	}
+}
+
+// dropBelow keeps it small after something came at its beginning.
+func (c *Conversation) dropBelow() {
+	if most := c.most(); len(c.messages) > most {
+		c.messages, c.after = c.messages[:most:most], true
 	}
 }
 
@@ -410,19 +491,20 @@ func (c *Conversation) reread() {
 		return
 	}
 	c.rereads = true
-	req := &controlpb.ListMessagesRequest{Chat: c.chat, Limit: pageSize}
+	page := c.page()
+	req := &controlpb.ListMessagesRequest{Chat: c.chat, Limit: uint32(page)} //nolint:gosec // at most maxRead, like the others
 	switch {
 	case len(c.messages) == 0:
 	case !c.after && c.end: // what came meanwhile is to be seen
-		req.Limit = uint32(max(pageSize, len(c.messages)))
+		req.Limit = uint32(max(page, len(c.messages)))
 	default:
-		req.After, req.Inclusive, req.Limit = c.messages[0].GetId(), true, uint32(min(maxRead, max(len(c.messages)+pageSize, 2*pageSize)))
+		req.After, req.Inclusive, req.Limit = c.messages[0].GetId(), true, uint32(min(maxRead, max(len(c.messages)+page, 2*page)))
 	}
 	opening := c.opening
 	c.session.call(func(ctx context.Context, core Core) error {
 		resp, err := core.ListMessages(ctx, req)
 		if status.Code(err) == codes.NotFound && req.After != nil { // the first of the rows is gone
-			req.After, req.Inclusive, req.Limit = nil, false, pageSize
+			req.After, req.Inclusive, req.Limit = nil, false, uint32(page) //nolint:gosec // a few dozen
 			resp, err = core.ListMessages(ctx, req)
 		}
 		c.session.cfg.Loop.Post(func() {
@@ -440,9 +522,7 @@ func (c *Conversation) reread() {
 			} else {
 				c.after = resp.GetMore()
 			}
-			if len(c.messages) > maxWindow {
-				c.messages, c.after = c.messages[:maxWindow:maxWindow], true
-			}
+			c.dropBelow()
 			c.arrange()
 			c.readUp()
 		})
@@ -495,7 +575,11 @@ func (c *Conversation) handle(batch []*controlpb.Event) {
 // added takes a new message.
 func (c *Conversation) added(m *controlpb.Message) {
 	c.forgetTypist(m.GetAuthor())
-	if !c.loaded || c.index(m.GetId()) >= 0 {
+	if !c.loaded {
+		c.keepEarly(m)
+		return
+	}
+	if c.index(m.GetId()) >= 0 {
 		return
 	}
 	seen := c.front && c.end && !c.after
@@ -507,6 +591,14 @@ func (c *Conversation) added(m *controlpb.Message) {
 			c.Below.set(c.Below.Get() + 1)
 		}
 	}
+	c.put(m)
+}
+
+// put puts a new message into the window, when that reaches the end of the chat.
+func (c *Conversation) put(m *controlpb.Message) {
+	if c.reading[1] {
+		c.keepEarly(m)
+	}
 	if c.after {
 		return
 	}
@@ -514,7 +606,7 @@ func (c *Conversation) added(m *controlpb.Message) {
 		c.reread() // where it belongs only the core knows
 		return
 	}
-	if len(c.messages) >= maxWindow && !c.end {
+	if len(c.messages) >= c.most() && !c.end {
 		c.after = true // who reads further up is left in peace
 		c.changed()
 		return

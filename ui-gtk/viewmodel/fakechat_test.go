@@ -21,6 +21,9 @@ type fakeChats struct {
 	messages []*controlpb.Message // of all chats, in order
 	pages    []*controlpb.ListMessagesRequest
 	invoked  []*controlpb.InvokeRequest
+	// answering, which may be nil, is called when a page was read and before it is
+	// given, without the lock.
+	answering func()
 	// invoke does an action; nil accepts everything. It is called without the lock.
 	invoke func(ctx context.Context, r *controlpb.InvokeRequest, update func(*pluginpb.InvokeUpdate)) (*controlpb.InvokeResult, error)
 }
@@ -45,6 +48,17 @@ func talk(chat string, from, to int) []*controlpb.Message {
 }
 
 func (f *fakeCore) ListMessages(_ context.Context, r *controlpb.ListMessagesRequest) (*controlpb.ListMessagesResponse, error) {
+	resp, err := f.readPage(r)
+	f.mu.Lock()
+	answering := f.answering
+	f.mu.Unlock()
+	if answering != nil {
+		answering()
+	}
+	return resp, err
+}
+
+func (f *fakeCore) readPage(r *controlpb.ListMessagesRequest) (*controlpb.ListMessagesResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.pages = append(f.pages, r)

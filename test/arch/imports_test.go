@@ -245,7 +245,7 @@ type fence struct {
 }
 
 // widgets are the packages that know GTK.
-var widgets = []string{"ui-gtk/app", "ui-gtk/gtkx", "ui-gtk/widget", "ui-gtk/welcome", "ui-gtk/roster", "ui-gtk/conversation", "ui-gtk/call", "ui-gtk/settings"}
+var widgets = []string{"ui-gtk/app", "ui-gtk/gtkx", "ui-gtk/widget", "ui-gtk/welcome", "ui-gtk/roster", "ui-gtk/conversation", "ui-gtk/emoji", "ui-gtk/call", "ui-gtk/settings"}
 
 var fences = []fence{
 	{"github.com/asaskevich/EventBus", []string{"core/bus"}, "it deadlocks, reorders and panics when used plainly: use core/bus"},

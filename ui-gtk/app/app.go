@@ -276,6 +276,10 @@ func (a *App) newWindow(profile string) (*Window, error) {
 	if err != nil {
 		return nil, err
 	}
+	probe, err := gtk.LabelNew("")
+	if err != nil {
+		return nil, err
+	}
 	cfg := viewmodel.Config{
 		Loop: a.loop, Texts: a.texts,
 		Connect: func(ctx context.Context) (viewmodel.Core, error) {
@@ -285,6 +289,7 @@ func (a *App) newWindow(profile string) (*Window, error) {
 			}
 			return client.Start(ctx, folders, core)
 		},
+		Draws: func(emoji string) bool { return gtkx.Draws(probe, emoji) },
 	}
 	if host, err := localDirectory(); err == nil {
 		cfg.Host = func(ctx context.Context) (viewmodel.Hosted, error) {

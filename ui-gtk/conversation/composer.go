@@ -4,9 +4,9 @@ import (
 	"strings"
 
 	"github.com/gotk3/gotk3/gdk"
-	"github.com/gotk3/gotk3/glib"
 	"github.com/gotk3/gotk3/gtk"
 
+	"github.com/parley-chat/parley/ui-gtk/emoji"
 	"github.com/parley-chat/parley/ui-gtk/gtkx"
 	"github.com/parley-chat/parley/ui-gtk/viewmodel"
 	"github.com/parley-chat/parley/ui-gtk/widget"
@@ -14,17 +14,19 @@ import (
 
 // composer is where one writes.
 type composer struct {
-	pane    *Pane
-	model   *viewmodel.Composer
-	box     *gtk.Box
-	strips  *gtk.Box
-	view    *gtk.TextView
-	buffer  *gtk.TextBuffer
-	hint    *gtk.Label
-	send    *gtk.Button
-	actions *gtk.Box
-	setting bool // the text is set here, not by a person
-	shown   viewmodel.ComposerLook
+	pane       *Pane
+	model      *viewmodel.Composer
+	box        *gtk.Box
+	strips     *gtk.Box
+	view       *gtk.TextView
+	buffer     *gtk.TextBuffer
+	hint       *gtk.Label
+	smile      *gtk.Button
+	send       *gtk.Button
+	actions    *gtk.Box
+	completion *completion
+	setting    bool // the text is set here, not by a person
+	shown      viewmodel.ComposerLook
 }
 
 // composerLines is how many lines it grows to.
@@ -43,6 +45,8 @@ func newComposer(p *Pane) *composer {
 	gtkx.SetName(c.view, t.T("Write a message"))
 	c.buffer = widget.Must(c.view.GetBuffer())
 	c.buffer.Connect("changed", c.typed)
+	c.buffer.Connect("notify::cursor-position", func() { c.model.Before(c.before(), false) })
+	c.view.Connect("preedit-changed", func() { c.model.EndCompletion() })
 	c.view.Connect("key-press-event", func(_ *gtk.TextView, e *gdk.Event) bool { return c.key(gdk.EventKeyNewFromEvent(e)) })
 	c.view.Connect("paste-clipboard", func() {
 		c.view.StopEmission("paste-clipboard")
@@ -73,7 +77,9 @@ func newComposer(p *Pane) *composer {
 			{Text: t.T("Folders"), Icon: "folder-symbolic", Do: func() { c.chooseFiles(gtk.FILE_CHOOSER_ACTION_SELECT_FOLDER) }},
 		}
 	})
-	smile := widget.IconButton("face-smile-symbolic", t.T("Emoji (Ctrl+E)"), c.emoji)
+	c.smile = widget.IconButton("face-smile-symbolic", t.T("Emoji (Ctrl+E)"), c.emoji)
+	c.smile.SetNoShowAll(true)
+	p.window.Own(p.window.Session().Emojis.Available.Observe(c.smile.SetVisible))
 	c.send = widget.Class(widget.IconButton("go-up-symbolic", t.T("Send (Enter)"), c.model.Send), "send")
 	widget.SetClass(c.send, "flat", false)
 	widget.SetClass(c.send, "suggested-action", true)
@@ -83,10 +89,10 @@ func newComposer(p *Pane) *composer {
 		row.PackStart(w, false, false, 0)
 	}
 	row.PackStart(over, true, true, 0)
-	for _, w := range []gtk.IWidget{smile, c.actions, c.send} {
+	for _, w := range []gtk.IWidget{c.smile, c.actions, c.send} {
 		row.PackStart(w, false, false, 0)
 	}
-	for _, w := range []interface{ SetVAlign(gtk.Align) }{attach, smile, c.actions, c.send} {
+	for _, w := range []interface{ SetVAlign(gtk.Align) }{attach, c.smile, c.actions, c.send} {
 		w.SetVAlign(gtk.ALIGN_END)
 	}
 	c.strips = widget.Column(4)
@@ -97,7 +103,9 @@ func newComposer(p *Pane) *composer {
 		c.buffer.InsertAtCursor(s)
 		c.view.ScrollMarkOnscreen(c.buffer.GetInsert())
 	}))
+	p.window.Own(c.model.Replace.Observe(c.replace))
 	p.window.Own(c.model.Look.Observe(c.show))
+	c.completion = newCompletion(c)
 	p.window.Own(p.window.Session().Plugins.Rows.Observe(func([]viewmodel.Change[viewmodel.PluginRow]) { c.drawActions() }))
 	return c
 }
@@ -120,7 +128,26 @@ func (c *composer) typed() {
 	c.hint.SetVisible(c.buffer.GetCharCount() == 0)
 	if !c.setting {
 		c.model.Typed(c.text())
+		c.model.Before(c.before(), true)
 	}
+}
+
+// before is what stands in the line before the cursor.
+func (c *composer) before() string {
+	at := c.buffer.GetIterAtMark(c.buffer.GetInsert())
+	from := c.buffer.GetIterAtLine(at.GetLine())
+	s, _ := c.buffer.GetText(from, at, true)
+	return s
+}
+
+// replace writes something instead of what stands before the cursor.
+func (c *composer) replace(r viewmodel.Replacement) {
+	at := c.buffer.GetIterAtMark(c.buffer.GetInsert())
+	from := c.buffer.GetIterAtMark(c.buffer.GetInsert())
+	from.BackwardChars(r.Chars)
+	c.buffer.Delete(from, at)
+	c.buffer.InsertAtCursor(r.Text)
+	c.view.ScrollMarkOnscreen(c.buffer.GetInsert())
 }
 
 func (c *composer) setText(s string) {
@@ -137,6 +164,9 @@ func (c *composer) setText(s string) {
 // the input method's: Enter ends that, and does not send.
 func (c *composer) key(e *gdk.EventKey) bool {
 	held := gdk.ModifierType(e.State()) & (gdk.CONTROL_MASK | gdk.SHIFT_MASK | gdk.MOD1_MASK) //nolint:gosec // bits of the keyboard
+	if c.completion.key(e, held) {
+		return true
+	}
 	switch e.KeyVal() {
 	case gdk.KEY_Return, gdk.KEY_KP_Enter, gdk.KEY_ISO_Enter:
 		if held == gdk.SHIFT_MASK {
@@ -168,7 +198,10 @@ func (c *composer) key(e *gdk.EventKey) bool {
 
 func (c *composer) emoji() {
 	c.view.GrabFocus()
-	_, _ = c.view.Emit("insert-emoji", glib.TYPE_NONE)
+	if !c.pane.window.Session().Emojis.Available.Get() {
+		return
+	}
+	emoji.Popup(c.pane.window, c.smile, c.model.InsertEmoji, c.focus)
 }
 
 // paste takes what is on the clipboard: files, text, or a picture.

@@ -24,6 +24,10 @@ func (r *messageRow) menu(*gdk.Event) bool {
 		if item.Choice == viewmodel.ChooseAction && i > 0 && items[i-1].Choice != viewmodel.ChooseAction {
 			rows = append(rows, widget.MenuItem{})
 		}
+		if item.Choice == viewmodel.ChooseReact {
+			rows = append([]widget.MenuItem{{Made: r.quickReactions}, {}}, rows...)
+			continue
+		}
 		rows = append(rows, widget.MenuItem{Text: item.Label, Icon: item.Icon, Danger: item.Danger, Do: func() { r.choose(item) }})
 	}
 	m := widget.Menu(r.bubble, func() []widget.MenuItem { return rows })

@@ -21,6 +21,7 @@ type messageRow struct {
 	more   *gtk.Button // to the menu; nil while nobody is at the message
 	foot   *foot
 	file   *fileCard
+	chips  *gtk.Box // reactions; nil without
 	alive  bool
 
 	hovered, focused bool // somebody is at it, with the pointer or the keyboard
@@ -57,6 +58,9 @@ func (r *messageRow) update(row *viewmodel.MessageRow) {
 	}
 	if was.File != row.File {
 		r.file.show(row.File)
+	}
+	if was.Reactions != row.Reactions {
+		r.drawReactions()
 	}
 	r.classes()
 	r.foot.show(row)
@@ -101,6 +105,8 @@ func (r *messageRow) draw() {
 	if row.Problem != "" {
 		r.column.PackStart(r.problem(), false, false, 0)
 	}
+	r.chips = nil
+	r.drawReactions()
 	r.native.Add(r.column)
 	r.classes()
 	r.foot.show(row)

@@ -23,6 +23,9 @@ void gtkx_drop(uintptr_t widget, uintptr_t handle);
 // open.c
 int gtkx_open_uri(uintptr_t window, const char *uri, char **problem);
 
+// text.c
+int gtkx_draws(uintptr_t widget, const char *emoji, const char *plain);
+
 // resize.c
 void gtkx_queue_resize(uintptr_t widget);
 

@@ -46,12 +46,18 @@ type Composer struct {
 	session      *Session
 	drafts       map[string]*draft
 	chat         string
+	before       string // the cursor in its line
+	completions  int    // counts questions and their ends: later answers win
 
 	// Text is what the text field shall hold; it is set when that changes by
 	// something else than typing.
 	Text Value[string]
 	// Insert is something to be put where the cursor is.
 	Insert Signal[string]
+	// Replace is something instead of what stands before the cursor.
+	Replace Signal[Replacement]
+	// Completion is what completes the shortcode that is being typed.
+	Completion Value[EmojiCompletion]
 	// Look is all but the text.
 	Look Value[ComposerLook]
 }
@@ -136,6 +142,8 @@ func (x *Composer) forget() {
 func (x *Composer) enter(chat string) {
 	x.chat = chat
 	x.learn()
+	x.before = ""
+	x.EndCompletion()
 	x.Text.set(x.draft().text)
 	x.look()
 }
@@ -573,7 +581,7 @@ func (x *Composer) Send() {
 func (x *Composer) sendText(text string) {
 	d := x.draft()
 	req := &pluginpb.InvokeRequest{Action: "send", Chat: x.chat, Text: text, Message: d.reply.GetId()}
-	x.session.outbox.send(&outgoing{plugin: textPlugin, req: req, quote: quote(d.reply), text: text, shown: true})
+	x.session.outbox.send(&outgoing{plugin: textPlugin, req: req, quote: quote(d.reply), text: text, shown: true, typed: true})
 }
 
 func quote(m *controlpb.Message) *controlpb.Quote {
@@ -590,7 +598,7 @@ func (x *Composer) sendFiles(caption string) {
 		req.Paths = append(req.Paths, f.Path)
 	}
 	d.files = nil
-	x.session.outbox.send(&outgoing{plugin: filePlugin, req: req, quote: quote(d.reply), text: caption, shown: true})
+	x.session.outbox.send(&outgoing{plugin: filePlugin, req: req, quote: quote(d.reply), text: caption, shown: true, typed: true})
 }
 
 func (x *Composer) sendEdit(text string) {
@@ -601,7 +609,7 @@ func (x *Composer) sendEdit(text string) {
 		return
 	}
 	x.session.outbox.send(&outgoing{
-		plugin: textPlugin, req: &pluginpb.InvokeRequest{Action: "edit", Chat: chat, Text: text, Message: m.GetId()},
+		plugin: textPlugin, req: &pluginpb.InvokeRequest{Action: "edit", Chat: chat, Text: text, Message: m.GetId()}, typed: true,
 		done: func(err error) {
 			if err == nil {
 				return

@@ -22,6 +22,7 @@ const (
 	ChooseDetails // the window
 	ChooseRetry
 	ChooseDiscard
+	ChooseReact  // the window offers reactions, then calls React
 	ChooseAction // of a plugin
 )
 
@@ -58,6 +59,9 @@ func (c *Conversation) Menu(key string) []MenuItem {
 	}
 	if !m.GetDeleted() {
 		add(ChooseReply, t.T("Reply"), "mail-reply-sender-symbolic")
+		if c.session.Emojis.Available.Get() {
+			add(ChooseReact, t.T("React"), "face-smile-symbolic")
+		}
 		if r.State == Failed && editable(r) {
 			add(ChooseRetry, t.T("Send again"), "view-refresh-symbolic")
 		}

@@ -48,6 +48,9 @@ type MessageRow struct {
 	Content *Content
 	// File is the file, picture or folder that it is, or nil.
 	File *Transfer
+	// Reactions are nil where there are none; the same pointer as long as they are
+	// the same.
+	Reactions *Reactions
 	// Label says all of it in one sentence, for those who do not see it.
 	Label string
 }
@@ -125,6 +128,7 @@ func (c *Conversation) row(d *drawing, m, before, after *controlpb.Message, was 
 		if was != nil && reflect.DeepEqual(was.File, r.File) {
 			r.File = was.File
 		}
+		r.Reactions = c.reactions(m, was)
 	}
 	r.Label = c.label(r)
 	return r
@@ -259,6 +263,9 @@ func (c *Conversation) label(r *MessageRow) string {
 	label := t.F("%[1]s: %[2]s, %[3]s", author, said, r.Time)
 	if r.Content.Edited {
 		label += ", " + t.T("edited")
+	}
+	if r.Reactions != nil {
+		label += ", " + r.Reactions.label
 	}
 	if s := c.StateText(r.State); s != "" {
 		label += ", " + s

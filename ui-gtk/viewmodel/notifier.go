@@ -204,7 +204,7 @@ func (n *Notifier) Reply(chat, text string) {
 		return
 	}
 	req := &pluginpb.InvokeRequest{Action: "send", Chat: chat, Text: text}
-	n.session.outbox.send(&outgoing{plugin: textPlugin, req: req, text: text, shown: true})
+	n.session.outbox.send(&outgoing{plugin: textPlugin, req: req, text: text, shown: true, typed: true})
 	n.MarkRead(chat)
 }
 

@@ -33,6 +33,7 @@ type outgoing struct {
 	quote  *controlpb.Quote
 	sentAt time.Time
 	shown  bool // as a message, until the core has it
+	typed  bool // by a person: shortcodes in it stand for emoji
 	// text is what is lost with it, and kept as a draft until it is taken.
 	text    string
 	running bool
@@ -99,7 +100,11 @@ func (o *outbox) start(x *outgoing) {
 	x.running, x.core = true, o.session.core
 	x.tries++
 	o.session.callFor(0, func(ctx context.Context, core Core) error {
-		_, err := core.InvokeAction(ctx, x.plugin, x.req, nil)
+		req := x.req
+		if x.typed {
+			req = withEmoji(ctx, core, req)
+		}
+		_, err := core.InvokeAction(ctx, x.plugin, req, nil)
 		return err
 	}, func(err error) {
 		x.running = false

@@ -34,6 +34,8 @@ type Config struct {
 	// Reachable gives the address by which others reach the directory at an address,
 	// which is another one if that runs on this computer; nil where none can.
 	Reachable func(address string) string
+	// Draws says whether the font can draw an emoji; all of them when nil.
+	Draws func(emoji string) bool
 	// Texts has what is said to people.
 	Texts *texts.Texts
 	// Now tells the time; time.Now when nil.
@@ -95,6 +97,7 @@ type Session struct {
 
 	Search  *Search
 	Avatars *Avatars
+	Emojis  *Emojis
 
 	outbox *outbox
 
@@ -124,6 +127,7 @@ func NewSession(cfg Config) *Session {
 	s.Contacts = newContacts(s)
 	s.Chats = newChats(s)
 	s.Plugins = newPlugins(s)
+	s.Emojis = newEmojis(s)
 	s.Panes = newPanes(s.Chats)
 	s.Login = newLogin(s)
 	s.outbox = newOutbox(s)

@@ -16,6 +16,9 @@ type MenuItem struct {
 	// Danger marks what cannot be undone.
 	Danger bool
 	Do     func()
+	// Made, if it is there, makes what is shown instead of all that; it calls shut to
+	// close the menu.
+	Made func(shut func()) gtk.IWidget
 }
 
 // Menu makes a menu that opens at a widget. It is closed before a row does what it
@@ -37,6 +40,9 @@ func Menu(at gtk.IWidget, items func() []MenuItem) *gtk.Popover {
 }
 
 func menuRow(p *gtk.Popover, item MenuItem) gtk.IWidget {
+	if item.Made != nil {
+		return item.Made(p.Popdown)
+	}
 	if item.Text == "" {
 		return Must(gtk.SeparatorNew(gtk.ORIENTATION_HORIZONTAL))
 	}

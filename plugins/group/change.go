@@ -2,6 +2,7 @@ package group
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base32"
 	"encoding/binary"
 	"encoding/hex"
@@ -400,4 +401,8 @@ func sorted(ids []ChangeID) []ChangeID {
 	ids = slices.Clone(ids)
 	slices.SortFunc(ids, ChangeID.compare)
 	return slices.Compact(ids)
+}
+
+func compareCutoffs(a, b Cutoff) int {
+	return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Number, b.Number), a.Device.Compare(b.Device))
 }

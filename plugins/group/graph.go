@@ -16,7 +16,7 @@ const (
 	maxChanges = 1 << 17
 	// maxByMember bounds the changes of somebody who is no admin, who has nothing to
 	// say but that he joins or leaves.
-	maxByMember = 1024
+	maxByMember = 1 << 14
 	// maxForged bounds the forged changes that are remembered, so that what builds on
 	// them is seen to be forged too, and does not wait.
 	maxForged = 4096
@@ -123,6 +123,19 @@ func (g *Graph) Has(id ChangeID) bool {
 
 // Len is how many changes are here.
 func (g *Graph) Len() int { return len(g.nodes) }
+
+// replay gives the lists of all changes again, each with its change.
+func (g *Graph) replay() []admitted {
+	again := NewGraph(g.chat)
+	all := make([]admitted, len(g.nodes))
+	for i := range g.nodes {
+		n := &g.nodes[i]
+		s := Signed{Change: Change{Parents: g.idsOf(n.parents), Operations: n.operations}, ID: n.id, Author: n.author, Packet: n.packet}
+		list, err := again.Add(s)
+		all[i] = admitted{s, list, err}
+	}
+	return all
+}
 
 // Split says whether what is known was changed apart and not joined again.
 func (g *Graph) Split() bool { return len(g.heads) > 1 }

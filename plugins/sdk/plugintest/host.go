@@ -187,6 +187,16 @@ func (h *Host) Chat(with ...packet.UserID) packet.ChatID {
 	return id
 }
 
+// OpenChat makes the chat of a group as the core does for a packet that opens it:
+// it is there, and has no member list yet.
+func (h *Host) OpenChat(id packet.ChatID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, ok := h.state.chats[id]; !ok {
+		h.state.chats[id] = sdk.Chat{ID: id}
+	}
+}
+
 func (h *Host) addChat(id packet.ChatID, users []packet.UserID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -1,0 +1,133 @@
+package group
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/parley-chat/parley/plugins/sdk"
+	"github.com/parley-chat/parley/protocol/packet"
+)
+
+// resume goes on, after a start, with lists that were not all set, and with
+// joining what was changed apart.
+func (p *Plugin) resume(ctx context.Context) error {
+	unset, err := p.core.Values(ctx, listsPrefix, 0)
+	if err != nil {
+		return fmt.Errorf("read which member lists are to be set: %w", err)
+	}
+	for _, v := range unset {
+		c := p.chat(packet.ChatID(strings.TrimPrefix(v.Key, listsPrefix)))
+		p.work.Go(func() { p.setAll(c) })
+	}
+	summaries, err := p.summaries(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range summaries {
+		if summaries[i].Split {
+			c := p.chat(summaries[i].Chat)
+			c.mu.Lock()
+			p.join(c)
+			c.mu.Unlock()
+		}
+	}
+	return nil
+}
+
+// setAll sets the lists of all changes of a chat.
+func (p *Plugin) setAll(c *chat) {
+	for {
+		c.mu.Lock()
+		err := p.load(p.ctx, c)
+		if err == nil {
+			for _, a := range c.graph.replay() {
+				c.queue = append(c.queue, listEffect(c.id, a.list, &a.change.Change))
+			}
+			c.queue = append(c.queue, listEffect(c.id, c.graph.Known(), nil))
+			p.setQueued(c)
+		}
+		c.mu.Unlock()
+		if err == nil {
+			return
+		}
+		p.core.Log().Warn("member lists could not be read yet", "chat", c.id, "error", err)
+		if !p.pause(p.ctx, 5*time.Second) {
+			return
+		}
+	}
+}
+
+func (p *Plugin) summaries(ctx context.Context) ([]Summary, error) {
+	values, err := p.core.Values(ctx, summaryPrefix, 0)
+	if err != nil {
+		return nil, fmt.Errorf("read the groups: %w", err)
+	}
+	list := make([]Summary, len(values))
+	for i, v := range values {
+		if err := json.Unmarshal(v.Value, &list[i]); err != nil {
+			return nil, fmt.Errorf("kept group %s: %w", v.Key, err)
+		}
+	}
+	return list, nil
+}
+
+// join joins what was changed apart, unless somebody else does so first: as long as
+// it is not, everybody writes under one of several lists, and those who are in another
+// only do not see it. The caller holds c.mu.
+func (p *Plugin) join(c *chat) {
+	if c.joining {
+		return
+	}
+	c.joining = true
+	p.work.Go(func() {
+		for p.pause(p.ctx, p.joinDelay(c)) {
+			id, content := p.joint(c)
+			if content == nil {
+				return
+			}
+			err := p.core.Apply(p.ctx, sdk.SendPacket{ID: id, Chat: c.id, Type: TypeChange, Content: content, Handle: true})
+			if err != nil {
+				p.core.Log().Warn("changes of a group could not be joined yet", "chat", c.id, "error", err)
+			}
+		}
+	})
+}
+
+func (p *Plugin) joinDelay(c *chat) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	above := 0
+	for _, other := range c.graph.Known().State.People() {
+		if other.User == p.self {
+			break
+		}
+		above++
+	}
+	return p.JoinAfter(above)
+}
+
+// joint gives the change that joins all others, or none when there is nothing to
+// do.
+func (p *Plugin) joint(c *chat) (packet.PacketID, []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	err := p.load(p.ctx, c)
+	if err != nil {
+		p.core.Log().Warn("a group could not be read", "chat", c.id, "error", err)
+	}
+	parents, state := c.graph.Parents()
+	if err != nil || !c.graph.Split() || !state.Person(p.self).in() || !c.graph.Known().State.Person(p.self).in() {
+		c.joining = false
+		return packet.PacketID{}, nil
+	}
+	content, err := Change{Parents: parents}.Encode()
+	if err != nil {
+		p.core.Log().Error("changes of a group cannot be joined", "chat", c.id, "error", err)
+		c.joining = false
+		return packet.PacketID{}, nil
+	}
+	return packet.NewPacketID(), content
+}

@@ -54,6 +54,9 @@ type Limits struct {
 	AcceptsPerSecond float64 // from one of these, in the long run: 5
 	AcceptBurst      int     // and at once: 20
 	Dials            int     // outgoing at once: 256
+	DistantDials     int     // and beside them to people who are no contacts: 128
+	DistantPerSecond float64 // such people dialed in the long run: 20
+	DistantBurst     int     // and at once: 10
 	Endpoints        int     // of one peer that are tried: 16
 
 	ReceiveFrames int // of one link that the core has not released: 256
@@ -82,6 +85,8 @@ type timing struct {
 	penaltyFirst time.Duration // after a broken protocol
 	penaltyMost  time.Duration
 	settleDown   time.Duration // in which changes of the network are taken as one
+	spread       time.Duration // for each peer, over which those who are no contacts are dialed, see turns.go
+	spreadMost   time.Duration // for all of them
 }
 
 func defaultTiming() timing {
@@ -93,7 +98,7 @@ func defaultTiming() timing {
 		young: 5 * time.Second, hold: 2 * time.Second,
 		stable: 10 * time.Second, backoffFirst: 200 * time.Millisecond, backoffMost: 30 * time.Second,
 		mismatch: 5 * time.Minute, penaltyFirst: 30 * time.Second, penaltyMost: 10 * time.Minute,
-		settleDown: 200 * time.Millisecond,
+		settleDown: 200 * time.Millisecond, spread: 10 * time.Millisecond, spreadMost: 2 * time.Second,
 	}
 }
 
@@ -132,11 +137,16 @@ func (l *Limits) fill() {
 	set(&l.HandshakesPerIP, 8)
 	set(&l.AcceptBurst, 20)
 	set(&l.Dials, 256)
+	set(&l.DistantDials, 128)
+	set(&l.DistantBurst, 10)
 	set(&l.Endpoints, 16)
 	set(&l.ReceiveFrames, 256)
 	set(&l.ReceiveBytes, 4<<20)
 	set(&l.SendFrames, 64)
 	set(&l.SendBytes, 2<<20)
+	if l.DistantPerSecond <= 0 {
+		l.DistantPerSecond = 20
+	}
 	if l.AcceptsPerSecond <= 0 {
 		l.AcceptsPerSecond = 5
 	}

@@ -98,10 +98,11 @@ func (r *round) offerInTurn(ctx context.Context, s *session, endpoint bus.Endpoi
 }
 
 func (r *round) connect(ctx context.Context, endpoint bus.Endpoint) (Conn, error) {
-	if err := r.m.dials.Acquire(ctx, 1); err != nil {
+	dials := r.m.dialsOf(r.user)
+	if err := dials.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}
-	defer r.m.dials.Release(1)
+	defer dials.Release(1)
 	ctx, cancel := context.WithTimeout(ctx, r.m.timing.dial)
 	defer cancel()
 	return r.m.config.Transport.Dial(ctx, Target{

@@ -25,7 +25,8 @@ type fakeNet struct {
 	mu        sync.Mutex // guards all below
 	listeners map[netip.AddrPort]*fakeListener
 	holes     map[netip.AddrPort]bool // connecting there hangs
-	conns     []*fakeConn             // dialers' ends
+	wall      func(a, b netip.Addr) bool
+	conns     []*fakeConn // dialers' ends
 	dialed    []netip.AddrPort
 	port      uint16
 }
@@ -98,11 +99,28 @@ func (t *fakeTransport) Listen(_ context.Context, address string) (Listener, err
 	return l, nil
 }
 
+// cut loses everything between hosts that wall says are apart, until it is
+// called again; nil puts nobody apart.
+func (n *fakeNet) cut(wall func(a, b netip.Addr) bool) {
+	n.mu.Lock()
+	n.wall = wall
+	var apart []*fakeConn
+	for _, c := range n.conns {
+		if wall != nil && wall(c.local.Addr(), c.remote.Addr()) {
+			apart = append(apart, c)
+		}
+	}
+	n.mu.Unlock()
+	for _, c := range apart {
+		c.freeze()
+	}
+}
+
 func (t *fakeTransport) Dial(ctx context.Context, to Target) (Conn, error) {
 	at := netip.AddrPortFrom(netip.MustParseAddr(to.Endpoint.Host), to.Endpoint.Port)
 	t.net.mu.Lock()
 	t.net.dialed = append(t.net.dialed, at)
-	l, hole := t.net.listeners[at], t.net.holes[at]
+	l, hole := t.net.listeners[at], t.net.holes[at] || t.net.wall != nil && t.net.wall(t.host, at.Addr())
 	local := netip.AddrPortFrom(t.host, t.net.nextPort())
 	t.net.mu.Unlock()
 	if hole {

@@ -14,8 +14,8 @@ import (
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
-// readBuffer is about what one TLS record carries.
-const readBuffer = 16 << 10
+// readBuffer is for small frames; the bytes of large ones pass it.
+const readBuffer = 4 << 10
 
 // session is an authenticated connection from before its Hello on.
 type session struct {

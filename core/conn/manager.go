@@ -39,7 +39,10 @@ type Manager struct {
 	log    *slog.Logger
 	gate   *gate
 	dials  *semaphore.Weighted
-	lastID atomic.Uint64
+	// Of dials to those who are no contacts.
+	distant *semaphore.Weighted
+	turns   *rate.Limiter
+	lastID  atomic.Uint64
 	// What strangers cause is logged now and then: attacks, and the rest.
 	loud, quiet rate.Sometimes
 	network     chan struct{} // room for one: addresses may have changed
@@ -80,7 +83,9 @@ func New(config Config) (*Manager, error) {
 	return &Manager{
 		config: config, timing: defaultTiming(), log: config.Log,
 		gate: newGate(config.Limits), dials: semaphore.NewWeighted(int64(config.Limits.Dials)),
-		loud: rate.Sometimes{Interval: 10 * time.Second}, quiet: rate.Sometimes{First: 5, Interval: time.Second},
+		distant: semaphore.NewWeighted(int64(config.Limits.DistantDials)),
+		turns:   rate.NewLimiter(rate.Limit(config.Limits.DistantPerSecond), config.Limits.DistantBurst),
+		loud:    rate.Sometimes{Interval: 10 * time.Second}, quiet: rate.Sometimes{First: 5, Interval: time.Second},
 		network: make(chan struct{}, 1), address: config.Listen,
 		peers: map[packet.UserID]*peer{}, devices: map[packet.DeviceID]*device{}, links: map[uint64]*link{},
 		penalties: map[packet.UserID]penalty{}, mismatched: map[packet.UserID]bool{}, streams: newStreams(),

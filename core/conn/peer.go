@@ -32,6 +32,7 @@ type peer struct {
 	owners   map[bus.Endpoint]packet.DeviceID // whom an endpoint led to
 	failures int
 	next     time.Time // not to dial before
+	distant  bool      // wanted for common groups alone: there may be hundreds
 	restart  bool      // dials under way are worth nothing
 	fresh    *rate.Limiter
 
@@ -59,6 +60,8 @@ func (p *peer) wake() {
 type plan struct {
 	endpoints []bus.Endpoint // none: nothing to dial
 	wait      time.Duration  // before dialing
+	distant   bool
+	delay     time.Duration // of a distant one, see turns.go
 	restart   bool
 }
 
@@ -76,9 +79,15 @@ func (p *peer) plan() plan {
 			endpoints = append(endpoints, e)
 		}
 	}
+	var delay time.Duration
+	if p.distant && p.failures == 0 {
+		delay = p.m.delayLocked()
+	}
 	return plan{
 		endpoints: candidates(endpoints, p.worked, p.m.endpoints, p.m.addresses, p.m.config.Limits.Endpoints),
 		wait:      max(time.Until(p.next), p.m.penaltyLocked(p.user)),
+		distant:   p.distant,
+		delay:     delay,
 		restart:   restart,
 	}
 }
@@ -102,7 +111,7 @@ func (p *peer) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		now := p.plan()
 		if len(now.endpoints) > 0 && now.wait <= 0 {
-			p.round(ctx, now.endpoints)
+			p.round(ctx, now)
 			continue
 		}
 		p.sleep(ctx, now)
@@ -124,11 +133,20 @@ func (p *peer) sleep(ctx context.Context, now plan) {
 }
 
 // round tries all endpoints, until the plan is another.
-func (p *peer) round(ctx context.Context, endpoints []bus.Endpoint) {
+func (p *peer) round(ctx context.Context, plan plan) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	endpoints := plan.endpoints
 	done := make(chan error, 1)
-	go func() { done <- p.m.dialAll(ctx, p.user, endpoints) }()
+	go func() {
+		if plan.distant {
+			if err := p.m.awaitTurn(ctx, plan.delay); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- p.m.dialAll(ctx, p.user, endpoints)
+	}()
 	for {
 		select {
 		case err := <-done:
@@ -253,6 +271,7 @@ func (m *Manager) review(ctx context.Context, user packet.UserID, presence *bus.
 		m.peers[user] = p
 		m.wg.Go(func() { p.run(ctx) })
 	}
+	p.distant = person.GroupsOnly
 	if presence != nil {
 		p.presenceLocked(*presence)
 	}

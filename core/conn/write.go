@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/parley-chat/parley/protocol/packet"
@@ -12,6 +13,10 @@ import (
 
 // writeBuffer holds frames that go out in one write.
 const writeBuffer = 64 << 10
+
+// buffers are for links that have something to write: most have nothing most of
+// the time, and there may be hundreds.
+var buffers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, writeBuffer) }}
 
 // enqueue waits until the frame fits into the queue.
 func (l *link) enqueue(ctx context.Context, frame packet.Frame) error {
@@ -51,14 +56,14 @@ func (l *link) sendPing() { l.sendUrgent(&packet.Ping{Nonce: rand.Uint64()}) }
 // writer is what the writing goroutine of a link owns.
 type writer struct {
 	l    *link
-	out  *bufio.Writer
-	sent time.Time // when something was written last
-	ping time.Time // when a Ping was
+	out  *bufio.Writer // nil while nothing is buffered
+	sent time.Time     // when something was written last
+	ping time.Time     // when a Ping was
 }
 
 // write sends frames until the link ends, then the Bye.
 func (l *link) write() {
-	w := &writer{l: l, out: bufio.NewWriterSize(l.s.pace, writeBuffer), sent: time.Now()}
+	w := &writer{l: l, sent: time.Now()}
 	l.sendPing() // the first round trip
 	if err := w.loop(); err != nil {
 		l.close(fmt.Errorf("peer takes nothing: %w", err), nil)
@@ -67,7 +72,7 @@ func (l *link) write() {
 	if l.bye != nil {
 		// What was begun is finished first, or the Bye could not be told from it.
 		if w.frame(l.bye) == nil {
-			_ = w.out.Flush() // the peer notices the end of the connection anyhow
+			_ = w.flush() // the peer notices the end of the connection anyhow
 		}
 	}
 }
@@ -87,8 +92,8 @@ func (w *writer) loop() error {
 			continue
 		default:
 		}
-		if len(w.l.queue) == 0 && w.out.Buffered() > 0 {
-			if err := w.out.Flush(); err != nil {
+		if len(w.l.queue) == 0 {
+			if err := w.flush(); err != nil {
 				return err
 			}
 		}
@@ -100,7 +105,7 @@ func (w *writer) loop() error {
 				return err
 			}
 		case encoded := <-w.l.queue:
-			_, err := w.out.Write(encoded)
+			err := w.put(encoded)
 			w.l.send.put(len(encoded))
 			if err != nil {
 				return err
@@ -137,6 +142,29 @@ func (w *writer) frame(f packet.Frame) error {
 		return err
 	}
 	w.sent = time.Now()
-	_, err = w.out.Write(encoded)
+	return w.put(encoded)
+}
+
+// put buffers what is to be written.
+func (w *writer) put(encoded []byte) error {
+	if w.out == nil {
+		w.out = buffers.Get().(*bufio.Writer) //nolint:forcetypeassert // nothing else is in it
+		w.out.Reset(w.l.s.pace)
+	}
+	_, err := w.out.Write(encoded)
 	return err
+}
+
+// flush writes what is buffered. A buffer whose writing failed is not used again.
+func (w *writer) flush() error {
+	if w.out == nil {
+		return nil
+	}
+	if err := w.out.Flush(); err != nil {
+		return err
+	}
+	w.out.Reset(nil)
+	buffers.Put(w.out)
+	w.out = nil
+	return nil
 }

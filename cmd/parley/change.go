@@ -14,6 +14,7 @@ import (
 
 func (a *app) editCommand() *cobra.Command {
 	var message string
+	var literal bool
 	cmd := &cobra.Command{
 		Use:   "edit WHO [TEXT...]",
 		Short: "Change your latest message, or another of yours",
@@ -30,10 +31,12 @@ Without TEXT the new text is read from standard input.`,
 			if err != nil {
 				return err
 			}
-			return a.change(cmd, args[0], message, &pluginpb.InvokeRequest{Action: "edit", Text: text}, "Changed.")
+			req := &pluginpb.InvokeRequest{Action: "edit", Text: text}
+			return a.change(cmd, args[0], message, req, isTyped(args[1:]) && !literal, "Changed.")
 		},
 	}
 	cmd.Flags().StringVar(&message, "message", "", "`ID` of the message")
+	cmd.Flags().BoolVar(&literal, "literal", false, "leave :shortcodes: as they are")
 	return cmd
 }
 
@@ -56,7 +59,7 @@ func (a *app) deleteCommand() *cobra.Command {
 			if forMe {
 				action, said = "delete-for-me", "Deleted here."
 			}
-			return a.change(cmd, args[0], message, &pluginpb.InvokeRequest{Action: action}, said)
+			return a.change(cmd, args[0], message, &pluginpb.InvokeRequest{Action: action}, false, said)
 		},
 	}
 	cmd.Flags().StringVar(&message, "message", "", "`ID` of the message")
@@ -65,7 +68,8 @@ func (a *app) deleteCommand() *cobra.Command {
 }
 
 // change runs an action on a message: the one with this id, or one's own latest.
-func (a *app) change(cmd *cobra.Command, who, message string, req *pluginpb.InvokeRequest, said string) error {
+// With emoji its text gets them for shortcodes.
+func (a *app) change(cmd *cobra.Command, who, message string, req *pluginpb.InvokeRequest, emoji bool, said string) error {
 	var id []byte
 	var err error
 	if message != "" {
@@ -82,6 +86,9 @@ func (a *app) change(cmd *cobra.Command, who, message string, req *pluginpb.Invo
 			return err
 		}
 		req.Invocation, req.Message = client.NewInvocation(), m.GetId()
+		if emoji {
+			req.Text = withEmoji(ctx, c, req.GetText())
+		}
 		if _, err := c.InvokeAction(ctx, m.GetPlugin(), req, nil); err != nil {
 			return err
 		}

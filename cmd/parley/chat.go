@@ -32,7 +32,7 @@ func (a *app) chatCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				conversation := &conversation{app: a, client: c, chat: chat, who: args[0], sent: map[string]bool{}, listed: map[string]bool{}, cards: map[string]string{}}
+				conversation := &conversation{app: a, client: c, chat: chat, who: args[0], sent: map[string]bool{}, listed: map[string]bool{}, cards: map[string]string{}, reacted: map[string]string{}}
 				return conversation.run(ctx)
 			})
 		},
@@ -52,11 +52,12 @@ type conversation struct {
 	status   *statusRow  // there too
 	unsent   int         // lines of a pipe that could not be sent
 
-	mu     sync.Mutex        // guards all below
-	sent   map[string]bool   // ids of what came through the pipe, where nobody wants to see it again
-	listed map[string]bool   // ids of what was shown from a list, and may be announced yet
-	cards  map[string]string // what was shown of cards, by message
-	last   []byte            // id of the newest message shown
+	mu      sync.Mutex        // guards all below
+	sent    map[string]bool   // ids of what came through the pipe, where nobody wants to see it again
+	listed  map[string]bool   // ids of what was shown from a list, and may be announced yet
+	cards   map[string]string // what was shown of cards, by message
+	reacted map[string]string // what was shown of reactions, by message
+	last    []byte            // id of the newest message shown
 }
 
 func (v *conversation) run(ctx context.Context) error {
@@ -112,7 +113,11 @@ func (v *conversation) openScreen(ctx context.Context) (restore func()) {
 	_, isTerminal := v.app.terminal()
 	out, isFile := v.app.out.(*os.File)
 	if isTerminal && isFile && term.IsTerminal(int(out.Fd())) && !v.app.json {
-		editor := newLineEditor(ctx, v.app.in, out)
+		editor := newLineEditor(ctx, v.app.in, out, func(text string) (string, []emojiItem) {
+			ctx, cancel := context.WithTimeout(ctx, completePatience)
+			defer cancel()
+			return completeEmoji(ctx, v.client, text)
+		})
 		v.screen, v.readLine, v.editor = editor, editor.ReadLine, editor
 		return editor.Close
 	}
@@ -144,7 +149,7 @@ func (v *conversation) show(m *controlpb.Message) {
 		_ = v.app.object(messageJSON(m))
 		return
 	}
-	_, _ = fmt.Fprintln(v.screen, chatLine(m))
+	_, _ = fmt.Fprintln(v.screen, chatLine(m)+reactionLine(m))
 }
 
 // add shows a new message, unless it has just come through the pipe.
@@ -157,6 +162,7 @@ func (v *conversation) add(m *controlpb.Message) {
 	if m.GetCard() != nil {
 		v.cards[id] = messageText(m)
 	}
+	v.reacted[id] = reactionText(m)
 	v.last = m.GetId()
 	v.mu.Unlock()
 	if !known {
@@ -183,6 +189,29 @@ func (v *conversation) redrawn(m *controlpb.Message) bool {
 	}
 	v.cards[string(m.GetId())] = text
 	return true
+}
+
+// newReactions says whether the reactions to a message that was shown are others
+// now.
+func (v *conversation) newReactions(m *controlpb.Message) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	shown, ok := v.reacted[string(m.GetId())]
+	text := reactionText(m)
+	if !ok || shown == text {
+		return false
+	}
+	v.reacted[string(m.GetId())] = text
+	return true
+}
+
+// showReactions shows the reactions to a message that stands further up.
+func (v *conversation) showReactions(m *controlpb.Message) {
+	text := reactionText(m)
+	if text == "" {
+		text = "no reactions any more"
+	}
+	v.say("%s%s (to %s: %s)", strings.Repeat(" ", messageIndent), text, m.GetAuthor(), cut(strings.Join(strings.Fields(messageText(m)), " "), 30))
 }
 
 // catchUp shows what came while this could not follow.
@@ -233,8 +262,11 @@ func (v *conversation) follow(ctx context.Context, events controlpb.Control_Watc
 			}
 		case e.GetMessageChanged().GetChat() == v.chat && e.GetMessageChanged() != nil:
 			m := e.GetMessageChanged()
+			reacted := v.newReactions(m)
 			if v.redrawn(m) || m.GetDelivery() == controlpb.Delivery_DELIVERY_FAILED || m.GetEdited() || m.GetDeleted() || v.app.json {
 				v.show(m)
+			} else if reacted {
+				v.showReactions(m)
 			}
 		case e.GetNotice() != nil:
 			v.say("! %s", client.PrintableLine(e.GetNotice().GetText()))
@@ -292,7 +324,7 @@ func (v *conversation) sendReply(ctx context.Context, text string, to []byte) er
 		v.mu.Unlock()
 	}
 	_, err := v.client.InvokeAction(ctx, textPlugin, &pluginpb.InvokeRequest{
-		Invocation: id, Action: "send", Chat: v.chat, Text: text, Message: to,
+		Invocation: id, Action: "send", Chat: v.chat, Text: withEmoji(ctx, v.client, text), Message: to,
 	}, nil)
 	return err
 }
@@ -302,20 +334,28 @@ var onMessages = []struct{ name, use, label string }{
 	{"reply", "/reply TEXT", "answer the latest message of somebody else"},
 	{"edit", "/edit TEXT", "change your latest message"},
 	{"delete", "/delete", "delete your latest message for everybody"},
+	{"react", "/react EMOJI", "react to the latest message of somebody else, also with :tada:"},
+	{"unreact", "/unreact EMOJI", "take a reaction to it back"},
 }
 
 // onMessage runs a command on the latest message that it is for.
 func (v *conversation) onMessage(ctx context.Context, name, text string) error {
 	suits := (*controlpb.Message).GetOwn
-	if name == "reply" {
+	if name != "edit" && name != "delete" {
 		suits = func(m *controlpb.Message) bool { return !m.GetOwn() }
 	}
 	m, err := pick(ctx, v.client, v.chat, nil, suits)
 	if err != nil {
 		return err
 	}
-	if name == "reply" {
+	switch name {
+	case "reply":
 		return v.sendReply(ctx, text, m.GetId())
+	case "react", "unreact":
+		_, _, err = react(ctx, v.client, m, text, name == "unreact")
+		return err
+	case "edit":
+		text = withEmoji(ctx, v.client, text)
 	}
 	_, err = v.client.InvokeAction(ctx, m.GetPlugin(), &pluginpb.InvokeRequest{
 		Invocation: client.NewInvocation(), Action: name, Chat: v.chat, Message: m.GetId(), Text: text,

@@ -57,11 +57,12 @@ func (f *screenFile) Write(b []byte) (int, error) {
 type written struct{}
 
 // newLineEditor takes the terminal until Close.
-func newLineEditor(ctx context.Context, in io.Reader, out *os.File) *lineEditor {
+// complete is asked when Tab is pressed.
+func newLineEditor(ctx context.Context, in io.Reader, out *os.File, complete completer) *lineEditor {
 	screen := &screenFile{File: out, drawn: make(chan struct{})}
 	e := &lineEditor{screen: screen, lines: make(chan string, 16), typed: make(chan struct{}, 1), done: make(chan struct{})}
 	model := newLineModel(e.lines)
-	model.typed = e.typed
+	model.typed, model.complete = e.typed, complete
 	e.program = tea.NewProgram(model, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(screen), tea.WithoutSignalHandler())
 	go func() {
 		defer close(e.done)
@@ -142,15 +143,17 @@ func (e *lineEditor) ReadLine() (string, error) {
 
 // lineModel is what Bubble Tea shows.
 type lineModel struct {
-	area    textarea.Model
-	lines   chan<- string
-	typed   chan<- struct{} // or nil
-	status  string
-	width   int
-	history []string
-	shown   int   // index in history of what is edited; len(history) for a new line
-	written uint8 // counts what was put above
-	ended   bool
+	area     textarea.Model
+	lines    chan<- string
+	typed    chan<- struct{} // or nil
+	complete completer       // or nil
+	offer    completion
+	status   string
+	width    int
+	history  []string
+	shown    int   // index in history of what is edited; len(history) for a new line
+	written  uint8 // counts what was put above
+	ended    bool
 }
 
 func newLineModel(lines chan<- string) *lineModel {
@@ -188,6 +191,9 @@ func (m *lineModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case written:
 		m.written++
 		return m, nil
+	case offered:
+		m.take(msg)
+		return m, nil
 	case tea.PasteMsg:
 		msg.Content = strings.ReplaceAll(msg.Content, "\r\n", "\n")
 		return m, m.edit(msg)
@@ -198,6 +204,10 @@ func (m *lineModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 			return m, tea.Quit
 		case press == "enter", press == "ctrl+j":
 			return m, m.enter()
+		case press == "tab":
+			return m, m.tab(1)
+		case press == "shift+tab":
+			return m, m.tab(-1)
 		case (press == "up" || press == "ctrl+p") && m.area.Line() == 0 && m.area.LineInfo().RowOffset == 0:
 			m.recall(m.shown - 1)
 			return m, nil
@@ -267,8 +277,12 @@ func (m *lineModel) View() tea.View {
 	// Bubble Tea leaves the cursor where it printed until the view is another: a
 	// color that colors nothing makes it one.
 	text := fmt.Sprintf("%s\x1b[38;5;%dm\x1b[m", m.area.View(), m.written)
-	if m.status != "" {
-		text += "\n\x1b[2m" + ansi.Truncate(m.status, m.width, "…") + "\x1b[m"
+	row := m.status
+	if offer := m.offerRow(); offer != "" {
+		row = offer
+	}
+	if row != "" {
+		text += "\n\x1b[2m" + ansi.Truncate(row, m.width, "…") + "\x1b[m"
 	}
 	view := tea.NewView(text)
 	view.Cursor = m.area.Cursor()

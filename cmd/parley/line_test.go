@@ -61,3 +61,65 @@ func TestLineEditorEnds(t *testing.T) {
 		t.Error("Ctrl+C did not end")
 	}
 }
+
+// completeWith is Tab with some emoji that there are.
+func completeWith(text string) (string, []emojiItem) {
+	if i := strings.LastIndex(text, ":ta"); i >= 0 {
+		return text[i:], []emojiItem{{Emoji: "🎉", Code: "tada"}, {Emoji: "❤️", Code: "tart"}, {Emoji: "🧑🏻‍❤️‍💋‍🧑🏼", Code: "tall"}}
+	}
+	return "", nil
+}
+
+func TestTab(t *testing.T) {
+	tab, back, left := press(tea.KeyTab, 0), press(tea.KeyTab, tea.ModShift), press(tea.KeyLeft, 0)
+	for _, test := range []struct {
+		name string
+		keys []tea.Msg
+		want string
+		row  bool // whether others are offered
+	}{
+		{"the first", append(typed("明天 :ta"), tab), "明天 🎉", true},
+		{"the next", append(typed("明天 :ta"), tab, tab), "明天 ❤️", true},
+		{"around", append(typed(":ta"), tab, tab, tab, tab), "🎉", true},
+		{"back", append(typed(":ta"), tab, back, back), "❤️", true},
+		{"before others", append(typed(":ta!"), left, tab, tab, tab, tab), "🎉!", true},
+		{"going on", append(append(typed(":ta"), tab), typed("x")...), "🎉x", false},
+		{"twice", append(append(append(typed(":ta"), tab), typed(":ta")...), tab), "🎉🎉", true},
+		{"on the second line", append(append(append(typed("a"), press(tea.KeyEnter, tea.ModAlt)), typed(":ta")...), tab), "a\n🎉", true},
+		{"nothing", append(typed("ta"), tab, tab), "ta", false},
+		{"back of nothing", append(typed(":ta"), back), ":ta", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := newLineModel(nil)
+			m.complete = completeWith
+			m.Update(tea.WindowSizeMsg{Width: 40, Height: 10})
+			for _, key := range test.keys {
+				if _, cmd := m.Update(key); cmd != nil && key == tab {
+					m.Update(cmd())
+				}
+			}
+			if got := m.area.Value(); got != test.want {
+				t.Errorf("%q, want %q", got, test.want)
+			}
+			if offers := strings.Contains(m.View().Content, "Tab: "); offers != test.row {
+				t.Errorf("what is offered shows: %t\n%s", offers, m.View().Content)
+			}
+		})
+	}
+}
+
+// What comes when the line is another does not change it.
+func TestTabTooLate(t *testing.T) {
+	m := newLineModel(nil)
+	m.complete = completeWith
+	m.Update(tea.WindowSizeMsg{Width: 40, Height: 10})
+	for _, key := range typed(":ta") {
+		m.Update(key)
+	}
+	_, cmd := m.Update(press(tea.KeyTab, 0))
+	m.Update(typed("x")[0])
+	m.Update(cmd())
+	if got := m.area.Value(); got != ":tax" {
+		t.Errorf("%q", got)
+	}
+}

@@ -27,6 +27,7 @@ const (
 func (a *app) sendCommand() *cobra.Command {
 	var wait time.Duration
 	var replyTo string
+	var literal bool
 	cmd := &cobra.Command{
 		Use:   "send WHO [TEXT...]",
 		Short: "Send a message; without TEXT it is read from standard input",
@@ -34,7 +35,10 @@ func (a *app) sendCommand() *cobra.Command {
 
 A TEXT that begins with "/" is a command of a plugin, as in a chat:
   parley send bob "/poll Lunch? | Noodles | Rice"
-To send such a text itself, write "//".`,
+To send such a text itself, write "//".
+
+Shortcodes in TEXT become emoji: "Done :tada:". To send one as it is, write
+"\:tada:", or all of them with --literal. parley emoji search finds them.`,
 		Args: needArgs(1, -1),
 
 		ValidArgsFunction: a.chats(),
@@ -59,10 +63,14 @@ To send such a text itself, write "//".`,
 					}
 				}
 				plugin := textPlugin
-				if len(args) > 1 && strings.HasPrefix(args[1], "/") { // what is piped in is sent as it is
+				typed := isTyped(args[1:]) // what is piped in is sent as it is
+				if typed && strings.HasPrefix(args[1], "/") {
 					if plugin, err = asTyped(ctx, c, req); err != nil {
 						return err
 					}
+				}
+				if plugin == textPlugin && typed && !literal {
+					req.Text = withEmoji(ctx, c, req.GetText())
 				}
 				return a.send(ctx, c, plugin, req, wait)
 			})
@@ -70,11 +78,15 @@ To send such a text itself, write "//".`,
 	}
 	cmd.Flags().DurationVar(&wait, "wait", 0, "wait this `TIME`, such as 20s, for it to be delivered, and fail when it was not")
 	cmd.Flags().StringVar(&replyTo, "reply-to", "", "`ID` of the message it answers; parley history --ids shows them")
+	cmd.Flags().BoolVar(&literal, "literal", false, "leave :shortcodes: as they are")
 	return cmd
 }
 
+// isTyped says whether a text is in the arguments, and not on standard input.
+func isTyped(args []string) bool { return len(args) > 0 && (len(args) > 1 || args[0] != "-") }
+
 func (a *app) messageBody(ctx context.Context, args []string) (string, error) {
-	if len(args) > 0 && (len(args) > 1 || args[0] != "-") {
+	if isTyped(args) {
 		return checkText(strings.Join(args, " "))
 	}
 	if _, ok := a.terminal(); ok && len(args) == 0 {
@@ -368,7 +380,7 @@ func messageLine(m *controlpb.Message) string {
 	if m.GetOwn() && m.GetDelivery() != controlpb.Delivery_DELIVERY_FAILED {
 		line += "  [" + stateWord(m.GetDelivery()) + "]"
 	}
-	return line
+	return line + reactionLine(m)
 }
 
 // chatLine is a message as a chat shows it, where how far it came changes while
@@ -389,6 +401,15 @@ func chatLine(m *controlpb.Message) string {
 		}
 	}
 	return line
+}
+
+// reactionLine is what stands below a message with reactions; else it is empty.
+func reactionLine(m *controlpb.Message) string {
+	text := reactionText(m)
+	if text == "" {
+		return ""
+	}
+	return "\n" + strings.Repeat(" ", messageIndent) + text
 }
 
 // quoteText is what is shown of the message that was answered.

@@ -60,6 +60,7 @@ type jsonMessage struct {
 	Deleted    bool             `json:"deleted,omitempty"`
 	State      string           `json:"state,omitempty"`
 	Recipients []jsonRecipient  `json:"recipients,omitempty"`
+	Reactions  []reaction       `json:"reactions,omitempty"`
 	Notes      []jsonAnnotation `json:"annotations,omitempty"`
 	Card       *jsonCard        `json:"card,omitempty"`
 }
@@ -86,7 +87,7 @@ func messageJSON(m *controlpb.Message) jsonMessage {
 	j := jsonMessage{
 		ID: idString(m.GetId()), Chat: m.GetChat(), Author: m.GetAuthor(), Own: m.GetOwn(), Kind: m.GetKind(), Body: m.GetBody(),
 		SentAt: time.UnixMicro(m.GetSentAt()).UTC().Format(time.RFC3339Nano), Edited: m.GetEdited(), Deleted: m.GetDeleted(),
-		State: stateWord(m.GetDelivery()),
+		State: stateWord(m.GetDelivery()), Reactions: reactions(m),
 	}
 	if m.GetReplyTo() != nil {
 		j.ReplyTo = idString(m.GetReplyTo().GetId())

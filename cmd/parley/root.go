@@ -75,7 +75,7 @@ worked, 1 when it did not, 2 when the call itself cannot be meant so.`,
 		commands  []*cobra.Command
 	}{
 		{"chat", "Chat:", []*cobra.Command{
-			a.chatCommand(), a.sendCommand(), a.fileCommand(), a.pressCommand(), a.editCommand(), a.deleteCommand(), a.chatsCommand(), a.historyCommand(), a.searchCommand(),
+			a.chatCommand(), a.sendCommand(), a.fileCommand(), a.pressCommand(), a.editCommand(), a.deleteCommand(), a.reactCommand(), a.emojiCommand(), a.chatsCommand(), a.historyCommand(), a.searchCommand(),
 		}},
 		{"people", "People:", []*cobra.Command{a.contactsCommand()}},
 		{"account", "Account:", []*cobra.Command{

@@ -3736,9 +3736,10 @@ type SetMembers struct {
 	// the highest version. What was given without content stays so when it is
 	// changed. Since API 1.
 	History History `protobuf:"varint,7,opt,name=history,proto3,enum=parley.plugin.v1.History" json:"history,omitempty"`
-	// Keys of people of the group, as those who invited them vouch for them; for
-	// entries of authors whose keys are not known otherwise. At most 2,000. Not a part of
-	// what makes a version the same. Since API 1.
+	// Keys that came with the change this version is of: those of people whom it
+	// invites, by the word of who invited them; for entries of authors whose keys are
+	// not known otherwise. At most 2,000. Not a part of what makes a version the
+	// same. Since API 1.
 	Vouched       []*DeviceKey `protobuf:"bytes,8,rep,name=vouched,proto3" json:"vouched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

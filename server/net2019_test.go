@@ -50,6 +50,24 @@ func (o *original) ask(command, reply string) {
 	}
 }
 
+// eventually asks until that is the reply.
+func (o *original) eventually(command, reply string) {
+	o.t.Helper()
+	b := make([]byte, 100)
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		if _, err := io.WriteString(o, command); err != nil {
+			o.t.Fatal(err)
+		}
+		n, err := o.Read(b)
+		if err != nil || time.Now().After(end) {
+			o.t.Fatalf("%q: %q, %v; want %q", command, b[:n], err, reply)
+		}
+		if string(b[:n]) == reply {
+			return
+		}
+	}
+}
+
 func (o *original) ended() {
 	o.t.Helper()
 	if b, err := io.ReadAll(o); len(b) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {

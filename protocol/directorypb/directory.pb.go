@@ -682,10 +682,13 @@ func (x *LookUpRequest) GetUser() string {
 }
 
 type LookUpResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
-	Profile       *Profile               `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
-	Devices       []*Device              `protobuf:"bytes,3,rep,name=devices,proto3" json:"devices,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	User    string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Profile *Profile               `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
+	Devices []*Device              `protobuf:"bytes,3,rep,name=devices,proto3" json:"devices,omitempty"`
+	// Of a name of 2019: where it is online, or none. Whoever is there proves
+	// nothing, and nothing to it is encrypted.
+	Endpoints     []*Endpoint `protobuf:"bytes,4,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -737,6 +740,13 @@ func (x *LookUpResponse) GetProfile() *Profile {
 func (x *LookUpResponse) GetDevices() []*Device {
 	if x != nil {
 		return x.Devices
+	}
+	return nil
+}
+
+func (x *LookUpResponse) GetEndpoints() []*Endpoint {
+	if x != nil {
+		return x.Endpoints
 	}
 	return nil
 }
@@ -808,6 +818,7 @@ type SessionRequest struct {
 	//	*SessionRequest_Deliver
 	//	*SessionRequest_Took
 	//	*SessionRequest_Relay
+	//	*SessionRequest_SetNet2019
 	Request       isSessionRequest_Request `protobuf_oneof:"request"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -913,6 +924,15 @@ func (x *SessionRequest) GetRelay() *Relay {
 	return nil
 }
 
+func (x *SessionRequest) GetSetNet2019() *SetNet2019 {
+	if x != nil {
+		if x, ok := x.Request.(*SessionRequest_SetNet2019); ok {
+			return x.SetNet2019
+		}
+	}
+	return nil
+}
+
 type isSessionRequest_Request interface {
 	isSessionRequest_Request()
 }
@@ -951,6 +971,12 @@ type SessionRequest_Relay struct {
 	Relay *Relay `protobuf:"bytes,7,opt,name=relay,proto3,oneof"`
 }
 
+type SessionRequest_SetNet2019 struct {
+	// Shows the user to clients of the protocol of 2019, or no more. Answered by
+	// a Net2019State.
+	SetNet2019 *SetNet2019 `protobuf:"bytes,8,opt,name=set_net2019,json=setNet2019,proto3,oneof"`
+}
+
 func (*SessionRequest_Begin) isSessionRequest_Request() {}
 
 func (*SessionRequest_KeepAlive) isSessionRequest_Request() {}
@@ -964,6 +990,8 @@ func (*SessionRequest_Deliver) isSessionRequest_Request() {}
 func (*SessionRequest_Took) isSessionRequest_Request() {}
 
 func (*SessionRequest_Relay) isSessionRequest_Request() {}
+
+func (*SessionRequest_SetNet2019) isSessionRequest_Request() {}
 
 // Begin opens the session.
 type Begin struct {
@@ -1393,6 +1421,75 @@ func (x *Relay) GetPayload() []byte {
 	return nil
 }
 
+// SetNet2019 lets clients of the protocol of 2019, which is not encrypted, find
+// the user under an id, and the user find them. It is off until it is sent, and
+// again with the end of the session. The user's name and keys are not shown.
+type SetNet2019 struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ten digits; empty: off.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Where the device listens for clients of 2019, at the address from which the
+	// session comes: 1025 to 65535 without some ports of databases.
+	Port uint32 `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
+	// Ids of which the session is told, at once and when they come, go or move: a
+	// Presence of "net2019:" and the id, with an endpoint and without devices. At
+	// most 1,000.
+	Watched       []string `protobuf:"bytes,3,rep,name=watched,proto3" json:"watched,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetNet2019) Reset() {
+	*x = SetNet2019{}
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetNet2019) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetNet2019) ProtoMessage() {}
+
+func (x *SetNet2019) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetNet2019.ProtoReflect.Descriptor instead.
+func (*SetNet2019) Descriptor() ([]byte, []int) {
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *SetNet2019) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SetNet2019) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *SetNet2019) GetWatched() []string {
+	if x != nil {
+		return x.Watched
+	}
+	return nil
+}
+
 // SessionResponse is the directory's message on a session.
 type SessionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1405,6 +1502,7 @@ type SessionResponse struct {
 	//	*SessionResponse_Delivered
 	//	*SessionResponse_Relay
 	//	*SessionResponse_GoAway
+	//	*SessionResponse_Net2019State
 	Response      isSessionResponse_Response `protobuf_oneof:"response"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1412,7 +1510,7 @@ type SessionResponse struct {
 
 func (x *SessionResponse) Reset() {
 	*x = SessionResponse{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[25]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1424,7 +1522,7 @@ func (x *SessionResponse) String() string {
 func (*SessionResponse) ProtoMessage() {}
 
 func (x *SessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[25]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1437,7 +1535,7 @@ func (x *SessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionResponse.ProtoReflect.Descriptor instead.
 func (*SessionResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{25}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SessionResponse) GetResponse() isSessionResponse_Response {
@@ -1510,6 +1608,15 @@ func (x *SessionResponse) GetGoAway() *GoAway {
 	return nil
 }
 
+func (x *SessionResponse) GetNet2019State() *Net2019State {
+	if x != nil {
+		if x, ok := x.Response.(*SessionResponse_Net2019State); ok {
+			return x.Net2019State
+		}
+	}
+	return nil
+}
+
 type isSessionResponse_Response interface {
 	isSessionResponse_Response()
 }
@@ -1544,6 +1651,10 @@ type SessionResponse_GoAway struct {
 	GoAway *GoAway `protobuf:"bytes,7,opt,name=go_away,json=goAway,proto3,oneof"`
 }
 
+type SessionResponse_Net2019State struct {
+	Net2019State *Net2019State `protobuf:"bytes,8,opt,name=net2019_state,json=net2019State,proto3,oneof"`
+}
+
 func (*SessionResponse_Begun) isSessionResponse_Response() {}
 
 func (*SessionResponse_KeepAlive) isSessionResponse_Response() {}
@@ -1557,6 +1668,8 @@ func (*SessionResponse_Delivered) isSessionResponse_Response() {}
 func (*SessionResponse_Relay) isSessionResponse_Response() {}
 
 func (*SessionResponse_GoAway) isSessionResponse_Response() {}
+
+func (*SessionResponse_Net2019State) isSessionResponse_Response() {}
 
 // Begun answers Begin; one Presence for each watched contact follows.
 type Begun struct {
@@ -1577,7 +1690,7 @@ type Begun struct {
 
 func (x *Begun) Reset() {
 	*x = Begun{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[26]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1589,7 +1702,7 @@ func (x *Begun) String() string {
 func (*Begun) ProtoMessage() {}
 
 func (x *Begun) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[26]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1602,7 +1715,7 @@ func (x *Begun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Begun.ProtoReflect.Descriptor instead.
 func (*Begun) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{26}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Begun) GetRevision() uint64 {
@@ -1650,7 +1763,7 @@ type Presence struct {
 
 func (x *Presence) Reset() {
 	*x = Presence{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[27]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1662,7 +1775,7 @@ func (x *Presence) String() string {
 func (*Presence) ProtoMessage() {}
 
 func (x *Presence) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[27]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1675,7 +1788,7 @@ func (x *Presence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Presence.ProtoReflect.Descriptor instead.
 func (*Presence) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{27}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Presence) GetUser() string {
@@ -1733,7 +1846,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[28]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1745,7 +1858,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[28]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1758,7 +1871,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{28}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Receipt) GetId() uint64 {
@@ -1798,7 +1911,7 @@ type Delivered struct {
 
 func (x *Delivered) Reset() {
 	*x = Delivered{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[29]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1810,7 +1923,7 @@ func (x *Delivered) String() string {
 func (*Delivered) ProtoMessage() {}
 
 func (x *Delivered) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[29]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1823,7 +1936,7 @@ func (x *Delivered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivered.ProtoReflect.Descriptor instead.
 func (*Delivered) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{29}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Delivered) GetDelivery() uint64 {
@@ -1872,7 +1985,7 @@ type GoAway struct {
 
 func (x *GoAway) Reset() {
 	*x = GoAway{}
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[30]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1884,7 +1997,7 @@ func (x *GoAway) String() string {
 func (*GoAway) ProtoMessage() {}
 
 func (x *GoAway) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_directorypb_directory_proto_msgTypes[30]
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1897,7 +2010,7 @@ func (x *GoAway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GoAway.ProtoReflect.Descriptor instead.
 func (*GoAway) Descriptor() ([]byte, []int) {
-	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{30}
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GoAway) GetSpreadMs() uint32 {
@@ -1905,6 +2018,80 @@ func (x *GoAway) GetSpreadMs() uint32 {
 		return x.SpreadMs
 	}
 	return 0
+}
+
+// Net2019State answers a SetNet2019.
+type Net2019State struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Clients of 2019 find the user.
+	On bool `protobuf:"varint,1,opt,name=on,proto3" json:"on,omitempty"`
+	// Where they are sent to.
+	Endpoint *Endpoint `protobuf:"bytes,2,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// A google.rpc.Code; 0 means that it is as was asked, and all others that it is
+	// off: ALREADY_EXISTS (somebody is online with that id; try again later),
+	// INVALID_ARGUMENT, UNIMPLEMENTED (not served here).
+	Code          int32  `protobuf:"varint,3,opt,name=code,proto3" json:"code,omitempty"`
+	Message       string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Net2019State) Reset() {
+	*x = Net2019State{}
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Net2019State) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Net2019State) ProtoMessage() {}
+
+func (x *Net2019State) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_directorypb_directory_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Net2019State.ProtoReflect.Descriptor instead.
+func (*Net2019State) Descriptor() ([]byte, []int) {
+	return file_protocol_directorypb_directory_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Net2019State) GetOn() bool {
+	if x != nil {
+		return x.On
+	}
+	return false
+}
+
+func (x *Net2019State) GetEndpoint() *Endpoint {
+	if x != nil {
+		return x.Endpoint
+	}
+	return nil
+}
+
+func (x *Net2019State) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *Net2019State) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
 }
 
 var File_protocol_directorypb_directory_proto protoreflect.FileDescriptor
@@ -1942,14 +2129,15 @@ const file_protocol_directorypb_directory_proto_rawDesc = "" +
 	"\vavatar_hash\x18\x03 \x01(\fR\n" +
 	"avatarHash\"#\n" +
 	"\rLookUpRequest\x12\x12\n" +
-	"\x04user\x18\x01 \x01(\tR\x04user\"\x93\x01\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\"\xd0\x01\n" +
 	"\x0eLookUpResponse\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x126\n" +
 	"\aprofile\x18\x02 \x01(\v2\x1c.parley.directory.v1.ProfileR\aprofile\x125\n" +
-	"\adevices\x18\x03 \x03(\v2\x1b.parley.directory.v1.DeviceR\adevices\"5\n" +
+	"\adevices\x18\x03 \x03(\v2\x1b.parley.directory.v1.DeviceR\adevices\x12;\n" +
+	"\tendpoints\x18\x04 \x03(\v2\x1d.parley.directory.v1.EndpointR\tendpoints\"5\n" +
 	"\x06Device\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x19\n" +
-	"\bbound_at\x18\x02 \x01(\x03R\aboundAt\"\xb0\x03\n" +
+	"\bbound_at\x18\x02 \x01(\x03R\aboundAt\"\xf4\x03\n" +
 	"\x0eSessionRequest\x122\n" +
 	"\x05begin\x18\x01 \x01(\v2\x1a.parley.directory.v1.BeginH\x00R\x05begin\x12?\n" +
 	"\n" +
@@ -1958,7 +2146,9 @@ const file_protocol_directorypb_directory_proto_rawDesc = "" +
 	"\fset_contacts\x18\x04 \x01(\v2 .parley.directory.v1.SetContactsH\x00R\vsetContacts\x128\n" +
 	"\adeliver\x18\x05 \x01(\v2\x1c.parley.directory.v1.DeliverH\x00R\adeliver\x12/\n" +
 	"\x04took\x18\x06 \x01(\v2\x19.parley.directory.v1.TookH\x00R\x04took\x122\n" +
-	"\x05relay\x18\a \x01(\v2\x1a.parley.directory.v1.RelayH\x00R\x05relayB\t\n" +
+	"\x05relay\x18\a \x01(\v2\x1a.parley.directory.v1.RelayH\x00R\x05relay\x12B\n" +
+	"\vset_net2019\x18\b \x01(\v2\x1f.parley.directory.v1.SetNet2019H\x00R\n" +
+	"setNet2019B\t\n" +
 	"\arequest\"\x93\x01\n" +
 	"\x05Begin\x126\n" +
 	"\apublish\x18\x01 \x01(\v2\x1c.parley.directory.v1.PublishR\apublish\x12<\n" +
@@ -1982,7 +2172,12 @@ const file_protocol_directorypb_directory_proto_rawDesc = "" +
 	"\bdelivery\x18\x01 \x01(\x04R\bdelivery\"5\n" +
 	"\x05Relay\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x18\n" +
-	"\apayload\x18\x02 \x01(\fR\apayload\"\xb5\x03\n" +
+	"\apayload\x18\x02 \x01(\fR\apayload\"J\n" +
+	"\n" +
+	"SetNet2019\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04port\x18\x02 \x01(\rR\x04port\x12\x18\n" +
+	"\awatched\x18\x03 \x03(\tR\awatched\"\xff\x03\n" +
 	"\x0fSessionResponse\x122\n" +
 	"\x05begun\x18\x01 \x01(\v2\x1a.parley.directory.v1.BegunH\x00R\x05begun\x12?\n" +
 	"\n" +
@@ -1991,7 +2186,8 @@ const file_protocol_directorypb_directory_proto_rawDesc = "" +
 	"\areceipt\x18\x04 \x01(\v2\x1c.parley.directory.v1.ReceiptH\x00R\areceipt\x12>\n" +
 	"\tdelivered\x18\x05 \x01(\v2\x1e.parley.directory.v1.DeliveredH\x00R\tdelivered\x122\n" +
 	"\x05relay\x18\x06 \x01(\v2\x1a.parley.directory.v1.RelayH\x00R\x05relay\x126\n" +
-	"\ago_away\x18\a \x01(\v2\x1b.parley.directory.v1.GoAwayH\x00R\x06goAwayB\n" +
+	"\ago_away\x18\a \x01(\v2\x1b.parley.directory.v1.GoAwayH\x00R\x06goAway\x12H\n" +
+	"\rnet2019_state\x18\b \x01(\v2!.parley.directory.v1.Net2019StateH\x00R\fnet2019StateB\n" +
 	"\n" +
 	"\bresponse\"y\n" +
 	"\x05Begun\x12\x1a\n" +
@@ -2017,7 +2213,12 @@ const file_protocol_directorypb_directory_proto_rawDesc = "" +
 	"\adevices\x18\x04 \x03(\v2\x1b.parley.directory.v1.DeviceR\adevices\x126\n" +
 	"\aprofile\x18\x05 \x01(\v2\x1c.parley.directory.v1.ProfileR\aprofile\"%\n" +
 	"\x06GoAway\x12\x1b\n" +
-	"\tspread_ms\x18\x01 \x01(\rR\bspreadMs2\xe6\x05\n" +
+	"\tspread_ms\x18\x01 \x01(\rR\bspreadMs\"\x87\x01\n" +
+	"\fNet2019State\x12\x0e\n" +
+	"\x02on\x18\x01 \x01(\bR\x02on\x129\n" +
+	"\bendpoint\x18\x02 \x01(\v2\x1d.parley.directory.v1.EndpointR\bendpoint\x12\x12\n" +
+	"\x04code\x18\x03 \x01(\x05R\x04code\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage2\xe6\x05\n" +
 	"\tDirectory\x12W\n" +
 	"\bRegister\x12$.parley.directory.v1.RegisterRequest\x1a%.parley.directory.v1.RegisterResponse\x12N\n" +
 	"\x05LogIn\x12!.parley.directory.v1.LogInRequest\x1a\".parley.directory.v1.LogInResponse\x12Q\n" +
@@ -2041,7 +2242,7 @@ func file_protocol_directorypb_directory_proto_rawDescGZIP() []byte {
 	return file_protocol_directorypb_directory_proto_rawDescData
 }
 
-var file_protocol_directorypb_directory_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_protocol_directorypb_directory_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_protocol_directorypb_directory_proto_goTypes = []any{
 	(*RegisterRequest)(nil),        // 0: parley.directory.v1.RegisterRequest
 	(*RegisterResponse)(nil),       // 1: parley.directory.v1.RegisterResponse
@@ -2068,61 +2269,67 @@ var file_protocol_directorypb_directory_proto_goTypes = []any{
 	(*Deliver)(nil),                // 22: parley.directory.v1.Deliver
 	(*Took)(nil),                   // 23: parley.directory.v1.Took
 	(*Relay)(nil),                  // 24: parley.directory.v1.Relay
-	(*SessionResponse)(nil),        // 25: parley.directory.v1.SessionResponse
-	(*Begun)(nil),                  // 26: parley.directory.v1.Begun
-	(*Presence)(nil),               // 27: parley.directory.v1.Presence
-	(*Receipt)(nil),                // 28: parley.directory.v1.Receipt
-	(*Delivered)(nil),              // 29: parley.directory.v1.Delivered
-	(*GoAway)(nil),                 // 30: parley.directory.v1.GoAway
+	(*SetNet2019)(nil),             // 25: parley.directory.v1.SetNet2019
+	(*SessionResponse)(nil),        // 26: parley.directory.v1.SessionResponse
+	(*Begun)(nil),                  // 27: parley.directory.v1.Begun
+	(*Presence)(nil),               // 28: parley.directory.v1.Presence
+	(*Receipt)(nil),                // 29: parley.directory.v1.Receipt
+	(*Delivered)(nil),              // 30: parley.directory.v1.Delivered
+	(*GoAway)(nil),                 // 31: parley.directory.v1.GoAway
+	(*Net2019State)(nil),           // 32: parley.directory.v1.Net2019State
 }
 var file_protocol_directorypb_directory_proto_depIdxs = []int32{
 	12, // 0: parley.directory.v1.LogInResponse.profile:type_name -> parley.directory.v1.Profile
 	12, // 1: parley.directory.v1.SetProfileRequest.profile:type_name -> parley.directory.v1.Profile
 	12, // 2: parley.directory.v1.LookUpResponse.profile:type_name -> parley.directory.v1.Profile
 	15, // 3: parley.directory.v1.LookUpResponse.devices:type_name -> parley.directory.v1.Device
-	17, // 4: parley.directory.v1.SessionRequest.begin:type_name -> parley.directory.v1.Begin
-	18, // 5: parley.directory.v1.SessionRequest.keep_alive:type_name -> parley.directory.v1.KeepAlive
-	19, // 6: parley.directory.v1.SessionRequest.publish:type_name -> parley.directory.v1.Publish
-	21, // 7: parley.directory.v1.SessionRequest.set_contacts:type_name -> parley.directory.v1.SetContacts
-	22, // 8: parley.directory.v1.SessionRequest.deliver:type_name -> parley.directory.v1.Deliver
-	23, // 9: parley.directory.v1.SessionRequest.took:type_name -> parley.directory.v1.Took
-	24, // 10: parley.directory.v1.SessionRequest.relay:type_name -> parley.directory.v1.Relay
-	19, // 11: parley.directory.v1.Begin.publish:type_name -> parley.directory.v1.Publish
-	21, // 12: parley.directory.v1.Begin.contacts:type_name -> parley.directory.v1.SetContacts
-	20, // 13: parley.directory.v1.Publish.endpoints:type_name -> parley.directory.v1.Endpoint
-	26, // 14: parley.directory.v1.SessionResponse.begun:type_name -> parley.directory.v1.Begun
-	18, // 15: parley.directory.v1.SessionResponse.keep_alive:type_name -> parley.directory.v1.KeepAlive
-	27, // 16: parley.directory.v1.SessionResponse.presence:type_name -> parley.directory.v1.Presence
-	28, // 17: parley.directory.v1.SessionResponse.receipt:type_name -> parley.directory.v1.Receipt
-	29, // 18: parley.directory.v1.SessionResponse.delivered:type_name -> parley.directory.v1.Delivered
-	24, // 19: parley.directory.v1.SessionResponse.relay:type_name -> parley.directory.v1.Relay
-	30, // 20: parley.directory.v1.SessionResponse.go_away:type_name -> parley.directory.v1.GoAway
-	20, // 21: parley.directory.v1.Presence.endpoints:type_name -> parley.directory.v1.Endpoint
-	15, // 22: parley.directory.v1.Presence.devices:type_name -> parley.directory.v1.Device
-	12, // 23: parley.directory.v1.Presence.profile:type_name -> parley.directory.v1.Profile
-	15, // 24: parley.directory.v1.Delivered.devices:type_name -> parley.directory.v1.Device
-	12, // 25: parley.directory.v1.Delivered.profile:type_name -> parley.directory.v1.Profile
-	0,  // 26: parley.directory.v1.Directory.Register:input_type -> parley.directory.v1.RegisterRequest
-	2,  // 27: parley.directory.v1.Directory.LogIn:input_type -> parley.directory.v1.LogInRequest
-	4,  // 28: parley.directory.v1.Directory.LogOut:input_type -> parley.directory.v1.LogOutRequest
-	6,  // 29: parley.directory.v1.Directory.ChangePassword:input_type -> parley.directory.v1.ChangePasswordRequest
-	8,  // 30: parley.directory.v1.Directory.DeleteAccount:input_type -> parley.directory.v1.DeleteAccountRequest
-	10, // 31: parley.directory.v1.Directory.SetProfile:input_type -> parley.directory.v1.SetProfileRequest
-	13, // 32: parley.directory.v1.Directory.LookUp:input_type -> parley.directory.v1.LookUpRequest
-	16, // 33: parley.directory.v1.Directory.Session:input_type -> parley.directory.v1.SessionRequest
-	1,  // 34: parley.directory.v1.Directory.Register:output_type -> parley.directory.v1.RegisterResponse
-	3,  // 35: parley.directory.v1.Directory.LogIn:output_type -> parley.directory.v1.LogInResponse
-	5,  // 36: parley.directory.v1.Directory.LogOut:output_type -> parley.directory.v1.LogOutResponse
-	7,  // 37: parley.directory.v1.Directory.ChangePassword:output_type -> parley.directory.v1.ChangePasswordResponse
-	9,  // 38: parley.directory.v1.Directory.DeleteAccount:output_type -> parley.directory.v1.DeleteAccountResponse
-	11, // 39: parley.directory.v1.Directory.SetProfile:output_type -> parley.directory.v1.SetProfileResponse
-	14, // 40: parley.directory.v1.Directory.LookUp:output_type -> parley.directory.v1.LookUpResponse
-	25, // 41: parley.directory.v1.Directory.Session:output_type -> parley.directory.v1.SessionResponse
-	34, // [34:42] is the sub-list for method output_type
-	26, // [26:34] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	20, // 4: parley.directory.v1.LookUpResponse.endpoints:type_name -> parley.directory.v1.Endpoint
+	17, // 5: parley.directory.v1.SessionRequest.begin:type_name -> parley.directory.v1.Begin
+	18, // 6: parley.directory.v1.SessionRequest.keep_alive:type_name -> parley.directory.v1.KeepAlive
+	19, // 7: parley.directory.v1.SessionRequest.publish:type_name -> parley.directory.v1.Publish
+	21, // 8: parley.directory.v1.SessionRequest.set_contacts:type_name -> parley.directory.v1.SetContacts
+	22, // 9: parley.directory.v1.SessionRequest.deliver:type_name -> parley.directory.v1.Deliver
+	23, // 10: parley.directory.v1.SessionRequest.took:type_name -> parley.directory.v1.Took
+	24, // 11: parley.directory.v1.SessionRequest.relay:type_name -> parley.directory.v1.Relay
+	25, // 12: parley.directory.v1.SessionRequest.set_net2019:type_name -> parley.directory.v1.SetNet2019
+	19, // 13: parley.directory.v1.Begin.publish:type_name -> parley.directory.v1.Publish
+	21, // 14: parley.directory.v1.Begin.contacts:type_name -> parley.directory.v1.SetContacts
+	20, // 15: parley.directory.v1.Publish.endpoints:type_name -> parley.directory.v1.Endpoint
+	27, // 16: parley.directory.v1.SessionResponse.begun:type_name -> parley.directory.v1.Begun
+	18, // 17: parley.directory.v1.SessionResponse.keep_alive:type_name -> parley.directory.v1.KeepAlive
+	28, // 18: parley.directory.v1.SessionResponse.presence:type_name -> parley.directory.v1.Presence
+	29, // 19: parley.directory.v1.SessionResponse.receipt:type_name -> parley.directory.v1.Receipt
+	30, // 20: parley.directory.v1.SessionResponse.delivered:type_name -> parley.directory.v1.Delivered
+	24, // 21: parley.directory.v1.SessionResponse.relay:type_name -> parley.directory.v1.Relay
+	31, // 22: parley.directory.v1.SessionResponse.go_away:type_name -> parley.directory.v1.GoAway
+	32, // 23: parley.directory.v1.SessionResponse.net2019_state:type_name -> parley.directory.v1.Net2019State
+	20, // 24: parley.directory.v1.Presence.endpoints:type_name -> parley.directory.v1.Endpoint
+	15, // 25: parley.directory.v1.Presence.devices:type_name -> parley.directory.v1.Device
+	12, // 26: parley.directory.v1.Presence.profile:type_name -> parley.directory.v1.Profile
+	15, // 27: parley.directory.v1.Delivered.devices:type_name -> parley.directory.v1.Device
+	12, // 28: parley.directory.v1.Delivered.profile:type_name -> parley.directory.v1.Profile
+	20, // 29: parley.directory.v1.Net2019State.endpoint:type_name -> parley.directory.v1.Endpoint
+	0,  // 30: parley.directory.v1.Directory.Register:input_type -> parley.directory.v1.RegisterRequest
+	2,  // 31: parley.directory.v1.Directory.LogIn:input_type -> parley.directory.v1.LogInRequest
+	4,  // 32: parley.directory.v1.Directory.LogOut:input_type -> parley.directory.v1.LogOutRequest
+	6,  // 33: parley.directory.v1.Directory.ChangePassword:input_type -> parley.directory.v1.ChangePasswordRequest
+	8,  // 34: parley.directory.v1.Directory.DeleteAccount:input_type -> parley.directory.v1.DeleteAccountRequest
+	10, // 35: parley.directory.v1.Directory.SetProfile:input_type -> parley.directory.v1.SetProfileRequest
+	13, // 36: parley.directory.v1.Directory.LookUp:input_type -> parley.directory.v1.LookUpRequest
+	16, // 37: parley.directory.v1.Directory.Session:input_type -> parley.directory.v1.SessionRequest
+	1,  // 38: parley.directory.v1.Directory.Register:output_type -> parley.directory.v1.RegisterResponse
+	3,  // 39: parley.directory.v1.Directory.LogIn:output_type -> parley.directory.v1.LogInResponse
+	5,  // 40: parley.directory.v1.Directory.LogOut:output_type -> parley.directory.v1.LogOutResponse
+	7,  // 41: parley.directory.v1.Directory.ChangePassword:output_type -> parley.directory.v1.ChangePasswordResponse
+	9,  // 42: parley.directory.v1.Directory.DeleteAccount:output_type -> parley.directory.v1.DeleteAccountResponse
+	11, // 43: parley.directory.v1.Directory.SetProfile:output_type -> parley.directory.v1.SetProfileResponse
+	14, // 44: parley.directory.v1.Directory.LookUp:output_type -> parley.directory.v1.LookUpResponse
+	26, // 45: parley.directory.v1.Directory.Session:output_type -> parley.directory.v1.SessionResponse
+	38, // [38:46] is the sub-list for method output_type
+	30, // [30:38] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_protocol_directorypb_directory_proto_init() }
@@ -2138,8 +2345,9 @@ func file_protocol_directorypb_directory_proto_init() {
 		(*SessionRequest_Deliver)(nil),
 		(*SessionRequest_Took)(nil),
 		(*SessionRequest_Relay)(nil),
+		(*SessionRequest_SetNet2019)(nil),
 	}
-	file_protocol_directorypb_directory_proto_msgTypes[25].OneofWrappers = []any{
+	file_protocol_directorypb_directory_proto_msgTypes[26].OneofWrappers = []any{
 		(*SessionResponse_Begun)(nil),
 		(*SessionResponse_KeepAlive)(nil),
 		(*SessionResponse_Presence)(nil),
@@ -2147,6 +2355,7 @@ func file_protocol_directorypb_directory_proto_init() {
 		(*SessionResponse_Delivered)(nil),
 		(*SessionResponse_Relay)(nil),
 		(*SessionResponse_GoAway)(nil),
+		(*SessionResponse_Net2019State)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2154,7 +2363,7 @@ func file_protocol_directorypb_directory_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_directorypb_directory_proto_rawDesc), len(file_protocol_directorypb_directory_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

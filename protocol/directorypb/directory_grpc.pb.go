@@ -69,7 +69,9 @@ type DirectoryClient interface {
 	// SetProfile sets the account's public name and picture.
 	SetProfile(ctx context.Context, in *SetProfileRequest, opts ...grpc.CallOption) (*SetProfileResponse, error)
 	// LookUp gives a user's public profile and device keys to any logged-in
-	// device. NOT_FOUND, RESOURCE_EXHAUSTED.
+	// device. NOT_FOUND, RESOURCE_EXHAUSTED. Of a name of 2019, such as
+	// "net2019:2017000001", it says where that is online, to who has switched
+	// SetNet2019 on (else PERMISSION_DENIED); NOT_FOUND where 2019 is not served.
 	LookUp(ctx context.Context, in *LookUpRequest, opts ...grpc.CallOption) (*LookUpResponse, error)
 	// Session is a device's presence lease. The first client message must be a
 	// Begin. The session ends when the stream does (at once), when 30 s pass
@@ -193,7 +195,9 @@ type DirectoryServer interface {
 	// SetProfile sets the account's public name and picture.
 	SetProfile(context.Context, *SetProfileRequest) (*SetProfileResponse, error)
 	// LookUp gives a user's public profile and device keys to any logged-in
-	// device. NOT_FOUND, RESOURCE_EXHAUSTED.
+	// device. NOT_FOUND, RESOURCE_EXHAUSTED. Of a name of 2019, such as
+	// "net2019:2017000001", it says where that is online, to who has switched
+	// SetNet2019 on (else PERMISSION_DENIED); NOT_FOUND where 2019 is not served.
 	LookUp(context.Context, *LookUpRequest) (*LookUpResponse, error)
 	// Session is a device's presence lease. The first client message must be a
 	// Begin. The session ends when the stream does (at once), when 30 s pass

@@ -8,6 +8,7 @@ import (
 
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/protocol/packet"
+	"github.com/parley-chat/parley/protocol/packet/net2019"
 	"github.com/parley-chat/parley/server/directory"
 	"github.com/parley-chat/parley/server/limit"
 	"github.com/parley-chat/parley/server/password"
@@ -249,6 +250,9 @@ func (s *Service) LookUp(ctx context.Context, req *directorypb.LookUpRequest) (*
 	_, me, err := s.account(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if net2019.IsName(req.GetUser()) {
+		return s.lookUpNet2019(me.User, req.GetUser())
 	}
 	user, err := ParseUser(req.GetUser())
 	if err != nil {

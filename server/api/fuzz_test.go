@@ -12,7 +12,9 @@ import (
 
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/protocol/packet"
+	wire "github.com/parley-chat/parley/protocol/packet/net2019"
 	"github.com/parley-chat/parley/server/directory"
+	"github.com/parley-chat/parley/server/net2019"
 )
 
 // refused fails for an error that does not tell the client what is wrong.
@@ -42,6 +44,7 @@ func FuzzSessionRequest(f *testing.F) {
 		{Request: &directorypb.SessionRequest_Deliver{Deliver: &directorypb.Deliver{To: "carol", Packet: raw}}},
 		{Request: &directorypb.SessionRequest_Publish{Publish: &directorypb.Publish{Endpoints: []*directorypb.Endpoint{{Host: "192.0.2.1", Port: 7}, {Host: "fe80::1%x", Port: 99999}}}}},
 		{Request: &directorypb.SessionRequest_SetContacts{SetContacts: &directorypb.SetContacts{Contacts: []string{"bob"}, Blocked: []string{"Mallory"}}}},
+		{Request: &directorypb.SessionRequest_SetNet2019{SetNet2019: &directorypb.SetNet2019{Id: "2017000001", Port: 2333, Watched: []string{"2017000002", "x"}}}},
 	} {
 		b, err := proto.Marshal(m)
 		if err != nil {
@@ -84,6 +87,20 @@ func FuzzSessionRequest(f *testing.F) {
 			}
 			if len(lists.Contacts) > directory.MaxContacts || len(lists.Blocked) > directory.MaxContacts {
 				t.Fatalf("lists of %d and %d", len(lists.Contacts), len(lists.Blocked))
+			}
+		case *directorypb.SessionRequest_SetNet2019:
+			setting, err := parseSetNet2019(m.SetNet2019)
+			if err != nil {
+				refused(t, err)
+				return
+			}
+			for _, id := range append(setting.watched, setting.id) {
+				if _, err := wire.ParseID(string(id)); err != nil && id != "" {
+					t.Fatal(err)
+				}
+			}
+			if setting.id != "" && wire.CheckPort(setting.port) != nil || setting.id == "" && len(setting.watched) > 0 || len(setting.watched) > net2019.MaxWatched {
+				t.Fatalf("%+v", setting)
 			}
 		}
 	})

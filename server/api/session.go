@@ -36,6 +36,7 @@ type stream struct {
 	pace    limit.Bucket  // owned by the receiver
 	done    chan struct{} // closed by end
 	session atomic.Pointer[directory.Session]
+	legacy  atomic.Pointer[legacy] // nil for most: who has asked for 2019
 
 	mu       sync.Mutex // guards all below; taken under a session's own
 	err      error      // why it ended
@@ -105,6 +106,7 @@ func (st *stream) receive() {
 			return
 		}
 	}
+	st.legacy.Load().end()
 	if s := st.session.Load(); s != nil {
 		s.Close()
 	}
@@ -137,7 +139,7 @@ func (st *stream) paced(cost int) error {
 // with those of everybody on them.
 func costOf(req *directorypb.SessionRequest) int {
 	size := func(c *directorypb.SetContacts) int { return (len(c.GetContacts()) + len(c.GetBlocked())) / 100 }
-	return 1 + size(req.GetSetContacts()) + size(req.GetBegin().GetContacts())
+	return 1 + size(req.GetSetContacts()) + size(req.GetBegin().GetContacts()) + len(req.GetSetNet2019().GetWatched())/100
 }
 
 func (st *stream) handle(ctx context.Context, req *directorypb.SessionRequest) error {
@@ -155,7 +157,10 @@ func (st *stream) handle(ctx context.Context, req *directorypb.SessionRequest) e
 		if err != nil {
 			return err
 		}
-		return session.Publish(ctx, endpoints)
+		if err := session.Publish(ctx, endpoints); err != nil {
+			return err
+		}
+		st.moved(session)
 	case *directorypb.SessionRequest_SetContacts:
 		lists, err := parseLists(r.SetContacts)
 		if err != nil {
@@ -175,6 +180,8 @@ func (st *stream) handle(ctx context.Context, req *directorypb.SessionRequest) e
 			return invalid("A relayed message has at most %d KiB.", directory.MaxRelay>>10)
 		}
 		return session.Relay(user, r.Relay.GetPayload())
+	case *directorypb.SessionRequest_SetNet2019:
+		st.setNet2019(session, r.SetNet2019)
 	default:
 		// A kind of a later version: what is not understood is not an error.
 	}
@@ -250,7 +257,11 @@ func (st *stream) wake() {
 func (st *stream) flush() {
 	session := st.session.Load()
 	for {
-		if m := session.Next(st.grpc.Context()); m != nil {
+		m := session.Next(st.grpc.Context())
+		if m == nil {
+			m = st.legacy.Load().next()
+		}
+		if m != nil {
 			if err := st.grpc.Send(m); err != nil {
 				st.end(err)
 				st.flushed(true)

@@ -43,8 +43,8 @@ type Start struct {
 	Over func(cause error)
 }
 
-// Session is a device's presence. Begin, Publish, SetLists, Took, Relay and
-// Close are for one goroutine; the rest is safe for concurrent use.
+// Session is a device's presence. Begin, Publish, Endpoints, SetLists, Took, Relay
+// and Close are for one goroutine; the rest is safe for concurrent use.
 type Session struct {
 	dir  *Directory
 	id   uint64
@@ -186,6 +186,9 @@ func (s *Session) setLists(lists Lists) {
 	}
 	s.record.Contacts, s.record.Blocked = tidy(lists.Contacts), tidy(lists.Blocked)
 }
+
+// Endpoints are those published last. For the goroutine that publishes.
+func (s *Session) Endpoints() []netip.AddrPort { return s.record.Endpoints }
 
 // User whose session it is.
 func (s *Session) User() packet.UserID { return s.user }

@@ -11,6 +11,9 @@ import (
 	"github.com/parley-chat/parley/protocol/packet/net2019"
 )
 
+// MaxWatched is how many ids a Member watches at most.
+const MaxWatched = 1000
+
 // ErrTaken says that somebody else is online with an id.
 var ErrTaken = errors.New("id is taken")
 
@@ -173,8 +176,10 @@ func (r *Registry) dropMember(m *Member, id net2019.ID) {
 // watch must be called with the registry's mu held.
 func (m *Member) watch(ids []net2019.ID) {
 	r := m.registry
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
 	for _, id := range m.watched {
-		if slices.Contains(ids, id) {
+		if _, still := slices.BinarySearch(ids, id); still {
 			continue
 		}
 		delete(r.watchers[id], m)
@@ -182,7 +187,7 @@ func (m *Member) watch(ids []net2019.ID) {
 			delete(r.watchers, id)
 		}
 	}
-	m.watched = slices.Clone(ids)
+	m.watched = ids
 	for _, id := range ids {
 		if r.watchers[id] == nil {
 			r.watchers[id] = map[*Member]struct{}{}

@@ -402,8 +402,8 @@ func TestMembers(t *testing.T) {
 			t.Fatalf("never heard of %s", want)
 		}
 	}
-	hear(alice)
 	hear(other)
+	hear(alice)
 	a := r.dial()
 	a.ask("2017000001_net2019_2333", "lol")
 	hear(alice)

@@ -351,7 +351,12 @@ func (p *Person) Send(ctx context.Context, chat packet.ChatID, text string) erro
 
 // Until waits for a condition.
 func Until(ctx context.Context, what string, done func(context.Context) (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	return UntilIn(ctx, patience, what, done)
+}
+
+// UntilIn is Until, for at most so long.
+func UntilIn(ctx context.Context, within time.Duration, what string, done func(context.Context) (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

@@ -231,8 +231,10 @@ func (a *app) listChats(ctx context.Context, c *client.Client) error {
 		a.println("No chats yet. Ask somebody: parley contacts add USER")
 		return nil
 	}
+	notes := groupNotes(ctx, c, resp.GetChats())
 	var rows [][]string
 	for _, chat := range resp.GetChats() {
+		g := notes[chat.GetId()]
 		if a.json {
 			j := map[string]any{
 				"id": chat.GetId(), "title": chat.GetTitle(), "kind": chat.GetKind(), "members": chat.GetMembers(), "unread": chat.GetUnread(),
@@ -240,6 +242,12 @@ func (a *app) listChats(ctx context.Context, c *client.Client) error {
 			}
 			if chat.GetLast() != nil {
 				j["last"] = messageJSON(chat.GetLast())
+			}
+			if chat.GetKind() == groupKind {
+				j["role"], j["invited_by"] = g.Role, ""
+				if g.Role == "invited" {
+					j["invited_by"] = g.By
+				}
 			}
 			if err := a.object(j); err != nil {
 				return err
@@ -252,7 +260,17 @@ func (a *app) listChats(ctx context.Context, c *client.Client) error {
 		}
 		if m := chat.GetLast(); m != nil {
 			when = shortTime(time.UnixMicro(m.GetSentAt()), time.Now())
-			last = cut(m.GetAuthor()+": "+strings.Join(strings.Fields(messageText(m)), " "), 60)
+			last = messageText(m)
+			if m.GetKind() != groupEvent {
+				last = m.GetAuthor() + ": " + last
+			}
+			last = cut(strings.Join(strings.Fields(last), " "), 60)
+		}
+		switch {
+		case g.Role == "invited":
+			last = "(invited by " + g.By + "; parley group accept, or decline) " + last
+		case g.Chat != "" && g.Role == "":
+			last = "(left) " + last
 		}
 		rows = append(rows, []string{client.PrintableLine(chat.GetTitle()), when, unread, last})
 	}
@@ -377,7 +395,7 @@ func (a *app) printMessages(messages []*controlpb.Message, ids bool) error {
 // messageLine is a message as a list shows it: with how far one's own came.
 func messageLine(m *controlpb.Message) string {
 	line := chatLine(m)
-	if m.GetOwn() && m.GetDelivery() != controlpb.Delivery_DELIVERY_FAILED {
+	if m.GetOwn() && m.GetKind() != groupEvent && m.GetDelivery() != controlpb.Delivery_DELIVERY_FAILED {
 		line += "  [" + stateWord(m.GetDelivery()) + "]"
 	}
 	return line + reactionLine(m)
@@ -386,7 +404,11 @@ func messageLine(m *controlpb.Message) string {
 // chatLine is a message as a chat shows it, where how far it came changes while
 // it stands there: only a failure is told.
 func chatLine(m *controlpb.Message) string {
-	line := time.UnixMicro(m.GetSentAt()).Format("15:04") + " " + m.GetAuthor() + ": "
+	at := time.UnixMicro(m.GetSentAt()).Format("15:04")
+	if m.GetKind() == groupEvent && !m.GetDeleted() { // it says who
+		return at + " * " + client.PrintableLine(m.GetBody())
+	}
+	line := at + " " + m.GetAuthor() + ": "
 	if q := m.GetReplyTo(); q != nil {
 		line += "(re: " + quoteText(q) + ") "
 	}

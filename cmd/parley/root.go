@@ -40,6 +40,7 @@ First steps:
   parley chat bob                                       chat here
   parley send bob "See you at 8"                        send one message
   parley file send bob holiday.jpg                      send a file, picture or folder
+  parley group create "Tea" bob carol                   make a group
   parley doctor bob                                     why does it not work?
 
 No directory yet? Start one: parley-server serve
@@ -75,7 +76,7 @@ worked, 1 when it did not, 2 when the call itself cannot be meant so.`,
 		commands  []*cobra.Command
 	}{
 		{"chat", "Chat:", []*cobra.Command{
-			a.chatCommand(), a.sendCommand(), a.fileCommand(), a.pressCommand(), a.editCommand(), a.deleteCommand(), a.reactCommand(), a.emojiCommand(), a.chatsCommand(), a.historyCommand(), a.searchCommand(),
+			a.chatCommand(), a.sendCommand(), a.fileCommand(), a.groupCommand(), a.pressCommand(), a.editCommand(), a.deleteCommand(), a.reactCommand(), a.emojiCommand(), a.chatsCommand(), a.historyCommand(), a.searchCommand(),
 		}},
 		{"people", "People:", []*cobra.Command{a.contactsCommand()}},
 		{"account", "Account:", []*cobra.Command{
@@ -244,8 +245,8 @@ func (a *app) withCore(cmd *cobra.Command, f func(ctx context.Context, c *client
 	return f(ctx, c)
 }
 
-// resolveChat turns what a person wrote, a user id or a chat id, into a chat
-// id.
+// resolveChat turns what a person wrote, a user id, a chat id or the name of a
+// group, into a chat id.
 func resolveChat(ctx context.Context, c *client.Client, who string) (string, error) {
 	if chat, err := packet.ParseChatID(who); err == nil && chat.Kind() == packet.Direct {
 		return who, nil
@@ -254,19 +255,23 @@ func resolveChat(ctx context.Context, c *client.Client, who string) (string, err
 	if err != nil {
 		return "", err
 	}
-	user, err := packet.ParseUserID(who)
-	if err != nil {
-		return "", usagef("%.100q is neither a user id nor a chat id; who there is: parley contacts, parley chats", who)
-	}
 	chats, err := c.ListChats(ctx, &controlpb.ListChatsRequest{})
 	if err != nil {
 		return "", err
 	}
 	self := packet.UserID(s.GetUser())
+	user, notUser := packet.ParseUserID(who)
 	for _, chat := range chats.GetChats() {
-		if chat.GetId() == who || self != user && chat.GetId() == string(packet.DirectChat(self, user)) {
+		if chat.GetId() == who || notUser == nil && self != user && chat.GetId() == string(packet.DirectChat(self, user)) {
 			return chat.GetId(), nil
 		}
+	}
+	group, err := groupNamed(chats.GetChats(), s.GetUser(), who)
+	switch {
+	case err != nil || group != "":
+		return group, err
+	case notUser != nil:
+		return "", usagef("%.100q is neither a user id nor a chat id nor a group's name; who there is: parley contacts, parley chats", who)
 	}
 	return "", fmt.Errorf("there is no chat with %s; ask first: parley contacts add %s", who, who)
 }

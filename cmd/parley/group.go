@@ -1,0 +1,463 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/parley-chat/parley/core/client"
+	"github.com/parley-chat/parley/protocol/controlpb"
+	"github.com/parley-chat/parley/protocol/pluginpb"
+)
+
+const (
+	groupPlugin = "group"
+	groupEvent  = "group.event" // the kind of messages that tell what was changed
+	groupKind   = "group"       // of chats
+)
+
+func (a *app) groupCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "group",
+		Short: "Make groups, and say who is in them and what they may",
+		Long: `Make groups, and say who is in them and what they may.
+
+GROUP is a group's name, or its id: parley group list. All that is done with a
+chat is done with groups as well: parley send GROUP TEXT, parley chat GROUP, ...`,
+		Example: `  parley group create "Tea at five" bob carol
+  parley group accept "Tea at five"          # bob and carol do
+  parley send "Tea at five" "Who comes?"`,
+		Args: noArgs,
+		RunE: showHelp,
+	}
+	cmd.AddCommand(
+		a.groupCreateCommand(), a.groupListCommand(), a.groupMembersCommand(),
+		a.groupAction("accept GROUP", "Join a group you are invited to", 1, 1, nil, "You are in the group now."),
+		a.groupAction("decline GROUP", "Decline an invitation", 1, 1, nil, "Declined."),
+		a.groupAction("invite GROUP USER...", "Ask contacts to join (admins)", 2, -1, usersArg, "Invited %s."),
+		a.groupAction("remove GROUP USER...", "Take people out (admins)", 2, -1, usersArg, "Removed %s."),
+		a.groupAction("leave GROUP", "Leave a group; its history stays here", 1, 1, nil, "You have left the group."),
+		a.groupRoleCommand(),
+		a.groupAction("rename GROUP NAME", "Name the group (admins)", 2, -1, textArg, "The group is called %s now."),
+		a.groupAction("describe GROUP [TEXT...]", "Say what the group is for; without TEXT, nothing any more (admins)", 1, -1, textArg, "Saved."),
+		a.groupPictureCommand(), a.groupHistoryCommand(),
+	)
+	return cmd
+}
+
+// usersArg and textArg put a command's further arguments into the request.
+func usersArg(req *pluginpb.InvokeRequest, args []string) {
+	req.Args = map[string]string{"users": strings.Join(args, ",")}
+}
+
+func textArg(req *pluginpb.InvokeRequest, args []string) { req.Text = strings.Join(args, " ") }
+
+// groupAction is a command that runs the action of its name on a group.
+func (a *app) groupAction(use, short string, least, most int, put func(*pluginpb.InvokeRequest, []string), said string) *cobra.Command {
+	action := strings.Fields(use)[0]
+	return &cobra.Command{
+		Use: use, Short: short, Args: needArgs(least, most), ValidArgsFunction: a.completeGroup(action),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req := &pluginpb.InvokeRequest{Action: action}
+			if put != nil {
+				put(req, args[1:])
+			}
+			if strings.Contains(said, "%s") {
+				return a.onGroup(cmd, args[0], req, fmt.Sprintf(said, client.PrintableLine(strings.Join(args[1:], " "))))
+			}
+			return a.onGroup(cmd, args[0], req, said)
+		},
+	}
+}
+
+// onGroup runs an action on a group and says that it is done.
+func (a *app) onGroup(cmd *cobra.Command, group string, req *pluginpb.InvokeRequest, said string) error {
+	return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
+		chat, err := resolveGroup(ctx, c, group)
+		if err != nil {
+			return err
+		}
+		req.Invocation, req.Chat = client.NewInvocation(), chat
+		var done struct {
+			Chat string `json:"chat"`
+			ID   string `json:"id,omitempty"`
+		}
+		if err := askGroup(ctx, c, req, &done); err != nil {
+			return err
+		}
+		if done.ID == "" {
+			said = "It is so already."
+		}
+		return a.done(done, "%s", said)
+	})
+}
+
+// askGroup runs an action of the group plugin and reads its result.
+func askGroup(ctx context.Context, c *client.Client, req *pluginpb.InvokeRequest, result any) error {
+	if len(req.GetInvocation()) == 0 {
+		req.Invocation = client.NewInvocation()
+	}
+	got, err := c.InvokeAction(ctx, groupPlugin, req, nil)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(got.GetResult(), result); err != nil {
+		return fmt.Errorf("what the group plugin answered to %q cannot be read: %w", req.GetAction(), err)
+	}
+	return nil
+}
+
+// groupSummary is one of the action "list" of the group plugin.
+type groupSummary struct {
+	Chat   string `json:"chat"`
+	Title  string `json:"title"`
+	Role   string `json:"role"`
+	People int    `json:"people"`
+	By     string `json:"by,omitempty"`
+}
+
+func groups(ctx context.Context, c *client.Client) ([]groupSummary, error) {
+	var list []groupSummary
+	return list, askGroup(ctx, c, &pluginpb.InvokeRequest{Action: "list"}, &list)
+}
+
+// groupInfo is the result of the action "info" of the group plugin.
+type groupInfo struct {
+	Chat        string        `json:"chat"`
+	Title       string        `json:"title"`
+	Description string        `json:"description"`
+	History     string        `json:"history"`
+	Picture     string        `json:"picture"`
+	Role        string        `json:"role"`
+	By          string        `json:"by"`
+	People      []groupPerson `json:"people"`
+	Changes     int           `json:"changes"`
+	Waiting     int           `json:"waiting"`
+	Split       bool          `json:"split"`
+}
+
+type groupPerson struct {
+	User string `json:"user"`
+	Role string `json:"role"`
+	By   string `json:"by"`
+}
+
+func (a *app) groupCreateCommand() *cobra.Command {
+	var history string
+	cmd := &cobra.Command{
+		Use:   "create NAME [USER...]",
+		Short: "Make a group and ask contacts to join",
+		Long: `Make a group and ask contacts to join. They decide with parley group accept, or
+decline; you are the owner.`,
+		Example: `  parley group create "Tea at five" bob carol`,
+		Args:    needArgs(1, -1), ValidArgsFunction: a.completeFurther(a.people(controlpb.ContactState_CONTACT_STATE_CONTACT)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req := &pluginpb.InvokeRequest{
+				Invocation: client.NewInvocation(), Action: "create", Text: args[0], Args: map[string]string{"users": strings.Join(args[1:], ","), "history": history},
+			}
+			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
+				var done struct {
+					Chat string `json:"chat"`
+				}
+				if err := askGroup(ctx, c, req, &done); err != nil {
+					return err
+				}
+				return a.done(done, "Made the group %s; its id is %s.", client.PrintableLine(args[0]), done.Chat)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&history, "history", "from-join", "what joiners see of the past: from-join, all")
+	return cmd
+}
+
+func (a *app) groupListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List groups and invitations", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
+				list, err := groups(ctx, c)
+				if err != nil {
+					return err
+				}
+				slices.SortStableFunc(list, func(x, y groupSummary) int { return strings.Compare(x.Title, y.Title) })
+				if len(list) == 0 && !a.json {
+					a.println("No groups yet. Make one: parley group create NAME USER...")
+					return nil
+				}
+				var rows [][]string
+				for _, g := range list {
+					if a.json {
+						if err := a.object(g); err != nil {
+							return err
+						}
+						continue
+					}
+					people := strconv.Itoa(g.People) + " people"
+					if g.People == 1 {
+						people = "1 person"
+					}
+					rows = append(rows, []string{client.PrintableLine(g.Title), g.Chat, groupNote(g), people})
+				}
+				a.table(rows)
+				return nil
+			})
+		},
+	}
+}
+
+// groupNote says what this account is in a group.
+func groupNote(g groupSummary) string {
+	switch g.Role {
+	case "invited":
+		return "invited by " + g.By
+	case "":
+		return "left"
+	}
+	return g.Role
+}
+
+func (a *app) groupMembersCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "members GROUP", Short: "Show a group and who is in it", Args: needArgs(1, 1), ValidArgsFunction: a.completeGroup("members"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
+				chat, err := resolveGroup(ctx, c, args[0])
+				if err != nil {
+					return err
+				}
+				var info groupInfo
+				if err := askGroup(ctx, c, &pluginpb.InvokeRequest{Action: "info", Chat: chat}, &info); err != nil {
+					return err
+				}
+				if a.json {
+					return a.object(info)
+				}
+				a.println(client.PrintableLine(info.Title) + "  " + info.Chat)
+				if info.Description != "" {
+					a.println(client.Printable(info.Description))
+				}
+				seen := "what is said from then on"
+				if info.History == "all" {
+					seen = "all of the past"
+				}
+				a.println("Joiners see " + seen + ".")
+				if info.Split {
+					a.println("It was changed in two places at once; that is joined as soon as somebody who may is online.")
+				}
+				var rows [][]string
+				for _, p := range info.People {
+					note := ""
+					if p.Role == "invited" {
+						note = "by " + p.By
+					}
+					rows = append(rows, []string{p.User, p.Role, note})
+				}
+				a.table(rows)
+				return nil
+			})
+		},
+	}
+}
+
+func (a *app) groupRoleCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "role GROUP USER ROLE", Short: "Make somebody an admin, a member, or the owner",
+		Long: `Make somebody an admin, a member, or the owner. ROLE is admin, member or owner.
+
+Admins invite and remove people, name the group and give roles. An admin stands
+below the owner, and below those who have been admins for longer: these he can
+neither remove nor dismiss. Only the owner can make somebody else the owner, and is
+an admin from then on.`,
+		Args: needArgs(3, 3), ValidArgsFunction: a.completeGroup("role"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req := &pluginpb.InvokeRequest{Action: "role", Args: map[string]string{"user": args[1], "role": args[2]}}
+			word := map[string]string{"admin": "an admin", "member": "a member", "owner": "the owner"}[args[2]]
+			return a.onGroup(cmd, args[0], req, fmt.Sprintf("%s is %s now.", args[1], word))
+		},
+	}
+}
+
+func (a *app) groupHistoryCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "history GROUP from-join|all", Short: "Say what joiners see of the past (admins)", Args: needArgs(2, 2), ValidArgsFunction: a.completeGroup("history"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.onGroup(cmd, args[0], &pluginpb.InvokeRequest{Action: "history", Text: args[1]}, "Saved.")
+		},
+	}
+}
+
+func (a *app) groupPictureCommand() *cobra.Command {
+	var save string
+	cmd := &cobra.Command{
+		Use: "picture GROUP [FILE]", Short: "Set the group's picture; without FILE, none any more (admins)", Args: needArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if save != "" {
+				return a.saveGroupPicture(cmd, args[0], save)
+			}
+			req := &pluginpb.InvokeRequest{Action: "picture"}
+			for _, path := range args[1:] {
+				absolute, err := filepath.Abs(path)
+				if err != nil {
+					return fmt.Errorf("find %s: %w", path, err)
+				}
+				if !utf8.ValidString(absolute) {
+					return usagef("the name %q is not UTF-8: rename it first", absolute)
+				}
+				req.Paths = append(req.Paths, absolute)
+			}
+			return a.onGroup(cmd, args[0], req, "Saved.")
+		},
+	}
+	cmd.Flags().StringVar(&save, "save", "", "write the present picture to this `FILE` instead")
+	return cmd
+}
+
+func (a *app) saveGroupPicture(cmd *cobra.Command, group, path string) error {
+	return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
+		chat, err := resolveGroup(ctx, c, group)
+		if err != nil {
+			return err
+		}
+		got, err := c.InvokeAction(ctx, groupPlugin, &pluginpb.InvokeRequest{Invocation: client.NewInvocation(), Action: "get-picture", Chat: chat}, nil)
+		if err != nil {
+			return err
+		}
+		if len(got.GetResult()) == 0 {
+			return fmt.Errorf("the group %s has no picture", group)
+		}
+		if err := os.WriteFile(path, got.GetResult(), 0o600); err != nil {
+			return fmt.Errorf("save the picture: %w", err)
+		}
+		return a.done(map[string]any{"file": path, "bytes": len(got.GetResult())}, "Saved to %s.", path)
+	})
+}
+
+// resolveGroup turns what a person wrote, a name or an id, into a group's chat id.
+func resolveGroup(ctx context.Context, c *client.Client, who string) (string, error) {
+	s, err := c.GetStatus(ctx, &controlpb.GetStatusRequest{})
+	if err != nil {
+		return "", err
+	}
+	chats, err := c.ListChats(ctx, &controlpb.ListChatsRequest{})
+	if err != nil {
+		return "", err
+	}
+	chat, err := groupNamed(chats.GetChats(), s.GetUser(), who)
+	if err == nil && chat == "" {
+		err = fmt.Errorf("there is no group %.100q; which there are: parley group list", who)
+	}
+	return chat, err
+}
+
+// groupNamed finds a group by its id or, if it is the only one of that name, by its
+// name; none gives "". Groups that self is in count before those he left.
+func groupNamed(chats []*controlpb.Chat, self, who string) (string, error) {
+	var named, left []string
+	for _, chat := range chats {
+		if chat.GetKind() != groupKind {
+			continue
+		}
+		if chat.GetId() == who {
+			return who, nil
+		}
+		if strings.EqualFold(chat.GetTitle(), strings.TrimSpace(who)) && who != "" {
+			if slices.Contains(chat.GetMembers(), self) {
+				named = append(named, chat.GetId())
+			} else {
+				left = append(left, chat.GetId())
+			}
+		}
+	}
+	if len(named) == 0 {
+		named = left
+	}
+	switch len(named) {
+	case 0:
+		return "", nil
+	case 1:
+		return named[0], nil
+	}
+	return "", usagef("%d groups are called %.100q: give the id of one: %s", len(named), who, strings.Join(named[:min(len(named), 5)], ", "))
+}
+
+// completeGroup offers groups, then what the command takes.
+func (a *app) completeGroup(action string) cobra.CompletionFunc {
+	first := a.complete(func(ctx context.Context, c *client.Client) ([]string, error) {
+		resp, err := c.ListChats(ctx, &controlpb.ListChatsRequest{})
+		var names []string
+		for _, chat := range resp.GetChats() {
+			if chat.GetKind() == groupKind {
+				names = append(names, cobra.CompletionWithDesc(chat.GetId(), client.PrintableLine(chat.GetTitle())))
+			}
+		}
+		return names, err
+	})
+	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		switch {
+		case len(args) == 0:
+			return first(cmd, args, typed)
+		case action == "invite":
+			return a.people(controlpb.ContactState_CONTACT_STATE_CONTACT)(cmd, nil, typed)
+		case action == "remove" || action == "role" && len(args) == 1:
+			return a.completeMembers(args[0])(cmd, nil, typed)
+		case action == "role" && len(args) == 2:
+			return []string{"admin", "member", "owner"}, cobra.ShellCompDirectiveNoFileComp
+		case action == "history" && len(args) == 1:
+			return []string{"from-join", "all"}, cobra.ShellCompDirectiveNoFileComp
+		}
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func (a *app) completeMembers(group string) cobra.CompletionFunc {
+	return a.complete(func(ctx context.Context, c *client.Client) ([]string, error) {
+		chat, err := resolveGroup(ctx, c, group)
+		if err != nil {
+			return nil, err
+		}
+		var info groupInfo
+		if err := askGroup(ctx, c, &pluginpb.InvokeRequest{Action: "info", Chat: chat}, &info); err != nil {
+			return nil, err
+		}
+		var names []string
+		for _, p := range info.People {
+			names = append(names, cobra.CompletionWithDesc(p.User, p.Role))
+		}
+		return names, nil
+	})
+}
+
+// completeFurther offers names for all arguments but the first.
+func (*app) completeFurther(names cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if len(args) == 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return names(cmd, nil, typed)
+	}
+}
+
+// groupNotes gives what the group plugin says of the groups among chats; less when
+// it cannot be asked.
+func groupNotes(ctx context.Context, c *client.Client, chats []*controlpb.Chat) map[string]groupSummary {
+	if !slices.ContainsFunc(chats, func(chat *controlpb.Chat) bool { return chat.GetKind() == groupKind }) {
+		return nil
+	}
+	list, err := groups(ctx, c)
+	if err != nil {
+		return nil
+	}
+	notes := map[string]groupSummary{}
+	for _, g := range list {
+		notes[g.Chat] = g
+	}
+	return notes
+}

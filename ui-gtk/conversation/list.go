@@ -35,7 +35,8 @@ type messageList struct {
 	settling bool // rows changed, and have no sizes yet
 	moving   bool // the adjustment is set here, not by a person
 	place    *viewmodel.Place
-	width    int // that pictures were made for
+	width    int  // that pictures were made for
+	pointing bool // follow was called, and has not looked yet
 	posted   bool
 }
 
@@ -76,6 +77,10 @@ func newMessageList(p *Pane) *messageList {
 		return i >= 0 && i < len(l.rows) && l.rows[i].menu(e)
 	})
 
+	l.box.Connect("motion-notify-event", func() bool {
+		l.follow()
+		return false
+	})
 	l.box.Connect("set-focus-child", func() { glib.IdleAdd(l.followFocus) })
 	l.box.Connect("popup-menu", func() bool {
 		r := l.focused()
@@ -124,6 +129,28 @@ func newMessageList(p *Pane) *messageList {
 		l.problem.SetVisible(s != "")
 	}))
 	return l
+}
+
+// hoverAfter is how long the pointer is over a message until the button to its menu is
+// there, in milliseconds: none is made for those that it only passes.
+const hoverAfter = 50
+
+// follow follows the pointer, where somebody moves it: messages that pass below it, or
+// come there with another chat, are left as they are.
+func (l *messageList) follow() {
+	if l.pointing {
+		return
+	}
+	l.pointing = true
+	glib.TimeoutAdd(hoverAfter, func() {
+		l.pointing = false
+		for _, r := range l.rows {
+			if over := r.native.GetStateFlags()&gtk.STATE_FLAG_PRELIGHT != 0; over != r.hovered {
+				r.hovered = over
+				r.beside()
+			}
+		}
+	})
 }
 
 // focused is the row that has the keyboard, or in which something has it; or nil.

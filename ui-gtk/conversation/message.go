@@ -35,7 +35,6 @@ func newMessageRow(l *messageList, row *viewmodel.MessageRow) *messageRow {
 	r.native.Connect("button-press-event", func(_ *gtk.ListBoxRow, e *gdk.Event) bool {
 		return gdk.EventButtonNewFromEvent(e).Button() == gdk.BUTTON_SECONDARY && r.menu(e)
 	})
-	r.native.Connect("state-flags-changed", r.hover)
 	r.draw()
 	return r
 }
@@ -116,26 +115,6 @@ func (r *messageRow) draw() {
 // roomForMore is how wide the button to the menu is, with its distance to the bubble,
 // in pixels.
 const roomForMore = 30
-
-// hoverAfter is how long the pointer is over a message until the button to the menu is
-// there, in milliseconds: none is made for those that only pass below it.
-const hoverAfter = 50
-
-// hover follows the pointer.
-func (r *messageRow) hover() {
-	over := func() bool { return r.alive && r.native.GetStateFlags()&gtk.STATE_FLAG_PRELIGHT != 0 }
-	switch now := over(); {
-	case now == r.hovered:
-	case now:
-		glib.TimeoutAdd(hoverAfter, func() {
-			r.hovered = over()
-			r.beside()
-		})
-	default:
-		r.hovered = false
-		glib.IdleAdd(r.beside)
-	}
-}
 
 // beside makes the button to the menu beside the bubble while somebody is at the
 // message, and else leaves its room empty: thousands of buttons that nobody sees take

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -217,7 +218,9 @@ func (x *Composer) look() {
 		l.Ready = false
 	}
 	l.Commands = x.commands(d.text)
-	x.Look.set(l)
+	if !reflect.DeepEqual(l, x.Look.Get()) { // as it seldom is while one writes
+		x.Look.set(l)
+	}
 }
 
 func (x *Composer) strip(m *controlpb.Message) *QuoteRow {

@@ -27,9 +27,9 @@ const (
 	maxRead     = 500 // what the core gives at once
 )
 
-// frame is how long changes of rows are gathered, so that a burst is drawn in few
-// steps and typing stays quick.
-const frame = 30 * time.Millisecond
+// frame is how long events are gathered at least, so that a burst is drawn in few
+// steps and typing stays quick; and half of it, changes of rows by other ways.
+const frame = 40 * time.Millisecond
 
 // typingFades is how long a notice of typing counts.
 const typingFades = 6 * time.Second
@@ -451,7 +451,7 @@ func (c *Conversation) ReadBelow() {
 		c.reading[1] = false
 		c.messages = append(c.messages, c.unknown(resp.GetMessages())...)
 		c.after = resp.GetMore()
-		c.dropAbove()
+		c.dropAbove(0)
 		c.arrange()
 		c.takeEarly(c.put)
 	})
@@ -462,9 +462,11 @@ func (c *Conversation) unknown(page []*controlpb.Message) []*controlpb.Message {
 	return slices.DeleteFunc(page, func(m *controlpb.Message) bool { return c.index(m.GetId()) >= 0 })
 }
 
-// dropAbove keeps the window small after something came at its end.
-func (c *Conversation) dropAbove() {
-	if over := len(c.messages) - c.most(); over > 0 {
+// dropAbove keeps the window small after something came at its end, and makes room
+// for more.
+func (c *Conversation) dropAbove(room int) {
+	if len(c.messages) > c.most() {
+		over := len(c.messages) - c.most() + room
 		c.messages, c.before = slices.Clone(c.messages[over:]), true
 	}
 }
@@ -612,7 +614,7 @@ func (c *Conversation) put(m *controlpb.Message) {
 		return
 	}
 	c.messages = append(c.messages, m)
-	c.dropAbove()
+	c.dropAbove(c.page()) // seldom, since all that stays moves up
 	c.changed()
 }
 
@@ -632,7 +634,7 @@ func (c *Conversation) changed() {
 	if c.arranging {
 		return
 	}
-	if wait := frame - c.session.cfg.Now().Sub(c.arranged); wait > 0 && wait <= frame {
+	if wait := frame/2 - c.session.cfg.Now().Sub(c.arranged); wait > 0 && wait <= frame/2 {
 		c.arranging = true
 		c.session.cfg.After(wait, func() {
 			if c.arranging {

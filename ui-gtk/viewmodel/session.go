@@ -258,8 +258,12 @@ func (s *Session) connection(ctx context.Context) error {
 // maxGathered bounds the events that wait for the loop.
 const maxGathered = 512
 
-// take hands events to the loop, as many at once as there are.
+// take hands events to the loop: all that have come when the loop gets to it. Then it
+// leaves the loop alone for a frame, or for as long as the loop had no time for it:
+// however many events there are, what a person does comes in between.
 func (s *Session) take(ctx context.Context, core Core, incoming <-chan *controlpb.Event) {
+	rest := time.NewTimer(0)
+	defer rest.Stop()
 	for {
 		var batch []*controlpb.Event
 		select {
@@ -268,13 +272,13 @@ func (s *Session) take(ctx context.Context, core Core, incoming <-chan *controlp
 		case e := <-incoming:
 			batch = append(batch, e)
 		}
-		for len(batch) < maxGathered && len(incoming) > 0 {
-			batch = append(batch, <-incoming)
-		}
-		again := false
+		again, began := false, time.Now()
 		taken := make(chan struct{})
 		s.cfg.Loop.Post(func() {
 			defer close(taken)
+			for len(batch) < maxGathered && len(incoming) > 0 {
+				batch = append(batch, <-incoming)
+			}
 			if ctx.Err() == nil {
 				again = s.handle(batch)
 			}
@@ -288,6 +292,12 @@ func (s *Session) take(ctx context.Context, core Core, incoming <-chan *controlp
 			if err := s.load(ctx, core); err != nil && ctx.Err() == nil {
 				s.cfg.Loop.Post(func() { s.Failures.emit(client.Message(err)) })
 			}
+		}
+		rest.Reset(max(frame, time.Since(began)))
+		select {
+		case <-ctx.Done():
+			return
+		case <-rest.C:
 		}
 	}
 }

@@ -10,7 +10,9 @@ import (
 // maxQuery is the most bytes of a query that count.
 const maxQuery = 200
 
-// A rank says how well an emoji fits a word; the lowest is the best.
+// A rank says how well an emoji fits a word; the lowest is the best. Of those
+// whose name or shortcode begins with it, a shorter one is better: so a rank is one
+// of these times rankStep, and for rankBegins what is left of the name more.
 const (
 	rankExact    = iota // its name or a shortcode
 	rankBegins          // its name or a shortcode begins with it
@@ -20,6 +22,8 @@ const (
 	rankName            // its name has it
 	rankInside          // a keyword has it
 	noRank
+
+	rankStep = 256
 )
 
 // hit is a line of data that fits.
@@ -50,7 +54,7 @@ func search(text string, limit int) []entry {
 		}
 		start := strings.LastIndexByte(data[:at+i], '\n') + 1
 		end := start + strings.IndexByte(data[start:], '\n')
-		if rank := rankOf(data[start:end], query, terms); rank < noRank {
+		if rank := rankOf(data[start:end], query, terms); rank < noRank*rankStep {
 			hits = append(hits, hit{rank, start})
 		}
 		at = end
@@ -67,17 +71,17 @@ func search(text string, limit int) []entry {
 // worst of its words, and then behind all that one word is enough for.
 func rankOf(line, query string, terms []string) int {
 	if strings.HasPrefix(line, ">") {
-		return noRank
+		return noRank * rankStep
 	}
 	e := parse(line)
 	rank := e.rank(query)
-	if rank < noRank || len(terms) == 1 {
+	if rank < noRank*rankStep || len(terms) == 1 {
 		return rank
 	}
 	for i, term := range terms {
 		r := e.rank(term)
-		if r == noRank {
-			return noRank
+		if r == noRank*rankStep {
+			return r
 		}
 		if i == 0 || r > rank {
 			rank = r
@@ -89,14 +93,18 @@ func rankOf(line, query string, terms []string) int {
 func (e *entry) rank(word string) int {
 	best := codeRank(e.codes, word)
 	for l := range languages {
-		best = min(best, nameRank(e.names[l], word), wordRank(e.words[l], word))
+		best = min(best, nameRank(e.names[l], word), rankStep*wordRank(e.words[l], word))
 	}
 	return best
 }
 
+// beginning is the rank of a name that begins with something, and has this many
+// bytes more.
+func beginning(more int) int { return rankBegins*rankStep + min(more, rankStep-1) }
+
 // codeRank ranks a word among shortcodes, ":a_b:c:".
 func codeRank(codes, word string) int {
-	best := noRank
+	best := noRank * rankStep
 	for from := 0; ; from++ {
 		i := strings.Index(codes[from:], word)
 		if i < 0 {
@@ -106,11 +114,11 @@ func codeRank(codes, word string) int {
 		before := codes[from-1]
 		switch {
 		case before == ':' && codes[from+len(word)] == ':':
-			return rankExact
+			return rankExact * rankStep
 		case before == ':':
-			best = min(best, rankBegins)
+			best = min(best, beginning(strings.IndexByte(codes[from+len(word):], ':')))
 		case before == '_' || before == '-':
-			best = min(best, rankNameWord)
+			best = min(best, rankNameWord*rankStep)
 		}
 	}
 }
@@ -118,20 +126,20 @@ func codeRank(codes, word string) int {
 // nameRank ranks a word in a name.
 func nameRank(name, word string) int {
 	if len(name) == len(word) && strings.EqualFold(name, word) {
-		return rankExact
+		return rankExact * rankStep
 	}
-	best := noRank
+	best := noRank * rankStep
 	for i := 0; i+len(word) <= len(name); i++ {
 		if !utf8.RuneStart(name[i]) || lower(name[i]) != word[0] || !strings.EqualFold(name[i:i+len(word)], word) {
 			continue
 		}
 		switch {
 		case i == 0:
-			return rankBegins
+			return beginning(len(name) - len(word))
 		case begins(name, i):
-			best = rankNameWord
+			best = rankNameWord * rankStep
 		case word[0] >= utf8.RuneSelf:
-			best = min(best, rankName) // Chinese has no spaces
+			best = min(best, rankName*rankStep) // Chinese has no spaces
 		}
 	}
 	return best

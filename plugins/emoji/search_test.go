@@ -28,6 +28,9 @@ func TestSearch(t *testing.T) {
 		{":thumbsup:", "👍", ""},
 		{"+1", "👍", ""},
 		{"heart", "❤️", "💔"},
+		{"hea", "❤️", "😍"}, // what is shortest comes first
+		{"smi", "😄", "😃"},
+		{"Thumbs", "👍👎", ""},
 		{"dog", "🐶🐕", "🌭"},
 		{"tada", "🎉", ""},
 		{"germany", "🇩🇪", ""},

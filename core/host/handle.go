@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/parley-chat/parley/core/store"
@@ -71,13 +72,14 @@ func (p *plugin) handleChat(run, ctx context.Context, sess *session, chat packet
 	if !dirty || types == nil {
 		return false, nil
 	}
+	limit := p.stride.items()
 	var entries []store.Entry
 	var ended []store.Blob
 	err = p.host.cfg.Store.View(ctx, func(tx store.ReadTx) (err error) {
 		if ended, err = p.endedBlobs(tx, chat); err != nil {
 			return err
 		}
-		entries, err = tx.Unhandled(types, chat, maxItems, maxBatch)
+		entries, err = tx.Unhandled(types, chat, limit, maxBatch)
 		return err
 	})
 	if err == nil && len(ended) > 0 {
@@ -90,7 +92,7 @@ func (p *plugin) handleChat(run, ctx context.Context, sess *session, chat packet
 		return true, p.commit(ctx, rest)
 	}
 	batch, width := p.cut(entries)
-	more := len(batch) < len(entries) || mayBeMore(entries)
+	more := len(batch) < len(entries) || mayBeMore(entries, limit)
 	if p.gate.Acquire(ctx, width) != nil {
 		return true, nil //nolint:nilerr // the session ends
 	}
@@ -99,6 +101,7 @@ func (p *plugin) handleChat(run, ctx context.Context, sess *session, chat packet
 	var refused *PluginError
 	switch {
 	case err == nil:
+		p.stride.answered(len(answers), len(batch))
 		more = more || len(answers) < len(batch)
 		err = p.commit(ctx, answers)
 		return more || err != nil, err
@@ -110,14 +113,34 @@ func (p *plugin) handleChat(run, ctx context.Context, sess *session, chat packet
 	return true, nil
 }
 
+// stride is how many entries a plugin is handed at once. One that must read what
+// the entry before led to answers only as far as that, and would get the rest again
+// and again: so it gets at most twice as many as it answered last.
+type stride struct{ n atomic.Int32 }
+
+func (s *stride) items() int {
+	if n := int(s.n.Load()); n > 0 {
+		return n
+	}
+	return maxItems
+}
+
+// answered notes how many of those handed in were answered. Two chats at once may
+// lose a note, which costs nothing but time.
+func (s *stride) answered(answers, items int) {
+	if answers < items || items == s.items() {
+		s.n.Store(int32(min(2*answers, maxItems))) //nolint:gosec // at most maxItems
+	}
+}
+
 // mayBeMore says whether the bounds of a batch may have left some out. What comes
 // from now on is told of by itself.
-func mayBeMore(entries []store.Entry) bool {
+func mayBeMore(entries []store.Entry, limit int) bool {
 	size := 0
 	for i := range entries {
 		size += len(entries[i].Packet.Content)
 	}
-	return len(entries) >= maxItems || size > maxBatch-packet.MaxContent
+	return len(entries) >= limit || size > maxBatch-packet.MaxContent
 }
 
 // withoutPlugin gives the first entries if they need no plugin: their content

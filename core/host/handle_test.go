@@ -249,7 +249,7 @@ func TestPartialAnswers(t *testing.T) {
 	want := []string{"a", "partial:b", "partial:c", "d", "partial:e"}
 	r.put("text", want...)
 	r.wantBodies(want...)
-	if got := r.lines("text", "batches"); !slices.Equal(got, []string{"1 of 5", "1 of 4", "2 of 3", "1 of 1"}) {
+	if got := r.lines("text", "batches"); !slices.Equal(got, []string{"1 of 5", "1 of 2", "2 of 2", "1 of 1"}) {
 		t.Errorf("batches were %q", got)
 	}
 	// Nothing of that counts as an attempt.
@@ -421,4 +421,39 @@ func TestGracefulStop(t *testing.T) {
 func invokeRequest(action string) *pluginpb.InvokeRequest {
 	id := packet.NewPacketID()
 	return &pluginpb.InvokeRequest{Invocation: id[:], Action: action}
+}
+
+// A plugin that must see each entry committed before the next is not handed all
+// of them again and again.
+func TestStride(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.install(r.bundled, "text", plan{})
+	contents, bodies := make([]string, 100), make([]string, 100)
+	for i := range contents {
+		contents[i], bodies[i] = "partial:"+strconv.Itoa(i), "partial:"+strconv.Itoa(i)
+	}
+	r.put("text", contents...)
+	r.serve()
+	r.wantBodies(bodies...)
+	handed := 0
+	for _, line := range r.lines("text", "batches") {
+		var answered, of int
+		if _, err := fmt.Sscanf(line, "%d of %d", &answered, &of); err != nil {
+			t.Fatal(err)
+		}
+		handed += of
+	}
+	if handed < 100 || handed > 3*100 {
+		t.Errorf("%d entries were handed in for 100", handed)
+	}
+	var whole []string
+	for i := range 300 {
+		whole = append(whole, "w"+strconv.Itoa(i))
+	}
+	r.put("text", whole...)
+	r.wantBodies(append(bodies, whole...)...)
+	if n := len(r.lines("text", "batches")); n > 100+20 {
+		t.Errorf("%d batches: they did not grow again", n)
+	}
 }

@@ -59,7 +59,8 @@ type plugin struct {
 	desk *desk
 	// gate lets maxChats batches be handled at once, or one entry alone that
 	// was under way when the plugin died.
-	gate *semaphore.Weighted
+	gate   *semaphore.Weighted
+	stride stride
 
 	mu           sync.Mutex    // guards all below; Host.mu is taken before it
 	changed      chan struct{} // closed and replaced when something below changed

@@ -22,20 +22,26 @@ const (
 
 // batch is what is known of one HandleRequest while its items are handled.
 type batch struct {
-	uncommitted atomic.Bool // earlier items have effects
-	again       atomic.Bool // the present item asked for what these may change
+	uncommitted pending     // what earlier items led to
+	again       atomic.Bool // the present item asked for what that may change
 }
 
 type batchKey struct{}
 
 // mustBeCommitted says that the core is about to be asked for something that
 // uncommitted effects may change.
-func mustBeCommitted(ctx context.Context) error {
-	if b, ok := ctx.Value(batchKey{}).(*batch); ok && b.uncommitted.Load() {
-		b.again.Store(true)
-		return ErrAgain
+func mustBeCommitted(ctx context.Context, changes func(*pending) bool) error {
+	b, ok := ctx.Value(batchKey{}).(*batch)
+	if !ok {
+		return nil
 	}
-	return nil
+	b.uncommitted.mu.Lock()
+	defer b.uncommitted.mu.Unlock()
+	if !changes(&b.uncommitted) {
+		return nil
+	}
+	b.again.Store(true)
+	return ErrAgain
 }
 
 // beginHandle puts the call behind the one before of its chat.
@@ -81,7 +87,7 @@ func (x *session) handle(ctx context.Context, id uint64, pb *pluginpb.HandleRequ
 		if len(response.GetOutcomes()) > 0 && time.Since(began) > handleSpan {
 			break
 		}
-		outcome, err := x.handleItem(ctx, pb.GetChat(), item)
+		outcome, effects, err := x.handleItem(ctx, pb.GetChat(), item)
 		if errors.Is(context.Cause(ctx), errCancelled) {
 			err = context.Canceled
 		}
@@ -97,24 +103,20 @@ func (x *session) handle(ctx context.Context, id uint64, pb *pluginpb.HandleRequ
 			break
 		}
 		response.Outcomes = append(response.Outcomes, outcome)
-		if len(outcome.GetEffects()) > 0 {
-			b.uncommitted.Store(true)
-		}
+		b.uncommitted.note(effects)
 	}
 	x.answer(&pluginpb.HookResponse{Id: id, Answer: &pluginpb.HookResponse_Handle{Handle: response}})
 }
 
-func (x *session) handleItem(ctx context.Context, chat string, item *pluginpb.Item) (*pluginpb.Outcome, error) {
+func (x *session) handleItem(ctx context.Context, chat string, item *pluginpb.Item) (outcome *pluginpb.Outcome, effects []Effect, err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var effects []Effect
-	var err error
 	switch i := item.GetItem().(type) {
 	case *pluginpb.Item_Packet:
 		var p Packet
 		if p, err = packetFromProto(i.Packet); err != nil {
-			return nil, Errorf(codes.Internal, "%w", err)
+			return nil, nil, Errorf(codes.Internal, "%w", err)
 		}
 		effects, err = x.plugin.Handle(ctx, p)
 	case *pluginpb.Item_Event:
@@ -122,16 +124,16 @@ func (x *session) handleItem(ctx context.Context, chat string, item *pluginpb.It
 	default: // of a newer core, which knows that this plugin is older
 	}
 	if text, ok := RefusalText(err); ok {
-		return &pluginpb.Outcome{Refuse: text}, nil
+		return &pluginpb.Outcome{Refuse: text}, nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	pb, err := effectProtos(effects)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return &pluginpb.Outcome{Effects: pb}, nil
+	return &pluginpb.Outcome{Effects: pb}, effects, nil
 }
 
 func (x *session) handleEvent(ctx context.Context, chat string, pb *pluginpb.Event) ([]Effect, error) {

@@ -121,7 +121,7 @@ func (h *host) Setting(name string) string {
 func (h *host) Log() *slog.Logger { return h.log }
 
 func (h *host) Apply(ctx context.Context, effects ...Effect) error {
-	if err := mustBeCommitted(ctx); err != nil {
+	if err := mustBeCommitted(ctx, anything); err != nil {
 		return err
 	}
 	pb, err := effectProtos(effects)
@@ -136,18 +136,18 @@ func (h *host) Messages(ctx context.Context, chat packet.ChatID, ids ...packet.P
 	if len(ids) == 0 {
 		return nil, nil // without ids the core would give a page
 	}
-	return h.queryMessages(ctx, &pluginpb.QueryMessages{Chat: string(chat), Ids: idList(ids)})
+	return h.queryMessages(ctx, &pluginpb.QueryMessages{Chat: string(chat), Ids: idList(ids)}, oneOfMessages(ids))
 }
 
 func (h *host) MessagesBefore(ctx context.Context, chat packet.ChatID, before packet.PacketID, limit int) ([]Message, error) {
 	if limit < 0 {
 		return nil, errors.New("messages before: negative limit")
 	}
-	return h.queryMessages(ctx, &pluginpb.QueryMessages{Chat: string(chat), Before: idBytes(before), Limit: uint32(min(limit, 1<<20))}) //nolint:gosec // bounded
+	return h.queryMessages(ctx, &pluginpb.QueryMessages{Chat: string(chat), Before: idBytes(before), Limit: uint32(min(limit, 1<<20))}, aPage) //nolint:gosec // bounded
 }
 
-func (h *host) queryMessages(ctx context.Context, query *pluginpb.QueryMessages) ([]Message, error) {
-	if err := mustBeCommitted(ctx); err != nil {
+func (h *host) queryMessages(ctx context.Context, query *pluginpb.QueryMessages, changes func(*pending) bool) ([]Message, error) {
+	if err := mustBeCommitted(ctx, changes); err != nil {
 		return nil, err
 	}
 	r, err := h.ask(ctx, &pluginpb.HostRequest{Request: &pluginpb.HostRequest_QueryMessages{QueryMessages: query}})
@@ -161,7 +161,7 @@ func (h *host) Annotations(ctx context.Context, chat packet.ChatID, kind string,
 	if len(messages) == 0 {
 		return nil, nil
 	}
-	if err := mustBeCommitted(ctx); err != nil {
+	if err := mustBeCommitted(ctx, annotationOf(messages)); err != nil {
 		return nil, err
 	}
 	r, err := h.ask(ctx, &pluginpb.HostRequest{Request: &pluginpb.HostRequest_QueryAnnotations{QueryAnnotations: &pluginpb.QueryAnnotations{
@@ -184,7 +184,7 @@ func (h *host) Contacts(ctx context.Context) ([]Contact, error) {
 }
 
 func (h *host) Chats(ctx context.Context, chat packet.ChatID) ([]Chat, error) {
-	if err := mustBeCommitted(ctx); err != nil {
+	if err := mustBeCommitted(ctx, anything); err != nil {
 		return nil, err
 	}
 	r, err := h.ask(ctx, &pluginpb.HostRequest{Request: &pluginpb.HostRequest_QueryChats{QueryChats: &pluginpb.QueryChats{Chat: string(chat)}}})
@@ -197,7 +197,7 @@ func (h *host) Chats(ctx context.Context, chat packet.ChatID) ([]Chat, error) {
 }
 
 func (h *host) Heads(ctx context.Context, chat packet.ChatID) ([]*pluginpb.Cutoff, error) {
-	if err := mustBeCommitted(ctx); err != nil {
+	if err := mustBeCommitted(ctx, anything); err != nil {
 		return nil, err
 	}
 	r, err := h.ask(ctx, &pluginpb.HostRequest{Request: &pluginpb.HostRequest_QueryChats{QueryChats: &pluginpb.QueryChats{Chat: string(chat), Heads: true}}})
@@ -211,7 +211,7 @@ func (h *host) Heads(ctx context.Context, chat packet.ChatID) ([]*pluginpb.Cutof
 }
 
 func (h *host) Values(ctx context.Context, prefix string, limit int) ([]Value, error) {
-	if err := mustBeCommitted(ctx); err != nil {
+	if err := mustBeCommitted(ctx, valueWith(prefix)); err != nil {
 		return nil, err
 	}
 	if limit < 0 {
@@ -247,7 +247,7 @@ func (h *host) Blobs(ctx context.Context, ids ...packet.BlobID) ([]Blob, error) 
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	if err := mustBeCommitted(ctx); err != nil {
+	if err := mustBeCommitted(ctx, aBlob); err != nil {
 		return nil, err
 	}
 	r, err := h.ask(ctx, &pluginpb.HostRequest{Request: &pluginpb.HostRequest_QueryBlobs{QueryBlobs: &pluginpb.QueryBlobs{Blobs: idList(ids)}}})

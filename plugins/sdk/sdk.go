@@ -14,9 +14,9 @@
 //     order; for different chats, and for Invoke, concurrently.
 //   - What a Host method reads within Handle has the effects of everything
 //     handled before. Packets come in batches whose effects are committed
-//     together, so such a call may give [ErrAgain]: return it, and Handle is
-//     called again with the same packet once the effects before it are
-//     committed. Pass the ctx on, or this promise is void.
+//     together, so a call that reads what an earlier one of them changes gives
+//     [ErrAgain]: return it, and Handle is called again with the same packet
+//     once the effects before it are committed. Pass the ctx on, or this promise is void.
 //   - Nothing recovers a panic: the process dies, the core starts it again, and
 //     sets a packet aside that does it three times.
 //

@@ -36,7 +36,7 @@ func (s *Service) Append(tx store.Tx, d Draft) (packet.Packet, error) {
 			return packet.Packet{}, err
 		}
 	}
-	h, err := s.header(tx, d)
+	h, err := s.header(tx, d, func(c *store.Chat) error { return s.review(tx, c) })
 	if err != nil {
 		return packet.Packet{}, err
 	}
@@ -45,12 +45,6 @@ func (s *Service) Append(tx store.Tx, d Draft) (packet.Packet, error) {
 		return packet.Packet{}, err
 	}
 	h.Depth, h.Delivery = packet.NextDepth(depth), packet.Reliable
-	if s.cfg.Type(d.Type).OpensChat {
-		// Whom it invites handles it without all that stands before it.
-		if err := s.startLog(tx, d.Chat); err != nil {
-			return packet.Packet{}, err
-		}
-	}
 	p, err := s.seal(tx, h, d.Content)
 	if err != nil {
 		return packet.Packet{}, fmt.Errorf("append to chat %s: %w", d.Chat, err)
@@ -61,22 +55,9 @@ func (s *Service) Append(tx store.Tx, d Draft) (packet.Packet, error) {
 	return p, nil
 }
 
-// startLog makes the next entry of a chat the first one of its log.
-func (s *Service) startLog(tx store.Tx, chat packet.ChatID) error {
-	epoch, err := presentEpoch(tx, chat)
-	if err != nil || epoch == 0 {
-		return err
-	}
-	next, err := tx.NextNumber(packet.Log{Chat: chat, Device: s.device, Epoch: epoch})
-	if err != nil || next == 1 {
-		return err
-	}
-	_, err = s.beginEpoch(tx, chat)
-	return err
-}
-
-// header checks d and begins its header.
-func (s *Service) header(tx store.ReadTx, d Draft) (packet.Header, error) {
+// header checks d and begins its header; first comes before it is told under
+// which list d is written.
+func (s *Service) header(tx store.ReadTx, d Draft, first func(*store.Chat) error) (packet.Header, error) {
 	c, err := tx.Chat(d.Chat)
 	if errors.Is(err, store.ErrNotFound) {
 		return packet.Header{}, fmt.Errorf("chat %s: %w: add the contact or join the group first", d.Chat, ErrUnknownChat)
@@ -84,7 +65,7 @@ func (s *Service) header(tx store.ReadTx, d Draft) (packet.Header, error) {
 	if err != nil {
 		return packet.Header{}, err
 	}
-	if !slices.Contains(c.Members, s.self) {
+	if !isMember(&c, s.self) {
 		return packet.Header{}, fmt.Errorf("chat %s: %s is %w any more", d.Chat, s.self, ErrNotMember)
 	}
 	if rosters(d.Type) || d.Chat.Kind() == packet.Net2019 {
@@ -96,9 +77,22 @@ func (s *Service) header(tx store.ReadTx, d Draft) (packet.Header, error) {
 	if d.ID.IsZero() {
 		d.ID = packet.NewPacketID()
 	}
+	if err := first(&c); err != nil {
+		return packet.Header{}, err
+	}
+	stamp, err := s.stamp(tx, &c)
+	if err != nil {
+		return packet.Header{}, err
+	}
+	if stamp == 0 {
+		if s.kindOf(d.Type, d.Chat) != changes {
+			return packet.Header{}, fmt.Errorf("chat %s: %s is %w yet, as far as is known here", d.Chat, s.self, ErrNotMember)
+		}
+		stamp = c.Membership
+	}
 	return packet.Header{
 		ID: d.ID, Chat: d.Chat, Type: d.Type, Author: s.self, Device: s.device,
-		Membership: c.Membership, SentAt: max(s.cfg.Now().UnixMicro(), 0),
+		Membership: stamp, SentAt: max(s.cfg.Now().UnixMicro(), 0),
 	}, nil
 }
 
@@ -120,7 +114,7 @@ func rosters(t packet.Type) bool {
 func (s *Service) Emit(ctx context.Context, d Draft, to []packet.UserID) error {
 	var h packet.Header
 	err := s.cfg.Store.View(ctx, func(tx store.ReadTx) (err error) {
-		h, err = s.header(tx, d)
+		h, err = s.header(tx, d, func(*store.Chat) error { return nil })
 		return err
 	})
 	if err != nil {
@@ -134,7 +128,7 @@ func (s *Service) Emit(ctx context.Context, d Draft, to []packet.UserID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.links {
-		if l.shared[d.Chat] != nil && (len(to) == 0 || slices.Contains(to, l.User)) {
+		if sh := l.shared[d.Chat]; sh != nil && sh.role == present && (len(to) == 0 || slices.Contains(to, l.User)) {
 			l.emit(&p)
 		}
 	}

@@ -22,7 +22,40 @@
 //
 // To anyone but its author a vector offers a log without stubs, because a stub
 // cannot be passed on (but for those the member lists forbid: all judge them the
-// same by their headers); to its author it counts them.
+// same by their headers), and without entries that wait; to its author it counts
+// them.
+//
+// # Members
+//
+// The plugin of groups makes of the changes of members, which form a graph because
+// several people make them at once, lists: for each change the list of all that is
+// before it and itself, which everybody works out alike and which never changes, and
+// for what is known altogether the present one. Lists are never compared with each
+// other; each question is answered by one or two of them.
+//
+//   - An entry is written under a list; see stamp. It counts if its author is in that
+//     list and it is within what the present list says of its author's log: up to a
+//     number that is named, else all of a member's and nothing of others'. If its
+//     list is not known it waits, and if it is beyond what counts too (up to maxPast;
+//     further ones are not taken): two who removed each other while apart are judged
+//     anew when they meet, and then it may count after all. What stops to count
+//     is taken out of sight and not deleted.
+//   - Entries of types that may open chats are how lists come to be, so they are not
+//     judged by them: they are taken from all, and handed in. Whose change
+//     counts is the plugin's to say. They have a log of their own for each device, so that
+//     who is invited handles them without all that was said before.
+//   - An entry is given whole to the members of the list it was written under, and to
+//     all present members if the present list says that they may have all. Other
+//     present members get it without content, so that no gap remains in the logs. It
+//     is theirs to pass on like this; who may have the content does not take it
+//     so from somebody who may not.
+//   - Who is no member any more is given what there was for him when this device
+//     learnt it, and the changes up to then, so that he learns it too: his farewell.
+//     It is kept once, before anything is written under the new list.
+//   - Who is a member again begins new logs when the present list names the ends of
+//     the old ones.
+//   - Recipients of a message are the members of the list it was written under who are
+//     present: that somebody has an entry without its content is no receipt.
 //
 // # Chats that are told later
 //

@@ -21,7 +21,7 @@ func (r *run) entry(l bus.Link, c *chatState, p *packet.Packet) error {
 		return nil // too many logs
 	}
 	if head.Has(h.Number) {
-		return r.put(l, c, store.Entry{Packet: *p, State: store.EntryNew}, head)
+		return r.put(l, store.Entry{Packet: *p, State: store.EntryNew}, head)
 	}
 	standing, err := r.standing(c, h)
 	if err != nil {
@@ -33,9 +33,9 @@ func (r *run) entry(l bus.Link, c *chatState, p *packet.Packet) error {
 		}
 		return nil
 	}
-	if !roomFor(head, h.Number) {
+	if !roomFor(&head.LogVector, h.Number) || standing == waiting && count(head.Waiting) >= maxWaiting {
 		if l.Device == h.Device {
-			have := *head
+			have := head.LogVector
 			r.then(func(s *Service) {
 				if l := s.links[l.ID]; l != nil {
 					s.reached(l, log, h.Number, have, noLimit)
@@ -49,9 +49,15 @@ func (r *run) entry(l bus.Link, c *chatState, p *packet.Packet) error {
 		return err
 	}
 	if !ok {
+		number, bare := h.Number, len(p.Content) == 0
 		r.then(func(s *Service) {
 			if l := s.links[l.ID]; l != nil && l.claims[log] != nil {
-				s.failed(l, log, s.cfg.Now())
+				if bare {
+					// This peer has no better, as long as the link lasts.
+					l.claims[log].refused = union(l.claims[log].refused, []packet.Range{{First: number, Last: number}})
+				} else {
+					s.failed(l, log, s.cfg.Now())
+				}
 				if p := s.pulls[log]; p != nil && p.link == l.ID {
 					p.link = 0
 				}
@@ -60,7 +66,7 @@ func (r *run) entry(l bus.Link, c *chatState, p *packet.Packet) error {
 		})
 		return nil
 	}
-	return r.put(l, c, e, head)
+	return r.put(l, e, head)
 }
 
 // roomFor says whether number can be taken now: not absurdly far ahead, and not
@@ -84,7 +90,8 @@ func (r *run) judge(l bus.Link, p *packet.Packet, st standing) (e store.Entry, o
 	if st == forbidden {
 		return stub(packet.ReasonForbidden, textForbidden)
 	}
-	if r.s.cfg.Book.Person(h.Author).Blocked {
+	change := r.s.kindOf(h.Type, h.Chat) == changes
+	if r.s.cfg.Book.Person(h.Author).Blocked && !change { // who is blocked may still change who is a member
 		return stub(packet.ReasonBlocked, textBlocked)
 	}
 	dropped := false
@@ -101,34 +108,54 @@ func (r *run) judge(l bus.Link, p *packet.Packet, st standing) (e store.Entry, o
 	if limit := r.s.maxContent(h.Type); len(p.Content) > limit {
 		return stub(packet.ReasonTooLarge, fmt.Sprintf("It has %d bytes; at most %d are taken.", len(p.Content), limit))
 	}
+	if dropped {
+		e.Dropped = true
+		return r.judgeBare(l, e, st)
+	}
 	first, err := r.tx.EntryByID(h.ID)
 	switch {
 	case err == nil && (first.Packet.Header.Device != h.Device || first.Packet.Header.Chat != h.Chat):
 		return stub(packet.ReasonUnreadable, textTaken)
 	case err == nil:
-		return r.again(e, &first, dropped, st)
+		return r.again(e, &first, st)
 	case !errors.Is(err, store.ErrNotFound):
 		return e, false, err
 	}
-	switch {
-	case dropped:
-		e.State, e.Dropped = store.EntryHandled, true
-	case st == waiting:
+	if st == waiting {
 		e.State = store.EntryWaiting
 	}
 	return e, true, nil
 }
 
+// judgeBare judges an entry that came without content. It was deleted if who gives
+// it could have had the content; else it is good for those who may not have it, and
+// others must ask somebody else.
+func (r *run) judgeBare(l bus.Link, e store.Entry, st standing) (store.Entry, bool, error) {
+	h := &e.Packet.Header
+	if st == waiting {
+		// Who gave it is noted, to be judged when its list is known.
+		e.State, e.Text = store.EntryWaiting, string(l.User)
+		return e, true, nil
+	}
+	e.State = store.EntryHandled
+	if h.Chat.Kind() == packet.Direct || l.Device == h.Device {
+		return e, true, nil
+	}
+	under, err := r.s.list(r.tx, h.Chat, h.Membership)
+	return e, under == nil || !under.has(r.s.self) || under.has(l.User), err
+}
+
 // again judges an entry whose packet is here already in another log: its author
 // began a new epoch. Only one of them is to be handled; when the first has not
 // been, it is the new one, because the first may stand behind a gap for ever.
-func (r *run) again(e store.Entry, first *store.Entry, dropped bool, st standing) (store.Entry, bool, error) {
-	if dropped || first.Dropped || first.State != store.EntryNew && first.State != store.EntryWaiting {
-		e.State, e.Dropped = store.EntryHandled, dropped
-		return e, true, nil
-	}
-	if st == waiting {
+func (r *run) again(e store.Entry, first *store.Entry, st standing) (store.Entry, bool, error) {
+	switch unhandled := first.State == store.EntryNew || first.State == store.EntryWaiting; {
+	case st == waiting:
 		e.State = store.EntryWaiting
+		return e, true, nil
+	case first.Dropped || !unhandled:
+		e.State = store.EntryHandled
+		return e, true, nil
 	}
 	err := r.tx.SetEntryState(first.Packet.Header.Key(), store.EntryHandled, 0, "")
 	return e, true, err
@@ -143,7 +170,7 @@ const (
 )
 
 // put adds an entry and notes what follows from it.
-func (r *run) put(l bus.Link, c *chatState, e store.Entry, head *packet.LogVector) error {
+func (r *run) put(l bus.Link, e store.Entry, head *store.Head) error {
 	h := &e.Packet.Header
 	added, err := r.tx.PutEntry(e)
 	if errors.Is(err, store.ErrConflict) {
@@ -153,13 +180,15 @@ func (r *run) put(l bus.Link, c *chatState, e store.Entry, head *packet.LogVecto
 	if err != nil {
 		return fmt.Errorf("put entry %s: %w", h.Key(), err)
 	}
-	t := r.touch(h.Key().Log, head)
+	t := r.touch(h.Key().Log, &head.LogVector)
 	t.from[l.ID] = struct{}{}
 	if !added {
 		return nil
 	}
-	*head = add(*head, h.Number)
+	head.LogVector = add(head.LogVector, h.Number)
 	switch e.State {
+	case store.EntryWaiting:
+		head.Waiting = union(head.Waiting, []packet.Range{{First: h.Number, Last: h.Number}})
 	case store.EntryNew:
 		r.stored(h.Type, h.Chat)
 	case store.EntryStub:

@@ -17,16 +17,55 @@ import (
 // bytes, big endian; in keys, 16 hexadecimal digits.
 //
 //	epoch/<chat>                       the epoch that own entries go to
+//	epoch/<chat>/changes               that of those that may open chats, in a log of their own
 //	floor                              epochs below are not written to any more
 //	fork/<chat>/<epoch>                number from which on an own log is dead
 //	moved/<packet id>                  epoch and number of the copy of a forked own entry
 //	arrived/<chat>/<epoch>/<number>    the packet id of that copy
 //	membership/<chat>                  by which member lists entries were judged
+//	present/<chat>                     the last present list that was taken note of
+//	reviewed/<chat>                    the lists that there were then
+//	farewell/<chat>/<user>             what somebody may have who is no member any more
+//	opened/<chat>/<user>               a guest: see access.go
 const namespace = "chatlog"
 
 const keyFloor = "floor"
 
-func keyEpoch(chat packet.ChatID) string      { return "epoch/" + string(chat) }
+// kind is what a log of this device is for. Entries of types that may open chats
+// have a log of their own: whom they tell of a chat handles them without all
+// that was said in it.
+type kind int
+
+const (
+	talk kind = iota
+	changes
+)
+
+func (s *Service) kindOf(t packet.Type, chat packet.ChatID) kind {
+	if chat.Kind() == packet.Group && s.cfg.Type(t).OpensChat {
+		return changes
+	}
+	return talk
+}
+
+func keyEpoch(chat packet.ChatID, k kind) string {
+	if k == changes {
+		return "epoch/" + string(chat) + "/changes"
+	}
+	return "epoch/" + string(chat)
+}
+
+func keyReviewed(chat packet.ChatID) string    { return "reviewed/" + string(chat) }
+func keyPresent(chat packet.ChatID) string     { return "present/" + string(chat) }
+func prefixFarewell(chat packet.ChatID) string { return "farewell/" + string(chat) + "/" }
+func prefixOpened(chat packet.ChatID) string   { return "opened/" + string(chat) + "/" }
+func keyFarewell(chat packet.ChatID, user packet.UserID) string {
+	return prefixFarewell(chat) + string(user)
+}
+func keyOpened(chat packet.ChatID, user packet.UserID) string {
+	return prefixOpened(chat) + string(user)
+}
+
 func keyMembership(chat packet.ChatID) string { return "membership/" + string(chat) }
 func keyMoved(id packet.PacketID) string      { return "moved/" + hex.EncodeToString(id[:]) }
 func keyFork(log packet.Log) string           { return fmt.Sprintf("fork/%s/%016x", log.Chat, log.Epoch) }
@@ -56,10 +95,10 @@ func putNumber(tx store.Tx, key string, n uint64) error {
 	return nil
 }
 
-// presentEpoch gives the epoch that own entries of a chat go to, 0 when one has
-// to begin.
-func presentEpoch(tx store.ReadTx, chat packet.ChatID) (uint64, error) {
-	epoch, err := number(tx, keyEpoch(chat))
+// presentEpoch gives the epoch that own entries of a kind go to in a chat, 0
+// when one has to begin.
+func presentEpoch(tx store.ReadTx, chat packet.ChatID, k kind) (uint64, error) {
+	epoch, err := number(tx, keyEpoch(chat, k))
 	if err != nil {
 		return 0, err
 	}
@@ -86,10 +125,17 @@ func (s *Service) ownEpochs(tx store.ReadTx, chat packet.ChatID) ([]uint64, erro
 }
 
 // beginEpoch begins a new log of this device in a chat.
-func (s *Service) beginEpoch(tx store.Tx, chat packet.ChatID) (uint64, error) {
-	last, err := number(tx, keyEpoch(chat))
+func (s *Service) beginEpoch(tx store.Tx, chat packet.ChatID, k kind) (uint64, error) {
+	last, err := number(tx, keyEpoch(chat, talk))
 	if err != nil {
 		return 0, err
+	}
+	if chat.Kind() == packet.Group {
+		other, err := number(tx, keyEpoch(chat, changes))
+		if err != nil {
+			return 0, err
+		}
+		last = max(last, other)
 	}
 	floor, err := number(tx, keyFloor)
 	if err != nil {
@@ -103,7 +149,7 @@ func (s *Service) beginEpoch(tx store.Tx, chat packet.ChatID) (uint64, error) {
 	for _, e := range epochs {
 		epoch = max(epoch, e+1)
 	}
-	return epoch, putNumber(tx, keyEpoch(chat), epoch)
+	return epoch, putNumber(tx, keyEpoch(chat, k), epoch)
 }
 
 // Renew makes all chats begin a new epoch. To be called before anything is
@@ -169,7 +215,7 @@ func (r *run) ownEntry(l bus.Link, p *packet.Packet) error {
 	case err == nil && string(old.Packet.Raw) == string(p.Raw):
 		return nil
 	case err == nil:
-		if err := r.fork(key, limit); err != nil {
+		if err := r.fork(key, p.Header.Type, limit); err != nil {
 			return err
 		}
 		r.tellRestored(key.Chat)
@@ -192,7 +238,7 @@ func (r *run) ownEntry(l bus.Link, p *packet.Packet) error {
 }
 
 // restoreEntry puts a lost entry back into its place.
-func (r *run) restoreEntry(l bus.Link, c *chatState, p *packet.Packet, head *packet.LogVector) error {
+func (r *run) restoreEntry(l bus.Link, c *chatState, p *packet.Packet, head *store.Head) error {
 	key := p.Header.Key()
 	e := store.Entry{Packet: *p, State: store.EntryNew}
 	if p.CheckContent() != nil {
@@ -204,10 +250,10 @@ func (r *run) restoreEntry(l bus.Link, c *chatState, p *packet.Packet, head *pac
 	if _, err := r.tx.EntryByID(p.Header.ID); err == nil {
 		e.State = store.EntryHandled // it is in the new epoch already
 	}
-	if !roomFor(head, key.Number) {
+	if !roomFor(&head.LogVector, key.Number) {
 		return nil
 	}
-	if err := r.lost(key.Log); err != nil {
+	if err := r.lost(key.Log, p.Header.Type); err != nil {
 		return err
 	}
 	r.tellRestored(key.Chat)
@@ -221,21 +267,22 @@ func (r *run) restoreEntry(l bus.Link, c *chatState, p *packet.Packet, head *pac
 		r.stored(p.Header.Type, p.Header.Chat)
 		r.appended(p.Header.Chat)
 	}
-	return r.put(l, c, e, head)
+	return r.put(l, e, head)
 }
 
 // lost begins new epochs when entries of the log in use were lost.
-func (r *run) lost(log packet.Log) error {
-	epoch, err := presentEpoch(r.tx, log.Chat)
+func (r *run) lost(log packet.Log, t packet.Type) error {
+	k := r.s.kindOf(t, log.Chat)
+	epoch, err := presentEpoch(r.tx, log.Chat, k)
 	if err != nil || epoch > log.Epoch {
 		return err
 	}
 	if epoch == 0 {
-		if last, err := number(r.tx, keyEpoch(log.Chat)); err != nil || last >= log.Epoch {
+		if last, err := number(r.tx, keyEpoch(log.Chat, k)); err != nil || last >= log.Epoch {
 			return err // a new one is to begin anyway
 		}
 	}
-	if err := putNumber(r.tx, keyEpoch(log.Chat), log.Epoch); err != nil {
+	if err := putNumber(r.tx, keyEpoch(log.Chat, k), log.Epoch); err != nil {
 		return err
 	}
 	return r.s.renew(r.tx)
@@ -261,11 +308,11 @@ func (r *run) tellRestored(chat packet.ChatID) {
 
 // fork declares a log dead from key on and copies what this device wrote there
 // into the new epoch.
-func (r *run) fork(key packet.EntryKey, limit uint64) error {
+func (r *run) fork(key packet.EntryKey, t packet.Type, limit uint64) error {
 	if key.Number > limit {
 		return nil // known
 	}
-	if err := r.lost(key.Log); err != nil {
+	if err := r.lost(key.Log, t); err != nil {
 		return err
 	}
 	if err := putNumber(r.tx, keyFork(key.Log), key.Number); err != nil {
@@ -349,12 +396,13 @@ func (s *Service) rewrite(tx store.Tx, p *packet.Packet, state store.EntryState)
 
 // seal gives h the next place in the log in use and signs it.
 func (s *Service) seal(tx store.Tx, h packet.Header, content []byte) (packet.Packet, error) {
-	epoch, err := presentEpoch(tx, h.Chat)
+	k := s.kindOf(h.Type, h.Chat)
+	epoch, err := presentEpoch(tx, h.Chat, k)
 	if err != nil {
 		return packet.Packet{}, err
 	}
 	if epoch == 0 {
-		if epoch, err = s.beginEpoch(tx, h.Chat); err != nil {
+		if epoch, err = s.beginEpoch(tx, h.Chat, k); err != nil {
 			return packet.Packet{}, err
 		}
 	}

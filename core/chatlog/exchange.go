@@ -1,7 +1,6 @@
 package chatlog
 
 import (
-	"errors"
 	"slices"
 
 	"github.com/parley-chat/parley/core/store"
@@ -62,14 +61,14 @@ func (s *Service) tellChats(tx store.ReadTx, l *link, chats []packet.ChatID) ([]
 			v.frame(0).Complete = true
 			continue
 		}
-		c, logs, err := s.offer(tx, l, chat, nil)
+		a, logs, err := s.offer(tx, l, chat, nil)
 		if err != nil {
 			return nil, err
 		}
-		if c == nil {
+		if a == nil {
 			continue
 		}
-		v.add(chat, c.Membership, logs)
+		v.add(chat, a.chat.Membership, logs)
 		s.mu.Lock()
 		if l.shared[chat] != nil && !slices.Contains(l.extras, chat) {
 			l.extras = append(l.extras, chat)
@@ -88,12 +87,12 @@ func (s *Service) tellLogs(tx store.ReadTx, l *link, logs []packet.Log) ([]packe
 		for n < len(logs) && logs[n].Chat == chat {
 			n++
 		}
-		c, vectors, err := s.offer(tx, l, chat, logs[:n])
+		a, vectors, err := s.offer(tx, l, chat, logs[:n])
 		if err != nil {
 			return nil, err
 		}
-		if logs = logs[n:]; c != nil {
-			v.add(chat, c.Membership, vectors)
+		if logs = logs[n:]; a != nil {
+			v.add(chat, a.chat.Membership, vectors)
 		}
 	}
 	return v.result(), nil
@@ -102,39 +101,63 @@ func (s *Service) tellLogs(tx store.ReadTx, l *link, logs []packet.Log) ([]packe
 // offer gives what is here of a chat, or of some of its logs, as l's peer is to
 // see it; no chat when it is not shared with the peer any more. The peer's own
 // logs come first, so that the first frame of a chat has them.
-func (s *Service) offer(tx store.ReadTx, l *link, chat packet.ChatID, only []packet.Log) (*store.Chat, []packet.LogVector, error) {
-	c, err := tx.Chat(chat)
-	if errors.Is(err, store.ErrNotFound) || err == nil && !s.sharedWith(&c, l.User) {
-		return nil, nil, nil
-	}
-	if err != nil {
+func (s *Service) offer(tx store.ReadTx, l *link, chat packet.ChatID, only []packet.Log) (*access, []packet.LogVector, error) {
+	a, err := s.access(tx, chat, l.User)
+	if err != nil || a == nil {
 		return nil, nil, err
 	}
-	heads, err := tx.Heads(chat)
+	heads, err := headsOf(tx, chat, only)
 	if err != nil {
 		return nil, nil, err
 	}
 	var theirs, others []packet.LogVector
-	for _, h := range heads {
+	for i := range heads {
+		h := &heads[i]
 		log := packet.Log{Chat: chat, Device: h.Device, Epoch: h.Epoch}
-		if only != nil && !slices.Contains(only, log) {
-			continue
-		}
 		if h.Device == l.Device {
 			theirs = append(theirs, h.LogVector)
 			continue
 		}
-		v, err := s.offered(tx, log, h.LogVector)
+		if a.role == guest {
+			continue
+		}
+		v, err := s.offered(tx, log, h)
 		if err != nil {
 			return nil, nil, err
 		}
+		if a.role == leaving {
+			v = vectorOf(v.Device, v.Epoch, within(all(v), 1, a.last(log)))
+			if highest(v) == 0 {
+				continue
+			}
+		}
 		others = append(others, v)
 	}
-	return &c, append(theirs, others...), nil
+	return a, append(theirs, others...), nil
 }
 
-// offered is a log as others than its author see it.
-func (s *Service) offered(tx store.ReadTx, log packet.Log, v packet.LogVector) (packet.LogVector, error) {
+// headsOf gives the heads of a chat, or those of some of its logs.
+func headsOf(tx store.ReadTx, chat packet.ChatID, only []packet.Log) ([]store.Head, error) {
+	if only == nil {
+		return tx.Heads(chat)
+	}
+	heads := make([]store.Head, 0, len(only))
+	for _, log := range only {
+		h, err := tx.Head(log)
+		if err != nil {
+			return nil, err
+		}
+		if highest(h.LogVector) > 0 {
+			heads = append(heads, h)
+		}
+	}
+	return heads, nil
+}
+
+// offered is a log as others than its author see it: without stubs, and without
+// entries of which it is not known whose they are to have.
+func (s *Service) offered(tx store.ReadTx, log packet.Log, h *store.Head) (packet.LogVector, error) {
+	v := h.LogVector
 	if log.Device == s.device {
 		limit, err := forkLimit(tx, log)
 		if err != nil {
@@ -146,10 +169,10 @@ func (s *Service) offered(tx store.ReadTx, log packet.Log, v packet.LogVector) (
 		return v, nil
 	}
 	stubs, err := tx.Stubs(log, stubsExcluded)
-	if err != nil || len(stubs) == 0 {
+	if err != nil || len(stubs)+len(h.Waiting) == 0 {
 		return v, err
 	}
-	numbers := all(v)
+	numbers := minus(all(v), h.Waiting)
 	for _, stub := range stubs {
 		if stub.Reason == packet.ReasonForbidden {
 			continue // its header is all that others need of it
@@ -165,12 +188,12 @@ func (s *Service) tellExtras(tx store.ReadTx, l *link, chats []packet.ChatID) ([
 	var registers []packet.Register
 	var refusals []packet.Refusal
 	for _, chat := range chats {
-		c, err := tx.Chat(chat)
-		if errors.Is(err, store.ErrNotFound) || err == nil && !s.sharedWith(&c, l.User) {
-			continue
-		}
+		a, err := s.access(tx, chat, l.User)
 		if err != nil {
 			return nil, err
+		}
+		if a == nil || a.role != present {
+			continue
 		}
 		rs, err := tx.Registers(chat)
 		if err != nil {

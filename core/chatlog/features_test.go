@@ -290,8 +290,23 @@ func TestWaitingForMembers(t *testing.T) {
 	_ = carol
 }
 
+// cutoffs gives the ends of a user's logs as a node has them, or at a number.
+func (d *node) cutoffs(user packet.UserID, at uint64) (cutoffs []store.Cutoff) {
+	must(d.n.t, d.store.View(d.n.t.Context(), func(tx store.ReadTx) error {
+		heads, err := tx.Heads(group)
+		for _, h := range heads {
+			if h.Author == user {
+				log := packet.Log{Chat: group, Device: h.Device, Epoch: h.Epoch}
+				cutoffs = append(cutoffs, store.Cutoff{User: user, EntryKey: packet.EntryKey{Log: log, Number: min(h.Upto, at)}})
+			}
+		}
+		return err
+	}))
+	return cutoffs
+}
+
 // After a removal all show the same of the removed one, whether they had more of
-// him or less.
+// him or less; and when it turns out to be void, all of him.
 func TestCutoff(t *testing.T) {
 	n, alice, bob, carol := trio(t)
 	w := n.connect(bob, carol)
@@ -302,45 +317,42 @@ func TestCutoff(t *testing.T) {
 	n.connect(alice, bob)
 	n.quiet(time.Minute)
 	w = n.connect(bob, carol)
-	carol.write(group, "3, too late")
+	late := carol.write(group, "3, too late")
 	n.quiet(time.Second)
 	n.cut(w)
-	var epoch uint64
-	must(t, bob.store.View(t.Context(), func(tx store.ReadTx) error {
-		heads, err := tx.Heads(group)
-		for _, h := range heads {
-			if h.Author == "carol" {
-				epoch = h.Epoch
-			}
-		}
-		return err
-	}))
 	removal := members(2, "alice", "bob")
-	removal.Cutoffs = []store.Cutoff{{User: "carol", EntryKey: packet.EntryKey{Log: packet.Log{Chat: group, Device: carol.id.Device(), Epoch: epoch}, Number: 2}}}
+	removal.Cutoffs = bob.cutoffs("carol", 2)
 	for _, d := range []*node{alice, bob} {
 		d.join(group, removal)
 	}
 	n.quiet(time.Minute)
-	visible := func(d *node) (out []string) {
-		for _, line := range d.lines(group) {
-			if line != "carol: " { // deleted
-				out = append(out, line)
-			}
-		}
-		return out
+	n.expect(group, []string{"carol: 1", "carol: 2"}, alice, bob)
+	// She hears of it, and what she wrote to nobody is marked.
+	carol.join(group, removal)
+	if got := carol.states(late); got != "alice failed, bob failed" {
+		t.Errorf("the line that came too late is %q", got)
 	}
-	if a, b := visible(alice), visible(bob); strings.Join(a, "|") != "carol: 1|carol: 2" || strings.Join(b, "|") != "carol: 1|carol: 2" {
-		t.Errorf("alice shows %q, bob %q", a, b)
-	}
-	// She comes back later, and is understood.
+	// She comes back later, in a new log, and is understood.
+	back := members(3, "alice", "bob", "carol")
+	back.Cutoffs = removal.Cutoffs
 	for _, d := range n.nodes {
-		d.join(group, members(3, "alice", "bob", "carol"))
+		d.join(group, back)
 	}
 	n.connect(bob, carol)
 	carol.write(group, "back")
 	n.quiet(time.Minute)
-	if a, b := visible(alice), visible(bob); a[len(a)-1] != "carol: back" || b[len(b)-1] != "carol: back" || len(a) != 3 || len(b) != 3 {
-		t.Errorf("alice shows %q, bob %q", a, b)
+	n.expect(group, []string{"carol: 1", "carol: 2", "carol: back"}, alice, bob)
+	if got := carol.states(late); got != "alice failed, bob failed" {
+		t.Errorf("the line that came too late is %q", got)
+	}
+	// The removal was by somebody who had been removed himself: it never was.
+	for _, d := range n.nodes {
+		d.join(group, members(4, "alice", "bob", "carol"))
+	}
+	n.quiet(time.Minute)
+	n.expect(group, []string{"carol: 1", "carol: 2", "carol: 3, too late", "carol: back"}, alice, bob, carol)
+	if got := carol.states(late); got != "alice queued, bob delivered" {
+		t.Errorf("the line that came too late is %q", got)
 	}
 }
 
@@ -362,8 +374,11 @@ func TestTakenInAgain(t *testing.T) {
 	list(members(4, "alice", "bob", "carol"))
 	alice.write(group, "hello again")
 	n.quiet(time.Second)
-	if got := bob.lines(group); len(got) != 2 || got[1] != "alice: hello again" {
-		t.Errorf("bob shows %q", got)
+	n.expect(group, []string{"alice: hello again"}, bob)
+	for _, e := range bob.entries(group) {
+		if string(e.Packet.Content) == "not for bob" {
+			t.Error("bob has what was written while he was no member")
+		}
 	}
 	_ = carol
 }
@@ -382,30 +397,8 @@ func TestLogsBegunTogether(t *testing.T) {
 	n.expect(direct, []string{"alice: 1", "alice: 2", "alice: 3"}, alice, bob)
 }
 
-// An older member list may come after a newer one; then it counts as well.
-func TestOlderListComesLater(t *testing.T) {
-	n, alice, bob, carol := trio(t)
-	n.connect(alice, bob)
-	n.connect(bob, carol)
-	carol.write(group, "1")
-	n.quiet(time.Minute)
-	for _, d := range []*node{alice, bob} {
-		d.join(group, members(3, "alice", "bob", "carol"))
-	}
-	n.quiet(time.Minute)
-	n.expect(group, []string{"carol: 1"}, alice, bob)
-	for _, d := range []*node{alice, bob} {
-		d.join(group, members(2, "alice", "bob")) // no entry of hers from before counts
-	}
-	n.quiet(time.Minute)
-	for _, d := range []*node{alice, bob} {
-		if got := d.lines(group); len(got) != 1 || got[0] != "carol: " { // deleted
-			t.Errorf("%s shows %q", d.user, got)
-		}
-	}
-}
-
-// Entries that do not count leave no gap before those that do.
+// Of entries that were written before a removal those count that it says count,
+// whatever other lists there were in between.
 func TestNoGapBeforeCutoff(t *testing.T) {
 	n, alice, bob, carol := trio(t)
 	carol.write(group, "1")
@@ -413,13 +406,7 @@ func TestNoGapBeforeCutoff(t *testing.T) {
 	carol.join(group, lists[0])
 	carol.join(group, lists[1])
 	carol.write(group, "2")
-	var epoch uint64
-	must(t, carol.store.View(t.Context(), func(tx store.ReadTx) error {
-		heads, err := tx.Heads(group)
-		epoch = heads[0].Epoch
-		return err
-	}))
-	lists[2].Cutoffs = []store.Cutoff{{User: "carol", EntryKey: packet.EntryKey{Log: packet.Log{Chat: group, Device: carol.id.Device(), Epoch: epoch}, Number: 2}}}
+	lists[2].Cutoffs = carol.cutoffs("carol", 2)
 	alice.join(group, lists[0])
 	alice.join(group, lists[1])
 	n.cut(func() *wire { w := n.connect(alice, carol); n.quiet(time.Minute); return w }())
@@ -429,7 +416,7 @@ func TestNoGapBeforeCutoff(t *testing.T) {
 	}
 	n.connect(alice, bob)
 	n.quiet(time.Minute)
-	n.expect(group, []string{"carol: 2"}, alice, bob)
+	n.expect(group, []string{"carol: 1", "carol: 2"}, alice, bob)
 }
 
 // An invitation opens a chat, also for one who joins late, and only if a contact
@@ -445,7 +432,7 @@ func TestInvitation(t *testing.T) {
 	})
 	alice.join(group, members(1, "alice", "carol"))
 	carol.join(group, members(1, "alice", "carol"))
-	alice.write(group, "before")
+	before := alice.write(group, "before")
 	n.quiet(time.Minute)
 	alice.join(group, members(2, "alice", "bob", "carol"))
 	alice.send(Draft{Chat: group, Type: typeInvite, Content: []byte("come in")})
@@ -454,11 +441,19 @@ func TestInvitation(t *testing.T) {
 	if got := bob.lines(group); len(got) != 1 || got[0] != "alice: come in" {
 		t.Fatalf("bob shows %q", got)
 	}
+	bob.join(group, members(1, "alice", "carol"))
 	for _, d := range []*node{bob, carol} { // what the group plugin makes of it
 		d.join(group, members(2, "alice", "bob", "carol"))
 	}
 	n.quiet(time.Minute)
-	n.expect(group, []string{"alice: before", "alice: come in", "alice: after"}, alice, bob, carol)
+	n.expect(group, []string{"alice: before", "alice: come in", "alice: after"}, alice, carol)
+	n.expect(group, []string{"alice: come in", "alice: after"}, bob) // what was said before is not his
+	if e := bob.entries(group); len(e) != 3 || !e[0].Dropped || e[0].State != store.EntryHandled || len(e[0].Packet.Content) > 0 {
+		t.Errorf("bob has %+v", e)
+	}
+	if got := alice.states(before); got != "carol delivered" { // bob is none of its recipients
+		t.Errorf("what was said before is %q", got)
+	}
 	if w := n.connect(carol, bob); true {
 		n.give(w, bob, forge(t, carol.id, packet.Header{Chat: "zzzzzzzzzzzzzzzzzzzzzzzzzz", Type: typeInvite, Author: "carol", Device: carol.id.Device()}, "not a contact"))
 		n.quiet(time.Minute)
@@ -466,4 +461,24 @@ func TestInvitation(t *testing.T) {
 			t.Error("a stranger opened a chat")
 		}
 	}
+}
+
+// entries gives all entries of a chat by others.
+func (d *node) entries(chat packet.ChatID) (all []store.Entry) {
+	d.n.t.Helper()
+	must(d.n.t, d.store.View(d.n.t.Context(), func(tx store.ReadTx) error {
+		heads, err := tx.Heads(chat)
+		for _, h := range heads {
+			if h.Author == d.user {
+				continue
+			}
+			entries, err := tx.Entries(packet.Log{Chat: chat, Device: h.Device, Epoch: h.Epoch}, 1, noLimit, 1000, 1<<20, true)
+			if err != nil {
+				return err
+			}
+			all = append(all, entries...)
+		}
+		return err
+	}))
+	return all
 }

@@ -56,7 +56,9 @@ type link struct {
 
 // shared is a chat that is exchanged on a link.
 type shared struct {
+	role       role   // of the peer
 	told       bool   // our vector of it was told
+	served     bool   // what others wrote that may open it was put up for a peer who does not know it
 	met        bool   // the peer's vector of it came
 	membership uint64 // which the peer last said it knows
 }
@@ -147,9 +149,9 @@ func (l *link) nextTask() *task {
 }
 
 // share puts a chat up for exchange.
-func (l *link) share(chat packet.ChatID) {
+func (l *link) share(chat packet.ChatID, r role) {
 	if l.shared[chat] == nil {
-		l.shared[chat] = &shared{}
+		l.shared[chat] = &shared{role: r}
 	}
 	l.retell(chat)
 }
@@ -186,26 +188,24 @@ func dropChat[T any](m map[packet.Log]T, chat packet.ChatID) {
 	}
 }
 
-// sharedWith says whether a chat is exchanged with user. Of who is no contact,
-// or no more, the direct chat is not: the link is for common groups alone.
-func (s *Service) sharedWith(c *store.Chat, user packet.UserID) bool {
-	if c.ID.Kind() == packet.Direct && user != s.self && s.cfg.Book.Person(user).GroupsOnly {
-		return false
-	}
-	return c.ID.Kind() != packet.Net2019 && slices.Contains(c.Members, user) && slices.Contains(c.Members, s.self)
-}
-
 func (s *Service) linkUp(ctx context.Context, up bus.Link) error {
 	l := newLink(up)
 	err := s.cfg.Store.View(ctx, func(tx store.ReadTx) error {
 		chats, err := tx.Chats()
+		if err != nil {
+			return err
+		}
 		for i := range chats {
-			if s.sharedWith(&chats[i], up.User) {
+			is, err := s.role(tx, &chats[i], up.User)
+			if err != nil {
+				return err
+			}
+			if is != outsider {
 				l.exchange = append(l.exchange, chats[i].ID)
-				l.shared[chats[i].ID] = &shared{}
+				l.shared[chats[i].ID] = &shared{role: is}
 			}
 		}
-		return err
+		return nil
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -241,11 +241,7 @@ func (s *Service) chatChanged(ctx context.Context, chat packet.ChatID) error {
 	if err := s.memberships(ctx, chat); err != nil {
 		return err
 	}
-	var c store.Chat
-	err := s.cfg.Store.View(ctx, func(tx store.ReadTx) (err error) {
-		c, err = tx.Chat(chat)
-		return err
-	})
+	roles, err := s.roles(ctx, chat)
 	if errors.Is(err, store.ErrNotFound) {
 		s.forget(chat)
 		return nil
@@ -255,23 +251,56 @@ func (s *Service) chatChanged(ctx context.Context, chat packet.ChatID) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, l := range s.links {
-		switch member, known := s.sharedWith(&c, l.User), l.shared[chat] != nil; {
-		case member && !known:
-			l.share(chat)
+	for id, l := range s.links {
+		is, looked := roles[id]
+		sh := l.shared[chat]
+		switch {
+		case !looked: // linkUp looks
+		case is == outsider && sh != nil:
+			l.unshare(chat)
+		case is == outsider:
+		case sh == nil:
+			l.share(chat, is)
 			if l.peerComplete {
 				s.pushOpening(l, chat)
 			}
-		case !member && known:
-			l.unshare(chat)
+		case sh.role != is:
+			sh.role = is
+			l.retell(chat)
+			s.freshen(l, chat)
 		}
 	}
 	s.planChat(chat)
 	return nil
 }
 
+// roles gives what the peers of the links are in a chat.
+func (s *Service) roles(ctx context.Context, chat packet.ChatID) (map[uint64]role, error) {
+	users := map[uint64]packet.UserID{}
+	s.mu.Lock()
+	for id, l := range s.links {
+		users[id] = l.User
+	}
+	s.mu.Unlock()
+	roles := make(map[uint64]role, len(users))
+	err := s.cfg.Store.View(ctx, func(tx store.ReadTx) error {
+		c, err := tx.Chat(chat)
+		if err != nil {
+			return err
+		}
+		for id, user := range users {
+			if roles[id], err = s.role(tx, &c, user); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return roles, err
+}
+
 // forget drops what is in memory of a chat.
 func (s *Service) forget(chat packet.ChatID) {
+	s.lists.forget(chat)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.links {

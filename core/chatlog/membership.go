@@ -6,53 +6,72 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"math"
-	"slices"
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
-// maxVersions is how many versions of a member list are gone through for one
-// entry.
-const maxVersions = 1024
-
-const noLimit = math.MaxInt64
+// Bounds of entries that do not count, or not yet.
+const (
+	// maxPast is how far beyond the last number that counts entries are taken, to
+	// wait: another list may let them count. Those that may open chats are handed
+	// in, because it is they that change the lists.
+	maxPast = 256
+	// maxWaiting is how many entries of one log wait.
+	maxWaiting = 4096
+)
 
 // standing is what the member lists say of an entry.
 type standing int
 
 const (
 	counts    standing = iota + 1 // its author was a member
-	waiting                       // its member list is not known yet
-	forbidden                     // it does not count, and becomes a stub, so that its author's later entries are no longer behind a gap
+	waiting                       // its member list is not known, or by the present one it does not count
+	forbidden                     // it never counts, and becomes a stub, so that its author's later entries are not behind a gap
 	excluded                      // it does not count, nor does anything that follows it
 )
 
 // chatState is what a run knows of a chat.
 type chatState struct {
 	store.Chat
-	known    bool
-	versions map[uint64]*store.Membership // nil: not known
-	heads    map[packet.Log]*packet.LogVector
-	authors  map[packet.Log]packet.UserID
+	known bool
+	now   *list // the present one, nil before the first
+	roles map[packet.UserID]role
+	heads map[packet.Log]*store.Head
 }
 
 func (r *run) chat(id packet.ChatID) (*chatState, error) {
 	if c := r.chats[id]; c != nil {
 		return c, nil
 	}
-	c := &chatState{versions: map[uint64]*store.Membership{}}
+	c := &chatState{Chat: store.Chat{ID: id}, roles: map[packet.UserID]role{}}
 	chat, err := r.tx.Chat(id)
 	switch {
 	case err == nil:
 		c.Chat, c.known = chat, true
+		if c.now, err = r.s.list(r.tx, id, chat.Membership); err != nil {
+			return nil, err
+		}
 	case !errors.Is(err, store.ErrNotFound):
 		return nil, err
 	}
 	r.chats[id] = c
 	return c, nil
+}
+
+// role gives what user is in a chat.
+func (r *run) role(c *chatState, user packet.UserID) (role, error) {
+	if !c.known {
+		return outsider, nil
+	}
+	is, known := c.roles[user]
+	if known {
+		return is, nil
+	}
+	is, err := r.s.role(r.tx, &c.Chat, user)
+	c.roles[user] = is
+	return is, err
 }
 
 func (r *run) loadHeads(c *chatState) error {
@@ -63,17 +82,15 @@ func (r *run) loadHeads(c *chatState) error {
 	if err != nil {
 		return err
 	}
-	c.heads, c.authors = map[packet.Log]*packet.LogVector{}, map[packet.Log]packet.UserID{}
+	c.heads = map[packet.Log]*store.Head{}
 	for i := range heads {
-		log := packet.Log{Chat: c.ID, Device: heads[i].Device, Epoch: heads[i].Epoch}
-		c.heads[log] = &heads[i].LogVector
-		c.authors[log] = heads[i].Author
+		c.heads[packet.Log{Chat: c.ID, Device: heads[i].Device, Epoch: heads[i].Epoch}] = &heads[i]
 	}
 	return nil
 }
 
 // head gives what is here of a log; nil when it would be one log too many.
-func (r *run) head(c *chatState, log packet.Log, author packet.UserID) (*packet.LogVector, error) {
+func (r *run) head(c *chatState, log packet.Log, author packet.UserID) (*store.Head, error) {
 	if err := r.loadHeads(c); err != nil {
 		return nil, err
 	}
@@ -89,106 +106,51 @@ func (r *run) head(c *chatState, log packet.Log, author packet.UserID) (*packet.
 	if epochs >= maxEpochs {
 		return nil, nil
 	}
-	head := &packet.LogVector{Device: log.Device, Epoch: log.Epoch}
-	c.heads[log], c.authors[log] = head, author
+	head := &store.Head{Author: author, LogVector: packet.LogVector{Device: log.Device, Epoch: log.Epoch}}
+	c.heads[log] = head
 	return head, nil
 }
 
-// version gives a version of a member list, nil when it is not known.
-func (r *run) version(c *chatState, v uint64) (*store.Membership, error) {
-	if m, ok := c.versions[v]; ok {
-		return m, nil
+// limit is the last number of a log that counts under the present list.
+func (c *chatState) limit(log packet.Log, author packet.UserID) uint64 {
+	if c.now == nil {
+		return noLimit
 	}
-	m, err := r.tx.Membership(c.ID, v)
-	switch {
-	case err == nil:
-		c.versions[v] = &m
-	case errors.Is(err, store.ErrNotFound):
-		c.versions[v] = nil
-	default:
-		return nil, err
-	}
-	return c.versions[v], nil
+	return c.now.limit(log, author)
 }
 
-// standing judges an entry by the member list it was written under, and by the
-// later ones: a list that no longer has the author says up to where he counts.
-// Of lists from before this account's time the earliest known one stands in.
+// worth is the last number of a log that is worth fetching.
+func (c *chatState) worth(log packet.Log, author packet.UserID) uint64 {
+	return min(c.limit(log, author), noLimit-maxPast) + maxPast
+}
+
+// standing judges an entry by the list it was written under, which must have its
+// author, and by the present one, which says up to where he counts. What may
+// open a chat changes the lists, so that it is not judged by them: it must reach
+// all, whoever removed whom meanwhile.
 func (r *run) standing(c *chatState, h *packet.Header) (standing, error) {
-	if c.Membership == 0 {
-		return counts, nil // it opens the chat
+	log := h.Key().Log
+	if h.Number > c.worth(log, h.Author) {
+		return excluded, nil
 	}
-	member := slices.Contains(c.Members, h.Author)
-	limit, err := r.limit(c, h.Key().Log, h.Author)
-	if err != nil {
-		return 0, err
-	}
-	against := excluded
-	if h.Number <= limit {
-		against = forbidden // others behind it may count
+	if r.s.kindOf(h.Type, c.ID) == changes {
+		return counts, nil
 	}
 	if h.Membership == 0 {
-		return against, nil
+		return forbidden, nil
 	}
-	if h.Membership > c.Membership {
-		if member && r.s.cfg.Type(h.Type).OpensChat {
-			return counts, nil // it tells of the new list
-		}
+	under, err := r.s.list(r.tx, c.ID, h.Membership)
+	switch {
+	case err != nil:
+		return 0, err
+	case under != nil && (under.merged || !under.has(h.Author)):
+		return forbidden, nil
+	case under == nil || h.Number > c.limit(log, h.Author):
 		return waiting, nil
-	}
-	written := false // a list under which it may have been written was seen
-	last := min(c.Membership, h.Membership+maxVersions)
-	for v := h.Membership; v <= last; v++ {
-		m, err := r.version(c, v)
-		if err != nil {
-			return 0, err
-		}
-		if m == nil {
-			continue
-		}
-		in := slices.Contains(m.Members, h.Author)
-		if !in && (v == h.Membership || h.Number > cutoff(m, h.Key().Log)) {
-			return against, nil
-		}
-		written = true
-	}
-	if !written {
-		return waiting, nil
+	case c.now != nil && !c.now.has(r.s.self):
+		return waiting, nil // this account left, or was removed
 	}
 	return counts, nil
-}
-
-// cutoff is the last number of a log that counts under a list without its
-// author.
-func cutoff(m *store.Membership, log packet.Log) uint64 {
-	for _, c := range m.Cutoffs {
-		if c.Log == log {
-			return c.Number
-		}
-	}
-	return 0
-}
-
-// limit is the highest number of a log worth fetching.
-func (r *run) limit(c *chatState, log packet.Log, author packet.UserID) (uint64, error) {
-	if slices.Contains(c.Members, author) {
-		return noLimit, nil
-	}
-	// All lists since he went name the same number, unless some are missing here.
-	var limit uint64
-	for v, n := c.Membership, 0; v > 0 && n < maxVersions; v, n = v-1, n+1 {
-		m, err := r.version(c, v)
-		if err != nil {
-			return 0, err
-		}
-		if m != nil && slices.Contains(m.Members, author) {
-			break
-		}
-		if m != nil {
-			limit = max(limit, cutoff(m, log))
-		}
-	}
-	return limit, nil
 }
 
 // judgedBy stands for the versions of a chat's member list that are here; the
@@ -208,7 +170,7 @@ func judgedBy(tx store.ReadTx, chat packet.ChatID) (now, before uint64, err erro
 }
 
 // memberships judges anew what another member list may have changed: entries
-// that waited for it, and those of removed members beyond what counts.
+// that wait, and those beyond what counts.
 func (s *Service) memberships(ctx context.Context, chat packet.ChatID) error {
 	var now, before uint64
 	err := s.cfg.Store.View(ctx, func(tx store.ReadTx) (err error) {
@@ -226,10 +188,10 @@ func (s *Service) memberships(ctx context.Context, chat packet.ChatID) error {
 		if err != nil || !c.known {
 			return err
 		}
-		if err := r.release(c); err != nil {
+		if err := r.s.review(tx, &c.Chat); err != nil {
 			return err
 		}
-		if err := r.cut(c); err != nil {
+		if err := r.rejudge(c); err != nil {
 			return err
 		}
 		now, _, err := judgedBy(tx, chat)
@@ -245,90 +207,48 @@ func (s *Service) memberships(ctx context.Context, chat packet.ChatID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.links {
-		if l.shared[chat] != nil {
+		if sh := l.shared[chat]; sh != nil && sh.role != leaving {
 			l.retell(chat)
 		}
 	}
 	return nil
 }
 
-// release judges the entries that wait.
-func (r *run) release(c *chatState) error {
-	entries, err := r.tx.Waiting(c.ID)
-	if err != nil {
-		return err
-	}
-	for i := range entries {
-		h := &entries[i].Packet.Header
-		st, err := r.standing(c, h)
-		if err != nil {
-			return err
-		}
-		switch st {
-		case waiting:
-			continue
-		case counts:
-			err = r.tx.SetEntryState(h.Key(), store.EntryNew, 0, "")
-			r.stored(h.Type, h.Chat)
-		default:
-			err = r.tx.SetEntryState(h.Key(), store.EntryStub, packet.ReasonForbidden, textForbidden)
-			r.refuse(h.Key(), packet.ReasonForbidden, textForbidden)
-		}
-		if err != nil {
-			return err
-		}
-		if err := r.wakeAfter(c, h); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// wakeAfter wakes who handles the entries that stood behind a waiting one.
-func (r *run) wakeAfter(c *chatState, h *packet.Header) error {
-	head, err := r.head(c, h.Key().Log, h.Author)
-	if err != nil || head == nil {
-		return err
-	}
-	return r.wakeBeyond(h.Key().Log, h.Number+1, min(head.Upto, h.Number+turnEntries))
-}
-
-// cut makes stubs of entries that a removal says do not count, and deletes their
-// messages, so that those who had them already end up like those who had not.
-func (r *run) cut(c *chatState) error {
+// rejudge brings the entries of a chat to the states that its lists give them
+// now, so that those who had them before a list end up like those who had not.
+func (r *run) rejudge(c *chatState) error {
 	if err := r.loadHeads(c); err != nil {
 		return err
 	}
-	versions, err := r.tx.Versions(c.ID)
-	if err != nil {
-		return err
-	}
 	for _, log := range sortedLogs(c.heads) {
+		head := c.heads[log]
+		if len(head.Waiting) > 0 {
+			if err := r.release(c, log, head); err != nil {
+				return err
+			}
+		}
 		if log.Device == r.s.device {
 			continue // the user keeps what he wrote
 		}
-		from := uint64(math.MaxInt64) // the first that may not count
-		for _, v := range versions {
-			m, err := r.version(c, v)
-			if err != nil {
+		if limit := c.limit(log, head.Author); limit < highest(head.LogVector) {
+			if err := r.cut(c, log, limit+1); err != nil {
 				return err
 			}
-			if m != nil && !slices.Contains(m.Members, c.authors[log]) {
-				from = min(from, cutoff(m, log)+1)
-			}
-		}
-		if err := r.cutLog(c, log, from); err != nil {
-			return err
 		}
 	}
 	return nil
 }
 
-func (r *run) cutLog(c *chatState, log packet.Log, first uint64) error {
-	for {
-		entries, err := r.tx.Entries(log, first, math.MaxInt64, turnEntries, turnBytes, false)
-		if err != nil || len(entries) == 0 {
+// release judges the entries of a log that wait.
+func (r *run) release(c *chatState, log packet.Log, head *store.Head) error {
+	freed := uint64(0)
+	for first := uint64(1); ; {
+		entries, err := r.tx.Waiting(log, first, noLimit, turnEntries, turnBytes)
+		if err != nil {
 			return err
+		}
+		if len(entries) == 0 {
+			break
 		}
 		for i := range entries {
 			h := &entries[i].Packet.Header
@@ -337,28 +257,90 @@ func (r *run) cutLog(c *chatState, log packet.Log, first uint64) error {
 			if err != nil {
 				return err
 			}
-			if st == counts || st == waiting {
+			switch st {
+			case counts:
+				if entries[i].Dropped {
+					err = r.settleBare(&entries[i], head)
+					break
+				}
+				err = r.tx.SetEntryState(h.Key(), store.EntryNew, 0, "")
+				r.stored(h.Type, h.Chat)
+			case forbidden:
+				err = r.tx.SetEntryState(h.Key(), store.EntryStub, packet.ReasonForbidden, textForbidden)
+				r.refuse(h.Key(), packet.ReasonForbidden, textForbidden)
+			default:
 				continue
 			}
-			if err := r.tx.SetEntryState(h.Key(), store.EntryStub, packet.ReasonForbidden, textForbidden); err != nil {
+			if err != nil {
 				return err
 			}
-			if err := r.deleteMessage(h); err != nil {
+			if freed == 0 {
+				freed = h.Number
+			}
+		}
+	}
+	if freed == 0 {
+		return nil
+	}
+	// Wake who handles the entries that stood behind.
+	return r.wakeBeyond(log, freed+1, min(head.Upto, freed+maxWaiting))
+}
+
+// settleBare settles an entry that came without content before it was known to
+// whom it was written: if to this account, and not to who gave it, it is forgotten,
+// so that another may give it whole.
+func (r *run) settleBare(e *store.Entry, head *store.Head) error {
+	h := &e.Packet.Header
+	under, err := r.s.list(r.tx, h.Chat, h.Membership)
+	if err != nil {
+		return err
+	}
+	giver := packet.UserID(e.Text)
+	if giver == "" || giver == h.Author || under == nil || !under.has(r.s.self) || under.has(giver) {
+		return r.tx.SetEntryState(h.Key(), store.EntryHandled, 0, "")
+	}
+	if err := r.tx.ForgetEntry(h.Key()); err != nil {
+		return err
+	}
+	rest, err := r.tx.Head(h.Key().Log)
+	head.LogVector = packet.LogVector{Device: h.Device, Epoch: h.Epoch, Upto: rest.Upto, Beyond: rest.Beyond}
+	return err
+}
+
+// cut has the entries of a log from first on wait again, and withdraws their
+// messages: they do not count, as long as no other list says that they do.
+func (r *run) cut(c *chatState, log packet.Log, first uint64) error {
+	for {
+		entries, err := r.tx.Entries(log, first, noLimit, turnEntries, turnBytes, false)
+		if err != nil || len(entries) == 0 {
+			return err
+		}
+		for i := range entries {
+			e := &entries[i]
+			h := &e.Packet.Header
+			first = h.Number + 1
+			if e.State == store.EntryWaiting || r.s.kindOf(h.Type, c.ID) == changes {
+				continue
+			}
+			if err := r.tx.SetEntryState(h.Key(), store.EntryWaiting, 0, ""); err != nil {
+				return err
+			}
+			if err := r.withdraw(h); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-func (r *run) deleteMessage(h *packet.Header) error {
+func (r *run) withdraw(h *packet.Header) error {
 	m, err := r.tx.Message(h.ID)
-	if errors.Is(err, store.ErrNotFound) || err == nil && (m.Chat != h.Chat || m.Author != h.Author) {
+	if errors.Is(err, store.ErrNotFound) || err == nil && (m.Entry != h.Key()) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if err := r.tx.DeleteMessage(h.ID); err != nil {
+	if err := r.tx.WithdrawMessage(h.ID); err != nil {
 		return err
 	}
 	r.publish(func(s *Service) {

@@ -14,8 +14,9 @@ const maxAhead = 1_000_000
 // something.
 type claim struct {
 	vector   packet.LogVector
-	failures int       // times that nothing came
-	retry    time.Time // not to be asked before
+	refused  []packet.Range // came without the content that this device may have
+	failures int            // times that nothing came
+	retry    time.Time      // not to be asked before
 }
 
 // pull is the fetching of one log. There is one as long as there is a claim.
@@ -162,7 +163,7 @@ func betterSource(l, than *link, log packet.Log) bool {
 
 // lacking gives what a claim has that is not here and can be taken.
 func (s *Service) lacking(p *pull, c *claim) []packet.Range {
-	return within(minus(all(c.vector), all(p.have)), 1, min(p.limit, p.have.Upto+maxAhead))
+	return within(minus(minus(all(c.vector), all(p.have)), c.refused), 1, min(p.limit, p.have.Upto+maxAhead))
 }
 
 func (s *Service) ask(p *pull, l *link, log packet.Log) {
@@ -227,7 +228,7 @@ func (s *Service) tickRumours(now time.Time) {
 	}
 	for _, l := range s.links {
 		for log := range s.rumours {
-			if l.shared[log.Chat] != nil && l.Device != log.Device {
+			if sh := l.shared[log.Chat]; sh != nil && sh.role != leaving && l.Device != log.Device {
 				l.tell[log] = struct{}{}
 				l.signal()
 			}

@@ -3,7 +3,6 @@ package chatlog
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -300,18 +299,35 @@ func (s *Service) signalIfMore(l *link) {
 // the last look; and for a peer that does not know the chat, because what opens it
 // may be in any.
 func (s *Service) findFresh(tx store.ReadTx, l *link, chat packet.ChatID) error {
-	epoch, err := presentEpoch(tx, chat)
-	if err != nil {
-		return err
+	var epochs []uint64
+	for _, k := range []kind{talk, changes} {
+		if k == changes && chat.Kind() != packet.Group {
+			continue
+		}
+		epoch, err := presentEpoch(tx, chat, k)
+		if err != nil {
+			return err
+		}
+		if epoch != 0 {
+			epochs = append(epochs, epoch)
+		}
 	}
-	epochs := []uint64{epoch}
 	s.mu.Lock()
 	sh := l.shared[chat]
 	opening := sh != nil && !sh.met && l.opensTo(chat)
-	begun := sh != nil && sh.met && l.push[packet.Log{Chat: chat, Device: s.device, Epoch: epoch}] == nil
+	begun := sh != nil && sh.met && slices.ContainsFunc(epochs, func(epoch uint64) bool {
+		return l.push[packet.Log{Chat: chat, Device: s.device, Epoch: epoch}] == nil
+	})
 	s.mu.Unlock()
 	if opening || begun {
+		var err error
 		if epochs, err = s.ownEpochs(tx, chat); err != nil {
+			return err
+		}
+	}
+	if opening {
+		var err error
+		if epochs, err = s.openings(tx, l, chat); err != nil {
 			return err
 		}
 	}
@@ -321,9 +337,6 @@ func (s *Service) findFresh(tx store.ReadTx, l *link, chat packet.ChatID) error 
 		return nil // the peer's vector comes first
 	}
 	for _, epoch := range epochs {
-		if epoch == 0 {
-			continue
-		}
 		log := packet.Log{Chat: chat, Device: s.device, Epoch: epoch}
 		if l.push[log] == nil {
 			l.push[log] = &cursor{next: 1, opening: !sh.met}
@@ -331,6 +344,37 @@ func (s *Service) findFresh(tx store.ReadTx, l *link, chat packet.ChatID) error 
 		l.queue(task{log: log})
 	}
 	return nil
+}
+
+// openings gives the epochs of the logs of this device that may open a chat for
+// l's peer, and has those of others served.
+func (s *Service) openings(tx store.ReadTx, l *link, chat packet.ChatID) ([]uint64, error) {
+	heads, err := tx.Heads(chat)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	sh := l.shared[chat]
+	served := sh == nil || sh.served
+	if sh != nil {
+		sh.served = true
+	}
+	s.mu.Unlock()
+	var epochs []uint64
+	for _, h := range heads {
+		log := packet.Log{Chat: chat, Device: h.Device, Epoch: h.Epoch}
+		first, err := tx.Entries(log, 1, noLimit, 1, 1, false)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(first) == 0 || s.kindOf(first[0].Packet.Header.Type, chat) != changes:
+		case h.Device == s.device:
+			epochs = append(epochs, h.Epoch)
+		case h.Device != l.Device && !served:
+			s.wanted(l.ID, &packet.Want{Log: log, Ranges: []packet.Range{{First: 1, Last: highest(h.LogVector)}}})
+		}
+	}
+	return epochs, nil
 }
 
 // pushOpening pushes what may open a chat to a peer that does not know it. The
@@ -349,27 +393,32 @@ func (l *link) opensTo(chat packet.ChatID) bool {
 }
 
 func (s *Service) work(tx store.ReadTx, l *link, t task) ([]packet.Frame, error) {
-	c, err := tx.Chat(t.log.Chat)
-	if errors.Is(err, store.ErrNotFound) || err == nil && !s.sharedWith(&c, l.User) {
-		return nil, nil
-	}
+	a, err := s.access(tx, t.log.Chat, l.User)
 	if err != nil {
 		return nil, err
 	}
-	last := uint64(1<<63 - 1)
+	if a == nil || a.role == guest {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(l.serve, t.log) // asked for when it was the peer's to have
+		return nil, nil
+	}
+	last := a.last(t.log)
 	if t.log.Device == s.device {
-		if last, err = forkLimit(tx, t.log); err != nil {
+		limit, err := forkLimit(tx, t.log)
+		if err != nil {
 			return nil, err
 		}
+		last = min(last, limit)
 	}
 	if t.serve {
-		return s.serveBatch(tx, l, t.log, last)
+		return s.serveBatch(a, l, t.log, last)
 	}
-	return s.pushBatch(tx, l, t.log, last)
+	return s.pushBatch(a, l, t.log, last)
 }
 
 // pushBatch gives the next entries of a log of one's own.
-func (s *Service) pushBatch(tx store.ReadTx, l *link, log packet.Log, last uint64) ([]packet.Frame, error) {
+func (s *Service) pushBatch(a *access, l *link, log packet.Log, last uint64) ([]packet.Frame, error) {
 	s.mu.Lock()
 	c := l.push[log]
 	if c == nil || c.held {
@@ -381,14 +430,14 @@ func (s *Service) pushBatch(tx store.ReadTx, l *link, log packet.Log, last uint6
 	for len(skip) > 0 && next >= skip[0].First {
 		next, skip = max(next, skip[0].Last+1), skip[1:]
 	}
-	entries, err := tx.Entries(log, next, last, turnEntries, turnBytes, false)
+	entries, err := a.tx.Entries(log, next, last, turnEntries, turnBytes, false)
 	if err != nil {
 		return nil, err
 	}
 	var frames []packet.Frame
 	more := false
 	if n := len(entries); n > 0 {
-		after, err := tx.Entries(log, entries[n-1].Packet.Header.Number+1, last, 1, 1, false)
+		after, err := a.tx.Entries(log, entries[n-1].Packet.Header.Number+1, last, 1, 1, false)
 		if err != nil {
 			return nil, err
 		}
@@ -397,8 +446,10 @@ func (s *Service) pushBatch(tx store.ReadTx, l *link, log packet.Log, last uint6
 	for i := range entries {
 		h := &entries[i].Packet.Header
 		next = h.Number + 1
-		if !contains(skip, h.Number) && (!opening || s.cfg.Type(h.Type).OpensChat) {
-			frames = append(frames, &entries[i].Packet)
+		if !contains(skip, h.Number) && (!opening || s.kindOf(h.Type, log.Chat) == changes) {
+			if frames, err = a.give(frames, &entries[i].Packet); err != nil {
+				return nil, err
+			}
 		}
 	}
 	s.mu.Lock()

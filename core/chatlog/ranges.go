@@ -68,6 +68,14 @@ func without(a []packet.Range, number uint64) []packet.Range {
 	return minus(a, []packet.Range{{First: number, Last: number}})
 }
 
+// count says how many numbers are in a.
+func count(a []packet.Range) (n uint64) {
+	for _, r := range a {
+		n += r.Last - r.First + 1
+	}
+	return n
+}
+
 func contains(a []packet.Range, number uint64) bool {
 	return slices.ContainsFunc(a, func(r packet.Range) bool { return r.First <= number && number <= r.Last })
 }

@@ -30,7 +30,10 @@ type Recipient struct {
 // Receipts knows how far one's own messages of one chat came. It is good as long
 // as the transaction it was made in, for one goroutine.
 type Receipts struct {
+	s          *Service
 	tx         store.ReadTx
+	chat       packet.ChatID
+	now        *list // the present one of a group
 	device     packet.DeviceID
 	recipients []packet.UserID
 	read       map[packet.UserID]packet.OrderKey
@@ -51,8 +54,13 @@ func (s *Service) Receipts(tx store.ReadTx, chat packet.ChatID) (*Receipts, erro
 		return nil, fmt.Errorf("receipts of chat %s: %w", chat, err)
 	}
 	r := &Receipts{
-		tx: tx, device: s.device, read: map[packet.UserID]packet.OrderKey{},
+		s: s, tx: tx, chat: chat, device: s.device, read: map[packet.UserID]packet.OrderKey{},
 		sent: map[packet.UserID]map[packet.Log]uint64{}, logs: map[packet.Log]*logReceipts{},
+	}
+	if chat.Kind() != packet.Direct {
+		if r.now, err = s.list(tx, chat, c.Membership); err != nil {
+			return nil, fmt.Errorf("receipts of chat %s: %w", chat, err)
+		}
 	}
 	for _, user := range c.Members {
 		if user == s.self {
@@ -87,7 +95,8 @@ func (s *Service) Receipts(tx store.ReadTx, chat packet.ChatID) (*Receipts, erro
 }
 
 // Of gives the state of a message for each recipient, nothing for a message that
-// was not sent by this device.
+// was not sent by this device. Recipients are the members of the list it was
+// written under who are still members: others get it without content, if at all.
 func (r *Receipts) Of(m *store.Message) ([]Recipient, error) {
 	key := m.Entry
 	if !m.Own || key.Number == 0 || key.Device != r.device {
@@ -113,9 +122,17 @@ func (r *Receipts) Of(m *store.Message) ([]Recipient, error) {
 	if err != nil {
 		return nil, fmt.Errorf("receipts of message %s: %w", m.ID, err)
 	}
-	states := make([]Recipient, len(r.recipients))
-	for i, user := range r.recipients {
+	recipients, failed, err := r.of(key)
+	if err != nil {
+		return nil, fmt.Errorf("receipts of message %s: %w", m.ID, err)
+	}
+	states := make([]Recipient, len(recipients))
+	for i, user := range recipients {
 		states[i] = Recipient{User: user, State: Queued}
+		if failed {
+			states[i] = Recipient{User: user, State: Failed, Reason: packet.ReasonForbidden, Text: textForbidden}
+			continue
+		}
 		place, hasRead := r.read[user]
 		switch {
 		case hasRead && m.Order.Compare(place) <= 0 && log.upto[user] >= key.Number:
@@ -132,6 +149,31 @@ func (r *Receipts) Of(m *store.Message) ([]Recipient, error) {
 		}
 	}
 	return states, nil
+}
+
+// of gives the recipients of an entry; failed says that it does not count for
+// anybody, because this account was removed before others had it.
+func (r *Receipts) of(key packet.EntryKey) (recipients []packet.UserID, failed bool, err error) {
+	if r.now == nil {
+		return r.recipients, false, nil
+	}
+	e, err := r.tx.Entry(key)
+	if isNotFound(err) {
+		return r.recipients, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	under, err := r.s.list(r.tx, r.chat, e.Packet.Header.Membership)
+	if err != nil || under == nil {
+		return r.recipients, false, err
+	}
+	for _, user := range r.recipients {
+		if under.has(user) {
+			recipients = append(recipients, user)
+		}
+	}
+	return recipients, key.Number > r.now.limit(key.Log, r.s.self), nil
 }
 
 func (r *Receipts) log(log packet.Log) (*logReceipts, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/parley-chat/parley/core/bus"
@@ -205,9 +204,13 @@ func (r *run) packet(l bus.Link, p *packet.Packet) error {
 	if err != nil {
 		return err
 	}
-	opening := h.Delivery == packet.Reliable && r.s.cfg.Type(h.Type).OpensChat
-	outside := c.known && c.Membership > 0 && !slices.Contains(c.Members, r.s.self) // was removed, and may be taken in again
-	if !r.admits(c, l.User) && (!opening || c.known && c.Membership > 0 && !outside) {
+	from, err := r.role(c, l.User)
+	if err != nil {
+		return err
+	}
+	opening := h.Delivery == packet.Reliable && r.s.kindOf(h.Type, h.Chat) == changes
+	member := c.known && isMember(&c.Chat, r.s.self)
+	if from == outsider && (!opening || member && !isMember(&c.Chat, h.Author)) {
 		return nil
 	}
 	if !r.authentic(l, p) {
@@ -223,18 +226,13 @@ func (r *run) packet(l bus.Link, p *packet.Packet) error {
 		}
 		return r.ownEntry(l, p)
 	}
-	if !c.known || c.Membership == 0 || outside {
-		// The chat opens, or was opened and its opening is not handled yet.
+	if from == outsider && !member {
+		// The chat opens, or was opened by another and its opening is not handled yet.
 		if ok, err := r.opens(c, l, h, opening); err != nil || !ok {
 			return err
 		}
 	}
 	return r.entry(l, c, p)
-}
-
-// admits says whether user may give packets of a chat.
-func (r *run) admits(c *chatState, user packet.UserID) bool {
-	return c.known && r.s.sharedWith(&c.Chat, user)
 }
 
 // authentic says whether the packet is its author's. What came over the author's
@@ -260,7 +258,7 @@ func (r *run) authentic(l bus.Link, p *packet.Packet) bool {
 
 func (r *run) ephemeral(c *chatState, p *packet.Packet) error {
 	h := &p.Header
-	if !r.admits(c, h.Author) || h.Author == r.s.self && h.Device == r.s.device || r.s.cfg.Book.Person(h.Author).Blocked ||
+	if !isMember(&c.Chat, h.Author) || !isMember(&c.Chat, r.s.self) || h.Author == r.s.self && h.Device == r.s.device || r.s.cfg.Book.Person(h.Author).Blocked ||
 		len(p.Content) > r.s.maxContent(h.Type) || p.CheckContent() != nil {
 		return nil //nolint:nilerr // nobody waits for it
 	}
@@ -270,20 +268,31 @@ func (r *run) ephemeral(c *chatState, p *packet.Packet) error {
 	return nil
 }
 
-// maxOpened bounds the chats that were opened and have no members yet.
-const maxOpened = 64
+// Bounds of chats that were opened.
+const (
+	maxOpened = 64 // that have no members yet
+	maxGuests = 16 // who told of one chat
+)
 
-// opens opens a chat for a contact's packet, if it may.
+// opens opens a chat for a packet that a contact gave, if it may, and has it
+// exchanged with him: he has what else must be known.
 func (r *run) opens(c *chatState, l bus.Link, h *packet.Header, opening bool) (bool, error) {
-	if !opening || l.User != h.Author || h.Chat.Kind() != packet.Group || r.s.cfg.Book.Person(h.Author).Blocked {
+	if !opening || r.s.cfg.Book.Person(l.User).Blocked {
 		return false, nil
 	}
-	contact, err := r.tx.Contact(h.Author)
+	contact, err := r.tx.Contact(l.User)
 	if errors.Is(err, store.ErrNotFound) || err == nil && contact.State != store.ContactAccepted {
 		return false, nil
 	}
-	if err != nil || c.known {
-		return err == nil, err
+	if err != nil {
+		return false, err
+	}
+	if c.known {
+		guests, err := r.tx.Values(namespace, prefixOpened(h.Chat), maxGuests)
+		if err != nil || len(guests) >= maxGuests {
+			return false, err
+		}
+		return true, r.welcome(c, l)
 	}
 	chats, err := r.tx.Chats()
 	if err != nil {
@@ -301,8 +310,20 @@ func (r *run) opens(c *chatState, l bus.Link, h *packet.Header, opening bool) (b
 	if err := r.tx.PutChat(store.Chat{ID: h.Chat, CreatedAt: r.s.cfg.Now().UnixMicro()}); err != nil {
 		return false, fmt.Errorf("open chat %s: %w", h.Chat, err)
 	}
-	c.known, c.Chat = true, store.Chat{ID: h.Chat}
-	return true, nil
+	c.known = true
+	return true, r.welcome(c, l)
+}
+
+// welcome makes the peer of a link a guest of a chat.
+func (r *run) welcome(c *chatState, l bus.Link) error {
+	c.roles[l.User] = guest
+	chat := c.ID
+	r.then(func(s *Service) {
+		if l := s.links[l.ID]; l != nil && l.shared[chat] == nil {
+			l.share(chat, guest)
+		}
+	})
+	return r.tx.PutValue(namespace, keyOpened(chat, l.User), []byte{1})
 }
 
 // finish works out what the touched logs mean to others.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
@@ -29,7 +28,7 @@ func (s *Service) SetRegister(tx store.Tx, chat packet.ChatID, name packet.Type,
 	if err != nil {
 		return packet.Register{}, err
 	}
-	if !slices.Contains(c.Members, s.self) {
+	if !isMember(&c, s.self) {
 		return packet.Register{}, fmt.Errorf("chat %s: %s is %w any more", chat, s.self, ErrNotMember)
 	}
 	old, err := tx.Register(chat, s.self, name)
@@ -55,7 +54,7 @@ func (s *Service) Announce(r packet.Register) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.links {
-		if l.shared[r.Chat] != nil {
+		if sh := l.shared[r.Chat]; sh != nil && sh.role == present {
 			l.registers[registerKey{r.Chat, r.Author, r.Name}] = r
 			l.signal()
 		}
@@ -91,8 +90,8 @@ func (r *run) register(l bus.Link, reg *packet.Register) error {
 	if err != nil {
 		return err
 	}
-	if !r.admits(c, l.User) || !slices.Contains(c.Members, reg.Author) || r.s.cfg.Book.Person(reg.Author).Blocked {
-		return nil
+	if from, err := r.role(c, l.User); err != nil || from != present || !isMember(&c.Chat, reg.Author) || r.s.cfg.Book.Person(reg.Author).Blocked {
+		return err
 	}
 	old, err := r.tx.Register(reg.Chat, reg.Author, reg.Name)
 	switch {

@@ -19,12 +19,13 @@ import (
 type scene struct {
 	*network
 	chats []packet.ChatID
-	// restores: stores are put back from backups. members: the first person removes
-	// others and takes them in again. strangers: not all know each other's keys.
-	restores, members, strangers bool
+	// restores: stores are put back from backups. members: several people, at times
+	// apart, remove others and invite them again. all: who is invited may have what
+	// was written before. strangers: not all know each other's keys.
+	restores, members, all, strangers bool
 
 	backups map[*node]*storetest.Fake
-	lists   []store.Membership // of the group, all versions
+	last    store.Membership // of the group, in the end
 	written []*line
 	unknown [][2]*node // who does not know whose key yet
 }
@@ -45,11 +46,17 @@ func newScene(n *network, seed uint64) *scene {
 	if len(n.nodes) > 2 {
 		sc.chats = []packet.ChatID{group, direct}
 		sc.restores, sc.members, sc.strangers = seed%3 == 0, seed%3 == 1, seed%5 == 2
-		sc.lists = []store.Membership{{Version: 1}}
-		for _, d := range n.nodes {
-			sc.lists[0].Members = append(sc.lists[0].Members, d.user)
+		if sc.members {
+			sc.all = seed%2 == 0
+			n.found(sc.all, n.nodes[1:2+sc.rng.IntN(len(n.nodes)-1)]...)
+		} else {
+			first := store.Membership{Version: 1}
+			for _, d := range n.nodes {
+				first.Members = append(first.Members, d.user)
+			}
+			n.allLists[1] = first
+			n.chat(group, n.nodes...)
 		}
-		n.chat(group, n.nodes...)
 	} else {
 		sc.restores = seed%3 == 0
 	}
@@ -110,6 +117,9 @@ func (sc *scene) strange(a, b *node) bool {
 	return slices.Contains(sc.unknown, [2]*node{a, b}) || slices.Contains(sc.unknown, [2]*node{b, a})
 }
 
+// changeOften is in how many of 200 steps somebody tries to change the members.
+const changeOften = 16
+
 // step lets one thing happen.
 func (sc *scene) step() {
 	sc.now = sc.now.Add(time.Duration(sc.rng.IntN(3000)) * time.Millisecond)
@@ -132,7 +142,7 @@ func (sc *scene) step() {
 		sc.crash(d)
 	case p < 64 && sc.restores:
 		sc.restore(d)
-	case p < 66 && sc.members:
+	case p >= 200-changeOften && sc.members:
 		sc.changeMembers()
 	case p < 67 && len(sc.unknown) > 0:
 		sc.meet()
@@ -203,44 +213,12 @@ func (sc *scene) restore(d *node) {
 	sc.backups[d] = d.store.Copy(sc.t)
 }
 
-// changeMembers has the first person make a new version of the group's members:
-// one is removed, with the last numbers that count, or taken in again.
-func (sc *scene) changeMembers() {
-	admin := sc.nodes[0]
-	other := sc.nodes[1+sc.rng.IntN(len(sc.nodes)-1)]
-	old := sc.lists[len(sc.lists)-1]
-	next := store.Membership{Version: old.Version + 1, Members: slices.Clone(old.Members), Cutoffs: slices.Clone(old.Cutoffs)}
-	admin.update(func(tx store.Tx) error {
-		if i := slices.Index(next.Members, other.user); i >= 0 {
-			next.Members = slices.Delete(next.Members, i, i+1)
-			heads, err := tx.Heads(group)
-			for _, h := range heads {
-				if h.Author == other.user {
-					next.Cutoffs = append(next.Cutoffs, store.Cutoff{User: other.user, EntryKey: packet.EntryKey{
-						Log: packet.Log{Chat: group, Device: h.Device, Epoch: h.Epoch}, Number: h.Upto,
-					}})
-				}
-			}
-			if err != nil {
-				return err
-			}
-		} else {
-			next.Members = append(next.Members, other.user)
-			next.Cutoffs = slices.DeleteFunc(next.Cutoffs, func(c store.Cutoff) bool { return c.User == other.user })
-		}
-		return tx.PutMembership(group, next)
-	})
-	sc.lists = append(sc.lists, next)
-	bus.Publish(admin.bus, bus.ChatChanged, bus.ChatChange{Chat: group})
-	admin.sendList(next)
-}
-
 // sendList sends a version of the group's members, as the group plugin will.
 func (d *node) sendList(m store.Membership) {
 	content, err := json.Marshal(m)
 	must(d.n.t, err)
 	d.update(func(tx store.Tx) error {
-		_, err := d.svc.Append(tx, Draft{Chat: group, Type: typeMembers, Content: content})
+		_, err := d.svc.Append(tx, Draft{Chat: group, Type: typeList, Content: content})
 		return err
 	})
 	d.svc.appended(group)

@@ -9,8 +9,9 @@ import (
 
 // serveBatch gives the next entries of what the peer wants. A stub goes to the
 // log's author, for whom it tells what is lost, and to others when the member
-// lists made it one, because they judge it the same; see offered.
-func (s *Service) serveBatch(tx store.ReadTx, l *link, log packet.Log, last uint64) ([]packet.Frame, error) {
+// lists made it one, because they judge it the same; see offered. Its author gets
+// back all that is here of an entry, others what they may have.
+func (s *Service) serveBatch(a *access, l *link, log packet.Log, last uint64) ([]packet.Frame, error) {
 	s.mu.Lock()
 	ranges := l.serve[log]
 	s.mu.Unlock()
@@ -18,7 +19,7 @@ func (s *Service) serveBatch(tx store.ReadTx, l *link, log packet.Log, last uint
 	var frames []packet.Frame
 	for size := 0; len(ranges) > 0 && len(frames) < turnEntries && size < turnBytes; {
 		r := ranges[0]
-		entries, err := tx.Entries(log, r.First, min(r.Last, last), turnEntries-len(frames), turnBytes-size, true)
+		entries, err := a.tx.Entries(log, r.First, min(r.Last, last), turnEntries-len(frames), turnBytes-size, true)
 		if err != nil {
 			return nil, err
 		}
@@ -27,11 +28,15 @@ func (s *Service) serveBatch(tx store.ReadTx, l *link, log packet.Log, last uint
 			continue
 		}
 		for i := range entries {
-			if log.Device != l.Device && !passable(&entries[i]) {
-				continue
-			}
 			size += len(entries[i].Packet.Content)
-			frames = append(frames, &entries[i].Packet)
+			switch p := &entries[i].Packet; {
+			case log.Device == l.Device:
+				frames = append(frames, p)
+			case passable(&entries[i]):
+				if frames, err = a.give(frames, p); err != nil {
+					return nil, err
+				}
+			}
 		}
 		ranges = minus(ranges, []packet.Range{{First: 1, Last: entries[len(entries)-1].Packet.Header.Number}})
 	}
@@ -51,7 +56,13 @@ func (s *Service) serveBatch(tx store.ReadTx, l *link, log packet.Log, last uint
 }
 
 func passable(e *store.Entry) bool {
-	return e.State != store.EntryStub || e.Reason == packet.ReasonForbidden
+	switch e.State {
+	case store.EntryStub:
+		return e.Reason == packet.ReasonForbidden
+	case store.EntryWaiting:
+		return false
+	}
+	return true
 }
 
 // wanted notes what the peer asks for; a newer Want of a log replaces the older.
@@ -59,7 +70,7 @@ func (s *Service) wanted(id uint64, w *packet.Want) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.links[id]
-	if l == nil || l.shared[w.Log.Chat] == nil || len(w.Ranges) == 0 {
+	if l == nil || l.shared[w.Log.Chat] == nil || l.shared[w.Log.Chat].role == guest || len(w.Ranges) == 0 {
 		return
 	}
 	if _, ok := l.serve[w.Log]; !ok && len(l.serve) >= maxServing {

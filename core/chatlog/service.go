@@ -68,6 +68,7 @@ type Service struct {
 	device  packet.DeviceID
 	started uint64 // no log that was begun before has such an epoch; set before the loop runs
 
+	lists   lists
 	events  *bus.Queue[event]
 	appends *bus.Queue[packet.ChatID]
 

@@ -28,15 +28,17 @@ const (
 	typeText   packet.Type = "text"
 	typeTiny   packet.Type = "tiny"   // takes 8 bytes
 	typeInvite packet.Type = "invite" // opens chats
-	// typeMembers has a version of the member list, in JSON; it opens chats too.
+	// typeMembers has a change of the members, typeList a whole list, in JSON; they
+	// open chats too.
 	typeMembers packet.Type = "members"
+	typeList    packet.Type = "list"
 )
 
 func typeOf(t packet.Type) Type {
 	switch t {
 	case typeTiny:
 		return Type{MaxContent: 8}
-	case typeInvite, typeMembers:
+	case typeInvite, typeMembers, typeList:
 		return Type{OpensChat: true}
 	}
 	return Type{}
@@ -50,6 +52,9 @@ type network struct {
 	wires []*wire
 	links uint64
 	ids   uint64
+	// changes and allLists are what plugins of groups made, on any node.
+	changes  map[string]*change
+	allLists map[uint64]store.Membership
 }
 
 // node is one person's core: a service on a store, and a host that makes a
@@ -76,14 +81,14 @@ type wire struct {
 }
 
 func newNetwork(t testing.TB, seed uint64, users ...packet.UserID) *network {
-	n := &network{t: t, rng: rand.New(rand.NewPCG(seed, 7)), now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}
+	n := &network{t: t, rng: rand.New(rand.NewPCG(seed, 7)), now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), changes: map[string]*change{}, allLists: map[uint64]store.Membership{}}
 	for i, user := range users {
 		key := make([]byte, 32)
 		binary.BigEndian.PutUint64(key, seed)
 		key[31] = byte(i + 1)
 		id, err := identity.New(user, key)
 		must(t, err)
-		n.nodes = append(n.nodes, &node{n: n, user: user, id: id, store: storetest.New(t), types: []packet.Type{typeText, typeTiny, typeInvite, typeMembers}})
+		n.nodes = append(n.nodes, &node{n: n, user: user, id: id, store: storetest.New(t), types: []packet.Type{typeText, typeTiny, typeInvite, typeMembers, typeList}})
 	}
 	for _, d := range n.nodes {
 		d.book = identity.NewBook()
@@ -225,18 +230,21 @@ func (d *node) host() (some bool) {
 // handle makes of a packet what its plugin would.
 func (d *node) handle(tx store.Tx, p *packet.Packet, changed map[packet.ChatID]bool) error {
 	h := &p.Header
-	if h.Type != typeMembers {
-		if err := d.message(tx, p); err != nil {
-			return err
+	var err error
+	switch h.Type {
+	case typeMembers:
+		changed[h.Chat] = true
+		err = d.handleChange(tx, p)
+	case typeList:
+		changed[h.Chat] = true
+		var m store.Membership
+		if err = json.Unmarshal(p.Content, &m); err == nil {
+			err = tx.PutMembership(h.Chat, m)
 		}
-		return tx.SetEntryState(h.Key(), store.EntryHandled, 0, "")
+	default:
+		err = d.message(tx, p)
 	}
-	var m store.Membership
-	if err := json.Unmarshal(p.Content, &m); err != nil {
-		return err
-	}
-	changed[h.Chat] = true
-	if err := tx.PutMembership(h.Chat, m); err != nil {
+	if err != nil {
 		return err
 	}
 	return tx.SetEntryState(h.Key(), store.EntryHandled, 0, "")

@@ -43,7 +43,11 @@ func (r *run) chatVector(l bus.Link, v *packet.ChatVector) error {
 		return nil
 	}
 	c, err := r.chat(v.Chat)
-	if err != nil || !r.admits(c, l.User) {
+	if err != nil {
+		return err
+	}
+	is, err := r.role(c, l.User)
+	if err != nil || is == outsider {
 		return err
 	}
 	if err := r.loadHeads(c); err != nil {
@@ -70,7 +74,7 @@ func (r *run) chatVector(l bus.Link, v *packet.ChatVector) error {
 			continue
 		}
 		report.Device, report.Epoch = log.Device, log.Epoch
-		if err := r.report(l, log, *c.heads[log], report, first); err != nil {
+		if err := r.report(l, log, c.heads[log].LogVector, report, first); err != nil {
 			return err
 		}
 	}
@@ -127,10 +131,13 @@ func (r *run) meet(id uint64, v *packet.ChatVector) (first, ok bool) {
 func (r *run) claim(l bus.Link, c *chatState, log packet.Log, offer packet.LogVector) error {
 	have := packet.LogVector{Device: log.Device, Epoch: log.Epoch}
 	if head := c.heads[log]; head != nil {
-		have = *head
+		have = head.LogVector
 	}
-	author, known := c.authors[log]
-	if !known {
+	var author packet.UserID
+	known := false
+	if head := c.heads[log]; head != nil {
+		author, known = head.Author, true
+	} else {
 		author, _, known = r.s.cfg.Book.Signer(log.Chat, log.Device)
 	}
 	if log.Device == l.Device {
@@ -138,10 +145,7 @@ func (r *run) claim(l bus.Link, c *chatState, log packet.Log, offer packet.LogVe
 	}
 	limit := uint64(noLimit)
 	if known {
-		var err error
-		if limit, err = r.limit(c, log, author); err != nil {
-			return err
-		}
+		limit = c.worth(log, author)
 	}
 	r.then(func(s *Service) {
 		if l := s.links[l.ID]; l != nil && l.shared[log.Chat] != nil {
@@ -325,7 +329,7 @@ func (s *Service) settle(ctx context.Context) {
 				return err
 			}
 			if head := c.heads[a.log]; head != nil {
-				if err := r.unanswered(a, *head); err != nil {
+				if err := r.unanswered(a, head.LogVector); err != nil {
 					return err
 				}
 				if err := r.delivered(l.Link, a.log, min(a.report.Upto, head.Upto), true); err != nil {
@@ -359,7 +363,14 @@ func (r *run) unanswered(a settling, have packet.LogVector) error {
 	if err != nil {
 		return err
 	}
-	return r.fork(packet.EntryKey{Log: a.log, Number: doubt[0].First}, limit)
+	e, err := r.tx.Entry(packet.EntryKey{Log: a.log, Number: doubt[0].First})
+	if isNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return r.fork(e.Packet.Header.Key(), e.Packet.Header.Type, limit)
 }
 
 // refusals takes a peer's refusals of own entries.
@@ -384,7 +395,7 @@ func (r *run) refusals(l bus.Link, f *packet.Refusals) error {
 
 func (r *run) refused(l bus.Link, c *chatState, refusal *packet.Refusal) error {
 	// One who was removed may still refuse; a stranger may not.
-	if !slices.Contains(c.Members, l.User) && !slices.Contains(c.Members, r.s.self) {
+	if !isMember(&c.Chat, l.User) && !isMember(&c.Chat, r.s.self) {
 		return nil
 	}
 	e, err := r.tx.Entry(refusal.Key)

@@ -68,7 +68,9 @@ func TestPlaces(t *testing.T) {
 	r.install(r.bundled, "text", plan{})
 	r.serve()
 	keys := r.put("text", "place:bob's", "place:second")
-	place := func(what string, k packet.EntryKey) string { return fmt.Sprintf("%s %x/%d/%d", what, k.Device[:], k.Epoch, k.Number) }
+	place := func(what string, k packet.EntryKey) string {
+		return fmt.Sprintf("%s %x/%d/%d", what, k.Device[:], k.Epoch, k.Number)
+	}
 	want := []string{place("bob's", keys[0]), place("second", keys[1])}
 	r.wantBodies(want...)
 	own := packet.NewPacketID()

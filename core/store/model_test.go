@@ -64,6 +64,7 @@ func (m model) draw(t *rapid.T) operation {
 		func(tx store.Tx) (string, error) {
 			return "state", tx.SetEntryState(key, state, packet.ReasonForbidden, "no")
 		},
+		func(tx store.Tx) (string, error) { return "forgotten", tx.ForgetEntry(key) },
 		func(tx store.Tx) (string, error) { return "drop", tx.DropContent(key) },
 		func(tx store.Tx) (string, error) {
 			n, err := tx.AddAttempt(key)
@@ -75,6 +76,7 @@ func (m model) draw(t *rapid.T) operation {
 		},
 		func(tx store.Tx) (string, error) { return "changed", tx.ChangeMessage(message) },
 		func(tx store.Tx) (string, error) { return "deleted", tx.DeleteMessage(message.ID) },
+		func(tx store.Tx) (string, error) { return "withdrawn", tx.WithdrawMessage(message.ID) },
 		func(tx store.Tx) (string, error) { return "blob put", tx.PutBlob(blob) },
 		func(tx store.Tx) (string, error) { return "blob gone", tx.DeleteBlob(blob.ID) },
 		func(tx store.Tx) (string, error) { return "annotated", tx.PutAnnotation(annotation) },

@@ -79,15 +79,27 @@ func (t *readTx) Entries(log packet.Log, first, last uint64, limit, maxBytes int
 const maxNumber = 1<<63 - 1
 
 func (t *readTx) Heads(chat packet.ChatID) ([]Head, error) {
+	return t.heads("ORDER BY l.device, l.epoch", chat)
+}
+
+func (t *readTx) Head(log packet.Log) (Head, error) {
+	found, err := t.heads("AND l.device = ? AND l.epoch = ?", log.Chat, log.Device, log.Epoch)
+	if err != nil || len(found) == 0 {
+		return Head{}, err
+	}
+	return found[0], nil
+}
+
+func (t *readTx) heads(where string, args ...any) ([]Head, error) {
 	var out []Head
 	err := t.c.each(func(s *sqlite3.Stmt) (bool, error) {
-		h := Head{Author: packet.UserID(s.ColumnText(2))}
+		h := Head{Author: packet.UserID(s.ColumnText(2)), Waiting: decodeRanges(s.ColumnRawBlob(5))}
 		fill(h.Device[:], s, 0)
 		h.Epoch, h.Upto, h.Beyond = uint64(s.ColumnInt64(1)), uint64(s.ColumnInt64(3)), decodeRanges(s.ColumnRawBlob(4))
 		out = append(out, h)
 		return true, nil
-	}, `SELECT l.device, l.epoch, l.author, l.upto, l.beyond FROM logs l JOIN chats c ON c.id = l.chat
-		WHERE c.chat = ? AND c.there AND (l.upto > 0 OR length(l.beyond) > 0) ORDER BY l.device, l.epoch`, chat)
+	}, `SELECT l.device, l.epoch, l.author, l.upto, l.beyond, l.waiting FROM logs l JOIN chats c ON c.id = l.chat
+		WHERE c.chat = ? AND c.there AND (l.upto > 0 OR length(l.beyond) > 0) `+where, args...)
 	return out, err
 }
 
@@ -122,18 +134,23 @@ func (t *readTx) NextNumber(log packet.Log) (uint64, error) {
 	return vector.Highest(&v) + 1, err
 }
 
-func (t *readTx) Waiting(chat packet.ChatID) ([]Entry, error) {
-	row, err := t.chatRow(chat)
-	if err != nil || row == 0 {
+func (t *readTx) Waiting(log packet.Log, first, last uint64, limit, maxBytes int) ([]Entry, error) {
+	row, err := t.logRow(log)
+	if err != nil || row == 0 || limit <= 0 || first > maxNumber {
 		return nil, err
 	}
 	var out []Entry
+	size := 0
 	err = t.c.each(func(s *sqlite3.Stmt) (bool, error) {
+		if size += s.ColumnInt(8); size > maxBytes && len(out) > 0 {
+			return false, nil
+		}
 		e, err := scanEntry(s)
 		out = append(out, e)
 		return true, err
-	}, entryColumns+`INDEXED BY entries_open JOIN logs l ON l.id = e.log
-		WHERE l.chat = ? AND l.open > 0 AND e.state IN (1, 5) AND e.state = 5 ORDER BY e.id`, row)
+	}, `SELECT state, attempts, dropped, reason, text, raw, signature, content, size FROM entries INDEXED BY entries_open
+		WHERE log = ? AND number BETWEEN ? AND ? AND state IN (1, 5) AND state = 5 ORDER BY number LIMIT ?`,
+		row, first, min(last, maxNumber), limit)
 	return out, err
 }
 
@@ -149,19 +166,6 @@ func (t *readTx) Stubs(log packet.Log, limit int) ([]packet.Refusal, error) {
 		return true, nil
 	}, `SELECT number, reason, text FROM entries INDEXED BY entries_stub
 		WHERE log = ? AND state = 3 ORDER BY number DESC LIMIT ?`, row, limit)
-	return out, err
-}
-
-func (t *readTx) Stamps(log packet.Log) ([]Stamp, error) {
-	row, err := t.logRow(log)
-	if err != nil || row == 0 {
-		return nil, err
-	}
-	var out []Stamp
-	err = t.c.each(func(s *sqlite3.Stmt) (bool, error) {
-		out = append(out, Stamp{Membership: uint64(s.ColumnInt64(0)), Last: uint64(s.ColumnInt64(1))})
-		return true, nil
-	}, "SELECT version, last FROM stamps WHERE log = ? ORDER BY version", row)
 	return out, err
 }
 

@@ -72,9 +72,6 @@ type ReadTx interface {
 	Membership(chat packet.ChatID, version uint64) (Membership, error)
 	// Versions gives the versions of a chat's member list that are here, ascending.
 	Versions(chat packet.ChatID) ([]uint64, error)
-	// Stamps says under which versions of the member list the entries of a log
-	// were written, ascending. Of direct chats, which have one list, it gives none.
-	Stamps(log packet.Log) ([]Stamp, error)
 
 	// Entry gives one entry of a log.
 	Entry(key packet.EntryKey) (Entry, error)
@@ -87,6 +84,8 @@ type ReadTx interface {
 	// Heads says what the store has of each log of a chat (stubs count), in the
 	// order of (device, epoch).
 	Heads(chat packet.ChatID) ([]Head, error)
+	// Head says it of one log; the zero Head when there is nothing.
+	Head(log packet.Log) (Head, error)
 	// Depth is the highest depth a chat's entries ever had, 0 when there was none.
 	Depth(chat packet.ChatID) (uint64, error)
 	// Unhandled gives entries whose State is EntryNew and of one of the types,
@@ -98,9 +97,10 @@ type ReadTx interface {
 	Unhandled(types []packet.Type, chat packet.ChatID, limit, maxBytes int) ([]Entry, error)
 	// UnhandledChats gives the chats that have such entries.
 	UnhandledChats(types []packet.Type) ([]packet.ChatID, error)
-	// Waiting gives entries of a chat in state EntryWaiting, in the order in which
-	// the store got them.
-	Waiting(chat packet.ChatID) ([]Entry, error)
+	// Waiting gives entries of a log in state EntryWaiting with numbers in
+	// [first, last], ascending, at most limit of them and, past the first one, at
+	// most maxBytes of content.
+	Waiting(log packet.Log, first, last uint64, limit, maxBytes int) ([]Entry, error)
 	// Stubs gives the refusals this account owes to the author of a log: its
 	// stubs, newest first, at most limit.
 	Stubs(log packet.Log, limit int) ([]packet.Refusal, error)
@@ -185,10 +185,14 @@ type Tx interface {
 	// number.
 	PutEntry(e Entry) (added bool, err error)
 	// SetEntryState moves an entry to another state; reason is kept for
-	// EntryStub and EntrySetAside. A stub loses its content.
+	// EntryStub and EntrySetAside, text for EntryWaiting too. A stub loses its
+	// content.
 	SetEntryState(key packet.EntryKey, s EntryState, reason packet.Reason, text string) error
 	// AddAttempt counts a start of handling an entry and gives the count.
 	AddAttempt(key packet.EntryKey) (int, error)
+	// ForgetEntry removes an entry, and its number from the vector of its log, so
+	// that it may be put again.
+	ForgetEntry(key packet.EntryKey) error
 	// DropContent deletes an entry's content; its header stays.
 	DropContent(key packet.EntryKey) error
 
@@ -216,6 +220,10 @@ type Tx interface {
 	// annotations; it no longer counts as unread. Idempotent; ErrNotFound when it
 	// was never there.
 	DeleteMessage(id packet.PacketID) error
+	// WithdrawMessage undoes AddMessage: nothing remains of the message but its
+	// annotations, which are there when it is added again. One that is deleted or
+	// not there stays so.
+	WithdrawMessage(id packet.PacketID) error
 
 	// PutAnnotation sets the annotation of (message, kind, author), also of a
 	// message that is not there yet; never of a deleted one or one of another chat
@@ -329,13 +337,6 @@ const (
 	HistoryAll                     // all
 )
 
-// Stamp is a version of a member list, and the last entry of a log that was
-// written under it.
-type Stamp struct {
-	Membership uint64
-	Last       uint64
-}
-
 // EntryState is what became of an entry.
 type EntryState int
 
@@ -350,7 +351,8 @@ const (
 	// EntrySetAside: it killed its plugin too often, or the plugin could not
 	// make effects of it that could be applied.
 	EntrySetAside
-	// EntryWaiting: its membership version is not known here yet.
+	// EntryWaiting: by the member lists that are here it does not count yet, or
+	// any more.
 	EntryWaiting
 )
 
@@ -359,7 +361,7 @@ type Entry struct {
 	Packet   packet.Packet // Content is empty once dropped
 	State    EntryState
 	Reason   packet.Reason // of a stub
-	Text     string        // why it was refused or set aside
+	Text     string        // why it was refused or set aside, or what its putter noted of one that waits
 	Attempts int
 	Dropped  bool // the content was deleted
 }
@@ -368,6 +370,9 @@ type Entry struct {
 type Head struct {
 	Author packet.UserID
 	packet.LogVector
+	// Waiting are the numbers of entries in that state, ascending; when they lie
+	// in more than 256 places, some between them too.
+	Waiting []packet.Range
 }
 
 // PeerHead is what a member's device was last known to have of a log.

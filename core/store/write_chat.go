@@ -83,10 +83,9 @@ func (t *tx) DeleteChat(id packet.ChatID) error {
 		"DELETE FROM registers WHERE chat = ?",
 		"DELETE FROM memberships WHERE chat = ?",
 		"DELETE FROM entries WHERE log IN (SELECT id FROM logs WHERE chat = ?)",
-		"DELETE FROM stamps WHERE log IN (SELECT id FROM logs WHERE chat = ?)",
 		"DELETE FROM peer_heads WHERE log IN (SELECT id FROM logs WHERE chat = ?)",
 		"DELETE FROM refused WHERE log IN (SELECT id FROM logs WHERE chat = ?)",
-		"UPDATE logs SET open = 0 WHERE chat = ?",
+		"UPDATE logs SET open = 0, waiting = x'' WHERE chat = ?",
 		`UPDATE chats SET there = 0, title = '', muted = 0, pinned = 0, draft = '', created_at = 0, membership = 0,
 			members = '[]', history = 0, last = NULL, last_order = NULL, last_at = 0, unread = 0, read = x'' WHERE id = ?`,
 	} {

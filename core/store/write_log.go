@@ -60,13 +60,6 @@ func (t *tx) PutEntry(e Entry) (added bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if h.Chat.Kind() != packet.Direct {
-		err = t.c.run(`INSERT INTO stamps (log, version, last) VALUES (?, ?, ?)
-			ON CONFLICT DO UPDATE SET last = excluded.last WHERE excluded.last > last`, log, h.Membership, h.Number)
-		if err != nil {
-			return false, err
-		}
-	}
 	return true, t.c.run("UPDATE chats SET depth = ?2 WHERE chat = ?1 AND depth < ?2", h.Chat, h.Depth)
 }
 
@@ -80,12 +73,26 @@ func (t *tx) moveHead(log int64, h *packet.Header, state EntryState) (bool, erro
 	if err != nil || !vector.Add(&v, h.Number) {
 		return false, err
 	}
-	return true, t.c.run(`UPDATE logs SET upto = ?2, beyond = ?3, open = open + ?4,
+	err = t.c.run(`UPDATE logs SET upto = ?2, beyond = ?3, open = open + ?4,
 		author = CASE WHEN author = '' THEN ?5 ELSE author END WHERE id = ?1`,
 		log, v.Upto, encodeRanges(v.Beyond), isOpen(state), h.Author)
+	if err != nil || state != EntryWaiting {
+		return true, err
+	}
+	return true, t.noteWaiting(log, h.Number, vector.Put)
 }
 
 func isOpen(s EntryState) bool { return s == EntryNew || s == EntryWaiting }
+
+// noteWaiting notes that an entry begins or ends to wait.
+func (t *tx) noteWaiting(log int64, number uint64, change func([]packet.Range, uint64) []packet.Range) error {
+	var waiting []packet.Range
+	_, err := t.c.first(func(s *sqlite3.Stmt) { waiting = decodeRanges(s.ColumnRawBlob(0)) }, "SELECT waiting FROM logs WHERE id = ?", log)
+	if err != nil {
+		return err
+	}
+	return t.c.run("UPDATE logs SET waiting = ?2 WHERE id = ?1", log, encodeRanges(change(waiting, number)))
+}
 
 // settle gives e in a state.
 func settle(e Entry, s EntryState, reason packet.Reason, text string) Entry {
@@ -96,6 +103,8 @@ func settle(e Entry, s EntryState, reason packet.Reason, text string) Entry {
 		e.Packet.Content = nil
 	case EntrySetAside:
 		e.Reason, e.Text = reason, text
+	case EntryWaiting:
+		e.Text = text
 	}
 	return e
 }
@@ -129,6 +138,13 @@ func (t *tx) SetEntryState(key packet.EntryKey, state EntryState, reason packet.
 	} else {
 		err = t.c.run("UPDATE entries SET state = ?2, reason = ?3, text = ?4 WHERE id = ?1", id, int(state), int(e.Reason), e.Text)
 	}
+	switch {
+	case err != nil || before == state:
+	case state == EntryWaiting:
+		err = t.noteWaiting(log, key.Number, vector.Put)
+	case before == EntryWaiting:
+		err = t.noteWaiting(log, key.Number, vector.Take)
+	}
 	if err != nil || isOpen(before) == isOpen(state) {
 		return err
 	}
@@ -149,6 +165,35 @@ func (t *tx) AddAttempt(key packet.EntryKey) (int, error) {
 	}
 	n, _, err := t.c.number("SELECT attempts FROM entries WHERE id = ?", id)
 	return int(n), err
+}
+
+func (t *tx) ForgetEntry(key packet.EntryKey) error {
+	id, log, state, err := t.existing(key)
+	if err != nil {
+		return err
+	}
+	if state == EntryWaiting {
+		if err := t.noteWaiting(log, key.Number, vector.Take); err != nil {
+			return err
+		}
+	}
+	var v packet.LogVector
+	_, err = t.c.first(func(s *sqlite3.Stmt) {
+		v.Upto, v.Beyond = uint64(s.ColumnInt64(0)), decodeRanges(s.ColumnRawBlob(1))
+	}, "SELECT upto, beyond FROM logs WHERE id = ?", log)
+	if err != nil {
+		return err
+	}
+	vector.Remove(&v, key.Number)
+	open := 0
+	if isOpen(state) {
+		open = 1
+	}
+	err = t.c.run("UPDATE logs SET upto = ?2, beyond = ?3, open = open - ?4 WHERE id = ?1", log, v.Upto, encodeRanges(v.Beyond), open)
+	if err != nil {
+		return err
+	}
+	return t.c.run("DELETE FROM entries WHERE id = ?", id)
 }
 
 func (t *tx) DropContent(key packet.EntryKey) error {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -148,6 +149,47 @@ func (t *tx) DeleteMessage(id packet.PacketID) error {
 	}
 	t.index.note(change{row: row, gone: append(gone, said...)})
 	return t.c.run("DELETE FROM annotations WHERE message = ?", id)
+}
+
+func (t *tx) WithdrawMessage(id packet.PacketID) error {
+	m, err := t.Message(id)
+	if errors.Is(err, ErrNotFound) || err == nil && m.Deleted {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	row, gone, err := t.row(id)
+	if err != nil {
+		return err
+	}
+	said, err := annotationTexts(t.c, id)
+	if err != nil {
+		return err
+	}
+	c, err := t.Chat(m.Chat)
+	if err != nil {
+		return err
+	}
+	chat, err := t.chat(m.Chat)
+	if err != nil {
+		return err
+	}
+	if err := t.c.run("DELETE FROM messages WHERE id = ?", row); err != nil {
+		return err
+	}
+	t.index.note(change{row: row, gone: append(gone, said...)})
+	if unread(&m, c.Read) {
+		if err := t.c.run("UPDATE chats SET unread = unread - 1 WHERE id = ?", chat); err != nil {
+			return err
+		}
+	}
+	if c.Last != id {
+		return nil
+	}
+	return t.c.run(`UPDATE chats SET (last, last_order, last_at) = (SELECT m.message, m.place, coalesce(m.sent_at, created_at)
+		FROM (SELECT 1) LEFT JOIN (SELECT message, place, sent_at FROM messages WHERE chat = ?1 ORDER BY place DESC, message DESC LIMIT 1) m)
+		WHERE id = ?1`, chat)
 }
 
 func (t *tx) PutAnnotation(a Annotation) error {

@@ -128,7 +128,6 @@ type state struct {
 	depths      tree[uint64]           // chat; outlives the chat
 	heads       tree[store.Head]       // log; outlives the chat
 	memberships tree[store.Membership] // chat, version
-	stamps      tree[store.Stamp]      // log, version
 	entries     tree[entry]            // log, number
 	byID        tree[packet.EntryKey]  // packet id, arrival
 	peerHeads   tree[store.PeerHead]   // log, user, device
@@ -227,7 +226,7 @@ func cloneEntry(e store.Entry) store.Entry {
 }
 
 func cloneHead(h store.Head) store.Head {
-	h.Beyond = slices.Clone(h.Beyond)
+	h.Beyond, h.Waiting = slices.Clone(h.Beyond), slices.Clone(h.Waiting)
 	return h
 }
 

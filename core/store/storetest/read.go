@@ -79,14 +79,6 @@ func (t *tx) Versions(chat packet.ChatID) ([]uint64, error) {
 	return out, nil
 }
 
-func (t *tx) Stamps(log packet.Log) ([]store.Stamp, error) {
-	var out []store.Stamp
-	for _, s := range t.s.stamps.prefix(key(log)) {
-		out = append(out, s)
-	}
-	return out, nil
-}
-
 func (t *tx) Entry(k packet.EntryKey) (store.Entry, error) {
 	e, ok := t.s.entries.get(key(k))
 	if !ok {
@@ -129,6 +121,14 @@ func (t *tx) Heads(chat packet.ChatID) ([]store.Head, error) {
 		out = append(out, cloneHead(h))
 	}
 	return out, nil
+}
+
+func (t *tx) Head(log packet.Log) (store.Head, error) {
+	h, ok := t.s.heads.get(key(log))
+	if !ok || !t.s.chats.has(key(log.Chat)) {
+		return store.Head{}, nil
+	}
+	return cloneHead(h), nil
 }
 
 func (t *tx) Depth(chat packet.ChatID) (uint64, error) {
@@ -202,16 +202,16 @@ func (t *tx) UnhandledChats(types []packet.Type) ([]packet.ChatID, error) {
 	return out, nil
 }
 
-func (t *tx) Waiting(chat packet.ChatID) ([]store.Entry, error) {
-	var found []entry
-	for _, e := range t.s.entries.prefix(key(chat)) {
-		if e.State == store.EntryWaiting {
-			found = append(found, e)
-		}
-	}
-	slices.SortFunc(found, func(a, b entry) int { return int(a.arrival) - int(b.arrival) })
+func (t *tx) Waiting(log packet.Log, first, last uint64, limit, maxBytes int) ([]store.Entry, error) {
 	var out []store.Entry
-	for _, e := range found {
+	size := 0
+	for _, e := range t.s.entries.prefix(key(log)) {
+		if n := e.Packet.Header.Number; e.State != store.EntryWaiting || n < first || n > last {
+			continue
+		}
+		if size += len(e.Packet.Content); len(out) >= limit || len(out) > 0 && size > maxBytes {
+			break
+		}
 		out = append(out, cloneEntry(e.Entry))
 	}
 	return out, nil

@@ -66,33 +66,77 @@ var logTests = []subtest{
 			return nil
 		})
 	}},
-	{"stamps", func(t *tester) {
+	{"waiting numbers", func(t *tester) {
 		t.chats()
-		group := packet.NewGroupChat()
-		log := packet.Log{Chat: group, Device: bobDevice, Epoch: 20}
-		under := func(n, membership uint64) store.Entry {
-			h := letter(log, n, "text").Packet.Header
-			h.Membership = membership
-			p, err := packet.Seal(h, []byte("x"), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return store.Entry{Packet: p, State: store.EntryNew}
+		in := func(n uint64, state store.EntryState) store.Entry {
+			e := letter(bobLog, n, "text")
+			e.State, e.Text = state, "noted"
+			return e
 		}
-		t.update(func(tx store.Tx) error { return tx.PutChat(store.Chat{ID: group}) })
-		// In any order; 9 is highest although 7 is written under later.
-		t.put(under(2, 5), under(1, 5), under(5, 7), under(3, 9), under(4, 7), letter(aliceLog, 1, "text"))
-		stamps := func(log packet.Log, want ...store.Stamp) {
+		waiting := func(want ...packet.Range) {
+			t.Helper()
 			t.view(func(tx store.ReadTx) error {
-				got, err := tx.Stamps(log)
-				t.same(want, got)
+				h, err := tx.Head(bobLog)
+				t.same(want, h.Waiting)
+				all, err2 := tx.Heads(chatA)
+				t.same([]store.Head{h}, all)
+				none, err3 := tx.Head(aliceLog)
+				t.same(store.Head{}, none)
+				return errors.Join(err, err2, err3)
+			})
+		}
+		t.put(in(1, store.EntryWaiting), in(2, store.EntryWaiting), in(3, store.EntryNew), in(5, store.EntryWaiting), in(4, store.EntryWaiting))
+		waiting(packet.Range{First: 1, Last: 2}, packet.Range{First: 4, Last: 5})
+		t.state(at(bobLog, 2), store.EntryHandled)
+		t.state(at(bobLog, 4), store.EntryNew)
+		t.state(at(bobLog, 4), store.EntryHandled)
+		waiting(packet.Range{First: 1, Last: 1}, packet.Range{First: 5, Last: 5})
+		t.state(at(bobLog, 3), store.EntryWaiting)
+		t.state(at(bobLog, 5), store.EntryStub)
+		waiting(packet.Range{First: 1, Last: 1}, packet.Range{First: 3, Last: 3})
+		t.view(func(tx store.ReadTx) error {
+			e, err := tx.Entry(at(bobLog, 1))
+			t.same("noted", e.Text)
+			e, err2 := tx.Entry(at(bobLog, 3))
+			t.same(10, len(e.Packet.Content))
+			return errors.Join(err, err2)
+		})
+		// What is forgotten may come again.
+		forget := func(n uint64, upto uint64, beyond ...packet.Range) {
+			t.Helper()
+			t.update(func(tx store.Tx) error { return tx.ForgetEntry(at(bobLog, n)) })
+			t.view(func(tx store.ReadTx) error {
+				h, err := tx.Head(bobLog)
+				t.same(upto, h.Upto)
+				t.same(beyond, h.Beyond)
+				_, missing := tx.Entry(at(bobLog, n))
+				t.is(missing, store.ErrNotFound)
 				return err
 			})
 		}
-		stamps(log, store.Stamp{Membership: 5, Last: 2}, store.Stamp{Membership: 7, Last: 5}, store.Stamp{Membership: 9, Last: 3})
-		stamps(aliceLog)
-		t.update(func(tx store.Tx) error { return errors.Join(tx.DeleteChat(group), tx.PutChat(store.Chat{ID: group})) })
-		stamps(log)
+		forget(3, 2, packet.Range{First: 4, Last: 5})
+		waiting(packet.Range{First: 1, Last: 1})
+		forget(4, 2, packet.Range{First: 5, Last: 5})
+		t.put(in(3, store.EntryNew), in(4, store.EntryNew))
+		t.state(at(bobLog, 1), store.EntryNew)
+		t.unhandled([]packet.Type{"text"}, 10, 1000, at(bobLog, 1), at(bobLog, 3), at(bobLog, 4))
+		forget(3, 2, packet.Range{First: 4, Last: 5})
+		t.unhandled([]packet.Type{"text"}, 10, 1000, at(bobLog, 1))
+		t.update(func(tx store.Tx) error {
+			t.is(tx.ForgetEntry(at(bobLog, 3)), store.ErrNotFound)
+			return errors.Join(tx.DeleteChat(chatA), tx.PutChat(store.Chat{ID: chatA}))
+		})
+		waiting()
+		for n := uint64(10); n < 700; n += 2 { // in more than 256 places
+			t.put(in(n, store.EntryWaiting))
+		}
+		t.view(func(tx store.ReadTx) error {
+			h, err := tx.Head(bobLog)
+			t.same(256, len(h.Waiting))
+			t.same(packet.Range{First: 10, Last: 188}, h.Waiting[0])
+			t.same(packet.Range{First: 698, Last: 698}, h.Waiting[255])
+			return err
+		})
 	}},
 	{"two packets with one id", func(t *tester) {
 		t.chats()
@@ -368,14 +412,24 @@ var unhandledTests = []subtest{
 		waiting.State = store.EntryWaiting
 		also := letter(bobLog, 1, "text")
 		also.State = store.EntryWaiting
-		t.put(also, waiting, letter(aliceLog, 2, "text"))
+		third := letter(aliceLog, 3, "text")
+		third.State = store.EntryWaiting
+		t.put(also, waiting, letter(aliceLog, 2, "text"), third)
 		t.unhandled([]packet.Type{"text"}, 10, 1000)
 		t.view(func(tx store.ReadTx) error {
-			got, err := tx.Waiting(chatA)
-			t.same([]store.Entry{also, waiting}, got)
-			none, err2 := tx.Waiting(chatB)
+			got, err := tx.Waiting(aliceLog, 1, 100, 10, 1000)
+			t.same([]store.Entry{waiting, third}, got)
+			got, err2 := tx.Waiting(aliceLog, 1, 100, 1, 1000)
+			t.same([]store.Entry{waiting}, got)
+			got, err3 := tx.Waiting(aliceLog, 1, 100, 10, 15)
+			t.same([]store.Entry{waiting}, got)
+			got, err4 := tx.Waiting(aliceLog, 2, 3, 10, 0)
+			t.same([]store.Entry{third}, got)
+			none, err5 := tx.Waiting(aliceLog, 1, 2, 10, 1000)
+			t.same([]store.Entry{waiting}, none)
+			none, err6 := tx.Waiting(packet.Log{Chat: chatB, Device: bobDevice, Epoch: 1}, 1, 100, 10, 1000)
 			t.same(0, len(none))
-			return errors.Join(err, err2)
+			return errors.Join(err, err2, err3, err4, err5, err6)
 		})
 		t.state(at(aliceLog, 1), store.EntryNew)
 		t.unhandled([]packet.Type{"text"}, 10, 1000, at(aliceLog, 1), at(aliceLog, 2))

@@ -82,6 +82,44 @@ var messageTests = []subtest{
 			return nil
 		})
 	}},
+	{"withdraw and add again", func(t *tester) {
+		t.chats()
+		first, second := Message(chatA, 1, "hello one"), Message(chatA, 2, "hello two")
+		t.add(first, second)
+		t.update(func(tx store.Tx) error { return tx.PutAnnotation(Annotation(second, "reaction", "alice", "wow")) })
+		before := t.dump()
+		t.update(func(tx store.Tx) error {
+			return errors.Join(tx.WithdrawMessage(second.ID), tx.WithdrawMessage(second.ID), tx.WithdrawMessage(ID(99)))
+		})
+		c := t.chat(chatA)
+		t.same(first.ID, c.Last)
+		t.same(first.SentAt, c.LastAt)
+		t.same(1, c.Unread)
+		t.view(func(tx store.ReadTx) error {
+			_, err := tx.Message(second.ID)
+			t.is(err, store.ErrNotFound)
+			found, _, err2 := tx.Search(store.Query{Text: "hello", Limit: 10})
+			t.same([]string{"hello one"}, bodies(found))
+			wow, _, err3 := tx.Search(store.Query{Text: "wow", Limit: 10})
+			t.same(0, len(wow))
+			return errors.Join(err2, err3)
+		})
+		t.add(second)
+		t.same(before, t.dump())
+		t.update(func(tx store.Tx) error {
+			return errors.Join(tx.DeleteMessage(second.ID), tx.WithdrawMessage(second.ID), tx.WithdrawMessage(first.ID))
+		})
+		t.view(func(tx store.ReadTx) error {
+			m, err := tx.Message(second.ID)
+			t.same(true, m.Deleted) // a mark remains
+			return err
+		})
+		t.update(func(tx store.Tx) error { return tx.PutChat(store.Chat{ID: "alice-dave", CreatedAt: 5}) })
+		only := Message("alice-dave", 1, "only")
+		t.add(only)
+		t.update(func(tx store.Tx) error { return tx.WithdrawMessage(only.ID) })
+		t.same(store.Chat{ID: "alice-dave", CreatedAt: 5, LastAt: 5}, t.chat("alice-dave"))
+	}},
 	{"bad messages", func(t *tester) {
 		t.chats()
 		nameless, placeless, strange := Message(chatA, 1, "x"), Message(chatA, 1, "x"), Message(chatB, 1, "x")

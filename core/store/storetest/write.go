@@ -71,9 +71,12 @@ func (t *tx) DeleteChat(id packet.ChatID) error {
 		t.s.byID.remove(key(e.Packet.Header.ID, e.arrival))
 		t.s.entries.remove(k)
 	}
+	for k, h := range t.s.heads.prefix(key(id)) {
+		h.Waiting = nil
+		t.s.heads.put(k, h)
+	}
 	t.s.chats.remove(key(id))
 	t.s.memberships.removeAll(key(id))
-	t.s.stamps.removeAll(key(id))
 	t.s.peerHeads.removeAll(key(id))
 	t.s.refused.removeAll(key(id))
 	t.s.registers.removeAll(key(id))
@@ -137,6 +140,7 @@ func (t *tx) PutEntry(e store.Entry) (bool, error) {
 	if !vector.Add(&head.LogVector, k.Number) {
 		return false, nil // of a chat that was deleted since
 	}
+	keep(&head, k.Number, 0, e.State)
 	t.s.heads.put(key(k.Log), head)
 	t.s.arrivals++
 	e = settle(cloneEntry(e), e.State, e.Reason, e.Text)
@@ -145,11 +149,6 @@ func (t *tx) PutEntry(e store.Entry) (bool, error) {
 	}
 	t.s.entries.put(key(k), entry{e, t.s.arrivals})
 	t.s.byID.put(key(h.ID, t.s.arrivals), k)
-	if h.Chat.Kind() != packet.Direct {
-		at := key(k.Log, h.Membership)
-		stamp, _ := t.s.stamps.get(at)
-		t.s.stamps.put(at, store.Stamp{Membership: h.Membership, Last: max(stamp.Last, k.Number)})
-	}
 	if d, _ := t.s.depths.get(key(h.Chat)); h.Depth > d {
 		t.s.depths.put(key(h.Chat), h.Depth)
 	}
@@ -165,6 +164,8 @@ func settle(e store.Entry, s store.EntryState, reason packet.Reason, text string
 		e.Packet.Content = nil
 	case store.EntrySetAside:
 		e.Reason, e.Text = reason, text
+	case store.EntryWaiting:
+		e.Text = text
 	}
 	return e
 }
@@ -183,7 +184,44 @@ func (t *tx) SetEntryState(k packet.EntryKey, s store.EntryState, reason packet.
 	if err := store.CheckEntryState(s); err != nil {
 		return err
 	}
-	return t.changeEntry(k, func(e *store.Entry) { *e = settle(*e, s, reason, text) })
+	return t.changeEntry(k, func(e *store.Entry) {
+		if head, ok := t.s.heads.get(key(k.Log)); ok && head.Has(k.Number) {
+			head = cloneHead(head)
+			keep(&head, k.Number, e.State, s)
+			t.s.heads.put(key(k.Log), head)
+		}
+		*e = settle(*e, s, reason, text)
+	})
+}
+
+// keep notes in a log that an entry of it moves between states, 0 for none.
+func keep(h *store.Head, number uint64, from, to store.EntryState) {
+	switch {
+	case from == to:
+	case to == store.EntryWaiting:
+		h.Waiting = vector.Put(h.Waiting, number)
+	case from == store.EntryWaiting:
+		h.Waiting = vector.Take(h.Waiting, number)
+	}
+}
+
+func (t *tx) ForgetEntry(k packet.EntryKey) error {
+	e, ok := t.s.entries.get(key(k))
+	if !ok {
+		return notFound("entry", k)
+	}
+	head, _ := t.s.heads.get(key(k.Log))
+	head = cloneHead(head)
+	keep(&head, k.Number, e.State, 0)
+	vector.Remove(&head.LogVector, k.Number)
+	if vector.Highest(&head.LogVector) == 0 {
+		t.s.heads.remove(key(k.Log))
+	} else {
+		t.s.heads.put(key(k.Log), head)
+	}
+	t.s.byID.remove(key(e.Packet.Header.ID, e.arrival))
+	t.s.entries.remove(key(k))
+	return nil
 }
 
 func (t *tx) AddAttempt(k packet.EntryKey) (int, error) {
@@ -323,6 +361,37 @@ func (t *tx) DeleteMessage(id packet.PacketID) error {
 		t.s.chats.put(key(m.Chat), c)
 	}
 	t.empty(m)
+	return nil
+}
+
+func (t *tx) WithdrawMessage(id packet.PacketID) error {
+	m, ok := t.s.messages.get(key(id))
+	if !ok || m.Deleted {
+		return nil
+	}
+	c, err := t.chat(m.Chat)
+	if err != nil {
+		return err
+	}
+	t.s.messages.remove(key(id))
+	t.s.places.remove(key(m.Chat, m.Order, m.ID))
+	t.s.sent.remove(sentKey(m))
+	t.s.byEntry.remove(key(m.Entry, m.ID))
+	if unread(m, c) {
+		c.Unread--
+	}
+	if c.Last == id {
+		c.Last, c.LastAt = packet.PacketID{}, c.CreatedAt
+		for k := range t.s.places.down(after(key(m.Chat))) {
+			if strings.HasPrefix(k, key(m.Chat)) {
+				last, _ := t.s.places.get(k)
+				newest, _ := t.s.messages.get(key(last))
+				c.Last, c.LastAt = newest.ID, newest.SentAt
+			}
+			break
+		}
+	}
+	t.s.chats.put(key(m.Chat), c)
 	return nil
 }
 

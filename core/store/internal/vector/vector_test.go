@@ -41,3 +41,68 @@ func TestAdd(t *testing.T) {
 		}
 	})
 }
+
+// TestPutTake puts and takes numbers in any order and compares with a set.
+func TestPutTake(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var ranges []packet.Range
+		set := map[uint64]bool{}
+		for _, n := range rapid.SliceOf(rapid.Int64Range(-30, 30)).Draw(t, "numbers") {
+			switch number := uint64(max(n, -n)) + 1; {
+			case n < 0:
+				ranges = vector.Take(ranges, number)
+				delete(set, number)
+			default:
+				ranges = vector.Put(ranges, number)
+				set[number] = true
+			}
+			last := uint64(0)
+			for _, r := range ranges {
+				if r.First > r.Last || r.First <= last+1 && last > 0 {
+					t.Fatalf("%v are not apart", ranges)
+				}
+				for last = r.First; last < r.Last; last++ {
+					if !set[last] {
+						t.Fatalf("%d is in %v", last, ranges)
+					}
+				}
+			}
+			for n := range set {
+				in := false
+				for _, r := range ranges {
+					in = in || r.First <= n && n <= r.Last
+				}
+				if !in {
+					t.Fatalf("%d is not in %v", n, ranges)
+				}
+			}
+		}
+	})
+}
+
+// TestRemove adds and removes numbers in any order and compares with a set.
+func TestRemove(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var v packet.LogVector
+		set := map[uint64]bool{}
+		for _, n := range rapid.SliceOf(rapid.Int64Range(-30, 30)).Draw(t, "numbers") {
+			number := uint64(max(n, -n)) + 1
+			if n < 0 {
+				vector.Remove(&v, number)
+				delete(set, number)
+			} else if vector.Add(&v, number) == set[number] {
+				t.Fatalf("adding %d again says that it was not there", number)
+			} else {
+				set[number] = true
+			}
+			for n := uint64(1); n < 40; n++ {
+				if v.Has(n) != set[n] {
+					t.Fatalf("%d is there: %v, but %+v", n, set[n], v)
+				}
+			}
+			if len(v.Beyond) > 0 && v.Beyond[0].First <= v.Upto+1 {
+				t.Fatalf("%+v begins too late", v)
+			}
+		}
+	})
+}

@@ -203,7 +203,7 @@ func TestNotifications(t *testing.T) {
 	daemon := notifications.Start(t, d.Desktop.Bus, "actions", "body", "inline-reply")
 	app := d.Start(process.Config{Program: "parley-gtk", Env: []string{"PARLEY_KEY=file", "PARLEY_PROFILE=", "PARLEY_HOME=" + alice.Home}})
 	window := app.Window("Parley")
-	window.Find(atspi.PushButton, "Add a contact")
+	window.Find(atspi.ToggleButton, "Add")
 	app.Activate(window)
 	d.Keys("ctrl+w")
 	d.Until("the window is closed", func() bool { return !window.Is(atspi.Showing) })

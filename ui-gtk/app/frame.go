@@ -70,7 +70,13 @@ func (f *frame) makeTitles() {
 	f.side, _ = gtk.HeaderBarNew()
 	widget.Class(f.side, "side")
 	f.side.PackStart(widget.MenuButton("open-menu-symbolic", t.T("Main menu"), w.mainMenu))
-	f.side.PackEnd(widget.IconButton("list-add-symbolic", t.T("Add a contact"), func() { w.ShowAddContact("") }))
+	f.side.PackEnd(widget.MenuButton("list-add-symbolic", t.T("Add"), func() []widget.MenuItem {
+		items := []widget.MenuItem{{Text: t.T("Add a contact"), Icon: "contact-new-symbolic", Keys: viewmodel.KeysOf(viewmodel.CommandAddContact), Do: func() { w.ShowAddContact("") }}}
+		if w.session.Groups.Available.Get() {
+			items = append(items, widget.MenuItem{Text: t.T("New group"), Icon: "system-users-symbolic", Keys: viewmodel.KeysOf(viewmodel.CommandNewGroup), Do: w.ShowNewGroup})
+		}
+		return items
+	}))
 	f.side.SetTitle("Parley")
 	f.side.SetHasSubtitle(false)
 	f.back = widget.IconButton("go-previous-symbolic", t.T("Back to the chats"), func() { w.OpenChat("", nil) })

@@ -111,6 +111,8 @@ func (w *Window) command(p pressed) bool {
 			w.search(viewmodel.SearchMessages)
 		case viewmodel.CommandAddContact:
 			w.ShowAddContact("")
+		case viewmodel.CommandNewGroup:
+			w.ShowNewGroup()
 		case viewmodel.CommandNextChat:
 			return w.goTo(chats.Beside(open, 1))
 		case viewmodel.CommandPreviousChat:

@@ -12,8 +12,11 @@ func (w *Window) mainMenu() []widget.MenuItem {
 	if w.session.Stage() == viewmodel.Opened {
 		items = append(items,
 			widget.MenuItem{Text: t.T("My profile"), Icon: "avatar-default-symbolic", Do: func() { w.ShowPerson(w.session.User()) }},
-			widget.MenuItem{Text: t.T("Add a contact"), Icon: "contact-new-symbolic", Keys: viewmodel.KeysOf(viewmodel.CommandAddContact), Do: func() { w.ShowAddContact("") }},
-			widget.MenuItem{})
+			widget.MenuItem{Text: t.T("Add a contact"), Icon: "contact-new-symbolic", Keys: viewmodel.KeysOf(viewmodel.CommandAddContact), Do: func() { w.ShowAddContact("") }})
+		if w.session.Groups.Available.Get() {
+			items = append(items, widget.MenuItem{Text: t.T("New group"), Icon: "system-users-symbolic", Keys: viewmodel.KeysOf(viewmodel.CommandNewGroup), Do: w.ShowNewGroup})
+		}
+		items = append(items, widget.MenuItem{})
 	}
 	items = append(items, w.accounts()...)
 	return append(items,

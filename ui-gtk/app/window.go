@@ -182,6 +182,12 @@ func (w *Window) OpenChat(chat string, message []byte) {
 // ShowPerson implements widget.Window.
 func (w *Window) ShowPerson(user string) { roster.ShowPerson(w, user) }
 
+// ShowGroup implements widget.Window.
+func (w *Window) ShowGroup(chat string) { roster.ShowGroup(w, chat) }
+
+// ShowNewGroup implements widget.Window.
+func (w *Window) ShowNewGroup() { roster.ShowNewGroup(w) }
+
 // ShowAddContact implements widget.Window.
 func (w *Window) ShowAddContact(user string) { roster.ShowAddContact(w, user) }
 

@@ -35,6 +35,8 @@ var stands = []struct {
 	{[]string{"toast-text"}, []string{"toast"}, text},
 	{[]string{"outline", "accent"}, []string{"surface", "sidebar", "bg"}, graphic},
 	{[]string{"online", "offline"}, []string{"surface", "sidebar"}, 2.5}, // the presence is also told in words
+	{[]string{"author-1", "author-2", "author-3", "author-4", "author-5", "author-6", "author-7", "author-8"}, []string{"other-bubble"}, text},
+	{[]string{"text"}, []string{"mention"}, text},
 	{[]string{"avatar-text"}, []string{"avatar-1", "avatar-2", "avatar-3", "avatar-4", "avatar-5", "avatar-6", "avatar-7", "avatar-8"}, 4.0},
 }
 

@@ -16,7 +16,7 @@ type completion struct {
 	popover  *gtk.Popover
 	list     *gtk.Box
 	buttons  []*gtk.Button
-	shown    viewmodel.EmojiCompletion
+	shown    viewmodel.Completion
 }
 
 func newCompletion(c *composer) *completion {
@@ -35,7 +35,7 @@ func newCompletion(c *composer) *completion {
 	return x
 }
 
-func (x *completion) show(s viewmodel.EmojiCompletion) {
+func (x *completion) show(s viewmodel.Completion) {
 	same := len(s.Items) > 0 && len(s.Items) == len(x.shown.Items) && &s.Items[0] == &x.shown.Items[0]
 	x.shown = s
 	if len(s.Items) == 0 {
@@ -62,10 +62,18 @@ func (x *completion) show(s viewmodel.EmojiCompletion) {
 	}
 }
 
-func (x *completion) add(i int, item viewmodel.Emoji) {
-	row := widget.Row(10, widget.Line(item.Emoji, "emoji"), widget.Line(item.Name))
+func (x *completion) add(i int, item viewmodel.Completing) {
+	row := widget.Row(10)
+	if item.User != "" {
+		avatar := widget.NewAvatar(x.composer.pane.window, widget.AvatarTiny)
+		avatar.ShowPerson(item.User)
+		row.PackStart(avatar, false, false, 0)
+	} else {
+		row.PackStart(widget.Line(item.Emoji, "emoji"), false, false, 0)
+	}
+	row.PackStart(widget.Line(item.Name), false, false, 0)
 	if item.Code != "" {
-		row.PackEnd(widget.Line(":"+item.Code+":", "dim", "small"), false, false, 0)
+		row.PackEnd(widget.Line(item.Code, "dim", "small"), false, false, 0)
 	}
 	b := widget.Class(widget.Must(gtk.ButtonNew()), "flat", "text-button")
 	b.SetCanFocus(false)

@@ -44,6 +44,7 @@ func New(w widget.Window) *Pane {
 	chat.PackStart(p.list.overlay, true, true, 0)
 	chat.PackStart(p.typing(), false, false, 0)
 	chat.PackStart(p.composer.box, false, false, 0)
+	chat.PackStart(p.away(), false, false, 0)
 	p.pages = widget.Must(gtk.StackNew())
 	p.pages.SetHHomogeneous(false)
 	p.pages.AddNamed(p.empty(), pageNone)
@@ -133,6 +134,31 @@ func (p *Pane) typing() gtk.IWidget {
 		r.SetRevealChild(s != "")
 	}))
 	return r
+}
+
+// away stands where the composer is, when nothing can be written.
+func (p *Pane) away() gtk.IWidget {
+	t := p.window.Texts()
+	groups := p.window.Session().Groups
+	text := widget.Label("")
+	join := widget.Button(t.T("Join"), func() { groups.Answer(p.model.Chat.Get(), true) }, "suggested-action")
+	decline := widget.Button(t.T("Decline"), func() { groups.Answer(p.model.Chat.Get(), false) })
+	row := widget.Class(widget.Row(10), "composer", "away")
+	row.PackStart(text, true, true, 0)
+	row.PackEnd(join, false, false, 0)
+	row.PackEnd(decline, false, false, 0)
+	row.ShowAll()
+	row.SetNoShowAll(true)
+	p.window.Own(p.model.Header.Observe(func(h viewmodel.Header) {
+		text.SetText(h.Away)
+		join.SetVisible(h.Invited)
+		decline.SetVisible(h.Invited)
+		row.SetVisible(h.Away != "")
+		p.composer.box.SetVisible(h.Away == "")
+	}))
+	p.composer.box.ShowAll()
+	p.composer.box.SetNoShowAll(true)
+	return row
 }
 
 // key does what keys do everywhere in the window while a chat is shown.

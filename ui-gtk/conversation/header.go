@@ -71,8 +71,11 @@ func newHeader(p *Pane) *header {
 }
 
 func (h *header) showPerson() {
-	if user := h.pane.model.Header.Get().User; user != "" {
-		h.pane.window.ShowPerson(user)
+	switch x := h.pane.model.Header.Get(); {
+	case x.User != "":
+		h.pane.window.ShowPerson(x.User)
+	case x.Group != nil:
+		h.pane.window.ShowGroup(x.Chat)
 	}
 }
 
@@ -82,7 +85,7 @@ func (h *header) show(x viewmodel.Header) {
 	h.search.SetVisible(there)
 	h.menu.SetVisible(there)
 	if there {
-		h.avatar.Show(x.Picked, x.Title, x.Contact.GetAvatar(), viewmodel.PresenceNone) // the line below says it
+		h.avatar.Show(x.Picked, x.Title, x.Avatar, viewmodel.PresenceNone) // the line below says it
 	}
 	h.title.SetText(x.Title)
 	h.line.SetText(x.Line)
@@ -115,6 +118,9 @@ func (h *header) items() []widget.MenuItem {
 	var items []widget.MenuItem
 	if x.User != "" {
 		items = append(items, widget.MenuItem{Text: t.T("Show contact"), Icon: "avatar-default-symbolic", Do: h.showPerson})
+	}
+	if x.Group != nil {
+		items = append(items, widget.MenuItem{Text: t.T("About the group"), Icon: "system-users-symbolic", Do: h.showPerson})
 	}
 	items = append(items, widget.MenuItem{Text: t.T("Search"), Keys: "Ctrl+F", Icon: "edit-find-symbolic", Do: func() { p.find.open() }})
 	mute := widget.MenuItem{Text: t.T("Mute"), Icon: "audio-volume-muted-symbolic", Do: func() { p.model.Mute(!x.Muted) }}

@@ -108,7 +108,7 @@ func (p *Pane) forward(key string) {
 			}
 			chats = append(chats, row.RowKey())
 			avatar := widget.NewAvatar(p.window, widget.AvatarSmall)
-			avatar.Show(row.Picked(), row.Title, row.Contact.GetAvatar(), row.Presence())
+			avatar.Show(row.Picked(), row.Title, row.Avatar(), row.Presence())
 			line := widget.Class(widget.Row(10, avatar, widget.Line(row.Title)), "chooser-row")
 			list.Add(line)
 		}

@@ -1,6 +1,8 @@
 package conversation
 
 import (
+	"fmt"
+
 	"github.com/gotk3/gotk3/gdk"
 	"github.com/gotk3/gotk3/glib"
 	"github.com/gotk3/gotk3/gtk"
@@ -49,10 +51,14 @@ func (r *messageRow) destroy() {
 func (r *messageRow) update(row *viewmodel.MessageRow) {
 	was := r.row
 	r.row = row
-	if was.Content != row.Content || was.Day != row.Day || was.New != row.New || was.First != row.First || was.Author != row.Author ||
+	if was.Content != row.Content || was.Day != row.Day || was.New != row.New || was.First != row.First || was.Author != row.Author || was.Event != row.Event ||
 		was.Problem != row.Problem || was.Unsent != row.Unsent || (was.File == nil) != (row.File == nil) {
 		r.draw()
 		r.native.ShowAll()
+		return
+	}
+	if row.Event != "" {
+		gtkx.SetName(r.native, row.Label)
 		return
 	}
 	if was.File != row.File {
@@ -90,10 +96,21 @@ func (r *messageRow) draw() {
 		line.PackStart(right, true, true, 0)
 		r.column.PackStart(line, false, false, 0)
 	}
+	r.chips, r.more = nil, nil
+	if row.Event != "" {
+		r.column.PackStart(event(row), false, false, 0)
+		r.file, r.foot, r.bubble, r.line = nil, nil, nil, nil
+		r.native.Add(r.column)
+		gtkx.SetName(r.native, row.Label)
+		return
+	}
 	r.bubble = widget.Column(2)
 	r.file, r.foot = nil, newFoot(p)
 	r.fill()
-	r.line, r.more = widget.Row(0), nil
+	r.line = widget.Row(0)
+	if r.inGroup() {
+		r.author()
+	}
 	if row.Message.GetOwn() {
 		r.line.PackEnd(r.bubble, false, false, 0)
 	} else {
@@ -104,7 +121,6 @@ func (r *messageRow) draw() {
 	if row.Problem != "" {
 		r.column.PackStart(r.problem(), false, false, 0)
 	}
-	r.chips = nil
 	r.drawReactions()
 	r.native.Add(r.column)
 	r.classes()
@@ -120,7 +136,7 @@ const roomForMore = 30
 // message, and else leaves its room empty: thousands of buttons that nobody sees take
 // as long to make as all the rest of a message.
 func (r *messageRow) beside() {
-	if !r.alive {
+	if !r.alive || r.bubble == nil {
 		return
 	}
 	wanted := r.hovered || r.focused || r.menus > 0
@@ -149,6 +165,45 @@ func (r *messageRow) beside() {
 	}
 }
 
+// inGroup says whether it is of another one, in a group, so that it is said who.
+func (r *messageRow) inGroup() bool {
+	return !r.row.Message.GetOwn() && r.list.pane.model.Header.Get().User == ""
+}
+
+// author makes the picture of its author beside the first of several messages, and
+// leaves room beside the others.
+func (r *messageRow) author() {
+	if !r.row.First {
+		r.bubble.SetMarginStart(widget.AvatarSmall + besideAuthor)
+		return
+	}
+	p, user := r.list.pane, r.row.Message.GetAuthor()
+	avatar := widget.NewAvatar(p.window, widget.AvatarSmall)
+	avatar.ShowPerson(user)
+	b := widget.Class(widget.Must(gtk.ButtonNew()), "flat", "author")
+	b.SetVAlign(gtk.ALIGN_START)
+	b.SetMarginEnd(besideAuthor)
+	b.Add(avatar)
+	b.SetTooltipText(r.row.Author)
+	gtkx.SetName(b, r.row.Author)
+	b.Connect("clicked", func() { p.window.ShowPerson(user) })
+	r.line.PackStart(b, false, false, 0)
+}
+
+// besideAuthor lies between the picture of an author and the bubble, in pixels.
+const besideAuthor = 8
+
+// event is what happened to the group.
+func event(row *viewmodel.MessageRow) gtk.IWidget {
+	l := widget.Label(row.Event, "chip", "event")
+	l.SetXAlign(0.5)
+	l.SetJustify(gtk.JUSTIFY_CENTER)
+	l.SetHAlign(gtk.ALIGN_CENTER)
+	l.SetMaxWidthChars(textChars)
+	l.SetTooltipText(row.Time)
+	return l
+}
+
 // classes says to CSS what the message is.
 func (r *messageRow) classes() {
 	row := r.row
@@ -165,10 +220,10 @@ func (r *messageRow) classes() {
 
 // fill makes what is in the bubble.
 func (r *messageRow) fill() {
-	p, t, row := r.list.pane, r.list.pane.window.Texts(), r.row
+	t, row := r.list.pane.window.Texts(), r.row
 	add := func(w gtk.IWidget) { r.bubble.PackStart(w, false, false, 0) }
-	if row.First && !row.Message.GetOwn() && p.model.Header.Get().User == "" {
-		add(widget.Line(row.Author, "author"))
+	if row.First && r.inGroup() {
+		add(widget.Line(row.Author, "author", fmt.Sprintf("author-%d", row.Colour)))
 	}
 	switch {
 	case row.Content.Deleted:

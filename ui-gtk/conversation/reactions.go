@@ -28,6 +28,9 @@ func (r *messageRow) drawReactions() {
 	t := r.list.pane.window.Texts()
 	r.chips = widget.Class(widget.Column(4), "reactions")
 	r.chips.SetHAlign(gtk.ALIGN_START)
+	if r.inGroup() {
+		r.chips.SetMarginStart(widget.AvatarSmall + besideAuthor)
+	}
 	if r.row.Message.GetOwn() {
 		r.chips.SetHAlign(gtk.ALIGN_END)
 	}

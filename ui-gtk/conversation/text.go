@@ -86,6 +86,12 @@ func (p *Pane) markup(l *gtk.Label, spans []viewmodel.Span) string {
 		if x.Hit {
 			text = fmt.Sprintf(`<span background="%s" foreground="%s">%s</span>`, paletteColor(l, "warn-bg"), paletteColor(l, "text"), text)
 		}
+		if x.Mention != "" {
+			text = "<b>" + text + "</b>"
+			if x.Mention == p.window.Session().User() {
+				text = fmt.Sprintf(`<span background="%s" foreground="%s">%s</span>`, paletteColor(l, "mention"), paletteColor(l, "text"), text)
+			}
+		}
 		if x.Link != "" {
 			text = `<a href="` + html.EscapeString(x.Link) + `">` + text + "</a>"
 		}

@@ -340,7 +340,7 @@ var signIcons = map[viewmodel.Sign]string{
 
 func (r *chatRow) show(row viewmodel.ChatRow) {
 	c := row.Chat
-	r.avatar.Show(row.Picked(), row.Title, row.Contact.GetAvatar(), row.Presence())
+	r.avatar.Show(row.Picked(), row.Title, row.Avatar(), row.Presence())
 	r.title.SetText(row.Title)
 	r.when.SetText(row.When)
 	icon := signIcons[row.Sign]

@@ -1,6 +1,8 @@
 package roster
 
 import (
+	"slices"
+
 	"github.com/gotk3/gotk3/gtk"
 	"github.com/gotk3/gotk3/pango"
 
@@ -25,8 +27,79 @@ func newRequestList(w widget.Window) *requestList {
 		incoming: newRequestPart(w, &c.Incoming, t.T("Contact requests"), incomingCard),
 		outgoing: newRequestPart(w, &c.Outgoing, t.T("Waiting for an answer"), outgoingCard),
 	}
-	l.box = widget.Column(0, l.incoming.box, l.outgoing.box)
+	invitations := newInvitations(w)
+	l.box = widget.Column(0, l.incoming.box, invitations, l.outgoing.box)
 	return l
+}
+
+// newInvitations are the groups that one is asked to join.
+func newInvitations(w widget.Window) *gtk.Box {
+	list := &w.Session().Groups.Invitations
+	title := heading(w.Texts().T("Invitations"))
+	cards := widget.Column(0)
+	// See newRequestPart.
+	cards.PackEnd(hidden(widget.Label("")), false, false, 0)
+	more := widget.Button("", nil, "link")
+	more.SetHAlign(gtk.ALIGN_CENTER)
+	more.SetNoShowAll(true)
+	box := widget.Column(0, title, cards, more)
+	part := viewmodel.NewPart(list, drawnRequests)
+	more.Connect("clicked", func() { part.Grow(drawnRequests) })
+	var drawn []*gtk.Box
+	w.Own(part.Close)
+	w.Own(part.Rows.Observe(func(steps []viewmodel.Change[viewmodel.InvitationRow]) {
+		for _, step := range steps {
+			if step.Kind != viewmodel.Inserted {
+				drawn[step.At].Destroy()
+				drawn = slices.Delete(drawn, step.At, step.At+1)
+			}
+			if step.Kind != viewmodel.Removed {
+				card := invitationCard(w, step.Row)
+				drawn = slices.Insert(drawn, step.At, card)
+				cards.PackStart(card, false, false, 0)
+				cards.ReorderChild(card, step.At)
+				card.ShowAll()
+			}
+		}
+		title.SetVisible(len(drawn) > 0)
+		box.SetMarginBottom(min(len(drawn), 1) * 8)
+	}))
+	title.SetVisible(len(drawn) > 0)
+	w.Own(part.Around.Observe(func(a viewmodel.Around) {
+		more.SetLabel(w.Texts().N("Show %d more", "Show %d more", a.After))
+		more.SetVisible(a.After > 0)
+	}))
+	return box
+}
+
+// invitationCard asks whether to join a group.
+func invitationCard(w widget.Window, r viewmodel.InvitationRow) *gtk.Box {
+	t, groups := w.Texts(), w.Session().Groups
+	avatar := widget.NewAvatar(w, widget.AvatarMedium)
+	avatar.Show(r.Chat, r.Title, r.Group.Picture, viewmodel.PresenceNone)
+	title := widget.Line(r.Title, "title")
+	title.SetVAlign(gtk.ALIGN_CENTER)
+	top := widget.Row(11, avatar)
+	top.PackStart(title, true, true, 0)
+	card := widget.Class(widget.Column(9, top), "card", "request")
+	card.SetMarginStart(8)
+	card.SetMarginEnd(8)
+	card.SetMarginTop(4)
+	card.SetMarginBottom(4)
+	line := widget.Label(r.Line, "greeting")
+	line.SetLines(4)
+	line.SetEllipsize(pango.ELLIPSIZE_END)
+	line.SetTooltipText(r.Line)
+	card.PackStart(line, false, false, 0)
+	join := widget.Button(t.T("Join"), func() { groups.Answer(r.Chat, true) }, "suggested-action")
+	gtkx.SetName(join, t.F("Join %s", r.Title))
+	decline := widget.Button(t.T("Decline"), func() { groups.Answer(r.Chat, false) })
+	gtkx.SetName(decline, t.F("Decline to join %s", r.Title))
+	buttons := widget.Row(6)
+	buttons.PackStart(join, true, true, 0)
+	buttons.PackStart(decline, true, true, 0)
+	card.PackStart(buttons, false, false, 0)
+	return card
 }
 
 // requestPart is a heading and cards below it.

@@ -166,6 +166,8 @@ func (w *fakeWindow) OpenChat(chat string, _ []byte) {
 }
 func (w *fakeWindow) ShowPerson(user string) { w.people = append(w.people, user) }
 func (w *fakeWindow) ShowAddContact(string)  {}
+func (w *fakeWindow) ShowGroup(string)       {}
+func (w *fakeWindow) ShowNewGroup()          {}
 func (w *fakeWindow) ShowPreferences(string) {}
 func (w *fakeWindow) Toast(string)           {}
 func (w *fakeWindow) Own(stop func())        { w.owned = append(w.owned, stop) }

@@ -74,7 +74,9 @@ type ChatRow struct {
 	When string
 	// Contact is the other one of a direct chat, or nil.
 	Contact *controlpb.Contact
-	folded  string // Title, to be compared and searched
+	// Group is what is known of a group, or nil.
+	Group  *Group
+	folded string // Title, to be compared and searched
 }
 
 // RowKey implements Row.
@@ -82,7 +84,7 @@ func (r ChatRow) RowKey() string { return r.Chat.GetId() }
 
 // Same implements Row.
 func (r ChatRow) Same(o ChatRow) bool {
-	return r.Title == o.Title && r.Line == o.Line && r.Draft == o.Draft && r.Sign == o.Sign && r.When == o.When &&
+	return r.Title == o.Title && r.Line == o.Line && r.Draft == o.Draft && r.Sign == o.Sign && r.When == o.When && r.Group == o.Group &&
 		(r.Chat == o.Chat || proto.Equal(r.Chat, o.Chat)) && (r.Contact == o.Contact || proto.Equal(r.Contact, o.Contact))
 }
 
@@ -91,7 +93,7 @@ func (r ChatRow) Presence() Presence { return presenceOf(r.Contact) }
 
 func presenceOf(x *controlpb.Contact) Presence {
 	switch {
-	case x.GetState() != controlpb.ContactState_CONTACT_STATE_CONTACT:
+	case x.GetState() != controlpb.ContactState_CONTACT_STATE_CONTACT && !acquaintance(x):
 		return PresenceNone
 	case x.GetOnline():
 		return Online
@@ -106,6 +108,17 @@ func (r ChatRow) Picked() string {
 		return r.Contact.GetUser()
 	}
 	return r.Chat.GetId()
+}
+
+// Avatar is the picture as others sent it, or nil.
+func (r ChatRow) Avatar() []byte {
+	if r.Contact != nil {
+		return r.Contact.GetAvatar()
+	}
+	if r.Group != nil {
+		return r.Group.Picture
+	}
+	return nil
 }
 
 func newChats(s *Session) *Chats {
@@ -163,6 +176,9 @@ func (c *Chats) row(x *controlpb.Chat) ChatRow {
 			r.Contact, r.Title = c.session.Contacts.Get(other), c.session.Contacts.Name(other)
 		}
 	}
+	if x.GetKind() == kindGroup {
+		r.Group = c.session.Groups.Get(x.GetId())
+	}
 	if r.Title == "" {
 		r.Title = c.session.Texts().T("Chat")
 	}
@@ -201,6 +217,9 @@ func (c *Chats) line(x *controlpb.Chat) (Sign, string) {
 		return SignNone, t.T("No messages yet")
 	case m.GetDeleted():
 		return SignNone, t.T("Message deleted")
+	}
+	if event := c.session.groupEvent(m); event != "" {
+		return SignNone, event
 	}
 	sign, line := c.session.brief(m)
 	switch {
@@ -291,7 +310,9 @@ func (c *Chats) arrangeAll() {
 	rows := make([]ChatRow, 0, len(c.byID))
 	c.groups, c.direct, c.unread, c.sum = map[string]struct{}{}, map[string]string{}, map[string]int{}, 0
 	for id, x := range c.byID {
-		rows = append(rows, c.row(x))
+		if !c.session.Groups.unlisted(id) {
+			rows = append(rows, c.row(x))
+		}
 		c.count(id)
 	}
 	c.rows.set(rows)
@@ -306,7 +327,7 @@ func (c *Chats) arrange(ids []string) {
 	var rows []ChatRow
 	var gone []string
 	for _, id := range ids {
-		if x := c.byID[id]; x != nil {
+		if x := c.byID[id]; x != nil && !c.session.Groups.unlisted(id) {
 			rows = append(rows, c.row(x))
 		} else {
 			gone = append(gone, id)
@@ -321,7 +342,7 @@ func (c *Chats) arrange(ids []string) {
 func (c *Chats) count(id string) {
 	x := c.byID[id]
 	unread := int(x.GetUnread())
-	if x.GetMuted() {
+	if x.GetMuted() || c.session.Groups.unlisted(id) {
 		unread = 0
 	}
 	c.sum += unread - c.unread[id]

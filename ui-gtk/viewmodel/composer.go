@@ -57,8 +57,8 @@ type Composer struct {
 	Insert Signal[string]
 	// Replace is something instead of what stands before the cursor.
 	Replace Signal[Replacement]
-	// Completion is what completes the shortcode that is being typed.
-	Completion Value[EmojiCompletion]
+	// Completion is what completes what is being typed.
+	Completion Value[Completion]
 	// Look is all but the text.
 	Look Value[ComposerLook]
 }

@@ -80,7 +80,9 @@ func (c *Contacts) load(all []*controlpb.Contact) {
 	var asking, asked []ContactRow
 	for _, x := range c.byUser {
 		r := c.row(x)
-		rows = append(rows, r)
+		if !acquaintance(x) {
+			rows = append(rows, r)
+		}
 		switch x.GetState() {
 		case controlpb.ContactState_CONTACT_STATE_INCOMING:
 			asking = append(asking, r)
@@ -147,7 +149,11 @@ func (c *Contacts) arrange(users []string) {
 			continue
 		}
 		r := c.row(x)
-		rows = append(rows, r)
+		if acquaintance(x) {
+			gone = append(gone, user)
+		} else {
+			rows = append(rows, r)
+		}
 		if x.GetState() == controlpb.ContactState_CONTACT_STATE_INCOMING {
 			asking = append(asking, r)
 		} else {
@@ -162,6 +168,11 @@ func (c *Contacts) arrange(users []string) {
 	c.rows.update(rows, gone...)
 	c.asking.update(asking, notAsking...)
 	c.asked.update(asked, notAsked...)
+}
+
+// acquaintance says whether somebody is no contact, and known by a group alone.
+func acquaintance(x *controlpb.Contact) bool {
+	return x.GetState() == controlpb.ContactState_CONTACT_STATE_ACQUAINTANCE
 }
 
 // contactRank puts first what waits for an answer.

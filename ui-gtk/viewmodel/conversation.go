@@ -103,6 +103,13 @@ type Header struct {
 	Lock          Lock
 	LockText      string
 	Muted, Pinned bool
+	// Avatar is its picture as others sent it, or nil. Group is what is known of a
+	// group, or nil.
+	Avatar []byte
+	Group  *Group
+	// Away says why nothing can be written here, or nothing; Invited: one may join.
+	Away    string
+	Invited bool
 	// Warning is something that a person should act on, or empty.
 	Warning string
 }
@@ -789,17 +796,25 @@ func (c *Conversation) readUp() {
 
 // headline makes the header.
 func (c *Conversation) headline() {
-	row, ok := c.session.Chats.Row(c.chat)
-	if !ok {
+	chat := c.session.Chats.Get(c.chat)
+	if chat == nil {
 		c.Header.set(Header{Chat: c.chat})
 		return
 	}
+	row := c.session.Chats.row(chat) // invitations are not among the rows
 	t := c.session.Texts()
 	h := Header{Chat: c.chat, Title: row.Title, Contact: row.Contact, Muted: row.Chat.GetMuted(), Pinned: row.Chat.GetPinned()}
-	h.Presence, h.Picked = row.Presence(), row.Picked()
+	h.Presence, h.Picked, h.Avatar, h.Group = row.Presence(), row.Picked(), row.Avatar(), row.Group
 	h.LockText = t.T("End-to-end encrypted")
 	if row.Chat.GetKind() != "direct" {
-		h.Line = t.N("%d member", "%d members", len(row.Chat.GetMembers()))
+		h.Line = c.session.groupLine(row.Chat)
+		switch {
+		case row.Group == nil:
+		case row.Group.Role == RoleInvited:
+			h.Invited, h.Away = true, t.F("%s invites you to this group.", c.session.Contacts.Name(row.Group.By))
+		case row.Group.Role == RoleNone:
+			h.Away = t.T("You are not in this group any more.")
+		}
 		c.Header.set(h)
 		return
 	}

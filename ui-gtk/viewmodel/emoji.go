@@ -56,10 +56,7 @@ func newEmojis(s *Session) *Emojis {
 	e.Quick.set([]Emoji{{Emoji: "👍"}, {Emoji: "❤️"}, {Emoji: "😂"}, {Emoji: "😮"}, {Emoji: "😢"}, {Emoji: "🙏"}})
 	e.Picker = newEmojiPicker(e)
 	s.Plugins.Rows.Observe(func([]Change[PluginRow]) {
-		there := false
-		for _, a := range s.Plugins.Actions(pluginpb.Place_PLACE_HIDDEN, "") {
-			there = there || a.Plugin == emojiPlugin && a.Action.GetName() == "list"
-		}
+		there := s.Plugins.hidden(emojiPlugin, "list")
 		if there != e.Available.Get() {
 			e.Available.set(there)
 		}
@@ -205,13 +202,21 @@ func (e *Emojis) Variants(emoji string, show func([]Emoji)) {
 // modifiers give what stands before them a skin tone: all but the first of Tones.
 var modifiers = []rune{0x1f3fb, 0x1f3fc, 0x1f3fd, 0x1f3fe, 0x1f3ff}
 
-// EmojiCompletion is what completes a shortcode that is being typed.
-type EmojiCompletion struct {
-	Items []Emoji
+// Completion is what completes what is being typed: a shortcode, or a mention.
+type Completion struct {
+	Items []Completing
 	// Selected is the one that is taken.
 	Selected int
 	// typed is how many characters before the cursor it replaces.
 	typed int
+}
+
+// Completing is one of the things that may be meant: an emoji, or a member.
+type Completing struct {
+	Emoji, User string
+	// Name is what it is called, Code what may be typed for it.
+	Name, Code string
+	text       string // that is written
 }
 
 // Replacement is text instead of some characters before the cursor.
@@ -233,13 +238,16 @@ func completable(line string) bool {
 // Before takes what stands in the line before the cursor, after something was typed
 // or the cursor went elsewhere.
 func (x *Composer) Before(line string, typed bool) {
-	if line == x.before && (typed || len(x.Completion.Get().Items) == 0) {
-		return
+	if line == x.before {
+		return // the cursor followed what was typed
 	}
 	x.before = line
 	x.completions++
 	if len(line) > maxCompletionLine {
 		line = strings.ToValidUTF8(line[len(line)-maxCompletionLine:], "")
+	}
+	if typed && x.completeMention(line) {
+		return
 	}
 	if !typed || !completable(line) || !x.session.Emojis.Available.Get() {
 		x.EndCompletion()
@@ -262,7 +270,15 @@ func (x *Composer) Before(line string, typed bool) {
 			x.EndCompletion()
 			return
 		}
-		x.Completion.set(EmojiCompletion{Items: items, typed: len([]rune(line[answer.Start:]))})
+		c := Completion{typed: len([]rune(line[answer.Start:]))}
+		for _, e := range items {
+			code := ""
+			if e.Code != "" {
+				code = ":" + e.Code + ":"
+			}
+			c.Items = append(c.Items, Completing{Emoji: e.Emoji, Name: e.Name, Code: code, text: e.Emoji})
+		}
+		x.Completion.set(c)
 	})
 }
 
@@ -273,7 +289,7 @@ func (x *Composer) EndCompletion() bool {
 	if len(x.Completion.Get().Items) == 0 {
 		return false
 	}
-	x.Completion.set(EmojiCompletion{})
+	x.Completion.set(Completion{})
 	return true
 }
 
@@ -299,9 +315,11 @@ func (x *Composer) TakeCompletion(at int) {
 		return
 	}
 	x.EndCompletion()
-	emoji := c.Items[at].Emoji
-	x.Replace.emit(Replacement{Chars: c.typed, Text: emoji})
-	x.session.Emojis.Used(emoji)
+	item := c.Items[at]
+	x.Replace.emit(Replacement{Chars: c.typed, Text: item.text})
+	if item.Emoji != "" {
+		x.session.Emojis.Used(item.Emoji)
+	}
 }
 
 // TakeSelected is TakeCompletion of the selected one.

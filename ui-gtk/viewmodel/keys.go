@@ -12,6 +12,7 @@ const (
 	CommandSwitch
 	CommandSearchAll
 	CommandAddContact
+	CommandNewGroup
 	CommandPreferences
 	CommandShortcuts
 	CommandCloseWindow
@@ -46,6 +47,7 @@ var Shortcuts = []ShortcutGroup{
 		{[]string{"Ctrl+K"}, CommandSwitch, texts.Mark("Go to a person or chat")},
 		{[]string{"Ctrl+Shift+F"}, CommandSearchAll, texts.Mark("Search all messages")},
 		{[]string{"Ctrl+N"}, CommandAddContact, texts.Mark("Add a contact")},
+		{[]string{"Ctrl+G"}, CommandNewGroup, texts.Mark("New group")},
 		{[]string{"Ctrl+,"}, CommandPreferences, texts.Mark("Preferences")},
 		{[]string{"Ctrl+?", "Ctrl+/", "F1"}, CommandShortcuts, texts.Mark("Keyboard shortcuts")},
 		{[]string{"Ctrl+W"}, CommandCloseWindow, texts.Mark("Close the window")},

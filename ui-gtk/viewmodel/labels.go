@@ -18,6 +18,11 @@ var _ = []string{
 	texts.Mark("Text messages with replies, edits and deletion"),
 	texts.Mark("Send"), texts.Mark("Edit"), texts.Mark("Delete for everyone"), texts.Mark("Delete for me"), texts.Mark("Typing"),
 	texts.Mark("Typing notices"), texts.Mark("Show others when you are typing, and see when they are"),
+	// Groups.
+	texts.Mark("Groups with roles, invitations, a name and a picture"),
+	texts.Mark("New group"), texts.Mark("Invite"), texts.Mark("Join"), texts.Mark("Decline"), texts.Mark("Leave group"), texts.Mark("Remove"),
+	texts.Mark("Change role"), texts.Mark("Rename group"), texts.Mark("Describe group"), texts.Mark("Change picture"), texts.Mark("Picture"),
+	texts.Mark("What joiners see"), texts.Mark("About the group"), texts.Mark("Groups"),
 	// Files.
 	texts.Mark("Files, pictures and folders of any size"),
 	texts.Mark("Send a file"), texts.Mark("Download"), texts.Mark("Decline"), texts.Mark("Pause"), texts.Mark("Resume"),

@@ -5,6 +5,7 @@ import (
 
 	emojiplugin "github.com/parley-chat/parley/plugins/emoji"
 	"github.com/parley-chat/parley/plugins/file"
+	"github.com/parley-chat/parley/plugins/group"
 	"github.com/parley-chat/parley/plugins/text"
 	"github.com/parley-chat/parley/protocol/pluginpb"
 	"github.com/parley-chat/parley/ui-gtk/texts"
@@ -20,7 +21,7 @@ func TestLabelsAreTranslated(t *testing.T) {
 			t.Errorf("%s: %q is not translated: add it to labels.go and to the catalogue", of, label)
 		}
 	}
-	for _, m := range []*pluginpb.Manifest{text.New().Manifest(), file.New().Manifest(), emojiplugin.New().Manifest()} {
+	for _, m := range []*pluginpb.Manifest{text.New().Manifest(), file.New().Manifest(), group.New().Manifest(), emojiplugin.New().Manifest()} {
 		check(m.GetName(), m.GetSummary())
 		for _, a := range m.GetActions() {
 			check(m.GetName(), a.GetLabel())

@@ -56,6 +56,8 @@ type Span struct {
 	Code bool
 	// Link is where it leads when it is a link, and safe to open: see SafeLink.
 	Link string
+	// Mention is the member of the group whom it mentions, or empty.
+	Mention string
 	// Hit: it is what was searched for.
 	Hit bool
 }

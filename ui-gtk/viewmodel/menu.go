@@ -38,7 +38,7 @@ type MenuItem struct {
 // Menu gives what can be done with a message.
 func (c *Conversation) Menu(key string) []MenuItem {
 	r := c.Row(key)
-	if r == nil {
+	if r == nil || r.Event != "" {
 		return nil
 	}
 	t := c.session.Texts()

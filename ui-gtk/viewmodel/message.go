@@ -44,6 +44,11 @@ type MessageRow struct {
 	// at all when it failed.
 	Problem string
 	Unsent  bool
+	// Event is what happened to the group, if it tells that; nothing else of the
+	// message is drawn then.
+	Event string
+	// Colour is the author's, from 1 to AvatarColours.
+	Colour int
 	// Content is what was written; the same pointer as long as it is the same.
 	Content *Content
 	// File is the file, picture or folder that it is, or nil.
@@ -116,6 +121,14 @@ func (c *Conversation) row(d *drawing, m, before, after *controlpb.Message, was 
 	}
 	r.First = r.Day != "" || r.New || !sameGroup(before, m)
 	r.Last = after == nil || messageKey(after.GetId()) == d.newFrom || !sameGroup(m, after)
+	_, r.Colour = AvatarLook(m.GetAuthor(), "")
+	if r.Event = c.session.groupEvent(m); r.Event != "" {
+		r.Content, r.Label = &Content{}, r.Event+", "+r.Time
+		if was != nil {
+			r.Content = was.Content
+		}
+		return r
+	}
 	c.state(r)
 	if was != nil && sameContent(was.Message, m) && c.contentOf[r.Key] == contentLook(d, c.unfolded[r.Key]) {
 		r.Content = was.Content
@@ -155,7 +168,7 @@ func sameDay(a, b time.Time) bool {
 }
 
 func sameGroup(a, b *controlpb.Message) bool {
-	if a == nil || b == nil || a.GetAuthor() != b.GetAuthor() {
+	if a == nil || b == nil || a.GetAuthor() != b.GetAuthor() || (a.GetKind() == groupKind) != (b.GetKind() == groupKind) {
 		return false
 	}
 	apart := time.Duration(b.GetSentAt()-a.GetSentAt()) * time.Microsecond
@@ -236,7 +249,7 @@ func (c *Conversation) content(d *drawing, m *controlpb.Message, full bool) *Con
 		}
 		return x
 	}
-	x.Text = ParseText(m.GetBody(), full, d.find)
+	x.Text = c.mark(ParseText(m.GetBody(), full, d.find))
 	return x
 }
 

@@ -2,6 +2,7 @@ package viewmodel
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 
 	"github.com/parley-chat/parley/protocol/controlpb"
@@ -17,6 +18,7 @@ type Notifier struct {
 	shown       map[string]*shownNote // by key
 	unread      map[string]uint32     // by chat, as it was last known
 	asking      map[string]bool       // who asks, as it was last known
+	inviting    map[string]bool       // groups that were just told of
 	loaded      bool
 	stops       []func()
 
@@ -37,7 +39,10 @@ type Note struct {
 	Reply bool
 }
 
-type shownNote struct{ count int }
+type shownNote struct {
+	count   int
+	mention bool // it tells of a mention, also where a chat is muted
+}
 
 // requestKey is what keys of notes about people who ask begin with. No chat's id
 // does.
@@ -53,13 +58,14 @@ func NoteChat(key string) (chat, user string) {
 
 // NewNotifier follows a session, until Close.
 func NewNotifier(s *Session, p *PreferencesStore) *Notifier {
-	n := &Notifier{session: s, preferences: p, shown: map[string]*shownNote{}}
+	n := &Notifier{session: s, preferences: p, shown: map[string]*shownNote{}, inviting: map[string]bool{}}
 	n.learn()
 	n.stops = []func(){
 		s.Events.Observe(n.event),
 		s.Loaded.Observe(func(struct{}) { n.reloaded() }),
 		s.Chats.Changed.Observe(n.chatChanged),
 		s.Contacts.Changed.Observe(n.contactChanged),
+		s.Groups.Invitations.Observe(n.invitations),
 		p.Value.Observe(func(p Preferences) {
 			if !p.Notify {
 				n.clear()
@@ -109,9 +115,52 @@ func (n *Notifier) reloaded() {
 }
 
 func (n *Notifier) event(e *controlpb.Event) {
+	if x := e.GetPluginEvent(); x.GetPlugin() == groupPlugin && x.GetName() == groupChanged {
+		var data struct {
+			Invited bool `json:"invited"`
+		}
+		if json.Unmarshal(x.GetData(), &data) == nil && data.Invited && len(n.inviting) < maxInviting {
+			n.inviting[x.GetChat()] = true
+			n.invited(x.GetChat())
+		}
+	}
 	if m := e.GetMessageAdded(); m != nil {
 		n.message(m, 1)
 	}
+}
+
+// maxInviting bounds the groups that were told of and are not known yet.
+const maxInviting = 100
+
+// invitations tells of groups that one is asked to join, once it is known what they
+// are, and takes that away once it was answered.
+func (n *Notifier) invitations(steps []Change[InvitationRow]) {
+	for _, step := range steps {
+		if step.Kind == Removed {
+			delete(n.inviting, step.Row.Chat)
+			n.gone(step.Row.Chat)
+			continue
+		}
+		n.invited(step.Row.Chat)
+	}
+}
+
+func (n *Notifier) invited(chat string) {
+	at := n.session.Groups.Invitations.Index(chat)
+	if at < 0 || !n.inviting[chat] {
+		return
+	}
+	delete(n.inviting, chat)
+	if !n.preferences.Value.Get().Notify || n.session.Stage() != Opened {
+		return
+	}
+	r := n.session.Groups.Invitations.At(at)
+	n.shown[chat] = &shownNote{}
+	note := Note{Key: chat, Title: n.session.Texts().F("%s invites you to a group", n.session.Contacts.Name(r.By)), Avatar: r.Group.Picture}
+	if n.preferences.Value.Get().NotifyContent {
+		note.Body = r.Title
+	}
+	n.Notes.emit(note)
 }
 
 // message tells of the newest of some messages of a chat.
@@ -119,7 +168,8 @@ func (n *Notifier) message(m *controlpb.Message, count int) {
 	s := n.session
 	chat := s.Chats.Get(m.GetChat())
 	front := s.Conversation.front && s.Conversation.Chat.Get() == m.GetChat()
-	if m.GetOwn() || m.GetDeleted() || chat.GetMuted() || front || !n.preferences.Value.Get().Notify || !n.notifies(m) || s.Stage() != Opened {
+	mentioned := chat.GetKind() == kindGroup && mentions(m.GetBody(), s.User())
+	if m.GetOwn() || m.GetDeleted() || chat.GetMuted() && !mentioned || s.Groups.unlisted(m.GetChat()) || front || !n.preferences.Value.Get().Notify || !n.notifies(m) || s.Stage() != Opened {
 		return
 	}
 	x := n.shown[m.GetChat()]
@@ -128,6 +178,7 @@ func (n *Notifier) message(m *controlpb.Message, count int) {
 		n.shown[m.GetChat()] = x
 	}
 	x.count += count
+	x.mention = x.mention || mentioned
 	t := s.Texts()
 	author := s.Contacts.Name(m.GetAuthor())
 	note := Note{Key: m.GetChat(), Title: author, Avatar: s.Contacts.Get(m.GetAuthor()).GetAvatar(), Reply: true}
@@ -135,6 +186,12 @@ func (n *Notifier) message(m *controlpb.Message, count int) {
 	if row, ok := s.Chats.Row(m.GetChat()); ok && chat.GetKind() != "direct" {
 		note.Title = row.Title
 		note.Body = author + ": " + note.Body
+		if picture := row.Avatar(); len(picture) > 0 {
+			note.Avatar = picture
+		}
+		if mentioned {
+			note.Title = t.F("%[1]s mentions you in %[2]s", author, row.Title)
+		}
 	}
 	if !n.preferences.Value.Get().NotifyContent {
 		note.Body = t.N("%d new message", "%d new messages", x.count)
@@ -161,7 +218,8 @@ func (n *Notifier) chatChanged(id string) {
 	if !n.session.loading { // else reloaded compares
 		n.unread[id] = x.GetUnread()
 	}
-	if x.GetUnread() == 0 || x.GetMuted() {
+	shown := n.shown[id]
+	if shown != nil && (x.GetUnread() == 0 || x.GetMuted() && !shown.mention) && !n.session.Groups.unlisted(id) {
 		n.gone(id)
 	}
 }

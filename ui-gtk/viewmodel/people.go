@@ -88,7 +88,7 @@ func (p *Person) look() PersonView {
 		v.Standing = s.Texts().T("not a contact")
 		return v
 	}
-	v.Known, v.State = true, x.GetState()
+	v.Known, v.State = !acquaintance(x), x.GetState()
 	v.Nickname, v.DisplayName, v.Greeting = tidyName(x.GetNickname()), tidyName(x.GetDisplayName()), s.Greeting(x)
 	v.Avatar, v.Presence = x.GetAvatar(), presenceOf(x)
 	v.Standing, v.Path, v.Trouble = s.standing(x), s.path(x), tidy(x.GetTrouble(), 4*maxShownLine)
@@ -110,6 +110,11 @@ func (s *Session) standing(x *controlpb.Contact) string {
 		return t.T("blocked")
 	case controlpb.ContactState_CONTACT_STATE_LEFT:
 		return t.T("not a contact any more")
+	case controlpb.ContactState_CONTACT_STATE_ACQUAINTANCE:
+		if x.GetOnline() {
+			return t.T("in a group with you, online")
+		}
+		return t.T("in a group with you")
 	}
 	if x.GetOnline() {
 		return t.T("online")
@@ -282,6 +287,22 @@ func (s *Session) SetAvatar(path string, done func(problem string)) {
 		default:
 			done(s.Sentence(err))
 		}
+	})
+}
+
+// ReadPicture makes a picture of a file small, to be shown before it is used; done
+// hears what is wrong with it, or nothing.
+func (s *Session) ReadPicture(path string, done func(small []byte, problem string)) {
+	var small []byte
+	s.beside(func() (err error) {
+		small, err = avatarOfFile(path)
+		return err
+	}, func(err error) {
+		if err != nil {
+			done(nil, s.Texts().T("This file cannot be used: choose a PNG, JPEG, GIF or WebP picture of at most 32 MB."))
+			return
+		}
+		done(small, "")
 	})
 }
 

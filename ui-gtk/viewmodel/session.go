@@ -90,6 +90,7 @@ type Session struct {
 	Contacts *Contacts
 	Chats    *Chats
 	Plugins  *Plugins
+	Groups   *Groups
 	Panes    *Panes
 	Login    *Login
 	// Conversation is the chat that is shown.
@@ -128,6 +129,7 @@ func NewSession(cfg Config) *Session {
 	s.Chats = newChats(s)
 	s.Plugins = newPlugins(s)
 	s.Emojis = newEmojis(s)
+	s.Groups = newGroups(s)
 	s.Panes = newPanes(s.Chats)
 	s.Login = newLogin(s)
 	s.outbox = newOutbox(s)
@@ -148,6 +150,7 @@ func (s *Session) Open() bool { return s.Stage() == Opened }
 
 // Relabel writes anew what is said in words, after the language changed.
 func (s *Session) Relabel() {
+	s.Groups.Relabel()
 	s.Chats.Relabel()
 	s.Conversation.Relabel()
 }
@@ -220,7 +223,7 @@ func (s *Session) connection(ctx context.Context) error {
 	defer func() { _ = core.Close() }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	events, err := core.Watch(ctx, &controlpb.WatchRequest{})
+	events, err := core.Watch(ctx, &controlpb.WatchRequest{Acquaintances: true})
 	if err != nil {
 		return err
 	}
@@ -312,7 +315,7 @@ func (s *Session) load(ctx context.Context, core Core) error {
 	if err != nil && !closedAccount(err) {
 		return err
 	}
-	contacts, err := core.ListContacts(ctx, &controlpb.ListContactsRequest{})
+	contacts, err := core.ListContacts(ctx, &controlpb.ListContactsRequest{Acquaintances: true})
 	if err != nil && !closedAccount(err) {
 		return err
 	}
@@ -392,6 +395,7 @@ func (s *Session) handle(batch []*controlpb.Event) (again bool) {
 	}
 	s.Contacts.handle(batch)
 	s.Plugins.handle(batch)
+	s.Groups.handle(batch)
 	s.Chats.handle(batch)
 	s.Conversation.handle(batch)
 	for _, e := range batch {

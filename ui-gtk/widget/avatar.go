@@ -12,6 +12,7 @@ import (
 
 // Sizes of avatars, in GTK's pixels.
 const (
+	AvatarTiny   = 24
 	AvatarSmall  = 32
 	AvatarMedium = 44
 	AvatarLarge  = 96

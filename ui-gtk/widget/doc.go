@@ -21,6 +21,10 @@ type Window interface {
 	OpenChat(chat string, message []byte)
 	// ShowPerson shows the page of a contact, or of oneself.
 	ShowPerson(user string)
+	// ShowGroup shows the page of a group.
+	ShowGroup(chat string)
+	// ShowNewGroup asks for a group to be made.
+	ShowNewGroup()
 	// ShowAddContact asks whom to add; user may be given already.
 	ShowAddContact(user string)
 	// ShowPreferences shows a page of the preferences: "", "appearance",

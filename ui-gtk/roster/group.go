@@ -1,0 +1,316 @@
+package roster
+
+import (
+	"github.com/gotk3/gotk3/gtk"
+
+	"github.com/parley-chat/parley/ui-gtk/gtkx"
+	"github.com/parley-chat/parley/ui-gtk/viewmodel"
+	"github.com/parley-chat/parley/ui-gtk/widget"
+)
+
+// drawnMembers is how many members are shown at first, and then each time that more
+// are asked for.
+const drawnMembers = 30
+
+// ShowGroup shows the page of a group.
+func ShowGroup(w widget.Window, chat string) {
+	p := &groupPage{window: w, chat: chat, groups: w.Session().Groups, model: w.Session().OpenGroup(chat)}
+	p.dialog = newDialog(w, w.Texts().T("About the group"), 460, 700)
+	p.dialog.own(p.model.Close)
+	p.build()
+	p.dialog.own(p.model.View.Observe(p.draw))
+	p.dialog.native.ShowAll()
+	p.first.GrabFocus()
+}
+
+// groupPage is the page of a group.
+type groupPage struct {
+	window widget.Window
+	chat   string
+	groups *viewmodel.Groups
+	model  *viewmodel.GroupPage
+	dialog *dialog
+	shown  viewmodel.GroupView
+
+	avatar            *widget.Avatar
+	title, line       *gtk.Label
+	description       *gtk.Label
+	problem           *gtk.Label
+	pictures          *gtk.Box
+	noPicture         *gtk.Button
+	edit              *gtk.Button
+	form              *gtk.Box
+	name              *field
+	about             *gtk.TextView
+	mute, pin, invite *gtk.Button
+	history           *gtk.Box
+	past              *gtk.CheckButton
+	setting           bool // past is set here, not by a person
+	leave             *gtk.Button
+	first             *gtk.Button
+}
+
+func (p *groupPage) build() {
+	w, t, s := p.window, p.window.Texts(), p.window.Session()
+	p.avatar = widget.NewAvatar(w, widget.AvatarLarge)
+	p.title = centered(widget.Label("", "name"))
+	p.line = centered(widget.Label("", "dim"))
+	p.description = hidden(centered(widget.Label("")))
+	p.description.SetSelectable(true)
+	p.description.SetCanFocus(false)
+	p.problem = hidden(centered(widget.Label("", "danger", "small")))
+	gtkx.SetRole(p.problem, gtkx.RoleAlert)
+
+	p.mute = widget.Button("", func() { s.Chats.Mute(p.chat, !p.shown.Muted) })
+	p.pin = widget.Button("", func() { s.Chats.Pin(p.chat, !p.shown.Pinned) })
+	p.edit = hidden(widget.Button(t.T("Edit"), p.beginEdit))
+	p.first = p.mute
+	actions := widget.Row(8, p.mute, p.pin, p.edit)
+	actions.SetHAlign(gtk.ALIGN_CENTER)
+	p.buildForm()
+
+	p.invite = hidden(widget.Button(t.T("Invite people"), func() { showInvite(w, p.dialog.native, p.chat) }, "suggested-action"))
+	p.invite.SetHAlign(gtk.ALIGN_END)
+	heading := widget.Row(8, widget.Label(t.T("Members"), "title"))
+	heading.PackEnd(p.invite, false, false, 0)
+	find := widget.Must(gtk.SearchEntryNew())
+	find.SetPlaceholderText(t.T("Search a member"))
+	gtkx.SetName(find, t.T("Search a member"))
+	find.Connect("changed", func() {
+		query, _ := find.GetText()
+		p.model.Find(query)
+	})
+	members := newMemberList(p)
+
+	p.past = widget.Must(gtk.CheckButtonNewWithLabel(t.T("New members can read what was written before they joined")))
+	p.past.Connect("toggled", func() {
+		if !p.setting {
+			p.groups.SetHistory(p.chat, historyOf(p.past.GetActive()))
+		}
+	})
+	p.history = hidden(widget.Column(6, widget.Label(t.T("History"), "title"), p.past))
+	p.leave = widget.Button(t.T("Leave the group…"), p.askLeave, "destructive-action")
+	p.leave.SetHAlign(gtk.ALIGN_CENTER)
+	p.dialog.add(widget.Column(3, p.avatar, p.title, p.line), p.description, p.problem, actions, p.form,
+		widget.Must(gtk.SeparatorNew(gtk.ORIENTATION_HORIZONTAL)), heading, find, members.box, p.history,
+		widget.Must(gtk.SeparatorNew(gtk.ORIENTATION_HORIZONTAL)), p.leave)
+}
+
+func historyOf(past bool) viewmodel.GroupHistory {
+	if past {
+		return viewmodel.HistoryAll
+	}
+	return viewmodel.HistoryFromJoin
+}
+
+// buildForm makes what changes name, description and picture.
+func (p *groupPage) buildForm() {
+	t, d := p.window.Texts(), p.dialog
+	failed := d.later(func(problem string) { showText(p.problem, problem != "", problem) })
+	change := widget.Button(t.T("Choose a picture…"), func() {
+		if path := choosePicture(d.native, t.T("Choose a picture"), t.T("Choose"), t.T("Cancel"), t.T("Pictures")); path != "" {
+			p.groups.SetPicture(p.chat, path, failed)
+		}
+	})
+	p.noPicture = hidden(widget.Button(t.T("Remove the picture"), func() { p.groups.SetPicture(p.chat, "", failed) }))
+	p.pictures = widget.Row(8, change, p.noPicture)
+	p.name = newField(t.T("Name of the group"), "")
+	p.about = widget.Must(gtk.TextViewNew())
+	p.about.SetWrapMode(gtk.WRAP_WORD_CHAR)
+	p.about.SetAcceptsTab(false)
+	p.about.SetTopMargin(8)
+	p.about.SetBottomMargin(8)
+	p.about.SetLeftMargin(10)
+	p.about.SetRightMargin(10)
+	gtkx.SetName(p.about, t.T("Description"))
+	scroll := widget.Class(widget.Scrolled(p.about), "field")
+	scroll.SetMinContentHeight(90)
+	save := widget.Button(t.T("Save"), p.save, "suggested-action")
+	cancel := widget.Button(t.T("Cancel"), func() { p.form.SetVisible(false) })
+	p.name.entry.Connect("activate", p.save)
+	p.name.entry.Connect("changed", func() { p.name.fail("") })
+	buttons := widget.Row(8, save, cancel)
+	p.form = hidden(widget.Class(widget.Column(10, p.pictures, p.name, widget.Column(5, widget.Label(t.T("Description"), "title", "small"), scroll), buttons), "card", "group-form"))
+}
+
+func (p *groupPage) beginEdit() {
+	p.name.entry.SetText(p.shown.Title)
+	p.name.fail("")
+	widget.Must(p.about.GetBuffer()).SetText(p.shown.Description)
+	p.form.SetVisible(true)
+	p.name.entry.GrabFocus()
+}
+
+// save gives the group the name and the description that were written.
+func (p *groupPage) save() {
+	buffer := widget.Must(p.about.GetBuffer())
+	from, to := buffer.GetBounds()
+	about, _ := buffer.GetText(from, to, true)
+	describe := func() {
+		if about == p.shown.Description {
+			p.form.SetVisible(false)
+			return
+		}
+		p.groups.Describe(p.chat, about, p.dialog.later(func(problem string) {
+			showText(p.problem, problem != "", problem)
+			p.form.SetVisible(problem != "")
+		}))
+	}
+	if p.name.text() == p.shown.Title {
+		describe()
+		return
+	}
+	p.groups.Rename(p.chat, p.name.text(), p.dialog.later(func(problem string) {
+		p.name.fail(problem)
+		if problem == "" {
+			describe()
+		}
+	}))
+}
+
+func (p *groupPage) draw(v viewmodel.GroupView) {
+	t := p.window.Texts()
+	p.shown = v
+	p.avatar.Show(v.Chat, v.Title, v.Picture, viewmodel.PresenceNone)
+	p.title.SetText(v.Title)
+	p.line.SetText(v.Line)
+	showText(p.description, v.Description != "", v.Description)
+	label := func(b *gtk.Button, on bool, yes, no string) {
+		if on {
+			yes = no
+		}
+		b.SetLabel(yes)
+	}
+	label(p.mute, v.Muted, t.T("Mute"), t.T("Unmute"))
+	label(p.pin, v.Pinned, t.T("Pin"), t.T("Unpin"))
+	p.edit.SetVisible(v.May)
+	p.invite.SetVisible(v.May)
+	p.history.SetVisible(v.May)
+	p.noPicture.SetVisible(len(v.Picture) > 0)
+	if !v.May {
+		p.form.SetVisible(false)
+	}
+	p.setting = true
+	p.past.SetActive(v.History == viewmodel.HistoryAll)
+	p.setting = false
+	p.leave.SetSensitive(v.Role != viewmodel.RoleNone)
+}
+
+func (p *groupPage) askLeave() {
+	t := p.window.Texts()
+	explanation := t.T("You get nothing of it any more. What was written until now stays on this computer.")
+	if p.shown.Role == viewmodel.RoleOwner {
+		explanation += "\n" + t.T("You own the group: whoever has been an admin for longest owns it then, or else the oldest member.")
+	}
+	if widget.Ask(p.dialog.native, t.F("Leave %s?", p.shown.Title), explanation, t.T("Leave group"), t.T("Cancel"), true) {
+		p.groups.Leave(p.chat)
+		p.dialog.close()
+	}
+}
+
+// memberList is the members on the page.
+type memberList struct {
+	page *groupPage
+	box  *gtk.Box
+	list *gtk.Box
+	more *gtk.Button
+	part *viewmodel.Part[viewmodel.MemberRow]
+	rows []*gtk.Box
+}
+
+func newMemberList(p *groupPage) *memberList {
+	t := p.window.Texts()
+	l := &memberList{page: p, list: widget.Column(0)}
+	gtkx.SetRole(l.list, gtkx.RoleList)
+	gtkx.SetName(l.list, t.T("Members"))
+	l.more = widget.Button("", func() { l.part.Grow(drawnMembers) }, "link")
+	l.more.SetHAlign(gtk.ALIGN_CENTER)
+	l.more.SetNoShowAll(true)
+	l.box = widget.Column(4, l.list, l.more)
+	l.part = viewmodel.NewPart(&p.model.Members, drawnMembers)
+	p.dialog.own(l.part.Close)
+	p.dialog.own(l.part.Rows.Observe(l.draw))
+	p.dialog.own(l.part.Around.Observe(func(a viewmodel.Around) {
+		l.more.SetLabel(t.N("Show %d more", "Show %d more", a.After))
+		l.more.SetVisible(a.After > 0)
+	}))
+	return l
+}
+
+func (l *memberList) draw(steps []viewmodel.Change[viewmodel.MemberRow]) {
+	for _, step := range steps {
+		if step.Kind != viewmodel.Inserted {
+			l.rows[step.At].Destroy()
+			l.rows = append(l.rows[:step.At], l.rows[step.At+1:]...)
+		}
+		if step.Kind != viewmodel.Removed {
+			row := l.row(step.Row)
+			l.rows = append(l.rows, nil)
+			copy(l.rows[step.At+1:], l.rows[step.At:])
+			l.rows[step.At] = row
+			l.list.PackStart(row, false, false, 0)
+			l.list.ReorderChild(row, step.At)
+			row.ShowAll()
+		}
+	}
+}
+
+func (l *memberList) row(m viewmodel.MemberRow) *gtk.Box {
+	w, t := l.page.window, l.page.window.Texts()
+	avatar := widget.NewAvatar(w, widget.AvatarSmall)
+	avatar.Show(m.User, m.Name, m.Avatar, m.Presence)
+	words := widget.Column(0, widget.Line(m.Name))
+	spoken := m.Name
+	if m.Line != "" {
+		words.PackStart(widget.Line(m.Line, "dim", "small"), false, false, 0)
+		spoken += ", " + m.Line
+	}
+	words.SetVAlign(gtk.ALIGN_CENTER)
+	row := widget.Class(widget.Row(10, avatar), "member")
+	row.PackStart(words, true, true, 0)
+	more := widget.MenuButton("view-more-symbolic", t.F("More about %s", m.Name), func() []widget.MenuItem { return l.menu(m) })
+	row.PackEnd(more, false, false, 0)
+	if m.Badge != "" {
+		badge := widget.Line(m.Badge, "chip")
+		badge.SetVAlign(gtk.ALIGN_CENTER)
+		row.PackEnd(badge, false, false, 0)
+		spoken += ", " + m.Badge
+	}
+	if m.Presence == viewmodel.Online {
+		spoken += ", " + t.T("online")
+	}
+	gtkx.SetRole(row, gtkx.RoleListItem)
+	gtkx.SetName(row, spoken)
+	return row
+}
+
+// menu is what one may do about a member.
+func (l *memberList) menu(m viewmodel.MemberRow) []widget.MenuItem {
+	p, t := l.page, l.page.window.Texts()
+	page := t.T("Contact page")
+	if m.User == p.window.Session().User() {
+		page = t.T("My profile")
+	}
+	items := []widget.MenuItem{{Icon: "avatar-default-symbolic", Text: page, Do: func() {
+		p.dialog.close()
+		p.window.ShowPerson(m.User)
+	}}}
+	add := func(may bool, icon, text string, danger bool, do func()) {
+		if may {
+			items = append(items, widget.MenuItem{Icon: icon, Text: text, Danger: danger, Do: do})
+		}
+	}
+	add(m.MayPromote, "starred-symbolic", t.T("Make an admin"), false, func() { p.groups.SetRole(p.chat, m.User, viewmodel.RoleAdmin) })
+	add(m.MayDismiss, "non-starred-symbolic", t.T("Take the admin role"), false, func() { p.groups.SetRole(p.chat, m.User, viewmodel.RoleMember) })
+	add(m.MayHandOver, "emblem-default-symbolic", t.T("Make the owner…"), false, func() {
+		if widget.Ask(p.dialog.native, t.F("Make %s the owner?", m.Name), t.T("You become an admin. Only the new owner can give the group back."), t.T("Hand over"), t.T("Cancel"), true) {
+			p.groups.SetRole(p.chat, m.User, viewmodel.RoleOwner)
+		}
+	})
+	add(m.MayRemove, "user-trash-symbolic", t.T("Remove from the group…"), true, func() {
+		if widget.Ask(p.dialog.native, t.F("Remove %s from the group?", m.Name), t.T("They get nothing of it any more, and everybody in it sees this."), t.T("Remove"), t.T("Cancel"), true) {
+			p.groups.Remove(p.chat, m.User)
+		}
+	})
+	return items
+}

@@ -1,0 +1,211 @@
+package roster
+
+import (
+	"github.com/gotk3/gotk3/gtk"
+
+	"github.com/parley-chat/parley/ui-gtk/gtkx"
+	"github.com/parley-chat/parley/ui-gtk/viewmodel"
+	"github.com/parley-chat/parley/ui-gtk/widget"
+)
+
+// drawnPeople is how many contacts are offered at first, and then each time that
+// more are asked for.
+const drawnPeople = 40
+
+// peoplePicker is a search field, and contacts to choose from.
+type peoplePicker struct {
+	window  widget.Window
+	model   *viewmodel.PeoplePicker
+	box     *gtk.Box
+	entry   *gtk.SearchEntry
+	list    *gtk.Box
+	chosen  *gtk.Label
+	none    *gtk.Label
+	more    *gtk.Button
+	part    *viewmodel.Part[viewmodel.PickRow]
+	rows    []*gtk.CheckButton
+	setting bool // a row is set here, not by a person
+}
+
+func newPeoplePicker(w widget.Window, model *viewmodel.PeoplePicker, own func(func())) *peoplePicker {
+	t := w.Texts()
+	p := &peoplePicker{window: w, model: model, list: widget.Column(0)}
+	p.entry = widget.Must(gtk.SearchEntryNew())
+	p.entry.SetPlaceholderText(t.T("Search a contact"))
+	gtkx.SetName(p.entry, t.T("Search a contact"))
+	p.entry.Connect("changed", func() {
+		query, _ := p.entry.GetText()
+		p.model.Find(query)
+	})
+	p.chosen = hidden(widget.Label("", "dim", "small"))
+	p.none = hidden(widget.Label(t.T("There is nobody to choose."), "dim"))
+	p.more = widget.Button("", func() { p.part.Grow(drawnPeople) }, "link")
+	p.more.SetHAlign(gtk.ALIGN_CENTER)
+	p.more.SetNoShowAll(true)
+	gtkx.SetRole(p.list, gtkx.RoleList)
+	gtkx.SetName(p.list, t.T("Contacts"))
+	scroll := widget.Class(widget.Scrolled(widget.Column(4, p.list, p.none, p.more)), "people")
+	scroll.SetMinContentHeight(240)
+	p.box = widget.Column(8, p.entry, p.chosen, scroll)
+	p.part = viewmodel.NewPart(&model.Rows, drawnPeople)
+	own(p.part.Close)
+	own(p.part.Rows.Observe(p.draw))
+	own(p.part.Around.Observe(func(a viewmodel.Around) {
+		p.more.SetLabel(t.N("Show %d more", "Show %d more", a.After))
+		p.more.SetVisible(a.After > 0)
+	}))
+	own(model.Chosen.Observe(func(users []string) {
+		p.chosen.SetVisible(len(users) > 0)
+		p.chosen.SetText(t.N("%d person chosen", "%d people chosen", len(users)))
+	}))
+	p.none.SetVisible(model.Rows.Len() == 0)
+	return p
+}
+
+func (p *peoplePicker) draw(steps []viewmodel.Change[viewmodel.PickRow]) {
+	for _, step := range steps {
+		switch step.Kind {
+		case viewmodel.Removed:
+			p.rows[step.At].Destroy()
+			p.rows = append(p.rows[:step.At], p.rows[step.At+1:]...)
+		case viewmodel.Changed:
+			p.setting = true
+			p.rows[step.At].SetActive(step.Row.Chosen)
+			p.setting = false
+		case viewmodel.Inserted:
+			row := p.row(step.Row)
+			p.rows = append(p.rows, nil)
+			copy(p.rows[step.At+1:], p.rows[step.At:])
+			p.rows[step.At] = row
+			p.list.PackStart(row, false, false, 0)
+			p.list.ReorderChild(row, step.At)
+			row.ShowAll()
+		}
+	}
+	p.none.SetVisible(len(p.rows) == 0)
+}
+
+func (p *peoplePicker) row(r viewmodel.PickRow) *gtk.CheckButton {
+	user := r.Contact.GetUser()
+	avatar := widget.NewAvatar(p.window, widget.AvatarSmall)
+	avatar.Show(user, r.Name, r.Contact.GetAvatar(), viewmodel.PresenceNone)
+	words := widget.Column(0, widget.Line(r.Name))
+	if user != r.Name {
+		words.PackStart(widget.Line(user, "dim", "small"), false, false, 0)
+	}
+	words.SetVAlign(gtk.ALIGN_CENTER)
+	b := widget.Class(widget.Must(gtk.CheckButtonNew()), "person-choice")
+	b.Add(widget.Row(10, avatar, words))
+	b.SetActive(r.Chosen)
+	gtkx.SetName(b, r.Name)
+	b.Connect("toggled", func() {
+		if !p.setting {
+			p.model.Choose(user, b.GetActive())
+		}
+	})
+	return b
+}
+
+// showInvite asks whom to invite to a group.
+func showInvite(w widget.Window, above *gtk.Window, chat string) {
+	t, s := w.Texts(), w.Session()
+	d := newDialog(w, t.T("Invite people"), 420, 520)
+	d.native.SetTransientFor(above)
+	group := s.Groups.Get(chat)
+	model := s.PickPeople(func(user string) bool { return group.Has(user) })
+	d.own(model.Close)
+	people := newPeoplePicker(w, model, d.own)
+	problem := hidden(widget.Label("", "danger"))
+	gtkx.SetRole(problem, gtkx.RoleAlert)
+	send := widget.Button(t.T("Invite"), nil, "suggested-action")
+	send.SetHAlign(gtk.ALIGN_START)
+	send.Connect("clicked", func() {
+		send.SetSensitive(false)
+		s.Groups.Invite(chat, model.Chosen.Get(), d.later(func(text string) {
+			if text == "" {
+				d.close()
+				return
+			}
+			send.SetSensitive(true)
+			showText(problem, true, text)
+		}))
+	})
+	d.own(model.Chosen.Observe(func(users []string) { send.SetSensitive(len(users) > 0) }))
+	d.add(people.box, problem, send)
+	d.native.ShowAll()
+	people.entry.GrabFocus()
+}
+
+// ShowNewGroup asks for a group to be made.
+func ShowNewGroup(w widget.Window) {
+	t, s := w.Texts(), w.Session()
+	if !s.Groups.Available.Get() {
+		return
+	}
+	d := newDialog(w, t.T("New group"), 440, 680)
+	model := s.NewGroup()
+	d.own(model.Close)
+	picture := ""
+	wrong := hidden(widget.Label("", "danger"))
+	gtkx.SetRole(wrong, gtkx.RoleAlert)
+	name := newField(t.T("Name of the group"), t.T("Hiking on Sunday"))
+	avatar := widget.NewAvatar(w, widget.AvatarLarge)
+	var seen []byte // the picture, made small
+	look := func() { avatar.Show("", name.text(), seen, viewmodel.PresenceNone) }
+	choose := widget.Button(t.T("Choose a picture…"), func() {
+		if path := choosePicture(d.native, t.T("Choose a picture"), t.T("Choose"), t.T("Cancel"), t.T("Pictures")); path != "" {
+			s.ReadPicture(path, func(small []byte, problem string) {
+				if d.closed {
+					return
+				}
+				showText(wrong, problem != "", problem)
+				if problem == "" {
+					picture, seen = path, small
+					look()
+				}
+			})
+		}
+	})
+	choose.SetHAlign(gtk.ALIGN_START)
+	words := widget.Column(8, name, choose)
+	words.SetVAlign(gtk.ALIGN_CENTER)
+	top := widget.Row(16, avatar)
+	top.PackStart(words, true, true, 0)
+	people := newPeoplePicker(w, model.People, d.own)
+	past := widget.Must(gtk.CheckButtonNewWithLabel(t.T("New members can read what was written before they joined")))
+	create := func() {
+		history := viewmodel.HistoryFromJoin
+		if past.GetActive() {
+			history = viewmodel.HistoryAll
+		}
+		model.Create(name.text(), picture, history)
+	}
+	button := widget.Button(t.T("Create the group"), create, "suggested-action")
+	spinner := widget.Must(gtk.SpinnerNew())
+	name.entry.Connect("activate", create)
+	name.entry.Connect("changed", func() {
+		model.Typed()
+		look()
+	})
+	d.own(model.State.Observe(func(v viewmodel.NewGroupState) {
+		name.fail(v.TitleProblem)
+		showText(wrong, v.Problem != "", v.Problem)
+		button.SetSensitive(!v.Busy)
+		if v.Busy {
+			spinner.Start()
+		} else {
+			spinner.Stop()
+		}
+		if v.TitleProblem != "" {
+			name.entry.GrabFocus()
+		}
+	}))
+	d.own(model.Made.Observe(func(chat string) {
+		d.close()
+		w.OpenChat(chat, nil)
+	}))
+	d.add(top, widget.Label(t.T("Members"), "title"), people.box, past, wrong, widget.Row(10, button, spinner))
+	look()
+	d.native.ShowAll()
+	name.entry.GrabFocus()
+}

@@ -1,0 +1,798 @@
+package viewmodel
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/parley-chat/parley/core/client"
+	"github.com/parley-chat/parley/protocol/controlpb"
+	"github.com/parley-chat/parley/protocol/pluginpb"
+)
+
+// The group plugin's names that the window knows.
+const (
+	groupPlugin  = "group"
+	groupChanged = "group.changed"
+	groupKind    = "group.event"
+	kindGroup    = "group" // of a chat
+)
+
+// Role is what somebody is in a group.
+type Role string
+
+// Roles. RoleNone: not in it, or not any more.
+const (
+	RoleNone    Role = ""
+	RoleOwner   Role = "owner"
+	RoleAdmin   Role = "admin"
+	RoleMember  Role = "member"
+	RoleInvited Role = "invited"
+)
+
+// leads says whether somebody of the role changes the group.
+func (r Role) leads() bool { return r == RoleOwner || r == RoleAdmin }
+
+// GroupHistory is what new members may read of what was written before.
+type GroupHistory string
+
+// Histories.
+const (
+	HistoryFromJoin GroupHistory = "from-join"
+	HistoryAll      GroupHistory = "all"
+)
+
+// Group is what the group plugin knows of a group.
+type Group struct {
+	Chat        string       `json:"chat"`
+	Title       string       `json:"title"`
+	Description string       `json:"description"`
+	History     GroupHistory `json:"history"`
+	// PictureID names the picture; empty without one.
+	PictureID string `json:"picture"`
+	// Role is one's own, and By who invited this account.
+	Role Role   `json:"role"`
+	By   string `json:"by"`
+	// People are all, who stand highest first.
+	People []GroupPerson `json:"people"`
+	// Picture as others sent it.
+	Picture []byte `json:"-"`
+}
+
+// GroupPerson is somebody in a group.
+type GroupPerson struct {
+	User string `json:"user"`
+	Role Role   `json:"role"`
+	By   string `json:"by"`
+}
+
+// person gives the place of somebody among the people; -1 for nobody of them.
+func (g *Group) person(user string) int {
+	if g == nil {
+		return -1
+	}
+	return slices.IndexFunc(g.People, func(p GroupPerson) bool { return p.User == user })
+}
+
+// Has says whether somebody is in it, or invited.
+func (g *Group) Has(user string) bool { return g.person(user) >= 0 }
+
+// members counts those who have accepted.
+func (g *Group) members() int {
+	n := 0
+	for _, p := range g.People {
+		if p.Role != RoleInvited {
+			n++
+		}
+	}
+	return n
+}
+
+// maxGroupPeople bounds what is taken of the plugin's answer.
+const maxGroupPeople = 2000
+
+// Groups are the account's groups, as the group plugin knows them. It is asked of
+// each once, and again when it says that something has changed.
+type Groups struct {
+	session *Session
+	known   map[string]*Group
+	queue   []string // chats to be asked of, and
+	asking  bool     // of one of them now
+	turn    int      // counts connections: answers of an older one are not wanted
+	invited *sorted[InvitationRow]
+
+	// Available: the plugin is there.
+	Available Value[bool]
+	// Invitations are groups that this account is asked to join.
+	Invitations List[InvitationRow]
+}
+
+// InvitationRow is a group that one is asked to join.
+type InvitationRow struct {
+	Chat, Title string
+	// By is who asks, and Line says that and who else is in it.
+	By, Line string
+	Group    *Group
+	folded   string
+}
+
+// RowKey implements Row.
+func (r InvitationRow) RowKey() string { return r.Chat }
+
+// Same implements Row.
+func (r InvitationRow) Same(o InvitationRow) bool { return r == o }
+
+func newGroups(s *Session) *Groups {
+	g := &Groups{session: s, known: map[string]*Group{}}
+	g.invited = newSorted(&g.Invitations, func(a, b InvitationRow) int { return strings.Compare(a.folded, b.folded) })
+	s.Plugins.Rows.Observe(func([]Change[PluginRow]) {
+		there := s.Plugins.hidden(groupPlugin, "create")
+		if there != g.Available.Get() {
+			g.Available.set(there)
+			if there && !s.loading {
+				g.askAll()
+			}
+		}
+	})
+	s.Chats.Changed.Observe(func(chat string) {
+		switch x := s.Chats.Get(chat); {
+		case x == nil:
+			g.forget(chat)
+		case x.GetKind() == kindGroup && g.known[chat] == nil:
+			g.ask(chat)
+		}
+	})
+	s.Loaded.Observe(func(struct{}) {
+		g.turn++
+		g.asking, g.queue = false, nil
+		g.askAll()
+	})
+	s.Contacts.Changed.Observe(func(user string) {
+		for _, r := range g.Invitations.Rows() {
+			if r.Group.person(user) >= 0 {
+				g.arrange(r.Chat)
+			}
+		}
+	})
+	return g
+}
+
+// Get gives a group, or nil. It must not be changed.
+func (g *Groups) Get(chat string) *Group { return g.known[chat] }
+
+// unlisted says whether a chat is left out of the list of chats: it is an
+// invitation, or may be one.
+func (g *Groups) unlisted(chat string) bool {
+	if x := g.known[chat]; x != nil {
+		return x.Role == RoleInvited
+	}
+	return g.Available.Get() && slices.Contains(g.queue, chat)
+}
+
+func (g *Groups) forget(chat string) {
+	delete(g.known, chat)
+	g.invited.update(nil, chat)
+}
+
+func (g *Groups) handle(batch []*controlpb.Event) {
+	for _, e := range batch {
+		if x := e.GetPluginEvent(); x.GetPlugin() == groupPlugin && x.GetName() == groupChanged {
+			g.ask(x.GetChat())
+		}
+	}
+}
+
+func (g *Groups) askAll() {
+	for id, x := range g.session.Chats.byID {
+		if x.GetKind() == kindGroup {
+			g.ask(id)
+		}
+	}
+}
+
+// ask has a group read soon.
+func (g *Groups) ask(chat string) {
+	if !g.Available.Get() || g.session.core == nil {
+		return
+	}
+	if i := slices.Index(g.queue, chat); i < 0 || i == 0 && g.asking { // what is being asked may be old already
+		g.queue = append(g.queue, chat)
+	}
+	g.next()
+}
+
+func (g *Groups) next() {
+	if g.asking || len(g.queue) == 0 {
+		return
+	}
+	g.asking = true
+	chat, turn := g.queue[0], g.turn
+	was := g.known[chat]
+	now := &Group{}
+	g.session.call(func(ctx context.Context, core Core) error {
+		b, err := groupCall(ctx, core, &pluginpb.InvokeRequest{Action: "info", Chat: chat})
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(b, now); err != nil {
+			return err
+		}
+		if was != nil && was.PictureID == now.PictureID {
+			now.Picture = was.Picture
+		} else if now.PictureID != "" {
+			now.Picture, err = groupCall(ctx, core, &pluginpb.InvokeRequest{Action: "get-picture", Chat: chat})
+		}
+		return err
+	}, func(err error) {
+		if turn != g.turn {
+			return
+		}
+		g.asking = false
+		g.queue = g.queue[1:]
+		if err == nil {
+			now.Chat, now.Title, now.Description = chat, tidyName(now.Title), client.Printable(firstRunes(now.Description, 2048))
+			now.People = now.People[:min(len(now.People), maxGroupPeople)]
+			g.known[chat] = now
+		}
+		g.arrange(chat)
+		g.session.Chats.arrange([]string{chat})
+		g.session.Chats.Changed.emit(chat)
+		g.next()
+	})
+}
+
+// groupCall asks the plugin for something, and gives what it answers.
+func groupCall(ctx context.Context, core Core, req *pluginpb.InvokeRequest) ([]byte, error) {
+	if len(req.GetInvocation()) == 0 {
+		req.Invocation = client.NewInvocation()
+	}
+	r, err := core.InvokeAction(ctx, groupPlugin, req, nil)
+	return r.GetResult(), err
+}
+
+// arrange puts a group among the invitations, or takes it away.
+func (g *Groups) arrange(chat string) {
+	x := g.known[chat]
+	if x == nil || x.Role != RoleInvited || g.session.Chats.Get(chat) == nil {
+		g.invited.update(nil, chat)
+		return
+	}
+	t, s := g.session.Texts(), g.session
+	r := InvitationRow{Chat: chat, Title: x.Title, By: x.By, Group: x, folded: fold(x.Title)}
+	if r.Title == "" {
+		r.Title = t.T("Group")
+	}
+	r.Line = t.F("%s invites you.", s.Contacts.Name(x.By))
+	var others []string
+	for _, p := range x.People {
+		if p.User != s.User() && p.User != x.By && p.Role != RoleInvited {
+			others = append(others, s.Contacts.Name(p.User))
+		}
+	}
+	if len(others) > 0 {
+		r.Line += " " + t.F("In it: %s", s.some(others, maxShownPeople))
+	}
+	g.invited.update([]InvitationRow{r})
+}
+
+// maxShownPeople is how many people are named in one sentence.
+const maxShownPeople = 5
+
+// some names people in a sentence, at most so many.
+func (s *Session) some(names []string, most int) string {
+	t := s.Texts()
+	last := ""
+	if len(names) > most {
+		last = t.N("%d other", "%d others", len(names)-most+1)
+		names = names[:most-1]
+	} else if len(names) > 1 {
+		last = names[len(names)-1]
+		names = names[:len(names)-1]
+	}
+	line := strings.Join(names, t.T(", "))
+	if last == "" {
+		return line
+	}
+	return t.F("%[1]s and %[2]s", line, last)
+}
+
+// Relabel writes the invitations anew, after the language changed.
+func (g *Groups) Relabel() {
+	for _, r := range slices.Clone(g.Invitations.Rows()) {
+		g.arrange(r.Chat)
+	}
+}
+
+// do has the plugin do something with a group; done hears what is wrong, or nothing.
+func (g *Groups) do(req *pluginpb.InvokeRequest, done func(problem string)) {
+	g.session.callFor(0, func(ctx context.Context, core Core) error {
+		_, err := groupCall(ctx, core, req)
+		return err
+	}, func(err error) {
+		if err == nil {
+			g.ask(req.GetChat()) // its event may come a little later
+		}
+		g.session.problem(done)(err)
+	})
+}
+
+// fail shows what is wrong, where nothing else does.
+func (g *Groups) fail(problem string) {
+	if problem != "" {
+		g.session.Failures.emit(problem)
+	}
+}
+
+// Answer joins a group, or declines to.
+func (g *Groups) Answer(chat string, join bool) {
+	action := "decline"
+	if join {
+		action = "accept"
+	}
+	g.do(&pluginpb.InvokeRequest{Action: action, Chat: chat}, g.fail)
+}
+
+// Leave leaves a group.
+func (g *Groups) Leave(chat string) {
+	g.do(&pluginpb.InvokeRequest{Action: "leave", Chat: chat}, g.fail)
+}
+
+// Invite asks people to join a group.
+func (g *Groups) Invite(chat string, users []string, done func(problem string)) {
+	g.do(&pluginpb.InvokeRequest{Action: "invite", Chat: chat, Args: map[string]string{"users": strings.Join(users, ",")}}, done)
+}
+
+// Remove takes somebody out of a group.
+func (g *Groups) Remove(chat, user string) {
+	g.do(&pluginpb.InvokeRequest{Action: "remove", Chat: chat, Args: map[string]string{"users": user}}, g.fail)
+}
+
+// SetRole gives somebody a role in a group.
+func (g *Groups) SetRole(chat, user string, role Role) {
+	g.do(&pluginpb.InvokeRequest{Action: "role", Chat: chat, Args: map[string]string{"user": user, "role": string(role)}}, g.fail)
+}
+
+// Rename gives a group another title.
+func (g *Groups) Rename(chat, title string, done func(problem string)) {
+	g.do(&pluginpb.InvokeRequest{Action: "rename", Chat: chat, Text: strings.TrimSpace(title)}, done)
+}
+
+// Describe says what a group is about.
+func (g *Groups) Describe(chat, description string, done func(problem string)) {
+	g.do(&pluginpb.InvokeRequest{Action: "describe", Chat: chat, Text: strings.TrimSpace(description)}, done)
+}
+
+// SetPicture makes the picture of a group of a file; an empty path removes it.
+func (g *Groups) SetPicture(chat, path string, done func(problem string)) {
+	req := &pluginpb.InvokeRequest{Action: "picture", Chat: chat}
+	if path != "" {
+		req.Paths = []string{path}
+	}
+	g.do(req, done)
+}
+
+// SetHistory says what new members may read.
+func (g *Groups) SetHistory(chat string, h GroupHistory) {
+	g.do(&pluginpb.InvokeRequest{Action: "history", Chat: chat, Text: string(h)}, g.fail)
+}
+
+// hidden says whether an enabled plugin has an action that front ends know of.
+func (p *Plugins) hidden(plugin, action string) bool {
+	return slices.ContainsFunc(p.Actions(pluginpb.Place_PLACE_HIDDEN, ""), func(a PluginAction) bool {
+		return a.Plugin == plugin && a.Action.GetName() == action
+	})
+}
+
+// groupFact is one thing that was done to a group.
+type groupFact struct {
+	What    string       `json:"what"`
+	User    string       `json:"user"`
+	Role    Role         `json:"role"`
+	Title   string       `json:"title"`
+	History GroupHistory `json:"history"`
+	Removed bool         `json:"removed"`
+}
+
+// maxFacts is how many of one message are told.
+const maxFacts = 8
+
+// groupEvent tells what a message about a group says; empty for other messages.
+func (s *Session) groupEvent(m *controlpb.Message) string {
+	if m.GetPlugin() != groupPlugin || m.GetKind() != groupKind {
+		return ""
+	}
+	var event struct {
+		By    string      `json:"by"`
+		Facts []groupFact `json:"facts"`
+	}
+	if json.Unmarshal(m.GetData(), &event) != nil || len(event.Facts) == 0 {
+		return tidy(m.GetBody(), maxShownLine)
+	}
+	t := s.Texts()
+	by := t.T("You")
+	if event.By != s.User() {
+		by = s.Contacts.Name(event.By)
+	}
+	person := func(user string) string {
+		if user == s.User() {
+			return t.T("you")
+		}
+		return s.Contacts.Name(user)
+	}
+	var said []string
+	facts := event.Facts
+	for len(facts) > 0 && len(said) < maxFacts {
+		// Those of one kind about several people are one sentence.
+		n := 1
+		users := []string{person(facts[0].User)}
+		for n < len(facts) && facts[0].User != "" && facts[n].What == facts[0].What && facts[n].Role == facts[0].Role {
+			users = append(users, person(facts[n].User))
+			n++
+		}
+		said = append(said, factSentence(t, by, s.some(users, maxShownPeople), facts[0]))
+		facts = facts[n:]
+	}
+	return strings.Join(said, " · ")
+}
+
+type translator interface {
+	T(sentence string) string
+	F(format string, args ...any) string
+}
+
+func factSentence(t translator, by, who string, f groupFact) string {
+	title := tidyName(f.Title)
+	switch f.What + " " + string(f.Role) {
+	case "created ":
+		return t.F("%[1]s created the group “%[2]s”", by, title)
+	case "invited ":
+		return t.F("%[1]s invited %[2]s", by, who)
+	case "joined ":
+		return t.F("%s joined", by)
+	case "left ":
+		return t.F("%s left", by)
+	case "declined ":
+		return t.F("%s declined the invitation", by)
+	case "removed ":
+		return t.F("%[1]s removed %[2]s", by, who)
+	case "role owner":
+		return t.F("%[1]s made %[2]s the owner", by, who)
+	case "role admin":
+		return t.F("%[1]s made %[2]s an admin", by, who)
+	case "role member":
+		return t.F("%[1]s took the admin role from %[2]s", by, who)
+	case "title ":
+		return t.F("%[1]s named the group “%[2]s”", by, title)
+	case "description ":
+		return t.F("%s changed the description", by)
+	case "picture ":
+		if f.Removed {
+			return t.F("%s removed the picture", by)
+		}
+		return t.F("%s changed the picture", by)
+	case "history ":
+		if f.History == HistoryAll {
+			return t.F("%s lets new members read what was written before", by)
+		}
+		return t.F("%s lets new members read only what is written from then on", by)
+	case "forged ":
+		return t.F("%s tried to change the group without the right to, and nothing came of it", by)
+	}
+	return t.F("%s did something that this version of Parley does not know", by)
+}
+
+// GroupPage is the page of a group, until Close.
+type GroupPage struct {
+	session *Session
+	chat    string
+	stops   []func()
+	query   string
+
+	View    Value[GroupView]
+	Members List[MemberRow]
+}
+
+// GroupView is what the page of a group shows besides its members.
+type GroupView struct {
+	Chat, Title, Description string
+	// Line says how many are in it, and how many are there.
+	Line    string
+	Picture []byte
+	History GroupHistory
+	Role    Role
+	// May: one may change the group. Only: one is the only owner of others, so that
+	// leaving makes somebody else the owner.
+	May           bool
+	Muted, Pinned bool
+}
+
+// MemberRow is somebody in a group, and what one may do about them.
+type MemberRow struct {
+	User, Name string
+	Role       Role
+	// Badge says the role, if that is not only a member; Line what is to be said
+	// below the name.
+	Badge, Line string
+	Presence    Presence
+	Avatar      []byte
+	// What one may do.
+	MayPromote, MayDismiss, MayHandOver, MayRemove bool
+	key                                            string
+}
+
+// RowKey implements Row.
+func (r MemberRow) RowKey() string { return r.key }
+
+// Same implements Row.
+func (r MemberRow) Same(o MemberRow) bool {
+	a, b := r, o
+	a.Avatar, b.Avatar = nil, nil
+	return fmt.Sprint(a) == fmt.Sprint(b) && string(r.Avatar) == string(o.Avatar)
+}
+
+// OpenGroup follows a group until Close.
+func (s *Session) OpenGroup(chat string) *GroupPage {
+	p := &GroupPage{session: s, chat: chat}
+	p.stops = []func(){
+		s.Chats.Changed.Observe(func(id string) {
+			if id == chat {
+				p.look()
+			}
+		}),
+		s.Contacts.Changed.Observe(func(user string) {
+			if s.Groups.Get(chat).person(user) >= 0 {
+				p.look()
+			}
+		}),
+	}
+	s.Groups.ask(chat)
+	p.look()
+	return p
+}
+
+// Close stops following.
+func (p *GroupPage) Close() {
+	for _, stop := range p.stops {
+		stop()
+	}
+}
+
+// Find shows those members alone whose names or ids have something in them.
+func (p *GroupPage) Find(query string) {
+	p.query = fold(strings.TrimSpace(query))
+	p.look()
+}
+
+func (p *GroupPage) look() {
+	s := p.session
+	g, x := s.Groups.Get(p.chat), s.Chats.Get(p.chat)
+	if g == nil {
+		g = &Group{Title: tidyName(x.GetTitle())}
+	}
+	v := GroupView{
+		Chat: p.chat, Title: g.Title, Description: g.Description, Line: s.groupLine(x), Picture: g.Picture, History: g.History, Role: g.Role,
+		May: g.Role.leads(), Muted: x.GetMuted(), Pinned: x.GetPinned(),
+	}
+	p.View.set(v)
+	me := g.person(s.User())
+	rows := make([]MemberRow, 0, len(g.People))
+	for i, person := range g.People {
+		r := s.member(g, me, i, person)
+		if p.query == "" || strings.Contains(fold(r.Name), p.query) || strings.Contains(r.User, p.query) {
+			rows = append(rows, r)
+		}
+	}
+	p.Members.set(rows)
+}
+
+// member makes the row of the person at a place; me is one's own.
+func (s *Session) member(g *Group, me, at int, p GroupPerson) MemberRow {
+	t, x := s.Texts(), s.Contacts.Get(p.User)
+	r := MemberRow{User: p.User, key: p.User, Name: s.Contacts.Name(p.User), Role: p.Role, Avatar: x.GetAvatar(), Presence: presenceOf(x)}
+	r.Line = p.User
+	if r.Line == r.Name {
+		r.Line = ""
+	}
+	if at == me {
+		r.Line, r.Avatar, r.Presence = t.T("You"), s.Status.Get().GetAvatar(), PresenceNone
+	}
+	switch p.Role {
+	case RoleOwner:
+		r.Badge = t.T("Owner")
+	case RoleAdmin:
+		r.Badge = t.T("Admin")
+	case RoleInvited:
+		r.Badge = t.T("Invited")
+		if p.By != "" {
+			r.Line = t.F("Invited by %s", s.Contacts.Name(p.By))
+		}
+	}
+	if me < 0 || at == me {
+		return r
+	}
+	own := g.Role
+	r.MayPromote = own.leads() && p.Role == RoleMember
+	r.MayDismiss = own.leads() && p.Role == RoleAdmin && me < at
+	r.MayHandOver = own == RoleOwner && (p.Role == RoleAdmin || p.Role == RoleMember)
+	r.MayRemove = own.leads() && p.Role != RoleOwner && me < at
+	return r
+}
+
+// groupLine says how many are in a group, and how many of the others are there.
+func (s *Session) groupLine(x *controlpb.Chat) string {
+	t := s.Texts()
+	n, online := len(x.GetMembers()), 0
+	if g := s.Groups.Get(x.GetId()); g != nil {
+		n = g.members()
+	}
+	for _, user := range x.GetMembers() {
+		if user != s.User() && presenceOf(s.Contacts.Get(user)) == Online {
+			online++
+		}
+	}
+	line := t.N("%d member", "%d members", n)
+	if online > 0 {
+		line += t.T(", ") + t.N("%d online", "%d online", online)
+	}
+	return line
+}
+
+// PeoplePicker chooses some of the contacts.
+type PeoplePicker struct {
+	session *Session
+	without func(user string) bool
+	query   string
+	chosen  []string
+	stop    func()
+
+	Rows List[PickRow]
+	// Chosen are those who are chosen, in the order in which they were.
+	Chosen Value[[]string]
+}
+
+// PickRow is a contact who may be chosen.
+type PickRow struct {
+	Contact *controlpb.Contact
+	Name    string
+	Chosen  bool
+}
+
+// RowKey implements Row.
+func (r PickRow) RowKey() string { return r.Contact.GetUser() }
+
+// Same implements Row.
+func (r PickRow) Same(o PickRow) bool {
+	return r.Name == o.Name && r.Chosen == o.Chosen && (r.Contact == o.Contact || string(r.Contact.GetAvatar()) == string(o.Contact.GetAvatar()) && r.Contact.GetOnline() == o.Contact.GetOnline())
+}
+
+// PickPeople offers the contacts, without some, until Close.
+func (s *Session) PickPeople(without func(user string) bool) *PeoplePicker {
+	p := &PeoplePicker{session: s, without: without}
+	p.stop = s.Contacts.Changed.Observe(func(string) { p.look() })
+	p.look()
+	return p
+}
+
+// Close stops following.
+func (p *PeoplePicker) Close() { p.stop() }
+
+// Find offers those alone whose names or ids have something in them.
+func (p *PeoplePicker) Find(query string) {
+	p.query = fold(strings.TrimSpace(query))
+	p.look()
+}
+
+// Choose chooses somebody, or no longer.
+func (p *PeoplePicker) Choose(user string, on bool) {
+	if slices.Contains(p.chosen, user) == on {
+		return
+	}
+	if on {
+		p.chosen = append(slices.Clone(p.chosen), user)
+	} else {
+		p.chosen = slices.DeleteFunc(slices.Clone(p.chosen), func(x string) bool { return x == user })
+	}
+	p.Chosen.set(p.chosen)
+	p.look()
+}
+
+func (p *PeoplePicker) look() {
+	var rows []PickRow
+	for _, r := range p.session.Contacts.Rows.Rows() {
+		user := r.Contact.GetUser()
+		if r.Contact.GetState() != controlpb.ContactState_CONTACT_STATE_CONTACT || p.without(user) {
+			continue
+		}
+		if p.query == "" || strings.Contains(r.folded, p.query) || strings.Contains(user, p.query) {
+			rows = append(rows, PickRow{Contact: r.Contact, Name: r.Name, Chosen: slices.Contains(p.chosen, user)})
+		}
+	}
+	p.Rows.set(rows)
+}
+
+// NewGroup makes a group.
+type NewGroup struct {
+	session *Session
+	id      []byte // of the invocation: asked again, it makes no second group
+
+	People *PeoplePicker
+	State  Value[NewGroupState]
+	// Made tells the chat of the group, when it is there.
+	Made Signal[string]
+}
+
+// NewGroupState is how far making a group is.
+type NewGroupState struct {
+	Busy                  bool
+	TitleProblem, Problem string
+}
+
+// maxGroupTitle is how many bytes a title has at most.
+const maxGroupTitle = 128
+
+// NewGroup makes one, until Close.
+func (s *Session) NewGroup() *NewGroup {
+	return &NewGroup{session: s, id: client.NewInvocation(), People: s.PickPeople(func(string) bool { return false })}
+}
+
+// Close stops following.
+func (n *NewGroup) Close() { n.People.Close() }
+
+// Typed forgets what was wrong, since it is being put right.
+func (n *NewGroup) Typed() {
+	if s := n.State.Get(); s.TitleProblem != "" || s.Problem != "" {
+		n.State.set(NewGroupState{Busy: s.Busy})
+	}
+}
+
+// Create makes the group with the people who are chosen; picture is a file, or
+// empty.
+func (n *NewGroup) Create(title, picture string, history GroupHistory) {
+	s, t := n.session, n.session.Texts()
+	title = strings.TrimSpace(title)
+	switch {
+	case n.State.Get().Busy:
+		return
+	case tidyName(title) == "":
+		n.State.set(NewGroupState{TitleProblem: t.T("Give the group a name.")})
+		return
+	case len(title) > maxGroupTitle:
+		n.State.set(NewGroupState{TitleProblem: t.T("The name is too long. Shorten it.")})
+		return
+	}
+	n.State.set(NewGroupState{Busy: true})
+	req := &pluginpb.InvokeRequest{
+		Invocation: n.id, Action: "create", Text: title,
+		Args: map[string]string{"users": strings.Join(n.People.chosen, ","), "history": string(history)},
+	}
+	var made struct {
+		Chat string `json:"chat"`
+	}
+	var pictureProblem error
+	s.callFor(0, func(ctx context.Context, core Core) error {
+		b, err := groupCall(ctx, core, req)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(b, &made); err != nil {
+			return err
+		}
+		if picture != "" { // without it the group is one, too
+			_, pictureProblem = groupCall(ctx, core, &pluginpb.InvokeRequest{Action: "picture", Chat: made.Chat, Paths: []string{picture}})
+		}
+		return nil
+	}, func(err error) {
+		if err != nil {
+			n.id = client.NewInvocation() // the core gives a refusal for the old one again
+			n.State.set(NewGroupState{Problem: s.Sentence(err)})
+			return
+		}
+		n.State.set(NewGroupState{})
+		if pictureProblem != nil {
+			s.Failures.emit(s.Sentence(pictureProblem))
+		}
+		n.Made.emit(made.Chat)
+	})
+}

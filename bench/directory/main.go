@@ -17,13 +17,15 @@ import (
 // options are the sizes, which flags change for a quick look.
 type options struct {
 	accounts, sessions, busy int
+	idle                     int
 	seconds                  int
 	settle                   int
 }
 
 func main() {
-	if len(os.Args) == 2 && os.Args[1] == bareCommand {
-		if err := serveBare(); err != nil {
+	servers := map[string]func() error{bareCommand: serveBare, echoCommand: serveEcho}
+	if len(os.Args) == 2 && servers[os.Args[1]] != nil {
+		if err := servers[os.Args[1]](); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -46,6 +48,7 @@ func run() int {
 			f.IntVar(&w.accounts, "accounts", 100_000, "how many accounts there are")
 			f.IntVar(&w.busy, "busy", 10_000, "how many sessions there are while presence is measured")
 			f.IntVar(&w.sessions, "sessions", 15_000, "how many sessions there are in the end")
+			f.IntVar(&w.idle, "idle", 10_000, "how many clients of 2019 are idle")
 			f.IntVar(&w.seconds, "seconds", 10, "how long each rate is measured")
 			f.IntVar(&w.settle, "settle", 150, "how many seconds memory may take to fall to what is needed")
 		},
@@ -61,10 +64,16 @@ func run() int {
 			{Name: logIns, Unit: report.PerSecond, Better: report.Higher},
 			{Name: stormDelay, Unit: report.Seconds},
 			{Name: stormDelay99, Unit: report.Seconds},
+			{Name: queries, Unit: report.PerSecond, Better: report.Higher},
+			{Name: queriesShare, Unit: report.Count, Better: report.Higher, Goal: report.AtLeast(0.7)},
+			{Name: queryTime, Unit: report.Seconds},
+			{Name: queryTimeShare, Unit: report.Count},
+			{Name: idleMemory, Unit: report.Bytes},
 		},
 		Variants: []report.Variant{
 			{Name: "parley-server", Run: func(ctx context.Context, r *report.Round) error { return w.parley(ctx, r) }},
 			{Name: "bare gRPC stream", Run: func(ctx context.Context, r *report.Round) error { return w.bare(ctx, r) }},
+			{Name: "protocol of 2019", Run: func(ctx context.Context, r *report.Round) error { return w.net2019(ctx, r) }},
 		},
 	})
 }
@@ -82,6 +91,12 @@ const (
 	logIns       = "log-ins in a storm"
 	stormDelay   = "presence delay in the storm, median"
 	stormDelay99 = "presence delay in the storm, 99 %"
+
+	queries        = "queries of 2019"
+	queriesShare   = "queries of 2019, in shares of a bare echo's"
+	queryTime      = "processor time of a query of 2019"
+	queryTimeShare = "processor time of a query of 2019, in times of a bare echo's"
+	idleMemory     = "memory for an idle client of 2019"
 )
 
 const aboutText = `One process of ` + "`parley-server`" + ` with its defaults but for the rate limits, 100,000 accounts, and devices in another
@@ -95,6 +110,9 @@ than a server alone would reach. Each device has a TLS connection with its own k
 - *presence delay*: with 10,000 sessions, from Publish to each of the 20 contacts, at 100 changes a second.
 - *log-ins in a storm*: 64 callers who log in without a pause. A hash takes 64 MiB and some 50 ms of a processor on purpose. The delay is
   that of presence meanwhile, with all sessions.
+
+- *queries of 2019*: 64 clients of the original that each ask where somebody is, again when they have the answer, in turns with a server in
+  Go that sends back what it gets, to as many clients that send the same. *Idle* are 10,000 that have logged in.
 
 The bare stream is a gRPC server with the same TLS and the same settings for its buffers, whose streams carry nothing but
 keep-alives.`

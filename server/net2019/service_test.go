@@ -21,7 +21,7 @@ import (
 )
 
 // patience bounds how long a test waits for what must happen.
-const patience = time.Minute
+const patience = 20 * time.Second
 
 const (
 	alice = net2019.ID("2017000001")

@@ -294,8 +294,9 @@ func (a *applier) dropContent(id packet.PacketID) error {
 	return nil
 }
 
-// annotated checks that this call may annotate a message; gone says that the
-// message is deleted.
+// annotated checks that this call may annotate a message; gone says that it
+// cannot be: deleted, or, which is the sender's doing, in another chat than the
+// packet being handled.
 func (a *applier) annotated(what string, chat packet.ChatID, id packet.PacketID) (gone bool, err error) {
 	if a.origin != nil && a.origin.Header.Chat != chat {
 		return false, fmt.Errorf("%s.chat is %s, the packet is in %s", what, chat, a.origin.Header.Chat)
@@ -309,6 +310,8 @@ func (a *applier) annotated(what string, chat packet.ChatID, id packet.PacketID)
 		return false, nil
 	case err != nil:
 		return false, err
+	case m.Chat != chat && a.origin != nil:
+		return true, nil
 	case m.Chat != chat:
 		return false, fmt.Errorf("%s.chat is %s, the message is in %s", what, chat, m.Chat)
 	}
@@ -360,7 +363,8 @@ func (a *applier) annotate(e *pluginpb.Annotate) error {
 
 func (a *applier) removeAnnotation(e *pluginpb.RemoveAnnotation) error {
 	chat, id := packet.ChatID(e.GetChat()), packet.PacketID(e.GetMessage())
-	if _, err := a.annotated("remove_annotation", chat, id); err != nil {
+	gone, err := a.annotated("remove_annotation", chat, id)
+	if err != nil || gone {
 		return err
 	}
 	there, err := a.ownAnnotation("remove_annotation", id, e.GetKind())

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/core/store/storetest"
 	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/protocol/pluginpb"
 )
@@ -456,4 +458,37 @@ func TestStride(t *testing.T) {
 	if n := len(r.lines("text", "batches")); n > 100+20 {
 		t.Errorf("%d batches: they did not grow again", n)
 	}
+}
+
+// Whoever reacts to a message of a chat in another one changes nothing, as he
+// does when he is there before the message.
+func TestAnnotationOfAnotherChat(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.install(r.bundled, "text", plan{})
+	other := packet.DirectChat("alice", "carol")
+	r.addChat(other, "alice", "carol")
+	m := storetest.Message(other, 1, "theirs")
+	kept := storetest.Annotation(m, "reaction", "bob", "")
+	r.update(func(tx store.Tx) error {
+		_, err := tx.AddMessage(m)
+		return errors.Join(err, tx.PutAnnotation(kept))
+	})
+	r.serve()
+	keys := r.put("text",
+		`raw:{"effects":[{"annotate":{"chat":"alice-bob","message":`+jsonOf(m.ID)+`,"kind":"mark"}},{"putValue":{"key":"a","value":"AAAA"}}]}`,
+		`raw:{"effects":[{"removeAnnotation":{"chat":"alice-bob","message":`+jsonOf(m.ID)+`,"kind":"reaction"}}]}`, "done")
+	r.wantBodies("done")
+	for _, k := range keys {
+		if e := r.entry(k); e.State != store.EntryHandled {
+			t.Errorf("%+v", e)
+		}
+	}
+	r.view(func(tx store.ReadTx) error {
+		list, err := tx.Annotations([]packet.PacketID{m.ID})
+		if len(list) != 1 || list[0].Kind != kept.Kind {
+			t.Errorf("annotations %+v", list)
+		}
+		return err
+	})
 }

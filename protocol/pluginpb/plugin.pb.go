@@ -3464,8 +3464,9 @@ func (x *DropContent) GetId() []byte {
 }
 
 // Annotate sets the annotation (message, kind, author); one that is there is
-// replaced. The message need not have come yet. The author is the one of the
-// packet being handled, else this account.
+// replaced. The message need not have come yet; one that is deleted, or is in
+// another chat than the packet being handled, gets none. The author is the one of
+// the packet being handled, else this account.
 type Annotate struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Chat    string                 `protobuf:"bytes,1,opt,name=chat,proto3" json:"chat,omitempty"`

@@ -298,7 +298,7 @@ func (a *applier) deleteMessage(e *pluginpb.DeleteMessage) error {
 }
 
 // annotated checks that this call may annotate a message; gone says that it is
-// deleted.
+// deleted, or in another chat than the packet being handled.
 func (a *applier) annotated(what, chat string, b []byte, kind string) (key annotationKey, gone bool, err error) {
 	key = annotationKey{message: packet.PacketID(b), kind: kind, author: a.h.cfg.User}
 	if a.origin != nil {
@@ -311,13 +311,14 @@ func (a *applier) annotated(what, chat string, b []byte, kind string) (key annot
 		return key, false, err
 	}
 	m, ok := a.h.state.messages[key.message]
-	if ok && string(m.Chat) != chat {
+	elsewhere := ok && string(m.Chat) != chat
+	if elsewhere && a.origin == nil {
 		return key, false, fmt.Errorf("%s.chat is %s, the message is in %s", what, chat, m.Chat)
 	}
 	if old := a.h.state.annotations[key]; old != nil && old.plugin != a.h.manifest.GetName() {
 		return key, false, fmt.Errorf("%s.kind: %q belongs to the plugin %s", what, kind, old.plugin)
 	}
-	return key, ok && m.Deleted, nil
+	return key, elsewhere || ok && m.Deleted, nil
 }
 
 func (a *applier) annotate(e *pluginpb.Annotate) error {
@@ -332,8 +333,8 @@ func (a *applier) annotate(e *pluginpb.Annotate) error {
 }
 
 func (a *applier) removeAnnotation(e *pluginpb.RemoveAnnotation) error {
-	key, _, err := a.annotated("remove_annotation", e.GetChat(), e.GetMessage(), e.GetKind())
-	if err == nil {
+	key, gone, err := a.annotated("remove_annotation", e.GetChat(), e.GetMessage(), e.GetKind())
+	if err == nil && !gone {
 		remove(&a.undo, a.h.state.annotations, key)
 	}
 	return err

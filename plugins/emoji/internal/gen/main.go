@@ -242,11 +242,11 @@ func bare(w string) string {
 	}, norm.NFD.String(w))
 }
 
-// shortcodes gives the shortcodes of emoji: GitHub's first, then emojibase's and
-// Slack's. One that several claim is that of the first.
+// shortcodes gives the shortcodes of emoji: GitHub's first, then emojibase's,
+// Slack's and CLDR's. One that several claim is that of the first.
 func shortcodes(files map[string][]byte) (map[string][]string, error) {
 	owner, codes := map[string]string{}, map[string][]string{}
-	for _, name := range []string{"github", "emojibase", "iamcal"} {
+	for _, name := range []string{"github", "emojibase", "iamcal", "cldr"} {
 		var of map[string]json.RawMessage
 		if err := json.Unmarshal(files["en/shortcodes/"+name+".json"], &of); err != nil {
 			return nil, fmt.Errorf("shortcodes of %s: %w", name, err)
@@ -267,7 +267,20 @@ func shortcodes(files map[string][]byte) (map[string][]string, error) {
 			}
 		}
 	}
+	for _, list := range codes {
+		// "thumbsup" says more than "+1" where only the first is shown.
+		slices.SortStableFunc(list, func(a, b string) int { return btoi(!isLetter(a[0])) - btoi(!isLetter(b[0])) })
+	}
 	return codes, nil
+}
+
+func isLetter(b byte) bool { return b >= 'a' && b <= 'z' }
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // tonesOf gives the field with the skin tones: "10" when they came with version

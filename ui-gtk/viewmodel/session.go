@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime/debug"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -305,6 +307,10 @@ func (s *Session) take(ctx context.Context, core Core, incoming <-chan *controlp
 	}
 }
 
+// hugeLists is how many people and chats take memory that is worth to be given back once
+// they are read.
+const hugeLists = 1000
+
 // load reads all that the models show, in one picture.
 func (s *Session) load(ctx context.Context, core Core) error {
 	st, err := core.GetStatus(ctx, &controlpb.GetStatusRequest{})
@@ -312,15 +318,22 @@ func (s *Session) load(ctx context.Context, core Core) error {
 		return err
 	}
 	plugins, err := core.ListPlugins(ctx, &controlpb.ListPluginsRequest{})
-	if err != nil && !closedAccount(err) {
+	if err := unlessClosed(err); err != nil {
 		return err
 	}
-	contacts, err := core.ListContacts(ctx, &controlpb.ListContactsRequest{Acquaintances: true})
-	if err != nil && !closedAccount(err) {
-		return err
-	}
-	chats, err := core.ListChats(ctx, &controlpb.ListChatsRequest{})
-	if err != nil && !closedAccount(err) {
+	// With thousands of people each takes a part of a second.
+	var contacts *controlpb.ListContactsResponse
+	var chats *controlpb.ListChatsResponse
+	both, inner := errgroup.WithContext(ctx)
+	both.Go(func() (err error) {
+		contacts, err = core.ListContacts(inner, &controlpb.ListContactsRequest{Acquaintances: true})
+		return unlessClosed(err)
+	})
+	both.Go(func() (err error) {
+		chats, err = core.ListChats(inner, &controlpb.ListChatsRequest{})
+		return unlessClosed(err)
+	})
+	if err := both.Wait(); err != nil {
 		return err
 	}
 	s.cfg.Loop.Post(func() {
@@ -335,8 +348,20 @@ func (s *Session) load(ctx context.Context, core Core) error {
 		s.loading = false
 		s.Link.set(Link{State: Connected})
 		s.Loaded.emit(struct{}{})
+		if len(contacts.GetContacts())+len(chats.GetChats()) > hugeLists {
+			// What was read was also answers and rows on the way, tens of megabytes.
+			go debug.FreeOSMemory()
+		}
 	})
 	return nil
+}
+
+// unlessClosed gives an error, unless it only says that no account is open.
+func unlessClosed(err error) error {
+	if closedAccount(err) {
+		return nil
+	}
+	return err
 }
 
 // closedAccount says whether an error only says that no account is open.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -92,12 +93,36 @@ func (e *eyes) fake(kind, detail byte, at image.Point) error {
 
 // look gives a fingerprint of a part of the screen.
 func (e *eyes) look(at image.Rectangle) (uint64, error) {
+	pixels, err := e.pixels(at)
+	return maphash.Bytes(e.seed, pixels), err
+}
+
+// pixels gives a part of the screen, with pixelBytes for each pixel.
+func (e *eyes) pixels(at image.Rectangle) ([]byte, error) {
 	reply, err := xproto.GetImage(e.conn, xproto.ImageFormatZPixmap, xproto.Drawable(e.root),
 		int16(at.Min.X), int16(at.Min.Y), uint16(at.Dx()), uint16(at.Dy()), ^uint32(0)).Reply() //nolint:gosec // places on a screen
 	if err != nil {
-		return 0, fmt.Errorf("look at the screen: %w", err)
+		return nil, fmt.Errorf("look at the screen: %w", err)
 	}
-	return maphash.Bytes(e.seed, reply.Data), nil
+	return reply.Data, nil
+}
+
+const pixelBytes = 4
+
+// something waits until a part of the screen has more than one colour.
+func (e *eyes) something(ctx context.Context, at image.Rectangle) error {
+	for {
+		pixels, err := e.pixels(at)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(pixels[pixelBytes:], pixels[:len(pixels)-pixelBytes]) {
+			return nil
+		}
+		if err := pause(ctx, lookEvery); err != nil {
+			return fmt.Errorf("there is nothing on the screen at %v: %w", at, err)
+		}
+	}
 }
 
 // change waits until a part of the screen looks otherwise than before, and gives

@@ -28,6 +28,7 @@ const preferences = `{"theme": "light", "language": "en", "width": 1080, "height
 
 var (
 	anywhere = image.Rect(400, 100, 900, 160)
+	avatar   = image.Rect(24, 106, 64, 150) // of the first chat
 	leftSide = image.Rect(10, 70, 290, 700)
 	messages = image.Rect(330, 60, 1070, 715)
 	composer = image.Rect(380, 728, 970, 768)
@@ -96,6 +97,10 @@ func openWindow(ctx context.Context, p *people.Person) (v *view, err error) {
 		return v, fmt.Errorf("the window does not come: %w", err)
 	}
 	v.first = at.Sub(began)
+	// Until all chats are read the left side is empty, and stays so.
+	if err := v.eyes.something(ctx, avatar); err != nil {
+		return v, fmt.Errorf("the chats do not come: %w", err)
+	}
 	if at, err = v.eyes.settle(ctx, leftSide, empty, 2*still); err != nil {
 		return v, fmt.Errorf("the chats do not come: %w", err)
 	}
@@ -273,6 +278,13 @@ func busy(ctx context.Context, r *report.Round) error {
 		}
 	}
 	record(r, times, metricKey, metricKeyWorst)
+	// They still come in sight: it was not a picture that stood still.
+	if before, err = v.eyes.look(messages); err != nil {
+		return err
+	}
+	if _, err := v.eyes.change(ctx, messages, before); err != nil {
+		return err
+	}
 	stop()
 	if err := <-said; err != nil && !errors.Is(err, context.Canceled) {
 		return err

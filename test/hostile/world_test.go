@@ -71,9 +71,10 @@ func (w *world) start(cfg process.Config) *process.Process {
 }
 
 // serve starts a real directory.
-func (w *world) serve() *process.Process {
+func (w *world) serve(more ...string) *process.Process {
 	w.t.Helper()
-	p := w.start(process.Config{Program: "parley-server", Args: []string{"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(w.folder, "server")}})
+	args := append([]string{"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(w.folder, "server")}, more...)
+	p := w.start(process.Config{Program: "parley-server", Args: args})
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
 	var err error

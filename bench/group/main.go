@@ -12,7 +12,7 @@ func main() { os.Exit(report.Main(bench)) }
 
 // Sizes of a round.
 const (
-	large   = 50     // members of the larger group
+	large   = 50      // members of the larger group
 	small   = 5       // of the smaller one
 	singles = 200     // messages sent one after the other
 	history = 100_000 // messages while one is away

@@ -51,26 +51,39 @@ func (s *script) files() error {
 
 // sendFile has alice offer a file and bob get it, and compares.
 func (s *script) sendFile(path, downloads string) (string, error) {
-	req := &pluginpb.InvokeRequest{Invocation: client.NewInvocation(), Action: "send", Chat: s.chat, Paths: []string{path}}
-	result, err := s.alice.client.InvokeAction(s.ctx, filePlugin, req, nil)
+	id, err := s.offer(s.alice, path)
 	if err != nil {
 		return "", err
 	}
-	if len(result.GetSent()) != 1 {
-		return "", fmt.Errorf("%d offers were made, not 1", len(result.GetSent()))
+	return s.accept(s.bob, s.alice, id, path, downloads)
+}
+
+// offer offers a file to the chat, and gives the message.
+func (s *script) offer(from *person, path string) ([]byte, error) {
+	req := &pluginpb.InvokeRequest{Invocation: client.NewInvocation(), Action: "send", Chat: s.chat, Paths: []string{path}}
+	result, err := from.client.InvokeAction(s.ctx, filePlugin, req, nil)
+	if err != nil {
+		return nil, err
 	}
-	id := result.GetSent()[0]
-	if err := s.bob.await(s.ctx, "bob sees the offer", func(e *controlpb.Event) bool {
+	if len(result.GetSent()) != 1 {
+		return nil, fmt.Errorf("%d offers were made, not 1", len(result.GetSent()))
+	}
+	return result.GetSent()[0], nil
+}
+
+// accept has somebody get what was offered, and compares.
+func (s *script) accept(p, from *person, id []byte, path, downloads string) (string, error) {
+	if err := p.await(s.ctx, p.name+" sees the offer", func(e *controlpb.Event) bool {
 		return bytes.Equal(e.GetMessageAdded().GetId(), id)
 	}); err != nil {
 		return "", err
 	}
 	start := time.Now()
 	accept := &pluginpb.InvokeRequest{Invocation: client.NewInvocation(), Action: "accept", Chat: s.chat, Message: id}
-	if _, err := s.bob.client.InvokeAction(s.ctx, filePlugin, accept, nil); err != nil {
+	if _, err := p.client.InvokeAction(s.ctx, filePlugin, accept, nil); err != nil {
 		return "", err
 	}
-	got, err := s.arrived(id)
+	got, err := s.arrived(p, from, id)
 	if err != nil {
 		return "", err
 	}
@@ -82,11 +95,11 @@ func (s *script) sendFile(path, downloads string) (string, error) {
 	return fmt.Sprintf("%s in %s, %s/s", bytesize.Text(got.GetBlob().GetSize()), milliseconds(took), bytesize.Text(uint64(speed))), nil
 }
 
-// arrived waits until the blob of a message is at bob's, and its author knows.
-func (s *script) arrived(id []byte) (*controlpb.Blob, error) {
+// arrived waits until the blob of a message is with somebody, and its author knows.
+func (s *script) arrived(p, from *person, id []byte) (*controlpb.Blob, error) {
 	var got *controlpb.Blob
-	err := s.until(s.ctx, "bob has it", func() (bool, error) {
-		m, err := oneMessage(s.ctx, s.bob.client, s.chat, id)
+	err := s.until(s.ctx, p.name+" has it", func() (bool, error) {
+		m, err := oneMessage(s.ctx, p.client, s.chat, id)
 		if err != nil || len(m.GetBlobs()) != 1 {
 			return false, err
 		}
@@ -99,10 +112,10 @@ func (s *script) arrived(id []byte) (*controlpb.Blob, error) {
 	if err != nil {
 		return nil, err
 	}
-	return got, s.until(s.ctx, "alice sees that bob has it", func() (bool, error) {
-		m, err := oneMessage(s.ctx, s.alice.client, s.chat, id)
+	return got, s.until(s.ctx, from.name+" sees that "+p.name+" has it", func() (bool, error) {
+		m, err := oneMessage(s.ctx, from.client, s.chat, id)
 		for _, an := range m.GetAnnotations() {
-			if an.GetAuthor() == s.bob.name && bytes.Contains(an.GetValue(), []byte(`"received"`)) {
+			if an.GetAuthor() == p.name && bytes.Contains(an.GetValue(), []byte(`"received"`)) {
 				return true, nil
 			}
 		}

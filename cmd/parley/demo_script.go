@@ -27,11 +27,11 @@ func (d *demo) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	began := time.Now()
-	alice, bob := &person{name: "alice"}, &person{name: "bob"}
+	alice, bob, carol := &person{name: "alice"}, &person{name: "bob"}, &person{name: "carol"}
 	d.people = []*person{alice, bob}
 	chat := string(packet.DirectChat("alice", "bob"))
-	s := &script{demo: d, ctx: ctx, chat: chat, alice: alice, bob: bob}
-	for _, part := range []func() error{s.setUp, s.meet, s.talk, s.files, s.offline, s.killPlugin, s.withoutServer, s.look} {
+	s := &script{demo: d, ctx: ctx, chat: chat, alice: alice, bob: bob, carol: carol}
+	for _, part := range []func() error{s.setUp, s.meet, s.talk, s.files, s.group, s.offline, s.killPlugin, s.withoutServer, s.look} {
 		if err := part(); err != nil {
 			return err
 		}
@@ -45,9 +45,10 @@ func (d *demo) run(ctx context.Context) error {
 // script is the demo's parts.
 type script struct {
 	*demo
-	ctx        context.Context //nolint:containedctx // the life of the script
-	chat       string
-	alice, bob *person
+	ctx  context.Context //nolint:containedctx // the life of the script
+	chat string
+
+	alice, bob, carol *person
 }
 
 func (s *script) setUp() error {
@@ -55,53 +56,58 @@ func (s *script) setUp() error {
 		return err
 	}
 	for _, p := range s.people {
-		if err := s.step(p.name+"'s core starts", func() (string, error) { return "", s.startCore(s.ctx, p) }); err != nil {
-			return err
-		}
-		if err := s.step(p.name+" makes an account", func() (string, error) {
-			resp, err := p.client.LogIn(s.ctx, &controlpb.LogInRequest{
-				Directory: s.address, User: p.name, Password: demoPassword, Register: true,
-			})
-			return "directory pinned: " + cut(resp.GetFingerprint(), 17), err
-		}); err != nil {
+		if err := s.begin(p); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *script) meet() error {
-	if err := s.step("alice asks bob to become a contact", func() (string, error) {
-		if _, err := s.alice.client.RequestContact(s.ctx, &controlpb.RequestContactRequest{User: "bob", Greeting: "Hi Bob, it's Alice"}); err != nil {
-			return "", err
-		}
-		var greeting string
-		err := s.bob.await(s.ctx, "bob sees alice's request", func(e *controlpb.Event) bool {
-			greeting = e.GetContact().GetGreeting()
-			return e.GetContact().GetState() == controlpb.ContactState_CONTACT_STATE_INCOMING
-		})
-		return fmt.Sprintf("bob reads %q", greeting), err
-	}); err != nil {
+// begin starts somebody's core and makes an account.
+func (s *script) begin(p *person) error {
+	if err := s.step(p.name+"'s core starts", func() (string, error) { return "", s.startCore(s.ctx, p) }); err != nil {
 		return err
 	}
-	return s.step("bob accepts, and their machines connect", func() (string, error) {
-		if _, err := s.bob.client.AnswerContact(s.ctx, &controlpb.AnswerContactRequest{User: "alice", Accept: true}); err != nil {
-			return "", err
-		}
-		if err := s.linked(s.bob, "alice"); err != nil {
-			return "", err
-		}
-		if err := s.linked(s.alice, "bob"); err != nil {
-			return "", err
-		}
-		return "TLS 1.3, both sides authenticated", nil
+	return s.step(p.name+" makes an account", func() (string, error) {
+		resp, err := p.client.LogIn(s.ctx, &controlpb.LogInRequest{
+			Directory: s.address, User: p.name, Password: demoPassword, Register: true,
+		})
+		return "directory pinned: " + cut(resp.GetFingerprint(), 17), err
 	})
 }
 
-// linked waits until p has a link with a contact.
+func (s *script) meet() error { return s.befriend(s.alice, s.bob, "Hi Bob, it's Alice") }
+
+// befriend makes two people contacts.
+func (s *script) befriend(a, b *person, hello string) error {
+	if err := s.step(a.name+" asks "+b.name+" to become a contact", func() (string, error) {
+		if _, err := a.client.RequestContact(s.ctx, &controlpb.RequestContactRequest{User: b.name, Greeting: hello}); err != nil {
+			return "", err
+		}
+		var greeting string
+		err := b.await(s.ctx, b.name+" sees the request", func(e *controlpb.Event) bool {
+			greeting = e.GetContact().GetGreeting()
+			return e.GetContact().GetState() == controlpb.ContactState_CONTACT_STATE_INCOMING
+		})
+		return fmt.Sprintf("%s reads %q", b.name, greeting), err
+	}); err != nil {
+		return err
+	}
+	return s.step(b.name+" accepts, and their machines connect", func() (string, error) {
+		if _, err := b.client.AnswerContact(s.ctx, &controlpb.AnswerContactRequest{User: a.name, Accept: true}); err != nil {
+			return "", err
+		}
+		if err := s.linked(b, a.name); err != nil {
+			return "", err
+		}
+		return "TLS 1.3, both sides authenticated", s.linked(a, b.name)
+	})
+}
+
+// linked waits until p has a link with a contact, or a member of a common group.
 func (s *script) linked(p *person, user string) error {
 	return s.until(s.ctx, p.name+" is linked with "+user, func() (bool, error) {
-		resp, err := p.client.ListContacts(s.ctx, &controlpb.ListContactsRequest{})
+		resp, err := p.client.ListContacts(s.ctx, &controlpb.ListContactsRequest{Acquaintances: true})
 		if err != nil {
 			return false, err
 		}

@@ -146,10 +146,13 @@ func (p *Pane) details(key string) {
 		if r.Failed {
 			widget.Class(state, "danger")
 		}
-		name := widget.Line(r.Name)
-		row := widget.Row(12)
-		row.PackStart(name, true, true, 0)
+		avatar := widget.NewAvatar(p.window, widget.AvatarTiny)
+		avatar.ShowPerson(r.User)
+		row := widget.Row(10, avatar)
+		row.PackStart(widget.Line(r.Name), true, true, 0)
 		row.PackEnd(state, false, false, 0)
+		gtkx.SetRole(row, gtkx.RoleListItem)
+		gtkx.SetName(row, r.Name+", "+r.State)
 		column.PackStart(row, false, false, 0)
 		if r.Reason != "" {
 			reason := widget.Label(r.Reason, "small", "danger")

@@ -89,7 +89,7 @@ func (p *groupPage) build() {
 		}
 	})
 	p.history = hidden(widget.Column(6, widget.Label(t.T("History"), "title"), p.past))
-	p.leave = widget.Button(t.T("Leave the group…"), p.askLeave, "destructive-action")
+	p.leave = widget.Button(t.T("Leave the group…"), widget.Later(p.askLeave), "destructive-action")
 	p.leave.SetHAlign(gtk.ALIGN_CENTER)
 	p.dialog.add(widget.Column(3, p.avatar, p.title, p.line), p.description, p.problem, actions, p.form,
 		widget.Must(gtk.SeparatorNew(gtk.ORIENTATION_HORIZONTAL)), heading, find, members.box, p.history,
@@ -107,11 +107,11 @@ func historyOf(past bool) viewmodel.GroupHistory {
 func (p *groupPage) buildForm() {
 	t, d := p.window.Texts(), p.dialog
 	failed := d.later(func(problem string) { showText(p.problem, problem != "", problem) })
-	change := widget.Button(t.T("Choose a picture…"), func() {
+	change := widget.Button(t.T("Choose a picture…"), widget.Later(func() {
 		if path := choosePicture(d.native, t.T("Choose a picture"), t.T("Choose"), t.T("Cancel"), t.T("Pictures")); path != "" {
 			p.groups.SetPicture(p.chat, path, failed)
 		}
-	})
+	}))
 	p.noPicture = hidden(widget.Button(t.T("Remove the picture"), func() { p.groups.SetPicture(p.chat, "", failed) }))
 	p.pictures = widget.Row(8, change, p.noPicture)
 	p.name = newField(t.T("Name of the group"), "")

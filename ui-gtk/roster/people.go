@@ -152,7 +152,7 @@ func ShowNewGroup(w widget.Window) {
 	avatar := widget.NewAvatar(w, widget.AvatarLarge)
 	var seen []byte // the picture, made small
 	look := func() { avatar.Show("", name.text(), seen, viewmodel.PresenceNone) }
-	choose := widget.Button(t.T("Choose a picture…"), func() {
+	choose := widget.Button(t.T("Choose a picture…"), widget.Later(func() {
 		if path := choosePicture(d.native, t.T("Choose a picture"), t.T("Choose"), t.T("Cancel"), t.T("Pictures")); path != "" {
 			s.ReadPicture(path, func(small []byte, problem string) {
 				if d.closed {
@@ -165,7 +165,7 @@ func ShowNewGroup(w widget.Window) {
 				}
 			})
 		}
-	})
+	}))
 	choose.SetHAlign(gtk.ALIGN_START)
 	words := widget.Column(8, name, choose)
 	words.SetVAlign(gtk.ALIGN_CENTER)

@@ -109,9 +109,9 @@ func (p *personPage) build() {
 	p.buildChanged()
 	p.buildNickname()
 	p.buildSafety()
-	p.block = hidden(widget.Button(t.T("Block"), func() { askBlock(w, p.user) }))
+	p.block = hidden(widget.Button(t.T("Block"), widget.Later(func() { askBlock(w, p.user) })))
 	p.unblock = hidden(widget.Button(t.T("Unblock"), func() { c.Block(p.user, false) }))
-	p.remove = hidden(widget.Button(t.T("Remove…"), func() { askRemove(w, p.user) }, "destructive-action"))
+	p.remove = hidden(widget.Button(t.T("Remove…"), widget.Later(func() { askRemove(w, p.user) }), "destructive-action"))
 	ending := widget.Row(8, p.block, p.unblock, p.remove)
 	ending.SetHAlign(gtk.ALIGN_CENTER)
 	top := widget.Column(3, p.avatar, p.name, id, p.display, p.standing, p.path)
@@ -262,11 +262,11 @@ func showSelf(w widget.Window) {
 	set := func(path string) {
 		s.SetAvatar(path, d.later(func(text string) { showText(problem, text != "", text) }))
 	}
-	change := widget.Button(t.T("Choose a picture…"), func() {
+	change := widget.Button(t.T("Choose a picture…"), widget.Later(func() {
 		if path := choosePicture(d.native, t.T("Choose a picture"), t.T("Choose"), t.T("Cancel"), t.T("Pictures")); path != "" {
 			set(path)
 		}
-	})
+	}))
 	remove := hidden(widget.Button(t.T("Remove the picture"), func() { set("") }))
 	pictures := widget.Row(8, change, remove)
 	pictures.SetHAlign(gtk.ALIGN_CENTER)

@@ -54,15 +54,15 @@ func (p *Preferences) password() gtk.IWidget {
 // leave ends the account on this device, or everywhere.
 func (p *Preferences) leave() gtk.IWidget {
 	t, s := p.window.Texts(), p.window.Session()
-	out := widget.Button(t.T("Log out"), func() {
+	out := widget.Button(t.T("Log out"), widget.Later(func() {
 		if widget.Ask(p.native, t.T("Log out?"), t.T("Messages stay on this device, and are there again when you log in."), t.T("Log out"), t.T("Cancel"), false) {
 			s.LogOut()
 			p.Close()
 		}
-	})
+	}))
 	password := secretEntry(t.T("Password"))
 	var gone *item
-	remove := widget.Button(t.T("Delete account"), func() {
+	remove := widget.Button(t.T("Delete account"), widget.Later(func() {
 		if !widget.Ask(p.native, t.T("Delete the account?"), t.T("The directory forgets you, and nobody can reach you any more. What is stored on this device stays."), t.T("Delete account"), t.T("Cancel"), true) {
 			return
 		}
@@ -75,7 +75,7 @@ func (p *Preferences) leave() gtk.IWidget {
 				p.Close()
 			}
 		})
-	}, "destructive-action")
+	}), "destructive-action")
 	gone = newItem(t.T("Delete account"), t.T("Needs your password"), widget.Row(8, password, remove))
 	return group(t.T("Leave"), "", newItem(t.T("Log out"), t.T("On this device"), out), gone)
 }

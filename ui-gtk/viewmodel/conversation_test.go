@@ -321,7 +321,7 @@ func TestChangesOfMessages(t *testing.T) {
 	if r := c.Rows.At(1); r.State != Failed || r.Problem != "not wanted" || !strings.HasSuffix(r.Label, "Not delivered: not wanted") {
 		t.Errorf("failed: %q", r.Label)
 	}
-	if d, ok := c.Details(c.Rows.At(1).Key); !ok || len(d.Recipients) != 1 || d.Recipients[0] != (Recipient{"Bob", "Not delivered", "not wanted", true}) {
+	if d, ok := c.Details(c.Rows.At(1).Key); !ok || len(d.Recipients) != 1 || d.Recipients[0] != (Recipient{User: "bob", Name: "Bob", State: "Not delivered", Reason: "not wanted", Failed: true, order: Failed}) {
 		t.Errorf("details: %+v", d)
 	}
 	core.tell(nil, &controlpb.Event{Event: &controlpb.Event_MessageRemoved{MessageRemoved: &controlpb.MessageRemoved{Chat: "b", Id: fakeID(3)}}})

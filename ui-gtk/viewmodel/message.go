@@ -2,8 +2,10 @@ package viewmodel
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -297,8 +299,9 @@ type Details struct {
 
 // Recipient is one person's part of Details.
 type Recipient struct {
-	Name, State, Reason string
-	Failed              bool
+	User, Name, State, Reason string
+	Failed                    bool
+	order                     MessageState
 }
 
 // Details gives what is known of a message, or false when it is not in sight.
@@ -321,9 +324,13 @@ func (c *Conversation) Details(key string) (Details, bool) {
 			state = Failed
 		}
 		d.Recipients = append(d.Recipients, Recipient{
-			Name: c.session.Contacts.Name(x.GetUser()), State: c.StateText(state),
-			Reason: client.PrintableLine(x.GetReason()), Failed: state == Failed,
+			User: x.GetUser(), Name: c.session.Contacts.Name(x.GetUser()), State: c.StateText(state),
+			Reason: client.PrintableLine(x.GetReason()), Failed: state == Failed, order: state,
 		})
 	}
+	// Those whom it reached farthest first, and before them those whom it never will.
+	slices.SortStableFunc(d.Recipients, func(a, b Recipient) int {
+		return cmp.Or(cmp.Compare(b.order, a.order), strings.Compare(fold(a.Name), fold(b.Name)))
+	})
 	return d, true
 }

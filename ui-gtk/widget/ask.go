@@ -1,6 +1,14 @@
 package widget
 
-import "github.com/gotk3/gotk3/gtk"
+import (
+	"github.com/gotk3/gotk3/glib"
+	"github.com/gotk3/gotk3/gtk"
+)
+
+// Later makes of something that opens a dialog and waits for it what does so a
+// moment later. Assistive technology, which presses a button by a call, would wait
+// for the answer to that call until the dialog is closed, and could not be used in it.
+func Later(do func()) func() { return func() { glib.IdleAdd(do) } }
 
 // Ask asks whether to do something, in a dialog above a window, and says whether
 // the answer was yes. do and leave are what the two buttons say; destructive marks

@@ -1,6 +1,7 @@
 package widget
 
 import (
+	"github.com/gotk3/gotk3/glib"
 	"github.com/gotk3/gotk3/gtk"
 
 	"github.com/parley-chat/parley/ui-gtk/gtkx"
@@ -63,7 +64,7 @@ func menuRow(p *gtk.Popover, item MenuItem) gtk.IWidget {
 	gtkx.SetName(b, item.Text)
 	b.Connect("clicked", func() {
 		p.Popdown()
-		item.Do()
+		glib.IdleAdd(item.Do) // see Later
 	})
 	return b
 }

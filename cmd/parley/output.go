@@ -60,6 +60,7 @@ type jsonMessage struct {
 	Deleted    bool             `json:"deleted,omitempty"`
 	State      string           `json:"state,omitempty"`
 	Recipients []jsonRecipient  `json:"recipients,omitempty"`
+	Mentions   []string         `json:"mentions,omitempty"`
 	Reactions  []reaction       `json:"reactions,omitempty"`
 	Notes      []jsonAnnotation `json:"annotations,omitempty"`
 	Card       *jsonCard        `json:"card,omitempty"`
@@ -87,7 +88,7 @@ func messageJSON(m *controlpb.Message) jsonMessage {
 	j := jsonMessage{
 		ID: idString(m.GetId()), Chat: m.GetChat(), Author: m.GetAuthor(), Own: m.GetOwn(), Kind: m.GetKind(), Body: m.GetBody(),
 		SentAt: time.UnixMicro(m.GetSentAt()).UTC().Format(time.RFC3339Nano), Edited: m.GetEdited(), Deleted: m.GetDeleted(),
-		State: stateWord(m.GetDelivery()), Reactions: reactions(m),
+		State: stateWord(m.GetDelivery()), Mentions: mentions(m), Reactions: reactions(m),
 	}
 	if m.GetReplyTo() != nil {
 		j.ReplyTo = idString(m.GetReplyTo().GetId())
@@ -105,6 +106,17 @@ func messageJSON(m *controlpb.Message) jsonMessage {
 		}
 	}
 	return j
+}
+
+// mentions gives whom a text in a group mentions, as plugins/text noted it.
+func mentions(m *controlpb.Message) []string {
+	var users []string
+	for _, an := range m.GetAnnotations() {
+		if an.GetKind() == "mention" && an.GetAuthor() == m.GetAuthor() && json.Unmarshal(an.GetValue(), &users) != nil {
+			return nil
+		}
+	}
+	return users
 }
 
 func stateWord(d controlpb.Delivery) string {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"math"
+	"slices"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
@@ -61,7 +62,7 @@ func (p *Plugin) handleEdit(ctx context.Context, k sdk.Packet) ([]sdk.Effect, er
 		return []sdk.Effect{sdk.DropContent{ID: k.ID}}, nil
 	}
 	change, err := changeTo(e, k.ID)
-	return append(dropEdit(stateOf(m)), change), err
+	return slices.Concat(dropEdit(stateOf(m)), []sdk.Effect{change}, mentionsNow(k.Chat, m.ID, e.Body)), err
 }
 
 func (p *Plugin) handleDelete(ctx context.Context, k sdk.Packet) ([]sdk.Effect, error) {
@@ -109,8 +110,9 @@ func (p *Plugin) edit(ctx context.Context, call sdk.Invocation) (sdk.Result, err
 	if err != nil {
 		return sdk.Result{}, err
 	}
-	return done(m.ID, append(dropEdit(stateOf(m)),
-		sdk.SendPacket{ID: call.ID, Chat: call.Chat, Type: TypeEdit, Content: content}, change)...)
+	return done(m.ID, slices.Concat(dropEdit(stateOf(m)), []sdk.Effect{
+		sdk.SendPacket{ID: call.ID, Chat: call.Chat, Type: TypeEdit, Content: content}, change,
+	}, mentionsNow(call.Chat, m.ID, call.Text))...)
 }
 
 func (p *Plugin) delete(ctx context.Context, call sdk.Invocation) (sdk.Result, error) {

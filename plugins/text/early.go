@@ -120,7 +120,7 @@ func (p *Plugin) applyEarly(ctx context.Context, k sdk.Packet) ([]sdk.Effect, er
 	}
 	edit := early.GetEdit()
 	change, err := changeTo(Edit{Message: k.ID, Body: string(edit.GetBody()), Revision: edit.GetRevision()}, packet.PacketID(early.GetId()))
-	return append(effects, change), err
+	return append(append(effects, change), mentionsNow(k.Chat, k.ID, string(edit.GetBody()))...), err
 }
 
 // readEarly reads a stored value.

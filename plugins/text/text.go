@@ -148,6 +148,7 @@ func (p *Plugin) handleText(ctx context.Context, k sdk.Packet) ([]sdk.Effect, er
 		return nil, sdk.Refuse("%v", err)
 	}
 	effects := []sdk.Effect{sdk.AddMessage{ID: k.ID, Chat: k.Chat, Kind: Kind, Body: t.Body, ReplyTo: t.ReplyTo}}
+	effects = append(effects, mentions(k.Chat, k.ID, t.Body)...)
 	late, err := p.applyEarly(ctx, k)
 	if err != nil {
 		return nil, err
@@ -168,10 +169,10 @@ func (p *Plugin) send(call sdk.Invocation) (sdk.Result, error) {
 		return sdk.Result{}, err
 	}
 	p.sentText(call.Chat)
-	return done(call.ID,
+	return done(call.ID, append([]sdk.Effect{
 		sdk.SendPacket{ID: call.ID, Chat: call.Chat, Type: TypeText, Content: content},
 		sdk.AddMessage{ID: call.ID, Chat: call.Chat, Kind: Kind, Body: call.Text, ReplyTo: call.Message},
-	)
+	}, mentions(call.Chat, call.ID, call.Text)...)...)
 }
 
 // done is a result that names the message.

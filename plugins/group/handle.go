@@ -67,8 +67,7 @@ func (p *Plugin) again(ctx context.Context, c *chat, s *Signed) (done bool, err 
 	if len(values) == 1 && values[0].Key == key {
 		return true, nil
 	}
-	c.loaded = false
-	return false, p.load(ctx, c)
+	return false, p.reload(ctx, c)
 }
 
 // take takes a new change; the caller holds c.mu.

@@ -54,13 +54,10 @@ type chat struct {
 }
 
 func newChat(id packet.ChatID) *chat {
-	c := &chat{id: id, asking: make(chan struct{}, 1), handled: map[packet.PacketID]chan error{}}
-	c.reset()
-	return c
-}
-
-func (c *chat) reset() {
-	c.loaded, c.graph, c.waiting, c.heirs = false, NewGraph(c.id), map[ChangeID]Signed{}, map[ChangeID][]ChangeID{}
+	return &chat{
+		id: id, asking: make(chan struct{}, 1), handled: map[packet.PacketID]chan error{},
+		graph: NewGraph(id), waiting: map[ChangeID]Signed{}, heirs: map[ChangeID][]ChangeID{},
+	}
 }
 
 // load reads the changes, unless they are here; the caller holds mu.
@@ -68,11 +65,16 @@ func (p *Plugin) load(ctx context.Context, c *chat) error {
 	if c.loaded {
 		return nil
 	}
+	return p.reload(ctx, c)
+}
+
+// reload reads the changes anew. When it fails, all stays as it is.
+func (p *Plugin) reload(ctx context.Context, c *chat) error {
 	values, err := p.all(ctx, changePrefix+string(c.id)+"/")
 	if err != nil {
 		return err
 	}
-	c.reset()
+	fresh := newChat(c.id)
 	var ready []ChangeID
 	for _, v := range values {
 		k := &grouppb.Known{}
@@ -87,13 +89,13 @@ func (p *Plugin) load(ctx context.Context, c *chat) error {
 		if err != nil {
 			return fmt.Errorf("kept change %s: %w", v.Key, err)
 		}
-		c.wait(s)
+		fresh.wait(s)
 		if len(s.Parents) == 0 {
 			ready = append(ready, s.ID)
 		}
 	}
-	c.admit(ready)
-	c.loaded = true
+	fresh.admit(ready)
+	c.loaded, c.graph, c.waiting, c.heirs = true, fresh.graph, fresh.waiting, fresh.heirs
 	return nil
 }
 

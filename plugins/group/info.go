@@ -8,14 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	_ "image/gif" // of what a picture may be made from
+	_ "image/gif" // what a picture may be made from
 	"image/jpeg"
-	_ "image/png"
+	_ "image/png" // what a picture may be made from
 	"io"
 	"os"
 
 	"golang.org/x/image/draw"
-	_ "golang.org/x/image/webp"
+	_ "golang.org/x/image/webp" // what a picture may be made from
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 

@@ -19,6 +19,10 @@ var (
 	// SyncReceived: vectors, wants, refusals, registers; conn -> chatlog.
 	SyncReceived = Topic[SyncFrame]{"sync.received"}
 
+	// AuthorUnknown: an entry of a group came whose author's key is not known;
+	// chatlog -> roster.
+	AuthorUnknown = Topic[Author]{"author.unknown"}
+
 	// BlobNewsReceived: a *packet.BlobNews; conn -> blob.
 	BlobNewsReceived = Topic[SyncFrame]{"blob.news"}
 
@@ -109,6 +113,13 @@ type SyncFrame struct {
 
 // Dropped is as in Received.
 func (f SyncFrame) Dropped() { release(f.Release) }
+
+// Author is whom an entry of a chat says to be of. It need not be true.
+type Author struct {
+	Chat   packet.ChatID
+	User   packet.UserID
+	Device packet.DeviceID
+}
 
 // Stored wakes who handles a type. An EPHEMERAL packet comes along; of entries
 // the log is the truth.

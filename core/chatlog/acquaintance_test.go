@@ -62,3 +62,42 @@ func TestAcquaintance(t *testing.T) {
 		t.Errorf("bob has %d chats", got)
 	}
 }
+
+// Whose key is not known is found out: an entry of his is asked for, which says
+// who he is, and all of it once somebody has found his key.
+func TestUnknownAuthor(t *testing.T) {
+	n, alice, bob, carol := trio(t)
+	key := carol.book.Person("alice")
+	carol.book.Remove("alice")
+	unknown := bus.Subscribe(carol.bus, bus.AuthorUnknown, 100)
+	defer unknown.Close()
+	n.connect(alice, bob)
+	n.connect(bob, carol)
+	for range 20 {
+		alice.write(group, "line")
+	}
+	n.quiet(time.Hour)
+	if got := carol.lines(group); len(got) != 0 {
+		t.Errorf("carol shows %q of somebody she cannot know", got)
+	}
+	asked := 0
+	for {
+		a, ok := unknown.TryNext()
+		if !ok {
+			break
+		}
+		if asked++; a != (bus.Author{Chat: group, User: "alice", Device: alice.id.Device()}) {
+			t.Errorf("asks for %v", a)
+		}
+	}
+	if asked == 0 || asked > 60 {
+		t.Errorf("asked %d times in an hour", asked)
+	}
+	key.Keys, key.Past = nil, key.Keys
+	carol.book.Set("alice", key)
+	bus.Publish(carol.bus, bus.ContactChanged, bus.ContactChange{Acquaintance: true})
+	n.quiet(time.Second)
+	if got := carol.lines(group); len(got) != 20 {
+		t.Errorf("carol shows %d lines", len(got))
+	}
+}

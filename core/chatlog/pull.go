@@ -15,6 +15,7 @@ const maxAhead = 1_000_000
 type claim struct {
 	vector   packet.LogVector
 	refused  []packet.Range // came without the content that this device may have
+	unknown  bool           // an entry came, and its author's key is not known
 	failures int            // times that nothing came
 	retry    time.Time      // not to be asked before
 }
@@ -131,8 +132,11 @@ func (s *Service) plan(log packet.Log) {
 			continue
 		}
 		claims = true
-		if author := l.Device == log.Device; !known && !author {
+		if author := l.Device == log.Device; !known && !author && log.Chat.Kind() != packet.Group {
 			continue // cannot be verified; looked at again when the book changes
+		}
+		if known && c.unknown {
+			c.unknown, c.failures, c.retry = false, 0, time.Time{}
 		}
 		if now.Before(c.retry) {
 			if p.deadline.IsZero() || c.retry.Before(p.deadline) {
@@ -149,7 +153,7 @@ func (s *Service) plan(log packet.Log) {
 		return
 	}
 	if best != nil {
-		s.ask(p, best, log)
+		s.ask(p, best, log, known)
 	}
 }
 
@@ -166,8 +170,13 @@ func (s *Service) lacking(p *pull, c *claim) []packet.Range {
 	return within(minus(minus(all(c.vector), all(p.have)), c.refused), 1, min(p.limit, p.have.Upto+maxAhead))
 }
 
-func (s *Service) ask(p *pull, l *link, log packet.Log) {
+// ask asks for what is lacking of a log; of one of whom nobody knows here whose it
+// is, for one entry, which says so.
+func (s *Service) ask(p *pull, l *link, log packet.Log, known bool) {
 	want := s.lacking(p, l.claims[log])
+	if !known && l.Device != log.Device {
+		want = []packet.Range{{First: want[0].First, Last: want[0].First}}
+	}
 	p.link, p.want = l.ID, want[:min(len(want), packet.MaxRanges)]
 	p.deadline = s.cfg.Now().Add(stallAfter)
 	if l.Device == log.Device && l.claims[log].failures == 0 {
@@ -175,6 +184,21 @@ func (s *Service) ask(p *pull, l *link, log packet.Log) {
 	}
 	l.wants[log] = p.want
 	l.signal()
+}
+
+// strange notes that an entry came by way of link id whose author's key is not
+// known: who asks for the log waits until it is. The caller holds mu.
+func (s *Service) strange(log packet.Log, id uint64) {
+	p, l := s.pulls[log], s.links[id]
+	if p == nil || l == nil || l.claims[log] == nil || l.Device == log.Device {
+		return
+	}
+	l.claims[log].unknown = true
+	s.failed(l, log, s.cfg.Now())
+	if p.link == id {
+		p.link, p.want = 0, nil
+	}
+	s.plan(log)
 }
 
 // tickPulls turns away from those of whom nothing comes. The caller holds mu.

@@ -215,6 +215,9 @@ func (r *run) packet(l bus.Link, p *packet.Packet) error {
 	}
 	if !r.authentic(l, p) {
 		r.s.log.Debug("packet is not its author's", "peer", l.User, "author", h.Author, "chat", h.Chat)
+		if from != outsider && h.Delivery == packet.Reliable {
+			r.unknown(l, h)
+		}
 		return nil
 	}
 	switch {
@@ -233,6 +236,18 @@ func (r *run) packet(l bus.Link, p *packet.Packet) error {
 		}
 	}
 	return r.entry(l, c, p)
+}
+
+// unknown has the key of an entry's author looked for, if none is known of the
+// device.
+func (r *run) unknown(l bus.Link, h *packet.Header) {
+	if _, _, known := r.s.cfg.Book.Signer(h.Chat, h.Device); known || h.Chat.Kind() != packet.Group || h.Author == r.s.self {
+		return
+	}
+	r.then(func(s *Service) { s.strange(h.Key().Log, l.ID) })
+	r.publish(func(s *Service) {
+		bus.Publish(s.cfg.Bus, bus.AuthorUnknown, bus.Author{Chat: h.Chat, User: h.Author, Device: h.Device})
+	})
 }
 
 // authentic says whether the packet is its author's. What came over the author's

@@ -17,7 +17,8 @@ import (
 
 // Who shares no group any more stays listed until a link with him was up for
 // partingTalk, in which the chat log says what is left to say, or for
-// partingMost when he does not come.
+// partingMost when he does not come. The other side began to count at another
+// moment, so that a link that it ended after half of the time was long enough.
 const (
 	partingTalk = 30 * time.Second
 	partingMost = 30 * 24 * time.Hour
@@ -301,11 +302,7 @@ func (r *Roster) departures() (over []packet.UserID, next time.Duration) {
 		since := time.UnixMicro(micro)
 		left := since.Add(partingMost).Sub(now)
 		for _, l := range r.links[user] {
-			from := since
-			if l.Since.After(from) {
-				from = l.Since
-			}
-			left = min(left, from.Add(partingTalk).Sub(now))
+			left = min(left, partingTalk-talked(l, since, now))
 		}
 		if left <= 0 {
 			delete(r.groups.departed, user)
@@ -315,6 +312,23 @@ func (r *Roster) departures() (over []packet.UserID, next time.Duration) {
 		next = min(next, left)
 	}
 	return over, next
+}
+
+// talked says how long a link was up since somebody shares no group any more.
+func talked(l bus.Link, since, now time.Time) time.Duration {
+	if l.Since.After(since) {
+		since = l.Since
+	}
+	return now.Sub(since)
+}
+
+// partedLocked ends a departure with a link that was up for long enough. The
+// caller holds mu, and wakes serveDepartures.
+func (r *Roster) partedLocked(l bus.Link) {
+	micro, departed := r.groups.departed[l.User]
+	if departed && talked(l, time.UnixMicro(micro), r.clock()) >= partingTalk/2 {
+		r.groups.departed[l.User] = 0 // long ago: it is over
+	}
 }
 
 // remember keeps keys for the signatures of what a member of a group said, when

@@ -403,3 +403,67 @@ func TestListsHaveRoomForContacts(t *testing.T) {
 		}
 	})
 }
+
+// The other side may have ended a link first, because it knew first.
+func TestDepartureEndedByTheOther(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		alice, bob := w.join("alice"), w.join("bob")
+		chat := packet.NewGroupChat()
+		alice.group(chat, 1, "alice", "bob")
+		link := alice.linkUp(bob)
+		link.Since = time.Now()
+		alice.group(chat, 2, "alice")
+		time.Sleep(partingTalk / 3)
+		bus.Publish(alice.bus, bus.LinkDown, link)
+		synctest.Wait()
+		alice.wantMet(bob, true) // too short to be sure
+		alice.linkUp(bob)
+		time.Sleep(partingTalk * 2 / 3)
+		bus.Publish(alice.bus, bus.LinkDown, link)
+		synctest.Wait()
+		alice.wantMet(bob, false)
+	})
+}
+
+// Who joins a group gets entries of people of whom nothing is known here: they
+// are looked up, once, and within a limit; who has pinned keys is not.
+func TestUnknownAuthors(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		alice, bob, carol := w.join("alice"), w.join("bob"), w.join("carol")
+		w.friends(alice, bob)
+		chat := packet.NewGroupChat()
+		alice.group(chat, 1, "alice", "bob")
+		named := func(user packet.UserID, device packet.DeviceID) {
+			bus.Publish(alice.bus, bus.AuthorUnknown, bus.Author{Chat: chat, User: user, Device: device})
+			synctest.Wait()
+		}
+		lookUps := func() int { alice.dir.mu.Lock(); defer alice.dir.mu.Unlock(); return alice.dir.lookUps }
+		before := lookUps()
+		alice.dir.set(func(d *fakeDirectory) { d.err = errors.New("gone for a while") })
+		named("carol", carol.id.Device())
+		alice.dir.set(func(d *fakeDirectory) { d.err = nil })
+		for range 5 {
+			named("carol", carol.id.Device())
+			named("carol", packet.DeviceIDOf(newKey(t))) // which is none of hers
+			named("bob", packet.DeviceIDOf(newKey(t)))
+			named("alice", packet.DeviceIDOf(newKey(t)))
+		}
+		if n := lookUps() - before; n != 1 {
+			t.Errorf("%d look-ups", n)
+		}
+		if user, _, ok := alice.book.Signer(chat, carol.id.Device()); !ok || user != "carol" {
+			t.Error("carol's key is not known")
+		}
+		if _, _, ok := alice.book.Device(carol.id.Device()); ok || alice.contact("carol") != nil {
+			t.Error("she is more than an author")
+		}
+		tries := func() int { alice.dir.mu.Lock(); defer alice.dir.mu.Unlock(); return alice.dir.tries }
+		before = tries()
+		for i := range maxAuthors {
+			named(packet.UserID(fmt.Sprintf("a%d", i)), packet.DeviceIDOf(newKey(t)))
+		}
+		if n := tries() - before; n == 0 || n > authorsBurst {
+			t.Errorf("the directory was asked %d times at once", n)
+		}
+	})
+}

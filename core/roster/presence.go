@@ -204,7 +204,10 @@ func (r *Roster) linkUp(ctx context.Context, l bus.Link) {
 
 func (r *Roster) linkDown(ctx context.Context, l bus.Link) {
 	r.mu.Lock()
-	_, had := r.links[l.User][l.ID]
+	up, had := r.links[l.User][l.ID]
+	if had {
+		r.partedLocked(up)
+	}
 	before := r.visible(l.User)
 	delete(r.links[l.User], l.ID)
 	if len(r.links[l.User]) == 0 {
@@ -217,5 +220,6 @@ func (r *Roster) linkDown(ctx context.Context, l bus.Link) {
 	}
 	if had {
 		r.changed(l.User)
+		wake(r.depart)
 	}
 }

@@ -147,6 +147,7 @@ type Roster struct {
 
 	packets *bus.Queue[incoming]
 	states  *bus.Queue[stateEvent]
+	authors *bus.Queue[bus.Author]
 	seq     atomic.Uint64 // number of the latest transaction, taken inside it
 	kick    chan struct{} // wakes serveOutbox; has room for one
 	fetch   chan struct{} // wakes serveProfiles; has room for one
@@ -179,7 +180,8 @@ func New(ctx context.Context, cfg Config) (*Roster, error) {
 	r := &Roster{
 		cfg: cfg, self: cfg.Identity.User(), clock: cfg.Clock,
 		packets: bus.NewQueue[incoming](maxQueued), states: bus.NewQueue[stateEvent](4 * maxPeople),
-		kick: make(chan struct{}, 1), fetch: make(chan struct{}, 1),
+		authors: bus.Subscribe(cfg.Bus, bus.AuthorUnknown, maxAuthors),
+		kick:    make(chan struct{}, 1), fetch: make(chan struct{}, 1),
 		outbox: retries{}, wanted: map[packet.UserID]struct{}{},
 		people: map[packet.UserID]person{}, applied: map[packet.UserID]uint64{}, groups: newGroups(),
 		depart: make(chan struct{}, 1), online: map[packet.UserID]bool{}, links: map[packet.UserID]map[uint64]bus.Link{},
@@ -275,6 +277,7 @@ func (r *Roster) Serve(ctx context.Context) error {
 	g.Go(func() error { return r.serveOutbox(ctx) })
 	g.Go(func() error { return r.serveProfiles(ctx) })
 	g.Go(func() error { return r.serveDepartures(ctx) })
+	g.Go(func() error { return r.serveAuthors(ctx) })
 	return g.Wait()
 }
 
@@ -282,6 +285,7 @@ func (r *Roster) Serve(ctx context.Context) error {
 func (r *Roster) Close() error {
 	r.packets.Drain()
 	r.states.Drain()
+	r.authors.Close()
 	return nil
 }
 

@@ -41,7 +41,7 @@ func (s *Server) openNet2019(cfg Config, crowd *crowd) (*net2019.Registry, error
 	if err != nil {
 		return nil, err
 	}
-	s.net2019Listener, err = listen(cfg.Net2019.Listen, net2019.KeepAlive, crowd)
+	s.net2019Listener, err = listen(net2019.ListenConfig(), cfg.Net2019.Listen, crowd)
 	return registry, err
 }
 

@@ -134,7 +134,7 @@ func (s *Server) open(cfg Config) error {
 		return err
 	}
 	crowd := newCrowd(cfg.MaxConnections, cfg.MaxConnectionsPerAddress)
-	if s.listener, err = listen(cfg.Listen, net.KeepAliveConfig{}, crowd); err != nil {
+	if s.listener, err = listen(&net.ListenConfig{}, cfg.Listen, crowd); err != nil {
 		return err
 	}
 	registry, err := s.openNet2019(cfg, crowd)
@@ -186,8 +186,8 @@ func keeper(cfg Config) (certificate.Keeper, error) {
 	}
 }
 
-func listen(addr string, alive net.KeepAliveConfig, crowd *crowd) (net.Listener, error) {
-	l, err := (&net.ListenConfig{KeepAliveConfig: alive}).Listen(context.Background(), "tcp", addr)
+func listen(as *net.ListenConfig, addr string, crowd *crowd) (net.Listener, error) {
+	l, err := as.Listen(context.Background(), "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%s is in use by another program; stop it, or listen on another port: %w", addr, err)
 	}

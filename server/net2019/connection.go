@@ -170,6 +170,8 @@ func (s *Service) reply(out []byte, c *connection, command net2019.Command) []by
 		// Whoever it names: the end of the connection is the log-out of who is logged
 		// in here, and nobody can log out others.
 		s.count(logOutOK)
+		s.Registry.logOut(c.record)
+		c.record = nil
 		return append(out, s.LogOutReply...)
 	case net2019.Invalid:
 		if command.Guess {

@@ -29,10 +29,6 @@ const (
 	maxRetry            = time.Second // between two tries to accept
 )
 
-// KeepAlive is how soon a host that has vanished without a sign is noticed: the
-// protocol says nothing while a client is idle.
-var KeepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}
-
 // Config of a Service.
 type Config struct {
 	Registry *Registry
@@ -144,12 +140,13 @@ func (s *Service) begin(conn net.Conn) {
 	s.serving.Go(c.serve)
 }
 
+// ended forgets a connection; who sees its end finds nothing of it any more.
 func (s *Service) ended(c *connection) {
-	_ = c.conn.Close()
 	s.Registry.logOut(c.record)
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.open, c)
+	s.mu.Unlock()
+	_ = c.conn.Close()
 }
 
 // end closes all connections, now and later.

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/parley-chat/parley/protocol/packet/net2019"
 	"github.com/parley-chat/parley/server/limit"
 )
@@ -47,7 +49,7 @@ func start(t testing.TB, change func(*Config)) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	l, err := ListenConfig().Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,8 +168,11 @@ func TestReplies(t *testing.T) {
 	a.ask("\x80\x04\x95cos\nsystem\n", "Invalid Command!")
 	a.ask("q2017000001", "127.0.0.1_2333") // and is still logged in
 	b.ask("logout2017000002", "loo")
-	b.ended()
+	b.ended() // which the original does not notice, and keeps its socket open
 	a.ask("q2017000002", "n")
+	if n := r.Stats().Connections; n != 2 {
+		t.Errorf("%d are connected", n)
+	}
 	_ = c.Close() // its end is log-out
 	a.eventually("q0123456789", "n")
 }
@@ -478,6 +483,42 @@ func TestRegistryOfMembers(t *testing.T) {
 	check("off", alice, netip.AddrPort{}, 0)
 	if len(r.watchers) != 0 || len(r.records) != 0 {
 		t.Errorf("%d watchers and %d records are left", len(r.watchers), len(r.records))
+	}
+}
+
+// The kernel is told to end connections of clients that have vanished within a
+// minute, idle or with a reply under way.
+func TestVanishedAreNoticed(t *testing.T) {
+	l, err := ListenConfig().Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	client, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = accepted.Close() }()
+	raw, err := accepted.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, option := range []struct{ name, level, want int }{
+		{unix.SO_KEEPALIVE, unix.SOL_SOCKET, 1}, {unix.TCP_KEEPIDLE, unix.IPPROTO_TCP, 30}, {unix.TCP_KEEPINTVL, unix.IPPROTO_TCP, 10},
+		{unix.TCP_KEEPCNT, unix.IPPROTO_TCP, 3}, {unix.TCP_USER_TIMEOUT, unix.IPPROTO_TCP, 60_000},
+	} {
+		if err := raw.Control(func(fd uintptr) {
+			if got, err := unix.GetsockoptInt(int(fd), option.level, option.name); err != nil || got != option.want {
+				t.Errorf("option %d of level %d is %d, %v; want %d", option.name, option.level, got, err, option.want)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

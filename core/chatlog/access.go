@@ -333,7 +333,7 @@ func (s *Service) endLogs(tx store.Tx, chat packet.ChatID, now *list) error {
 		if err != nil {
 			return err
 		}
-		if _, named := now.cutoffs[packet.Log{Chat: chat, Device: s.device, Epoch: epoch}]; epoch == 0 || !named {
+		if log := (packet.Log{Chat: chat, Device: s.device, Epoch: epoch}); epoch == 0 || now.limit(log, s.self) == noLimit {
 			continue
 		}
 		if _, err := s.beginEpoch(tx, chat, k); err != nil {

@@ -33,7 +33,11 @@ func (r *run) entry(l bus.Link, c *chatState, p *packet.Packet) error {
 		}
 		return nil
 	}
-	if !roomFor(&head.LogVector, h.Number) || standing == waiting && count(head.Waiting) >= maxWaiting {
+	full := standing == waiting && count(head.Waiting) >= maxWaiting
+	if full {
+		r.accuse(h.Author, fmt.Sprintf("%s wrote more than %d messages of which it is not known here whether they count. No more are taken until it is.", h.Author, maxWaiting))
+	}
+	if full || !roomFor(&head.LogVector, h.Number) {
 		if l.Device == h.Device {
 			have := head.LogVector
 			r.then(func(s *Service) {
@@ -226,6 +230,23 @@ func (r *run) equivocates(h *packet.Header) {
 					"A device that was restored from a backup can do that, and so can one that lies.", author),
 			})
 		}
+	})
+}
+
+// accuse names somebody who does what no honest core does, once.
+func (r *run) accuse(user packet.UserID, text string) {
+	r.publish(func(s *Service) {
+		s.mu.Lock()
+		_, known := s.accused[user]
+		if !known && len(s.accused) < 1024 {
+			s.accused[user] = struct{}{}
+		}
+		s.mu.Unlock()
+		if known {
+			return
+		}
+		s.log.Warn("a peer does what no honest one does", "user", user, "what", text)
+		bus.Publish(s.cfg.Bus, bus.Noticed, bus.Notice{Level: "warning", Subject: "contact:" + string(user), Text: text})
 	})
 }
 

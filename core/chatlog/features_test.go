@@ -472,7 +472,7 @@ func (d *node) entries(chat packet.ChatID) (all []store.Entry) {
 			if h.Author == d.user {
 				continue
 			}
-			entries, err := tx.Entries(packet.Log{Chat: chat, Device: h.Device, Epoch: h.Epoch}, 1, noLimit, 1000, 1<<20, true)
+			entries, err := tx.Entries(packet.Log{Chat: chat, Device: h.Device, Epoch: h.Epoch}, 1, noLimit, 10_000, 1<<30, true)
 			if err != nil {
 				return err
 			}

@@ -95,6 +95,10 @@ func TestForgedPackets(t *testing.T) {
 			}))
 		})
 	}
+	// Whose key it is that the signature is not by is known: who gave it is named.
+	if !bob.noticed("contact:carol carol passed on a message as if") {
+		t.Error("carol is not named")
+	}
 	n.noNotices()
 }
 

@@ -21,7 +21,7 @@ const noLimit = math.MaxInt64
 type list struct {
 	version uint64
 	members []packet.UserID // ascending
-	cutoffs map[packet.Log]uint64
+	cutoffs map[packet.Log]store.Cutoff
 	merged  bool // nobody writes under it
 	all     bool // members may have what was written before them
 }
@@ -35,8 +35,8 @@ func (l *list) has(user packet.UserID) bool {
 func (l *list) limit(log packet.Log, author packet.UserID) uint64 {
 	cut, named := l.cutoffs[log]
 	switch {
-	case named:
-		return cut
+	case named && cut.User == author: // who is removed has no say about another's logs
+		return cut.Number
 	case l.has(author):
 		return noLimit
 	}
@@ -116,9 +116,9 @@ func readList(tx store.ReadTx, chat packet.ChatID, version uint64) (*list, error
 	}
 	l := &list{version: version, members: m.Members, merged: m.Merged, all: m.History == store.HistoryAll}
 	if len(m.Cutoffs) > 0 {
-		l.cutoffs = make(map[packet.Log]uint64, len(m.Cutoffs))
+		l.cutoffs = make(map[packet.Log]store.Cutoff, len(m.Cutoffs))
 		for _, c := range m.Cutoffs {
-			l.cutoffs[c.Log] = c.Number
+			l.cutoffs[c.Log] = c
 		}
 	}
 	return l, nil

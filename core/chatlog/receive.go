@@ -215,7 +215,10 @@ func (r *run) packet(l bus.Link, p *packet.Packet) error {
 	}
 	if !r.authentic(l, p) {
 		r.s.log.Debug("packet is not its author's", "peer", l.User, "author", h.Author, "chat", h.Chat)
-		if from != outsider && h.Delivery == packet.Reliable {
+		switch _, key, known := r.s.cfg.Book.Signer(h.Chat, h.Device); {
+		case known && p.Verify(key) != nil:
+			r.accuse(l.User, fmt.Sprintf("%s passed on a message as if %s had written it, who has not. It was not taken.", l.User, h.Author))
+		case from != outsider && h.Delivery == packet.Reliable:
 			r.unknown(l, h)
 		}
 		return nil

@@ -163,8 +163,16 @@ func (sc *scene) say(d *node, chat packet.ChatID) {
 	id := d.write(chat, fmt.Sprint("line ", sc.ids+1))
 	must(sc.t, d.store.View(sc.t.Context(), func(tx store.ReadTx) error {
 		e, err := tx.EntryByID(id)
-		if err == nil {
-			sc.written = append(sc.written, &line{Header: e.Packet.Header, by: d, after: c.Last})
+		if err != nil {
+			return err
+		}
+		h := e.Packet.Header
+		sc.written = append(sc.written, &line{Header: h, by: d, after: c.Last})
+		now, err := tx.Membership(chat, c.Membership)
+		for _, cut := range now.Cutoffs {
+			if cut.Log == h.Key().Log {
+				sc.t.Errorf("%s writes on in a log whose end the members know", d.user)
+			}
 		}
 		return err
 	}))

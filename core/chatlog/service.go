@@ -79,9 +79,10 @@ type Service struct {
 	pulls     map[packet.Log]*pull
 	rumours   map[packet.Log]struct{} // logs of groups that grew, to be told at rumoursAt
 	rumoursAt time.Time
-	settled   []settling              // audits that are over, to be noted in the store
-	named     map[packet.Log]struct{} // equivocators' logs that were noticed
-	restored  bool                    // the user was told that the store is an older copy
+	settled   []settling                 // audits that are over, to be noted in the store
+	named     map[packet.Log]struct{}    // equivocators' logs that were noticed
+	accused   map[packet.UserID]struct{} // who was noticed for something else
+	restored  bool                       // the user was told that the store is an older copy
 	// spawn starts a link's pump; nil while Serve does not run.
 	spawn func(*link)
 }
@@ -131,7 +132,7 @@ func New(cfg Config) *Service {
 		started: uint64(cfg.Now().UnixMicro()),
 		events:  bus.NewQueue[event](queueLength),
 		links:   map[uint64]*link{}, pulls: map[packet.Log]*pull{},
-		rumours: map[packet.Log]struct{}{}, named: map[packet.Log]struct{}{},
+		rumours: map[packet.Log]struct{}{}, named: map[packet.Log]struct{}{}, accused: map[packet.UserID]struct{}{},
 	}
 	bus.Feed(cfg.Bus, bus.LinkUp, s.events, func(l bus.Link) (event, bool) { return event{kind: linkUp, link: l}, true })
 	bus.Feed(cfg.Bus, bus.LinkDown, s.events, func(l bus.Link) (event, bool) { return event{kind: linkDown, link: l}, true })

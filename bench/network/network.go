@@ -35,6 +35,9 @@ type host struct {
 // uplink is a host's one way out; at the bridge its other end has the host's name.
 const uplink = "eth0"
 
+// otherBridge is where hosts are that Part took away.
+const otherBridge = "part0"
+
 // New makes hosts with an address each, such as "10.9.0.1/24". Close it.
 func New(first string, addresses map[string]string) (n *Network, err error) {
 	n = &Network{hosts: map[string]*host{}, first: first}
@@ -202,6 +205,30 @@ func (n *Network) SetCable(name string, whole bool) error {
 	}
 	if err != nil {
 		return fmt.Errorf("cable of %s: %w", name, err)
+	}
+	return nil
+}
+
+// Part moves hosts to another bridge, where they have each other and none of those
+// who stay; nobody notices but by what does not come any more. SetCable(name, true)
+// brings one back. The first host, where the bridges are, stays.
+func (n *Network) Part(names ...string) error {
+	bridges := n.hosts[n.first]
+	island, err := bridges.LinkByName(otherBridge)
+	if err != nil {
+		island = &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: otherBridge}}
+		if err := errors.Join(bridges.LinkAdd(island), bridges.LinkSetUp(island)); err != nil {
+			return fmt.Errorf("make a second bridge: %w", err)
+		}
+	}
+	for _, name := range names {
+		port, err := n.port(name)
+		if err == nil {
+			err = bridges.LinkSetMaster(port, island)
+		}
+		if err != nil {
+			return fmt.Errorf("cable of %s: %w", name, err)
+		}
 	}
 	return nil
 }

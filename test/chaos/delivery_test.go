@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -122,12 +123,14 @@ func (w *world) kill(victim string) (restarted bool) {
 }
 
 // revive does what a person does who is told that a plugin is not started again.
-func (p *person) revive() (done bool) {
+func (p *person) revive() (done bool) { return p.revivePlugin("text") }
+
+func (p *person) revivePlugin(name string) (done bool) {
 	c := p.connected()
-	if c == nil || p.plugin("text").GetState() != controlpb.PluginState_PLUGIN_STATE_BROKEN {
+	if c == nil || p.plugin(name).GetState() != controlpb.PluginState_PLUGIN_STATE_BROKEN {
 		return false
 	}
-	_, err := c.RestartPlugin(p.t.Context(), &controlpb.RestartPluginRequest{Name: "text"})
+	_, err := c.RestartPlugin(p.t.Context(), &controlpb.RestartPluginRequest{Name: name})
 	return err == nil
 }
 
@@ -171,24 +174,33 @@ func (p *person) write(messages int, queued, repeated *atomic.Int64) {
 }
 
 func (p *person) invoke(id []byte, text string) bool {
+	_, err := p.act("text", &pluginpb.InvokeRequest{Invocation: id, Action: "send", Chat: p.chat(), Text: text})
+	return err == nil
+}
+
+// act runs an action of a plugin.
+func (p *person) act(plugin string, req *pluginpb.InvokeRequest) ([]byte, error) {
 	c := p.connected()
 	if c == nil {
-		return false
+		return nil, errGone
 	}
 	ctx, cancel := context.WithTimeout(p.t.Context(), 30*time.Second)
 	defer cancel()
-	_, err := c.InvokeAction(ctx, "text", &pluginpb.InvokeRequest{Invocation: id, Action: "send", Chat: p.chat(), Text: text}, nil)
+	result, err := c.InvokeAction(ctx, plugin, req, nil)
 	if err != nil && client.Reason(err) == "" {
 		p.broken(c)
 	}
-	return err == nil
+	return result.GetResult(), err
 }
+
+// errGone: the core does not run now.
+var errGone = errors.New("the core does not answer")
 
 // check says whether both have every number once, in its author's order, and all
 // in the same order.
 func (w *world) check(messages int) {
 	w.t.Helper()
-	var shown [2][]string
+	shown := make([][]string, len(w.people))
 	for i, p := range w.people {
 		next := map[string]int{}
 		for _, m := range p.history() {

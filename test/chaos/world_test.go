@@ -40,7 +40,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// world is a directory and two people who are contacts.
+// world is a directory and people, two of whom are contacts from the start.
 type world struct {
 	t       *testing.T
 	folder  string
@@ -48,7 +48,7 @@ type world struct {
 	listen  string           // where cores listen
 	network *network.Network // nil: this machine's
 	server  *process.Process
-	people  [2]*person
+	people  []*person
 	moves   int // how often bob had another address
 }
 
@@ -65,25 +65,37 @@ func newWorld(t *testing.T) *world {
 // bob, or (nil) in this machine's.
 func newWorldIn(t *testing.T, n *network.Network, address, listen string) *world {
 	t.Helper()
+	w := emptyWorldIn(t, n, address, listen)
+	w.befriend(w.join("alice"), w.join("bob"))
+	return w
+}
+
+// emptyWorldIn makes a world with nobody in it yet.
+func emptyWorldIn(t *testing.T, n *network.Network, address, listen string) *world {
+	t.Helper()
 	folder, err := os.MkdirTemp("", "pc") // short: sockets lie below it
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
 	w := &world{t: t, folder: folder, address: address, listen: listen, network: n}
 	w.serve()
-	for i, name := range []string{"alice", "bob"} {
-		home := filepath.Join(folder, name)
-		w.people[i] = &person{world: w, name: name, folders: client.Folders{
-			Data: filepath.Join(home, "profiles", "default"), Run: filepath.Join(home, "run", "default"),
-		}}
-		t.Cleanup(func() { w.people[i].broken(w.people[i].connectedBefore()) })
-		w.people[i].begin()
-		_, err := w.people[i].connected().LogIn(t.Context(), &controlpb.LogInRequest{
-			Directory: w.address, User: name, Password: "correct horse battery", Register: true,
-		})
-		must(t, err)
-	}
-	w.befriend()
 	return w
+}
+
+// join has somebody register.
+func (w *world) join(name string) *person {
+	w.t.Helper()
+	home := filepath.Join(w.folder, name)
+	p := &person{world: w, name: name, folders: client.Folders{
+		Data: filepath.Join(home, "profiles", "default"), Run: filepath.Join(home, "run", "default"),
+	}}
+	w.people = append(w.people, p)
+	w.t.Cleanup(func() { p.broken(p.connectedBefore()) })
+	p.begin()
+	_, err := p.connected().LogIn(w.t.Context(), &controlpb.LogInRequest{
+		Directory: w.address, User: name, Password: "correct horse battery", Register: true,
+	})
+	must(w.t, err)
+	return p
 }
 
 // start starts a program at a host.
@@ -107,20 +119,23 @@ func (w *world) serve() {
 	must(w.t, err)
 }
 
-func (w *world) until(what string, done func() bool) {
+// until waits for something; why says, when that is in vain, what it was up to.
+func (w *world) until(what string, done func() bool, why ...func() string) {
 	w.t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(patience); !done(); <-tick.C {
 		if time.Now().After(end) {
+			for _, f := range why {
+				what += ": " + f()
+			}
 			w.t.Fatalf("not within %s: %s", patience, what)
 		}
 	}
 }
 
-func (w *world) befriend() {
+func (w *world) befriend(alice, bob *person) {
 	w.t.Helper()
-	alice, bob := w.people[0], w.people[1]
 	_, err := alice.connected().RequestContact(w.t.Context(), &controlpb.RequestContactRequest{User: bob.name})
 	must(w.t, err)
 	w.until("the request arrives", func() bool { return bob.contact(alice).GetState() == controlpb.ContactState_CONTACT_STATE_INCOMING })
@@ -234,14 +249,17 @@ func (p *person) contact(other *person) *controlpb.Contact {
 	return nil
 }
 
-// history gives all messages of the chat, the first one first; nil when the core
+// history gives all messages of the chat of the first two people.
+func (p *person) history() []*controlpb.Message { return p.historyOf(p.chat()) }
+
+// historyOf gives all messages of a chat, the first one first; nil when the core
 // does not give them now.
-func (p *person) history() (all []*controlpb.Message) {
+func (p *person) historyOf(chat string) (all []*controlpb.Message) {
 	c := p.connected()
 	if c == nil {
 		return nil
 	}
-	req := &controlpb.ListMessagesRequest{Chat: p.chat(), Limit: 500}
+	req := &controlpb.ListMessagesRequest{Chat: chat, Limit: 500}
 	for {
 		resp, err := c.ListMessages(p.t.Context(), req)
 		if err != nil {

@@ -79,6 +79,8 @@ type Conversation struct {
 	front     bool   // the window is in front of others
 	end       bool   // the end is seen
 	arranging bool   // soon
+	gathering bool   // events are being handled, after which the rows are made
+	gathered  bool   // an event changed rows
 	arranged  time.Time
 	watching  bool // the day
 	unfolded  map[string]bool
@@ -545,6 +547,14 @@ func (c *Conversation) reread() {
 
 // handle takes events of the core.
 func (c *Conversation) handle(batch []*controlpb.Event) {
+	c.gathering = true
+	defer func() {
+		c.gathering = false
+		if c.gathered {
+			c.gathered = false
+			c.changed()
+		}
+	}()
 	c.session.outbox.handle(batch)
 	if c.chat == "" {
 		return
@@ -638,6 +648,10 @@ func (c *Conversation) allRead() bool {
 
 // changed has the rows made anew, soon.
 func (c *Conversation) changed() {
+	if c.gathering {
+		c.gathered = true
+		return
+	}
 	if c.arranging {
 		return
 	}

@@ -280,6 +280,25 @@ func TestBurstIsDrawnInFewSteps(t *testing.T) {
 	}
 }
 
+// TestBatchIsDrawnOnce: however many messages come with it.
+func TestBatchIsDrawnOnce(t *testing.T) {
+	core := newFakeCore()
+	time0 := &clock{now: time.Unix(1_700_000_000, 0)}
+	_, c, _ := openChat(t, core, talk("b", 0, 100), 0, time0.use)
+	time0.pass(frame)
+	drawn := 0
+	c.Rows.Observe(func([]Change[*MessageRow]) { drawn++ })
+	drawn = 0
+	var batch []*controlpb.Event
+	for _, m := range talk("b", 100, 110) {
+		batch = append(batch, &controlpb.Event{Event: &controlpb.Event_MessageAdded{MessageAdded: m}})
+	}
+	c.handle(batch)
+	if c.Rows.Len() != 70 || drawn != 1 {
+		t.Errorf("%d rows, drawn %d times", c.Rows.Len(), drawn)
+	}
+}
+
 // TestLateMessage: one that belongs further up is put there.
 func TestLateMessage(t *testing.T) {
 	core := newFakeCore()

@@ -100,6 +100,7 @@ func TestConversation(t *testing.T) {
 	message(window, "bob: 你好", "").Focus()
 	w.anna.screen.Keys("Menu")
 	window.Find(atspi.PushButton, "Reply").Click()
+	window.Find(atspi.PushButton, "Cancel") // of what is answered, above the text
 	w.anna.screen.Type("hi")
 	w.anna.screen.Keys("Return")
 	message(window, "You: hi, ", ", Delivered")

@@ -94,7 +94,7 @@ func makeGroup(p *person) string {
 		choice.Click()
 		p.screen.Until(other+" is chosen", func() bool { return choice.Is(atspi.Checked) })
 	}
-	form.Find(atspi.Label, "2 people chosen")
+	form.Find(atspi.Label, "2 people chosen: bob and carol")
 	p.shot("group-new")
 	form.Find(atspi.PushButton, "Create the group").Click()
 	p.message("You created the group “Hikers”", "You invited bob and carol")

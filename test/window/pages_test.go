@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -86,6 +87,7 @@ type scene struct {
 	t                  *testing.T
 	look               look
 	alone, locked, new *person
+	marta              *person
 	picture            string // a file
 }
 
@@ -103,6 +105,7 @@ func newScene(w *world) *scene {
 	t.Cleanup(func() { endBelow(t, s.new.Home) })
 	s.contacts()
 	s.talk()
+	s.groups()
 	for _, p := range []*person{s.alone, s.locked, s.new} {
 		p.screen = w.anna.screen
 	}
@@ -155,6 +158,9 @@ func (s *scene) contacts() {
 			s.t.Fatal(err)
 		}
 		p.say(s.anna, x.says)
+		if x.id == "marta" {
+			s.marta = p
+		}
 		if x.id == "wang.wei" {
 			p.say(s.anna, "你看到了吗？")
 		}
@@ -209,6 +215,94 @@ func (s *scene) talk() {
 	if err := os.Remove(gone); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// The groups: one that anna is in, and one that she is asked to join.
+const (
+	hikers = "周末徒步 Sunday hikers 🥾"
+	club   = "Book club"
+)
+
+// groups makes them, with a lively chat in the first.
+func (s *scene) groups() {
+	ctx := s.t.Context()
+	if err := people.Befriend(ctx, s.bob.Person, s.marta.Person); err != nil {
+		s.t.Fatal(err)
+	}
+	ask := func(p *person, chat, action, text string, args map[string]string, paths ...string) {
+		p.invoke("group", &pluginpb.InvokeRequest{Chat: chat, Action: action, Text: text, Args: args, Paths: paths})
+	}
+	ask(s.bob, "", "create", hikers, map[string]string{"users": "anna,marta"})
+	chat := s.bob.group(hikers)
+	ask(s.bob, chat, "picture", "", nil, s.picture)
+	ask(s.bob, chat, "describe", "Every second Sunday, whatever the weather. 每隔一周的周日，风雨无阻。", nil)
+	for _, p := range []*person{s.anna, s.marta} {
+		p.group(hikers)
+		ask(p, chat, "accept", "", nil)
+	}
+	ask(s.bob, chat, "role", "", map[string]string{"user": "anna", "role": "admin"})
+	say := func(p *person, text string) []byte {
+		return p.invoke("text", &pluginpb.InvokeRequest{Chat: chat, Action: "send", Text: text})
+	}
+	say(s.bob, "Sunday at nine? @anna brings the map, @marta the tea 🫖")
+	say(s.bob, "天气预报说是晴天")
+	tea := say(s.marta, "With pleasure! I have a new thermos.")
+	for _, p := range []*person{s.anna, s.bob} {
+		p.until("the tea is there", func(ctx context.Context) (bool, error) {
+			r, err := p.Client.ListMessages(ctx, &controlpb.ListMessagesRequest{Chat: chat, Limit: 50})
+			return slices.ContainsFunc(r.GetMessages(), func(m *controlpb.Message) bool { return string(m.GetId()) == string(tea) }), err
+		})
+		p.invoke("emoji", &pluginpb.InvokeRequest{Chat: chat, Message: tea, Action: "react", Text: "❤️"})
+	}
+	s.bob.invoke("emoji", &pluginpb.InvokeRequest{Chat: chat, Message: tea, Action: "react", Text: "🫖"})
+	say(s.anna, "@bob 好的，明天见！")
+	ask(s.marta, "", "create", club, map[string]string{"users": "anna"})
+	s.anna.group(club)
+}
+
+// group is a group, its page, and what makes one.
+func (s *scene) group() {
+	p := s.anna
+	p.openChat(hikers)
+	p.message("With pleasure!")
+	s.shot("group")
+	p.app.Activate(p.window)
+	p.composer().Focus()
+	p.screen.Type("@")
+	p.window.Find(atspi.List, p.tr("Completions"))
+	s.shot("group-mention")
+	p.screen.Keys("Escape")
+	p.composer().SetText("")
+	page := p.groupPage(hikers)
+	page.Find(atspi.ToggleButton, fmt.Sprintf(p.tr("More about %s"), "Marta Nowak"))
+	s.shot("group-page")
+	page.Find(atspi.PushButton, p.tr("Edit")).Click()
+	page.Find(atspi.Text, p.tr("Name of the group"))
+	s.shot("group-edit")
+	page.Find(atspi.PushButton, p.tr("Invite people")).Click()
+	p.app.Window(p.tr("Invite people"))
+	s.shot("group-invite")
+	s.escape(p.tr("Invite people"))
+	s.escape(p.tr("About the group"))
+	p.screen.Keys("ctrl+g")
+	form := p.app.Window(p.tr("New group"))
+	form.Find(atspi.Text, p.tr("Name of the group")).SetText("Kino")
+	form.Find(atspi.CheckBox, "Tomás").Click()
+	s.shot("group-new")
+	s.escape(p.tr("New group"))
+
+	p.screen.Keys("ctrl+e")
+	p.window.Find(atspi.PushButton, map[string]string{"en": "grinning face", "zh-Hans": "嘿嘿"}[s.look.language])
+	p.screen.Keys("Down")
+	s.shot("emoji")
+	p.screen.Keys("Escape")
+	p.app.Activate(p.window)
+	p.composer().Focus()
+	p.screen.Type("See you :smil")
+	p.window.Find(atspi.List, p.tr("Completions"))
+	s.shot("emoji-completion")
+	p.screen.Keys("Escape")
+	p.composer().SetText("")
 }
 
 // until waits until anna has a message.
@@ -277,6 +371,7 @@ func (s *scene) draw() {
 
 	s.begin(s.anna)
 	s.chat()
+	s.group()
 	s.dialogs()
 	s.settings()
 	s.fold()

@@ -56,7 +56,7 @@ func newPeoplePicker(w widget.Window, model *viewmodel.PeoplePicker, own func(fu
 	}))
 	own(model.Chosen.Observe(func(users []string) {
 		p.chosen.SetVisible(len(users) > 0)
-		p.chosen.SetText(t.N("%d person chosen", "%d people chosen", len(users)))
+		p.chosen.SetText(t.N("%d person chosen: ", "%d people chosen: ", len(users)) + w.Session().Named(users))
 	}))
 	p.none.SetVisible(model.Rows.Len() == 0)
 	return p
@@ -142,7 +142,7 @@ func ShowNewGroup(w widget.Window) {
 	if !s.Groups.Available.Get() {
 		return
 	}
-	d := newDialog(w, t.T("New group"), 440, 680)
+	d := newDialog(w, t.T("New group"), 440, 600)
 	model := s.NewGroup()
 	d.own(model.Close)
 	picture := ""

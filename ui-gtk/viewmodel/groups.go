@@ -280,6 +280,15 @@ func (g *Groups) arrange(chat string) {
 // maxShownPeople is how many people are named in one sentence.
 const maxShownPeople = 5
 
+// Named names people in a sentence, some of them where there are many.
+func (s *Session) Named(users []string) string {
+	names := make([]string, 0, len(users))
+	for _, user := range users {
+		names = append(names, s.Contacts.Name(user))
+	}
+	return s.some(names, maxShownPeople)
+}
+
 // some names people in a sentence, at most so many.
 func (s *Session) some(names []string, most int) string {
 	t := s.Texts()

@@ -3,6 +3,7 @@ package window
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"image"
 	"image/color"
 	"image/draw"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/parley-chat/parley/bench/people"
 	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/pluginpb"
@@ -155,4 +157,37 @@ func TestPicture(t *testing.T) {
 	w.anna.shot("picture")
 	viewer.Find(atspi.PushButton, "Close").Click()
 	w.anna.screen.Until("it is closed", func() bool { return !viewer.Is(atspi.Showing) })
+}
+
+// TestShortChatAfterLong: where a short chat leaves room, the chat before leaves
+// nothing behind.
+func TestShortChatAfterLong(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, desktop.Config{})
+	carol := w.add("carol")
+	if err := people.Befriend(t.Context(), w.anna.Person, carol.Person); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 30 {
+		w.bob.say(w.anna, fmt.Sprint("number ", i))
+	}
+	for i := range 7 {
+		carol.say(w.anna, fmt.Sprint("letter ", i))
+	}
+	w.anna.prefer(`{"theme": "light"}`)
+	w.anna.open()
+	w.anna.openChat("bob")
+	w.anna.app.Activate(w.anna.window)
+	w.anna.screen.Keys("ctrl+End")
+	w.anna.message("number 29")
+	w.anna.openChat("carol")
+	first := w.anna.message("letter 0")
+	w.anna.shot("chat-short")
+	img := w.anna.screen.Screenshot()
+	list := first.Placed()
+	for y := list.Min.Y - 60; y > list.Min.Y-110; y-- {
+		if c := img.RGBAAt(list.Min.X+20, y); c.R < 0xd0 || c.G < 0xd0 || c.B < 0xd0 {
+			t.Fatalf("%d pixels above the messages it is %v", list.Min.Y-y, c)
+		}
+	}
 }

@@ -57,7 +57,11 @@ func newMessageList(p *Pane) *messageList {
 	l.scroll = widget.Must(gtk.ScrolledWindowNew(nil, nil))
 	// Pictures are made to fit the width; the pane may become narrower than they are.
 	l.scroll.SetPolicy(gtk.POLICY_EXTERNAL, gtk.POLICY_AUTOMATIC)
-	l.scroll.Add(l.box)
+	// GTK leaves black what the list does not cover, after one that was longer: this
+	// column covers it.
+	column := widget.Class(widget.Column(0), "behind")
+	column.PackEnd(l.box, false, false, 0)
+	l.scroll.Add(column)
 	l.adj = l.scroll.GetVAdjustment()
 	l.adj.Connect("value-changed", l.scrolled)
 	l.adj.Connect("changed", l.keepEnd)

@@ -102,6 +102,11 @@ func (p hostPeople) Vouch(tx store.Tx, chat packet.ChatID, user packet.UserID, k
 	return p.roster.Vouch(tx, chat, user, keys)
 }
 
+// Keys implements host.People.
+func (p hostPeople) Keys() []ed25519.PublicKey {
+	return []ed25519.PublicKey{p.identity.Key()}
+}
+
 // DisplayName implements host.People.
 func (p hostPeople) DisplayName() string {
 	return p.ownProfile(context.Background()).GetDisplayName()

@@ -87,6 +87,8 @@ type People interface {
 	Online(user packet.UserID) bool
 	// DisplayName is this account's own.
 	DisplayName() string
+	// Keys are those of this account's devices.
+	Keys() []ed25519.PublicKey
 	// Vouch keeps inside tx, which may be undone or run again, that members of a
 	// chat say that these are keys of a user's devices.
 	Vouch(tx store.Tx, chat packet.ChatID, user packet.UserID, keys []ed25519.PublicKey) error

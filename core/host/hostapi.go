@@ -75,7 +75,7 @@ func (p *plugin) serveRequest(ctx context.Context, r *pluginpb.HostRequest) *plu
 		response.Answer = &pluginpb.HostResponse_Annotations{Annotations: a}
 	case *pluginpb.HostRequest_QueryContacts:
 		var c *pluginpb.Contacts
-		c, err = p.queryContacts(ctx)
+		c, err = p.queryContacts(ctx, q.QueryContacts.GetMembers())
 		response.Answer = &pluginpb.HostResponse_Contacts{Contacts: c}
 	case *pluginpb.HostRequest_QueryChats:
 		var c *pluginpb.Chats
@@ -281,7 +281,7 @@ func (p *plugin) queryAnnotations(ctx context.Context, q *pluginpb.QueryAnnotati
 	return answer, nil
 }
 
-func (p *plugin) queryContacts(ctx context.Context) (*pluginpb.Contacts, error) {
+func (p *plugin) queryContacts(ctx context.Context, members bool) (*pluginpb.Contacts, error) {
 	var list []store.Contact
 	err := p.host.cfg.Store.View(ctx, func(tx store.ReadTx) (err error) {
 		list, err = tx.Contacts()
@@ -293,14 +293,14 @@ func (p *plugin) queryContacts(ctx context.Context) (*pluginpb.Contacts, error) 
 	answer, size := &pluginpb.Contacts{}, 0
 	for i := range list {
 		c := &list[i]
-		if c.State != store.ContactAccepted {
+		if c.State != store.ContactAccepted && !(members && c.State == store.ContactAcquaintance) {
 			continue
 		}
 		name := c.Nickname
 		if name == "" {
 			name = c.DisplayName
 		}
-		pb := &pluginpb.Contact{User: string(c.User), Name: name, Online: p.host.cfg.People.Online(c.User)}
+		pb := &pluginpb.Contact{User: string(c.User), Name: name, Online: p.host.cfg.People.Online(c.User), Member: c.State != store.ContactAccepted}
 		for _, d := range c.Devices {
 			if d.Pinned {
 				pb.Keys = append(pb.Keys, d.Key)
@@ -310,6 +310,13 @@ func (p *plugin) queryContacts(ctx context.Context) (*pluginpb.Contacts, error) 
 			return nil, tooMuch("the contacts")
 		}
 		answer.Contacts = append(answer.Contacts, pb)
+	}
+	if members {
+		self := &pluginpb.Contact{User: string(p.host.cfg.User), Name: p.host.cfg.People.DisplayName(), Online: true, Member: true}
+		for _, key := range p.host.cfg.People.Keys() {
+			self.Keys = append(self.Keys, key)
+		}
+		answer.Contacts = append(answer.Contacts, self)
 	}
 	return answer, nil
 }

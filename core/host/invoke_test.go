@@ -350,7 +350,8 @@ func TestHostRequests(t *testing.T) {
 		return errors.Join(tx.PutContact(store.Contact{User: "bob", State: store.ContactAccepted, DisplayName: "Bob", Nickname: "Bobby", Devices: []store.Device{
 			{Key: bytes.Repeat([]byte{1}, 32), Pinned: true}, {Key: bytes.Repeat([]byte{2}, 32)}, // the second is not trusted
 		}}),
-			tx.PutContact(store.Contact{User: "eve", State: store.ContactIncoming}))
+			tx.PutContact(store.Contact{User: "eve", State: store.ContactIncoming}),
+			tx.PutContact(store.Contact{User: "dave", State: store.ContactAcquaintance, DisplayName: "Dave"}))
 	})
 	r.serve()
 	keys := r.put("text", "one", "two", "three")
@@ -395,6 +396,14 @@ func TestHostRequests(t *testing.T) {
 	r.ask(`{"queryContacts":{}}`, &a)
 	if c := a.GetContacts().GetContacts(); len(c) != 1 || c[0].GetName() != "Bobby" || !c[0].GetOnline() || len(c[0].GetKeys()) != 1 || c[0].GetKeys()[0][0] != 1 {
 		t.Errorf("contacts %v", &a)
+	}
+	r.ask(`{"queryContacts":{"members":true}}`, &a)
+	var all []string
+	for _, c := range a.GetContacts().GetContacts() {
+		all = append(all, fmt.Sprintf("%s %t %d", c.GetUser(), c.GetMember(), len(c.GetKeys())))
+	}
+	if got := strings.Join(all, ", "); got != "bob false 1, dave true 0, alice true 1" {
+		t.Errorf("with the members of groups: %s", got)
 	}
 	r.ask(`{"queryChats":{"chat":"alice-bob"}}`, &a)
 	if c := a.GetChats().GetChats(); len(c) != 1 || !slices.Equal(c[0].GetMembers(), []string{"alice", "bob"}) {

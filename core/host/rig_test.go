@@ -476,6 +476,7 @@ type fakePeople struct{}
 
 func (fakePeople) Online(user packet.UserID) bool { return user == "bob" }
 func (fakePeople) DisplayName() string            { return "Alice" }
+func (fakePeople) Keys() []ed25519.PublicKey      { return []ed25519.PublicKey{bytes.Repeat([]byte{9}, 32)} }
 
 // Vouch keeps keys as a value, beside the plugin's.
 func (fakePeople) Vouch(tx store.Tx, chat packet.ChatID, user packet.UserID, keys []ed25519.PublicKey) error {

@@ -184,6 +184,31 @@ func (p *Plugin) invitations(ctx context.Context, users []packet.UserID) ([]Oper
 	return operations, nil
 }
 
+// maxIntroduced is how many bytes of a change introductions may take.
+const maxIntroduced = MaxContent - 4<<10
+
+// introductions tell those who are invited of the group's people, who stand highest
+// first, as far as there is room.
+func introductions(people []Person, known []sdk.Contact, invited []Operation) []Operation {
+	size := 0
+	cost := func(o *Operation) int { return 16 + len(o.User) + 36*len(o.Keys) }
+	for i := range invited {
+		size += cost(&invited[i])
+	}
+	var operations []Operation
+	for _, person := range people {
+		o := Operation{Verb: VerbIntroduce, User: person.User}
+		if at := slices.IndexFunc(known, func(c sdk.Contact) bool { return c.User == person.User }); at >= 0 {
+			o.Keys = known[at].Keys[:min(len(known[at].Keys), MaxKeys)]
+		}
+		if size += cost(&o); size > maxIntroduced || len(invited)+len(operations) >= MaxOperations {
+			break
+		}
+		operations = append(operations, o)
+	}
+	return operations
+}
+
 func historyNamed(name string) (History, error) {
 	switch name {
 	case "", "from-join":
@@ -213,7 +238,13 @@ func (p *Plugin) create(ctx context.Context, call *sdk.Invocation) (sdk.Result, 
 	if err != nil {
 		return sdk.Result{}, err
 	}
-	content, err := Change{Operations: append([]Operation{{Verb: VerbCreate, Text: title, History: history}}, invite...)}.Encode()
+	known, err := p.core.People(ctx)
+	if err != nil {
+		return sdk.Result{}, err
+	}
+	operations := append([]Operation{{Verb: VerbCreate, Text: title, History: history}}, invite...)
+	operations = append(operations, introductions([]Person{{User: p.self}}, known, operations)...)
+	content, err := Change{Operations: operations}.Encode()
 	if err != nil {
 		return sdk.Result{}, sdk.Errorf(codes.InvalidArgument, "%w", err)
 	}
@@ -252,6 +283,10 @@ func (p *Plugin) invite(ctx context.Context, call *sdk.Invocation) (sdk.Result, 
 	if err != nil {
 		return sdk.Result{}, err
 	}
+	known, err := p.core.People(ctx)
+	if err != nil {
+		return sdk.Result{}, err
+	}
 	return p.change(ctx, call, func(s *State) ([]Operation, error) {
 		if err := p.leads(s, "invite people"); err != nil {
 			return nil, err
@@ -260,7 +295,10 @@ func (p *Plugin) invite(ctx context.Context, call *sdk.Invocation) (sdk.Result, 
 		if len(s.people)+len(operations) > MaxPeople {
 			return nil, sdk.Errorf(codes.FailedPrecondition, "a group has at most %d people; this one has %d", MaxPeople, len(s.people))
 		}
-		return operations, nil
+		if len(operations) == 0 {
+			return nil, nil
+		}
+		return append(operations, introductions(s.People(), known, operations)...), nil
 	})
 }
 

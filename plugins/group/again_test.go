@@ -17,6 +17,7 @@ type store struct{ values map[string][]byte }
 
 func (s *store) Apply(context.Context, ...sdk.Effect) error               { return nil }
 func (s *store) Contacts(context.Context) ([]sdk.Contact, error)          { return nil, nil }
+func (s *store) People(context.Context) ([]sdk.Contact, error)            { return nil, nil }
 func (s *store) Chats(context.Context, packet.ChatID) ([]sdk.Chat, error) { return nil, nil }
 func (s *store) Heads(context.Context, packet.ChatID) ([]*pluginpb.Cutoff, error) {
 	return nil, nil

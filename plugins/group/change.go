@@ -22,7 +22,7 @@ import (
 const (
 	MaxContent     = 64 << 10 // bytes
 	MaxParents     = 64
-	MaxOperations  = 500
+	MaxOperations  = 1000
 	MaxTitle       = 128 // bytes
 	MaxDescription = 2 << 10
 	MaxPicture     = 48 << 10
@@ -113,18 +113,19 @@ const (
 	VerbSetDescription
 	VerbSetPicture
 	VerbSetHistory
+	VerbIntroduce
 )
 
 // Operation is one thing a change does; which of the fields count depends on the
 // verb.
 type Operation struct {
 	Verb    Verb
-	User    packet.UserID // Invite, Remove, SetRole
+	User    packet.UserID // Invite, Remove, SetRole, Introduce
 	Role    Role          // SetRole
 	Text    string        // Create, SetTitle, SetDescription
 	History History       // Create, SetHistory
 	Picture []byte        // SetPicture
-	Keys    [][]byte      // Invite
+	Keys    [][]byte      // Invite, Introduce
 	Cutoffs []Cutoff      // Leave, Remove
 	Decline bool          // Leave
 }
@@ -257,7 +258,7 @@ func checkText(s string, least, most int, wrong error) error {
 // is not understood must not be half done.
 func (o Operation) check() error {
 	switch o.Verb {
-	case VerbInvite, VerbRemove, VerbSetRole:
+	case VerbInvite, VerbRemove, VerbSetRole, VerbIntroduce:
 		if _, err := packet.ParseUserID(string(o.User)); err != nil {
 			return err
 		}
@@ -265,7 +266,7 @@ func (o Operation) check() error {
 	switch o.Verb {
 	case VerbCreate:
 		return errors.Join(checkText(o.Text, 1, MaxTitle, ErrTitle), checkHistory(o.History))
-	case VerbInvite:
+	case VerbInvite, VerbIntroduce:
 		if len(o.Keys) > MaxKeys {
 			return fmt.Errorf("%d keys, at most %d are allowed", len(o.Keys), MaxKeys)
 		}
@@ -333,6 +334,8 @@ func (o Operation) proto() *grouppb.Operation {
 		return &grouppb.Operation{Operation: &grouppb.Operation_SetDescription{SetDescription: &grouppb.SetDescription{Description: []byte(o.Text)}}}
 	case VerbSetPicture:
 		return &grouppb.Operation{Operation: &grouppb.Operation_SetPicture{SetPicture: &grouppb.SetPicture{Picture: o.Picture}}}
+	case VerbIntroduce:
+		return &grouppb.Operation{Operation: &grouppb.Operation_Introduce{Introduce: &grouppb.Introduce{User: string(o.User), Keys: o.Keys}}}
 	case VerbSetHistory:
 		return &grouppb.Operation{Operation: &grouppb.Operation_SetHistory{SetHistory: &grouppb.SetHistory{History: grouppb.History(o.History)}}}
 	}
@@ -345,6 +348,8 @@ func operationOf(pb *grouppb.Operation) (Operation, error) {
 		return Operation{Verb: VerbCreate, Text: string(o.Create.GetTitle()), History: historyOf(o.Create.GetHistory())}, nil
 	case *grouppb.Operation_Invite:
 		return Operation{Verb: VerbInvite, User: packet.UserID(o.Invite.GetUser()), Keys: o.Invite.GetKeys()}, nil
+	case *grouppb.Operation_Introduce:
+		return Operation{Verb: VerbIntroduce, User: packet.UserID(o.Introduce.GetUser()), Keys: o.Introduce.GetKeys()}, nil
 	case *grouppb.Operation_Accept:
 		return Operation{Verb: VerbAccept}, nil
 	case *grouppb.Operation_Leave:

@@ -45,6 +45,9 @@ var golden = []struct {
 		{Verb: VerbSetTitle, Text: "Tea"}, {Verb: VerbSetDescription, Text: "Daily."}, {Verb: VerbSetDescription},
 		{Verb: VerbSetPicture, Picture: []byte("\x89PNG")}, {Verb: VerbSetPicture}, {Verb: VerbSetHistory, History: HistoryFromJoin},
 	}}},
+	{"introduce", Change{Parents: []ChangeID{{1}}, Operations: []Operation{
+		{Verb: VerbInvite, User: "dave"}, {Verb: VerbIntroduce, User: "alice", Keys: [][]byte{someKey}}, {Verb: VerbIntroduce, User: "bob"},
+	}}},
 	{"join", Change{Parents: []ChangeID{{1}, {2}, {3}}}},
 }
 

@@ -122,6 +122,7 @@ func TestForged(t *testing.T) {
 		o      Operation
 	}{
 		{"a member invites", "carol", Operation{Verb: VerbInvite, User: "dave"}},
+		{"a member introduces", "carol", Operation{Verb: VerbIntroduce, User: "dave"}},
 		{"a member removes", "carol", Operation{Verb: VerbRemove, User: "bob"}},
 		{"an admin removes the owner", "anna", Operation{Verb: VerbRemove, User: "owner"}},
 		{"an admin removes one above", "bob", Operation{Verb: VerbRemove, User: "anna"}},

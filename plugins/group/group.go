@@ -50,6 +50,7 @@ const (
 type core interface {
 	Apply(ctx context.Context, effects ...sdk.Effect) error
 	Contacts(ctx context.Context) ([]sdk.Contact, error)
+	People(ctx context.Context) ([]sdk.Contact, error)
 	Chats(ctx context.Context, chat packet.ChatID) ([]sdk.Chat, error)
 	Heads(ctx context.Context, chat packet.ChatID) ([]*pluginpb.Cutoff, error)
 	Values(ctx context.Context, prefix string, limit int) ([]sdk.Value, error)

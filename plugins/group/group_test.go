@@ -193,7 +193,7 @@ func TestLists(t *testing.T) {
 		last.GetCutoffs()[0].GetUser() != "carol" || last.GetCutoffs()[0].GetNumber() != 1 {
 		t.Errorf("the last is %v", last)
 	}
-	if v := lists[1].GetVouched(); len(v) != 2 || v[0].GetUser() != "bob" {
+	if v := lists[1].GetVouched(); len(v) != 2 || v[0].GetUser() != "bob" || v[1].GetUser() != "carol" {
 		t.Errorf("keys %v", v)
 	}
 	for i, l := range anna.Lists(chat) {
@@ -561,4 +561,37 @@ func TestList(t *testing.T) {
 	}) {
 		t.Error("no event told of the invitation")
 	}
+}
+
+// Who is invited by an admin and has nothing of the group's history yet is told
+// whom to ask for it, and with which keys they sign.
+func TestIntroduced(t *testing.T) {
+	h := people(t, "anna", "bob", "carol", "dave")
+	h[1].AddContact(sdk.Contact{User: "bob", Member: true, Keys: [][]byte{bytes.Repeat([]byte{9}, 32)}}) // itself
+	chat := tea(t, h[:3])
+	do(t, h[0], plugintest.Call{Action: "role", Chat: chat, Args: map[string]string{"user": "bob", "role": "admin"}})
+	do(t, h[1], plugintest.Call{Action: "invite", Chat: chat, Text: "dave"})
+	all := packets(h[1], chat)
+	dave := plugintest.New(t, config("dave"))
+	dave.OpenChat(chat)
+	for range 2 { // it may come again
+		invitation := all[len(all)-1]
+		invitation.Own = false
+		if o := dave.Receive(invitation)[0]; o.Err != nil || o.Refused != "" {
+			t.Fatalf("%+v", o)
+		}
+	}
+	lists := dave.Lists(chat)
+	if len(lists) != 1 || !lists[0].GetMerged() || lists[0].GetVersion() != group.FirstVersion+1 ||
+		!slices.Equal(lists[0].GetMembers(), []string{"anna", "bob", "carol", "dave"}) {
+		t.Fatalf("lists %v", lists)
+	}
+	var keys []string
+	for _, k := range lists[0].GetVouched() {
+		keys = append(keys, k.GetUser())
+	}
+	if strings.Join(keys, " ") != "dave anna bob carol" {
+		t.Errorf("keys of %v", keys)
+	}
+	fails(t, dave, plugintest.Call{Action: "accept", Chat: chat}, codes.FailedPrecondition, "beginning has not come yet")
 }

@@ -21,6 +21,7 @@ const (
 	// What one answer holds of lists; the rest is set a little later.
 	maxLists     = 200
 	maxListBytes = 1 << 20
+	maxVouched   = 2000 // keys of one list
 	// maxNotices is how often somebody is named in a chat for what is forged.
 	maxNotices = 3
 )
@@ -155,11 +156,7 @@ func listEffect(chat packet.ChatID, l List, by *Change) sdk.SetMembers {
 		set.Cutoffs = append(set.Cutoffs, cut)
 	}
 	if by != nil {
-		for i := range by.Operations {
-			for _, key := range by.Operations[i].Keys {
-				set.Vouched = append(set.Vouched, sdk.DeviceKey{User: by.Operations[i].User, Key: key})
-			}
-		}
+		set.Vouched = vouched(by)
 	}
 	return set
 }
@@ -262,29 +259,51 @@ func (p *Plugin) keepWaiting(ctx context.Context, c *chat, s *Signed, k *sdk.Pac
 }
 
 // provisional: nothing of the group's history is here but a later change. That the
-// core may ask its author for the rest, he and this account are members for now, by
-// a list under which nobody writes.
+// core may ask for the rest, its author, those whom it introduces, and this account
+// are members for now, by a list under which nobody writes.
 func (p *Plugin) provisional(ctx context.Context, c *chat, s *Signed) ([]sdk.Effect, error) {
 	chats, err := p.core.Chats(ctx, c.id)
 	if err != nil {
 		return nil, err
 	}
-	list := sdk.SetMembers{Chat: c.id, Version: FirstVersion + 1, Members: []packet.UserID{p.self}, Merged: true}
+	list := sdk.SetMembers{Chat: c.id, Version: FirstVersion + 1}
 	for i := range chats {
-		switch {
-		case chats[i].Membership >= 1<<versionShift || slices.Contains(chats[i].Members, s.Author):
+		if chats[i].Membership >= 1<<versionShift {
 			return nil, nil
-		case chats[i].Membership > 0:
-			list.Version, list.Members = chats[i].Membership+1, chats[i].Members
+		}
+		if chats[i].Membership > 0 {
+			list.Version, list.Members = chats[i].Membership+1, slices.Clone(chats[i].Members)
 		}
 	}
-	if len(list.Members) >= 32 {
+	before := len(list.Members)
+	add := func(user packet.UserID) {
+		if !slices.Contains(list.Members, user) && len(list.Members) < MaxPeople {
+			list.Members = append(list.Members, user)
+		}
+	}
+	add(p.self)
+	add(s.Author)
+	for i := range s.Operations {
+		if o := &s.Operations[i]; o.Verb == VerbIntroduce {
+			add(o.User)
+		}
+	}
+	if len(list.Members) == before {
 		return nil, nil
 	}
-	if s.Author != p.self {
-		list.Members = append(slices.Clone(list.Members), s.Author)
-	}
+	list.Merged, list.Vouched = true, vouched(&s.Change)
 	return []sdk.Effect{list}, nil
+}
+
+// vouched gives the keys that a change brings.
+func vouched(c *Change) []sdk.DeviceKey {
+	var keys []sdk.DeviceKey
+	for i := range c.Operations {
+		for _, key := range c.Operations[i].Keys {
+			keys = append(keys, sdk.DeviceKey{User: c.Operations[i].User, Key: key})
+		}
+	}
+	return keys[:min(len(keys), maxVouched)]
 }
 
 // maxDropped bounds what one answer takes back of changes that waited.

@@ -43,17 +43,16 @@ type State struct {
 
 	people  map[packet.UserID]Person
 	cutoffs map[logID]uint64
-	keys    map[packet.UserID][][]byte
 	ranks   int
 
-	founded                        bool
-	ownPeople, ownCutoffs, ownKeys bool // the map is this state's alone
+	founded               bool
+	ownPeople, ownCutoffs bool // the map is this state's alone
 }
 
 // next gives a state that begins as this one.
 func (s *State) next() *State {
 	n := *s
-	n.ownPeople, n.ownCutoffs, n.ownKeys = false, false, false
+	n.ownPeople, n.ownCutoffs = false, false
 	return &n
 }
 
@@ -177,6 +176,7 @@ func (s *State) describe(id ChangeID, o *Operation) bool {
 		}
 	case VerbSetHistory:
 		s.History = o.History
+	case VerbIntroduce:
 	default:
 		return false
 	}
@@ -195,10 +195,6 @@ func (s *State) invite(author packet.UserID, o *Operation) bool {
 		return false
 	}
 	s.put(Person{User: o.User, Role: RoleInvited, By: author})
-	if len(o.Keys) > 0 {
-		s.keys = own(s.keys, &s.ownKeys)
-		s.keys[o.User] = o.Keys
-	}
 	return true
 }
 

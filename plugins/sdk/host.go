@@ -174,12 +174,20 @@ func (h *host) Annotations(ctx context.Context, chat packet.ChatID, kind string,
 }
 
 func (h *host) Contacts(ctx context.Context) ([]Contact, error) {
-	r, err := h.ask(ctx, &pluginpb.HostRequest{Request: &pluginpb.HostRequest_QueryContacts{QueryContacts: &pluginpb.QueryContacts{}}})
+	return h.queryContacts(ctx, &pluginpb.QueryContacts{})
+}
+
+func (h *host) People(ctx context.Context) ([]Contact, error) {
+	return h.queryContacts(ctx, &pluginpb.QueryContacts{Members: true})
+}
+
+func (h *host) queryContacts(ctx context.Context, query *pluginpb.QueryContacts) ([]Contact, error) {
+	r, err := h.ask(ctx, &pluginpb.HostRequest{Request: &pluginpb.HostRequest_QueryContacts{QueryContacts: query}})
 	if err != nil {
 		return nil, err
 	}
 	return convert(r.GetContacts().GetContacts(), func(c *pluginpb.Contact) (Contact, error) {
-		return Contact{User: packet.UserID(c.GetUser()), Name: c.GetName(), Online: c.GetOnline(), Keys: c.GetKeys()}, nil
+		return Contact{User: packet.UserID(c.GetUser()), Name: c.GetName(), Online: c.GetOnline(), Keys: c.GetKeys(), Member: c.GetMember()}, nil
 	})
 }
 

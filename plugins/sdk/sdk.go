@@ -86,6 +86,9 @@ type Host interface {
 	Annotations(ctx context.Context, chat packet.ChatID, kind string, messages ...packet.PacketID) ([]Annotation, error)
 	// Contacts gives the account's contacts.
 	Contacts(ctx context.Context) ([]Contact, error)
+	// People gives the contacts, the members of the account's groups who are none,
+	// and the account itself.
+	People(ctx context.Context) ([]Contact, error)
 	// Chats gives one chat, or all when chat is empty.
 	Chats(ctx context.Context, chat packet.ChatID) ([]Chat, error)
 	// Heads gives, of every log of a chat, this account's too, the last entry up
@@ -266,6 +269,8 @@ type Contact struct {
 	Online bool
 	// Keys are the Ed25519 public keys of the devices that are known and trusted.
 	Keys [][]byte
+	// Member: is no contact, see Host.People.
+	Member bool
 }
 
 // Chat is a chat with its members.

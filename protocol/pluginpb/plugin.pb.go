@@ -5701,7 +5701,10 @@ func (x *Annotation) GetValue() []byte {
 }
 
 type QueryContacts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Gives the members of this account's groups who are no contacts too, and this
+	// account itself. Since API 1.
+	Members       bool `protobuf:"varint,1,opt,name=members,proto3" json:"members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5734,6 +5737,13 @@ func (x *QueryContacts) ProtoReflect() protoreflect.Message {
 // Deprecated: Use QueryContacts.ProtoReflect.Descriptor instead.
 func (*QueryContacts) Descriptor() ([]byte, []int) {
 	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *QueryContacts) GetMembers() bool {
+	if x != nil {
+		return x.Members
+	}
+	return false
 }
 
 type Contacts struct {
@@ -5788,7 +5798,10 @@ type Contact struct {
 	Online bool                   `protobuf:"varint,3,opt,name=online,proto3" json:"online,omitempty"`
 	// Ed25519 public keys of the devices this account knows and trusts, 32 bytes
 	// each. Since API 1.
-	Keys          [][]byte `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
+	Keys [][]byte `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
+	// Is no contact: a member of a group of this account's, or this account itself.
+	// Since API 1.
+	Member        bool `protobuf:"varint,5,opt,name=member,proto3" json:"member,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5849,6 +5862,13 @@ func (x *Contact) GetKeys() [][]byte {
 		return x.Keys
 	}
 	return nil
+}
+
+func (x *Contact) GetMember() bool {
+	if x != nil {
+		return x.Member
+	}
+	return false
 }
 
 // QueryChats selects one chat, or all when empty.
@@ -6553,15 +6573,17 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\amessage\x18\x02 \x01(\fR\amessage\x12\x12\n" +
 	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x16\n" +
 	"\x06author\x18\x04 \x01(\tR\x06author\x12\x14\n" +
-	"\x05value\x18\x05 \x01(\fR\x05value\"\x0f\n" +
-	"\rQueryContacts\"A\n" +
+	"\x05value\x18\x05 \x01(\fR\x05value\")\n" +
+	"\rQueryContacts\x12\x18\n" +
+	"\amembers\x18\x01 \x01(\bR\amembers\"A\n" +
 	"\bContacts\x125\n" +
-	"\bcontacts\x18\x01 \x03(\v2\x19.parley.plugin.v1.ContactR\bcontacts\"]\n" +
+	"\bcontacts\x18\x01 \x03(\v2\x19.parley.plugin.v1.ContactR\bcontacts\"u\n" +
 	"\aContact\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
 	"\x06online\x18\x03 \x01(\bR\x06online\x12\x12\n" +
-	"\x04keys\x18\x04 \x03(\fR\x04keys\"6\n" +
+	"\x04keys\x18\x04 \x03(\fR\x04keys\x12\x16\n" +
+	"\x06member\x18\x05 \x01(\bR\x06member\"6\n" +
 	"\n" +
 	"QueryChats\x12\x12\n" +
 	"\x04chat\x18\x01 \x01(\tR\x04chat\x12\x14\n" +

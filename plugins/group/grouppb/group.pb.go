@@ -148,7 +148,7 @@ type Change struct {
 	// its first operation is create, and the chat's id is the one that belongs to its author
 	// and packet id.
 	Parents [][]byte `protobuf:"bytes,1,rep,name=parents,proto3" json:"parents,omitempty"`
-	// In order, at most 500. None: it only joins what was changed apart.
+	// In order, at most 1,000. None: it only joins what was changed apart.
 	Operations    []*Operation `protobuf:"bytes,2,rep,name=operations,proto3" json:"operations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -214,6 +214,7 @@ type Operation struct {
 	//	*Operation_SetDescription
 	//	*Operation_SetPicture
 	//	*Operation_SetHistory
+	//	*Operation_Introduce
 	Operation     isOperation_Operation `protobuf_oneof:"operation"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -346,6 +347,15 @@ func (x *Operation) GetSetHistory() *SetHistory {
 	return nil
 }
 
+func (x *Operation) GetIntroduce() *Introduce {
+	if x != nil {
+		if x, ok := x.Operation.(*Operation_Introduce); ok {
+			return x.Introduce
+		}
+	}
+	return nil
+}
+
 type isOperation_Operation interface {
 	isOperation_Operation()
 }
@@ -390,6 +400,10 @@ type Operation_SetHistory struct {
 	SetHistory *SetHistory `protobuf:"bytes,10,opt,name=set_history,json=setHistory,proto3,oneof"`
 }
 
+type Operation_Introduce struct {
+	Introduce *Introduce `protobuf:"bytes,11,opt,name=introduce,proto3,oneof"`
+}
+
 func (*Operation_Create) isOperation_Operation() {}
 
 func (*Operation_Invite) isOperation_Operation() {}
@@ -409,6 +423,8 @@ func (*Operation_SetDescription) isOperation_Operation() {}
 func (*Operation_SetPicture) isOperation_Operation() {}
 
 func (*Operation_SetHistory) isOperation_Operation() {}
+
+func (*Operation_Introduce) isOperation_Operation() {}
 
 // Create begins a group; its author is the owner.
 type Create struct {
@@ -518,6 +534,62 @@ func (x *Invite) GetKeys() [][]byte {
 	return nil
 }
 
+// Introduce names somebody who is in the group, with keys of his, for those whom
+// the same change invites: they can then tell what others pass on of him, and ask him,
+// before they have the group's history. By owner and admins.
+type Introduce struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	User  string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	// As in Invite.
+	Keys          [][]byte `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Introduce) Reset() {
+	*x = Introduce{}
+	mi := &file_plugins_group_grouppb_group_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Introduce) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Introduce) ProtoMessage() {}
+
+func (x *Introduce) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_group_grouppb_group_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Introduce.ProtoReflect.Descriptor instead.
+func (*Introduce) Descriptor() ([]byte, []int) {
+	return file_plugins_group_grouppb_group_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Introduce) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Introduce) GetKeys() [][]byte {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
 // Accept: the author, who was invited, joins.
 type Accept struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -527,7 +599,7 @@ type Accept struct {
 
 func (x *Accept) Reset() {
 	*x = Accept{}
-	mi := &file_plugins_group_grouppb_group_proto_msgTypes[4]
+	mi := &file_plugins_group_grouppb_group_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -539,7 +611,7 @@ func (x *Accept) String() string {
 func (*Accept) ProtoMessage() {}
 
 func (x *Accept) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_group_grouppb_group_proto_msgTypes[4]
+	mi := &file_plugins_group_grouppb_group_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -552,7 +624,7 @@ func (x *Accept) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Accept.ProtoReflect.Descriptor instead.
 func (*Accept) Descriptor() ([]byte, []int) {
-	return file_plugins_group_grouppb_group_proto_rawDescGZIP(), []int{4}
+	return file_plugins_group_grouppb_group_proto_rawDescGZIP(), []int{5}
 }
 
 // Leave: the author leaves, or declines to join.
@@ -567,7 +639,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_plugins_group_grouppb_group_proto_msgTypes[5]
+	mi := &file_plugins_group_grouppb_group_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -579,7 +651,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_group_grouppb_group_proto_msgTypes[5]
+	mi := &file_plugins_group_grouppb_group_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -592,7 +664,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_plugins_group_grouppb_group_proto_rawDescGZIP(), []int{5}
+	return file_plugins_group_grouppb_group_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Leave) GetDecline() bool {
@@ -621,7 +693,7 @@ type Remove struct {
 
 func (x *Remove) Reset() {
 	*x = Remove{}
-	mi := &file_plugins_group_grouppb_group_proto_msgTypes[6]
+	mi := &file_plugins_group_grouppb_group_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -633,7 +705,7 @@ func (x *Remove) String() string {
 func (*Remove) ProtoMessage() {}
 
 func (x *Remove) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_group_grouppb_group_proto_msgTypes[6]
+	mi := &file_plugins_group_grouppb_group_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -646,7 +718,7 @@ func (x *Remove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Remove.ProtoReflect.Descriptor instead.
 func (*Remove) Descriptor() ([]byte, []int) {
-	return file_plugins_group_grouppb_group_proto_rawDescGZIP(), []int{6}
+	return file_plugins_group_grouppb_group_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Remove) GetUser() string {
@@ -676,7 +748,7 @@ type Cutoff struct {
 
 func (x *Cutoff) Reset() {
 	*x = Cutoff{}
-	mi := &file_plugins_group_grouppb_group_proto_msgTypes[7]
+	mi := &file_plugins_group_grouppb_group_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -688,7 +760,7 @@ func (x *Cutoff) String() string {
 func (*Cutoff) ProtoMessage() {}
 
 func (x *Cutoff) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_group_grouppb_group_proto_msgTypes[7]
+	mi := &file_plugins_group_grouppb_group_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -701,7 +773,7 @@ func (x *Cutoff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cutoff.ProtoReflect.Descriptor instead.
 func (*Cutoff) Descriptor() ([]byte, []int) {
-	return file_plugins_group_grouppb_group_proto_rawDescGZIP(), []int{7}
+	return file_plugins_group_grouppb_group_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Cutoff) GetDevice() []byte {
@@ -738,7 +810,7 @@ type SetRole struct {
 
 func (x *SetRole) Reset() {
 	*x = SetRole{}
-	mi := &file_plugins_group_grouppb_group_proto_msgTypes[8]
+	mi := &file_plugins_group_grouppb_group_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -750,7 +822,7 @@ func (x *SetRole) String() string {
 func (*SetRole) ProtoMessage() {}
 
 func (x *SetRole) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_group_grouppb_group_proto_msgTypes[8]
+	mi := &file_plugins_group_grouppb_group_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -763,7 +835,7 @@ func (x *SetRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRole.ProtoReflect.Descriptor instead.
 func (*SetRole) Descriptor() ([]byte, []int) {
-	return file_plugins_group_grouppb_group_proto_rawDescGZIP(), []int{8}
+	return file_plugins_group_grouppb_group_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SetRole) GetUser() string {
@@ -791,7 +863,7 @@ type SetTitle struct {
 
 func (x *SetTitle) Reset() {
 	*x = SetTitle{}
-	mi := &file_plugins_group_grouppb_group_proto_msgTypes[9]
+	mi := &file_plugins_group_grouppb_group_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -803,7 +875,7 @@ func (x *SetTitle) String() string {
 func (*SetTitle) ProtoMessage() {}
 
 func (x *SetTitle) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_group_grouppb_group_proto_msgTypes[9]
+	mi := &file_plugins_group_grouppb_group_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -816,7 +888,7 @@ func (x *SetTitle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTitle.ProtoReflect.Descriptor instead.
 func (*SetTitle) Descriptor() ([]byte, []int) {
-	return file_plugins_group_grouppb_group_proto_rawDescGZIP(), []int{9}
+	return file_plugins_group_grouppb_group_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SetTitle) GetTitle() []byte {
@@ -836,7 +908,7 @@ type SetDescription struct {
 
 func (x *SetDescription) Reset() {
 	*x = SetDescription{}
-	mi := &file_plugins_group_grouppb_group_proto_msgTypes[10]
+	mi := &file_plugins_group_grouppb_group_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -848,7 +920,7 @@ func (x *SetDescription) String() string {
 func (*SetDescription) ProtoMessage() {}
 
 func (x *SetDescription) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_group_grouppb_group_proto_msgTypes[10]
+	mi := &file_plugins_group_grouppb_group_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -861,7 +933,7 @@ func (x *SetDescription) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetDescription.ProtoReflect.Descriptor instead.
 func (*SetDescription) Descriptor() ([]byte, []int) {
-	return file_plugins_group_grouppb_group_proto_rawDescGZIP(), []int{10}
+	return file_plugins_group_grouppb_group_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SetDescription) GetDescription() []byte {
@@ -881,7 +953,7 @@ type SetPicture struct {
 
 func (x *SetPicture) Reset() {
 	*x = SetPicture{}
-	mi := &file_plugins_group_grouppb_group_proto_msgTypes[11]
+	mi := &file_plugins_group_grouppb_group_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -893,7 +965,7 @@ func (x *SetPicture) String() string {
 func (*SetPicture) ProtoMessage() {}
 
 func (x *SetPicture) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_group_grouppb_group_proto_msgTypes[11]
+	mi := &file_plugins_group_grouppb_group_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -906,7 +978,7 @@ func (x *SetPicture) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPicture.ProtoReflect.Descriptor instead.
 func (*SetPicture) Descriptor() ([]byte, []int) {
-	return file_plugins_group_grouppb_group_proto_rawDescGZIP(), []int{11}
+	return file_plugins_group_grouppb_group_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SetPicture) GetPicture() []byte {
@@ -925,7 +997,7 @@ type SetHistory struct {
 
 func (x *SetHistory) Reset() {
 	*x = SetHistory{}
-	mi := &file_plugins_group_grouppb_group_proto_msgTypes[12]
+	mi := &file_plugins_group_grouppb_group_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -937,7 +1009,7 @@ func (x *SetHistory) String() string {
 func (*SetHistory) ProtoMessage() {}
 
 func (x *SetHistory) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_group_grouppb_group_proto_msgTypes[12]
+	mi := &file_plugins_group_grouppb_group_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -950,7 +1022,7 @@ func (x *SetHistory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetHistory.ProtoReflect.Descriptor instead.
 func (*SetHistory) Descriptor() ([]byte, []int) {
-	return file_plugins_group_grouppb_group_proto_rawDescGZIP(), []int{12}
+	return file_plugins_group_grouppb_group_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SetHistory) GetHistory() History {
@@ -976,7 +1048,7 @@ type Known struct {
 
 func (x *Known) Reset() {
 	*x = Known{}
-	mi := &file_plugins_group_grouppb_group_proto_msgTypes[13]
+	mi := &file_plugins_group_grouppb_group_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -988,7 +1060,7 @@ func (x *Known) String() string {
 func (*Known) ProtoMessage() {}
 
 func (x *Known) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_group_grouppb_group_proto_msgTypes[13]
+	mi := &file_plugins_group_grouppb_group_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1001,7 +1073,7 @@ func (x *Known) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Known.ProtoReflect.Descriptor instead.
 func (*Known) Descriptor() ([]byte, []int) {
-	return file_plugins_group_grouppb_group_proto_rawDescGZIP(), []int{13}
+	return file_plugins_group_grouppb_group_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Known) GetAuthor() string {
@@ -1041,7 +1113,7 @@ const file_plugins_group_grouppb_group_proto_rawDesc = "" +
 	"\aparents\x18\x01 \x03(\fR\aparents\x12:\n" +
 	"\n" +
 	"operations\x18\x02 \x03(\v2\x1a.parley.group.v1.OperationR\n" +
-	"operations\"\xd1\x04\n" +
+	"operations\"\x8d\x05\n" +
 	"\tOperation\x121\n" +
 	"\x06create\x18\x01 \x01(\v2\x17.parley.group.v1.CreateH\x00R\x06create\x121\n" +
 	"\x06invite\x18\x02 \x01(\v2\x17.parley.group.v1.InviteH\x00R\x06invite\x121\n" +
@@ -1055,12 +1127,16 @@ const file_plugins_group_grouppb_group_proto_rawDesc = "" +
 	"setPicture\x12>\n" +
 	"\vset_history\x18\n" +
 	" \x01(\v2\x1b.parley.group.v1.SetHistoryH\x00R\n" +
-	"setHistoryB\v\n" +
+	"setHistory\x12:\n" +
+	"\tintroduce\x18\v \x01(\v2\x1a.parley.group.v1.IntroduceH\x00R\tintroduceB\v\n" +
 	"\toperation\"R\n" +
 	"\x06Create\x12\x14\n" +
 	"\x05title\x18\x01 \x01(\fR\x05title\x122\n" +
 	"\ahistory\x18\x02 \x01(\x0e2\x18.parley.group.v1.HistoryR\ahistory\"0\n" +
 	"\x06Invite\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x12\n" +
+	"\x04keys\x18\x02 \x03(\fR\x04keys\"3\n" +
+	"\tIntroduce\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x12\n" +
 	"\x04keys\x18\x02 \x03(\fR\x04keys\"\b\n" +
 	"\x06Accept\"T\n" +
@@ -1118,7 +1194,7 @@ func file_plugins_group_grouppb_group_proto_rawDescGZIP() []byte {
 }
 
 var file_plugins_group_grouppb_group_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_plugins_group_grouppb_group_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_plugins_group_grouppb_group_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_plugins_group_grouppb_group_proto_goTypes = []any{
 	(Role)(0),              // 0: parley.group.v1.Role
 	(History)(0),           // 1: parley.group.v1.History
@@ -1126,39 +1202,41 @@ var file_plugins_group_grouppb_group_proto_goTypes = []any{
 	(*Operation)(nil),      // 3: parley.group.v1.Operation
 	(*Create)(nil),         // 4: parley.group.v1.Create
 	(*Invite)(nil),         // 5: parley.group.v1.Invite
-	(*Accept)(nil),         // 6: parley.group.v1.Accept
-	(*Leave)(nil),          // 7: parley.group.v1.Leave
-	(*Remove)(nil),         // 8: parley.group.v1.Remove
-	(*Cutoff)(nil),         // 9: parley.group.v1.Cutoff
-	(*SetRole)(nil),        // 10: parley.group.v1.SetRole
-	(*SetTitle)(nil),       // 11: parley.group.v1.SetTitle
-	(*SetDescription)(nil), // 12: parley.group.v1.SetDescription
-	(*SetPicture)(nil),     // 13: parley.group.v1.SetPicture
-	(*SetHistory)(nil),     // 14: parley.group.v1.SetHistory
-	(*Known)(nil),          // 15: parley.group.v1.Known
+	(*Introduce)(nil),      // 6: parley.group.v1.Introduce
+	(*Accept)(nil),         // 7: parley.group.v1.Accept
+	(*Leave)(nil),          // 8: parley.group.v1.Leave
+	(*Remove)(nil),         // 9: parley.group.v1.Remove
+	(*Cutoff)(nil),         // 10: parley.group.v1.Cutoff
+	(*SetRole)(nil),        // 11: parley.group.v1.SetRole
+	(*SetTitle)(nil),       // 12: parley.group.v1.SetTitle
+	(*SetDescription)(nil), // 13: parley.group.v1.SetDescription
+	(*SetPicture)(nil),     // 14: parley.group.v1.SetPicture
+	(*SetHistory)(nil),     // 15: parley.group.v1.SetHistory
+	(*Known)(nil),          // 16: parley.group.v1.Known
 }
 var file_plugins_group_grouppb_group_proto_depIdxs = []int32{
 	3,  // 0: parley.group.v1.Change.operations:type_name -> parley.group.v1.Operation
 	4,  // 1: parley.group.v1.Operation.create:type_name -> parley.group.v1.Create
 	5,  // 2: parley.group.v1.Operation.invite:type_name -> parley.group.v1.Invite
-	6,  // 3: parley.group.v1.Operation.accept:type_name -> parley.group.v1.Accept
-	7,  // 4: parley.group.v1.Operation.leave:type_name -> parley.group.v1.Leave
-	8,  // 5: parley.group.v1.Operation.remove:type_name -> parley.group.v1.Remove
-	10, // 6: parley.group.v1.Operation.set_role:type_name -> parley.group.v1.SetRole
-	11, // 7: parley.group.v1.Operation.set_title:type_name -> parley.group.v1.SetTitle
-	12, // 8: parley.group.v1.Operation.set_description:type_name -> parley.group.v1.SetDescription
-	13, // 9: parley.group.v1.Operation.set_picture:type_name -> parley.group.v1.SetPicture
-	14, // 10: parley.group.v1.Operation.set_history:type_name -> parley.group.v1.SetHistory
-	1,  // 11: parley.group.v1.Create.history:type_name -> parley.group.v1.History
-	9,  // 12: parley.group.v1.Leave.cutoffs:type_name -> parley.group.v1.Cutoff
-	9,  // 13: parley.group.v1.Remove.cutoffs:type_name -> parley.group.v1.Cutoff
-	0,  // 14: parley.group.v1.SetRole.role:type_name -> parley.group.v1.Role
-	1,  // 15: parley.group.v1.SetHistory.history:type_name -> parley.group.v1.History
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	7,  // 3: parley.group.v1.Operation.accept:type_name -> parley.group.v1.Accept
+	8,  // 4: parley.group.v1.Operation.leave:type_name -> parley.group.v1.Leave
+	9,  // 5: parley.group.v1.Operation.remove:type_name -> parley.group.v1.Remove
+	11, // 6: parley.group.v1.Operation.set_role:type_name -> parley.group.v1.SetRole
+	12, // 7: parley.group.v1.Operation.set_title:type_name -> parley.group.v1.SetTitle
+	13, // 8: parley.group.v1.Operation.set_description:type_name -> parley.group.v1.SetDescription
+	14, // 9: parley.group.v1.Operation.set_picture:type_name -> parley.group.v1.SetPicture
+	15, // 10: parley.group.v1.Operation.set_history:type_name -> parley.group.v1.SetHistory
+	6,  // 11: parley.group.v1.Operation.introduce:type_name -> parley.group.v1.Introduce
+	1,  // 12: parley.group.v1.Create.history:type_name -> parley.group.v1.History
+	10, // 13: parley.group.v1.Leave.cutoffs:type_name -> parley.group.v1.Cutoff
+	10, // 14: parley.group.v1.Remove.cutoffs:type_name -> parley.group.v1.Cutoff
+	0,  // 15: parley.group.v1.SetRole.role:type_name -> parley.group.v1.Role
+	1,  // 16: parley.group.v1.SetHistory.history:type_name -> parley.group.v1.History
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_plugins_group_grouppb_group_proto_init() }
@@ -1177,6 +1255,7 @@ func file_plugins_group_grouppb_group_proto_init() {
 		(*Operation_SetDescription)(nil),
 		(*Operation_SetPicture)(nil),
 		(*Operation_SetHistory)(nil),
+		(*Operation_Introduce)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1184,7 +1263,7 @@ func file_plugins_group_grouppb_group_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugins_group_grouppb_group_proto_rawDesc), len(file_plugins_group_grouppb_group_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -40,7 +40,9 @@ func (h *Host) serve(r *pluginpb.HostRequest) *pluginpb.HostResponse {
 	case *pluginpb.HostRequest_QueryContacts:
 		answer := &pluginpb.Contacts{}
 		for _, c := range h.state.contacts {
-			answer.Contacts = append(answer.Contacts, &pluginpb.Contact{User: string(c.User), Name: c.Name, Online: c.Online, Keys: c.Keys})
+			if !c.Member || q.QueryContacts.GetMembers() {
+				answer.Contacts = append(answer.Contacts, &pluginpb.Contact{User: string(c.User), Name: c.Name, Online: c.Online, Keys: c.Keys, Member: c.Member})
+			}
 		}
 		return &pluginpb.HostResponse{Answer: &pluginpb.HostResponse_Contacts{Contacts: answer}}
 	case *pluginpb.HostRequest_QueryChats:

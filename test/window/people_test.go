@@ -303,7 +303,7 @@ func change(anna *person) {
 	if got := composer.Text(); got != "not sent yet" {
 		anna.t.Errorf("the composer has %q", got)
 	}
-	anna.window.Find(atspi.PushButton, "添加联系人")
+	anna.window.Find(atspi.ToggleButton, "添加")
 	prefs = anna.app.Window("首选项")
 	prefs.Find(atspi.ComboBox, "语言").Choose("English")
 	if got := anna.composer().Text(); got != "not sent yet" {

@@ -197,9 +197,6 @@ func (d *node) handleChange(tx store.Tx, p *packet.Packet) error {
 	if err != nil {
 		return err
 	}
-	if _, err := tx.Chat(group); isNotFound(err) && len(g) > 0 {
-		err = tx.PutChat(store.Chat{ID: group, CreatedAt: 1})
-	}
 	for _, id := range slices.Sorted(maps.Keys(g)) {
 		if err == nil && before[id] == nil {
 			err = d.setList(tx, g.closure(id))

@@ -1,16 +1,18 @@
 package chatlog
 
 import (
+	"crypto/ed25519"
 	"fmt"
 	"testing"
 	"time"
 
+	"github.com/parley-chat/parley/core/bus"
+	"github.com/parley-chat/parley/core/identity"
 	"github.com/parley-chat/parley/core/store"
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
-// headers gives what a node has of others in a chat, as "content" or "-" words by
-// number for each log.
+// texts counts the texts by others that a node has, whole and without content.
 func (d *node) texts(chat packet.ChatID) (whole, without int) {
 	for _, e := range d.entries(chat) {
 		switch {
@@ -291,4 +293,36 @@ func TestEndlessWaiting(t *testing.T) {
 	if e := bob.entries(group); len(e) != 1 {
 		t.Errorf("bob has %d entries: what waits is passed on", len(e))
 	}
+}
+
+// Who is invited may have to wait for the key of one whose changes came before:
+// until then the one who invited is asked for nothing else, and then for them.
+func TestGuest(t *testing.T) {
+	n := newNetwork(t, 1, "alice", "bob", "dave")
+	alice, bob, dave := n.nodes[0], n.nodes[1], n.nodes[2]
+	for _, d := range n.nodes {
+		d.acquainted()
+	}
+	n.found(false, bob)
+	w := n.connect(alice, bob)
+	alice.change(change{Op: "promote", User: "bob"})
+	n.quiet(time.Minute)
+	n.cut(w)
+	dave.book.Remove("alice")
+	bob.change(change{Op: "invite", User: "dave"})
+	bob.write(group, "secret, as long as dave is no member")
+	n.quiet(time.Minute)
+	bob.write(group, "hello dave")
+	n.connect(bob, dave)
+	n.quiet(time.Minute)
+	if c, ok := dave.chat(group); !ok || len(c.Members) > 0 {
+		t.Errorf("dave has the members %v before he knows who made the group", c.Members)
+	}
+	dave.book.Set("alice", identity.Person{Keys: []ed25519.PublicKey{alice.id.Key()}})
+	bus.Publish(dave.bus, bus.ContactChanged, bus.ContactChange{})
+	n.quiet(time.Hour)
+	if c, _ := dave.chat(group); len(c.Members) != 3 {
+		t.Errorf("dave has the members %v", c.Members)
+	}
+	n.expect(group, []string{"bob: hello dave"}, dave)
 }

@@ -166,17 +166,24 @@ func (s *Session) store(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.share()
+	if !s.share() {
+		return ErrReplaced
+	}
 	return nil
 }
 
-// share takes the record of the view, so that its lists are in memory once.
-func (s *Session) share() {
+// share takes the record of the view, so that its lists are in memory once. Not ok
+// when a newer session's is there: of two that are written at one moment the bucket
+// may tell of the last one only, and then nobody else notices.
+func (s *Session) share() bool {
 	s.dir.view.mu.RLock()
 	defer s.dir.view.mu.RUnlock()
-	if p := s.dir.view.online[s.user]; p != nil && p.Session == s.id {
-		s.record = *p
+	p := s.dir.view.online[s.user]
+	if p == nil || p.Session != s.id {
+		return false
 	}
+	s.record = *p
+	return true
 }
 
 func (s *Session) setLists(lists Lists) {

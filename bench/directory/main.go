@@ -20,6 +20,7 @@ type options struct {
 	idle                     int
 	seconds                  int
 	settle                   int
+	contacts                 int
 }
 
 func main() {
@@ -50,6 +51,7 @@ func run() int {
 			f.IntVar(&w.sessions, "sessions", 15_000, "how many sessions there are in the end")
 			f.IntVar(&w.idle, "idle", 10_000, "how many clients of 2019 are idle")
 			f.IntVar(&w.seconds, "seconds", 10, "how long each rate is measured")
+			f.IntVar(&w.contacts, "contacts", 20, "how many contacts each has, an even number")
 			f.IntVar(&w.settle, "settle", 150, "how many seconds memory may take to fall to what is needed")
 		},
 		Metrics: []report.Metric{

@@ -92,7 +92,7 @@ func (m *measurement) duration() time.Duration { return time.Duration(m.seconds)
 
 // changers are devices whose contacts are all there.
 func (m *measurement) changers() []*device {
-	return m.fleet.devices[contacts : len(m.fleet.devices)-contacts]
+	return m.fleet.devices[m.contacts : len(m.fleet.devices)-m.contacts]
 }
 
 // steady has devices publish at an even pace, and gives how long each contact
@@ -137,8 +137,8 @@ func (m *measurement) steady(ctx context.Context) ([]float64, error) {
 	mu.Lock()
 	defer mu.Unlock()
 	// A later change of the same device may take an earlier one's place.
-	if len(delays) < n*contacts*9/10 {
-		return nil, fmt.Errorf("%d of %d changes were heard of", len(delays), n*contacts)
+	if len(delays) < n*m.contacts*9/10 {
+		return nil, fmt.Errorf("%d of %d changes were heard of", len(delays), n*m.contacts)
 	}
 	slices.Sort(delays)
 	return delays, nil
@@ -255,7 +255,7 @@ func (m *measurement) storm(ctx context.Context) error {
 func (m *measurement) strangers() ([]*device, error) {
 	var all []*device
 	for i := range callers {
-		d, err := m.fleet.connect(m.sessions + contacts + i)
+		d, err := m.fleet.connect(m.sessions + m.contacts + i)
 		if err != nil {
 			return all, err
 		}

@@ -26,7 +26,6 @@ import (
 
 const (
 	passwordOfAll = "correct horse battery"
-	contacts      = 20
 )
 
 // world is what all rounds share: the accounts are made once.
@@ -143,7 +142,7 @@ func (w *world) parley(ctx context.Context, r *report.Round) error {
 	if err != nil {
 		return err
 	}
-	m := &measurement{world: w, round: r, process: p, before: before, fleet: newFleet(address, contacts)}
+	m := &measurement{world: w, round: r, process: p, before: before, fleet: newFleet(address, w.contacts)}
 	defer m.fleet.close()
 	return m.run(ctx)
 }

@@ -3,6 +3,7 @@ package group
 import (
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -226,11 +227,11 @@ func (w *world) spread() {
 	}
 }
 
-const seeds = 1000
+var seeds = flag.Uint64("seeds", 100, "how many random groups to try")
 
 func TestAllAgree(t *testing.T) {
 	split := 0
-	for seed := range uint64(seeds) {
+	for seed := range *seeds {
 		w := newWorld(t, seed, crowd...)
 		w.gather()
 		for range 20 + w.r.IntN(30) {
@@ -249,8 +250,8 @@ func TestAllAgree(t *testing.T) {
 			}
 		}
 	}
-	if split < seeds/4 {
-		t.Errorf("only %d of %d groups were changed apart at the end: the test tries too little", split, seeds)
+	if split < int(*seeds/4) {
+		t.Errorf("only %d of %d groups were changed apart at the end: the test tries too little", split, *seeds)
 	}
 }
 
@@ -258,7 +259,7 @@ func TestAllAgree(t *testing.T) {
 // they know: neither gets in, nor does whom they invite.
 func TestNoRightsWithoutMembership(t *testing.T) {
 	counted, forged := 0, 0
-	for seed := range uint64(seeds) {
+	for seed := range *seeds {
 		w := newWorld(t, seed, append(slices.Clone(crowd), "mallory")...)
 		owner, victim, mallory := w.replicas[0], w.replicas[len(crowd)-1], w.replicas[len(crowd)]
 		must := func(c Signed, ok bool) Signed {
@@ -332,7 +333,7 @@ func TestNoRightsWithoutMembership(t *testing.T) {
 			}
 		}
 	}
-	if counted < seeds/2 || forged < seeds {
-		t.Errorf("the victim was removed in %d of %d groups, mallory forged %d changes: too few", counted, seeds, forged)
+	if counted < int(*seeds/2) || forged < int(*seeds) {
+		t.Errorf("the victim was removed in %d of %d groups, mallory forged %d changes: too few", counted, *seeds, forged)
 	}
 }

@@ -200,10 +200,12 @@ func (p *Plugin) setQueued(c *chat) {
 			for n < len(c.queue) && n < maxLists && size < maxListBytes {
 				effects, size, n = append(effects, c.queue[n]), size+sizeOf(&c.queue[n]), n+1
 			}
-			if n == len(c.queue) {
+			last := n == len(c.queue)
+			c.mu.Unlock()
+			if last {
+				p.noted(c)
 				effects = append(effects, sdk.PutValue{Key: listsPrefix + string(c.id)})
 			}
-			c.mu.Unlock()
 			if err := p.core.Apply(p.ctx, effects...); err != nil {
 				if !p.pause(p.ctx, 5*time.Second) {
 					return
@@ -221,6 +223,18 @@ func (p *Plugin) setQueued(c *chat) {
 			}
 		}
 	})
+}
+
+// noted waits until it is noted that lists are missing: Handle's answer, which says
+// so, may be committed later than what is done beside it. Should the note come
+// later still, the lists are set once more at the next start.
+func (p *Plugin) noted(c *chat) {
+	for range 100 {
+		values, err := p.core.Values(p.ctx, listsPrefix+string(c.id), 1)
+		if err == nil && len(values) > 0 || !p.pause(p.ctx, 50*time.Millisecond) {
+			return
+		}
+	}
 }
 
 // pause waits; false when ctx ended.

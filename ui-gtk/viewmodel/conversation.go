@@ -272,8 +272,9 @@ func (c *Conversation) read() {
 			c.messages, c.after = append(c.messages, pages[last].GetMessages()...), pages[last].GetMore()
 		}
 		c.newFrom = messageKey(first)
-		if unread == 0 && len(c.messages) > 0 {
-			c.marked = messageKey(c.messages[len(c.messages)-1].GetId())
+		// Not what the page ends with: the list of chats may be older than it.
+		if read := x.GetRead(); len(read) > 0 {
+			c.marked = messageKey(read)
 		}
 		c.arrange()
 		if c.Rows.Index(c.newFrom) >= 0 {

@@ -19,6 +19,9 @@ func openChat(t *testing.T, core *fakeCore, messages []*controlpb.Message, unrea
 	if unread > 0 {
 		chat.FirstUnread = messages[len(messages)-unread].GetId()
 	}
+	if read := len(messages) - unread; read > 0 {
+		chat.Read = messages[read-1].GetId()
+	}
 	core.chats = append(core.chats, chat)
 	core.messages = messages
 	w := openWindow(t, core, options...)
@@ -241,6 +244,23 @@ func TestNewMessages(t *testing.T) {
 	w.until("it is counted", func() bool { return c.Below.Get() == 1 })
 	if c.Rows.Len() != rows || len(taken[*controlpb.MarkReadRequest](core)) != 3 {
 		t.Error("far up, what comes at the end is shown or read")
+	}
+}
+
+// TestReadThoughTheListIsOlder: a message that the page has, and the list of chats does
+// not tell of yet, is read too.
+func TestReadThoughTheListIsOlder(t *testing.T) {
+	core := newFakeCore()
+	messages := talk("b", 0, 3)
+	w, c, _ := openChat(t, core, messages[:2], 0, func(*Config) { core.messages = messages })
+	if c.Rows.Len() != 3 {
+		t.Fatalf("%d messages are shown", c.Rows.Len())
+	}
+	c.SetFront(true)
+	c.SetEnd(true)
+	w.until("it is read", func() bool { return len(taken[*controlpb.MarkReadRequest](core)) == 1 })
+	if r := taken[*controlpb.MarkReadRequest](core)[0]; string(r.GetMessage()) != string(messages[2].GetId()) {
+		t.Errorf("read up to %s", r.GetMessage())
 	}
 }
 

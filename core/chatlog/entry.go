@@ -98,6 +98,12 @@ func (r *run) judge(l bus.Link, p *packet.Packet, st standing) (e store.Entry, o
 	if r.s.cfg.Book.Person(h.Author).Blocked && !change { // who is blocked may still change who is a member
 		return stub(packet.ReasonBlocked, textBlocked)
 	}
+	if change && l.Device == h.Device && p.CheckContent() != nil {
+		// Nobody drops what he said of who is a member. Were it taken without its
+		// content, those to whom he gives it whole would have members that others never
+		// hear of.
+		return e, false, nil //nolint:nilerr // that is the answer
+	}
 	dropped := false
 	if p.CheckContent() != nil {
 		switch {
@@ -110,6 +116,12 @@ func (r *run) judge(l bus.Link, p *packet.Packet, st standing) (e store.Entry, o
 		}
 	}
 	if limit := r.s.maxContent(h.Type); len(p.Content) > limit {
+		if change {
+			// All leave it out, and it is passed on: a stub would be a gap for ever to who
+			// did not get it from its author.
+			e.State = store.EntryHandled
+			return e, true, nil
+		}
 		return stub(packet.ReasonTooLarge, fmt.Sprintf("It has %d bytes; at most %d are taken.", len(p.Content), limit))
 	}
 	if dropped {
@@ -119,6 +131,10 @@ func (r *run) judge(l bus.Link, p *packet.Packet, st standing) (e store.Entry, o
 	first, err := r.tx.EntryByID(h.ID)
 	switch {
 	case err == nil && (first.Packet.Header.Device != h.Device || first.Packet.Header.Chat != h.Chat):
+		if change {
+			return e, true, nil // whatever its id: it must reach all, and its message alone is missing
+		}
+		r.copied(h.Author, first.Packet.Header.Author)
 		return stub(packet.ReasonUnreadable, textTaken)
 	case err == nil:
 		return r.again(e, &first, st)
@@ -248,6 +264,16 @@ func (r *run) accuse(user packet.UserID, text string) {
 		s.log.Warn("a peer does what no honest one does", "user", user, "what", text)
 		bus.Publish(s.cfg.Bus, bus.Noticed, bus.Notice{Level: "warning", Subject: "contact:" + string(user), Text: text})
 	})
+}
+
+// copied tells that a message cannot be shown, because an earlier one has its id: who
+// of the two authors took it from the other is not to be seen from here.
+func (r *run) copied(later, earlier packet.UserID) {
+	if later == earlier {
+		return
+	}
+	r.accuse(later, fmt.Sprintf("A message of %s cannot be shown: one of %s, which came first, has the same id. "+
+		"That does not happen by chance: one of them has copied it from the other.", later, earlier))
 }
 
 // refuse has the author of a stub told, if there is a link.

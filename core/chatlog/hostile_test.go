@@ -1,6 +1,7 @@
 package chatlog
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -25,7 +26,7 @@ func forge(t testing.TB, key *identity.Identity, h packet.Header, content string
 	if h.Delivery == packet.Reliable {
 		h.Epoch, h.Depth, h.Number = max(h.Epoch, 1), max(h.Depth, 1), max(h.Number, 1)
 	}
-	h.Type = max(h.Type, typeText)
+	h.Type = cmp.Or(h.Type, typeText)
 	if h.Membership == 0 {
 		h.Membership = 1
 	}
@@ -151,6 +152,67 @@ func TestEquivocation(t *testing.T) {
 	}
 	if !bob.noticed("contact:alice alice sent two different") {
 		t.Error("alice was not named")
+	}
+}
+
+// Whatever is wrong with a change, those to whom its author does not give it get it
+// from others: what he does afterwards is not behind a gap for them alone.
+func TestBadChangesReachAll(t *testing.T) {
+	n, alice, bob, carol := trio(t)
+	taken := alice.write(group, "mine")
+	n.connect(alice, bob)
+	w := n.connect(bob, carol)
+	n.quiet(time.Minute)
+	change := func(number uint64, id packet.PacketID, content string) *packet.Packet {
+		return forge(t, carol.id, packet.Header{
+			ID: id, Chat: group, Type: typeInvite, Author: "carol", Device: carol.id.Device(), Epoch: 7, Number: number,
+		}, content)
+	}
+	damaged, bare := change(3, packet.PacketID{}, "three"), change(4, packet.PacketID{}, "four")
+	whole := []packet.Packet{*damaged, *bare}
+	damaged.Content, bare.Content = []byte("other"), nil
+	for _, p := range []*packet.Packet{
+		change(1, packet.PacketID{}, strings.Repeat("x", 5<<10)), change(2, taken, "two"), damaged, bare, change(5, packet.PacketID{}, "five"),
+	} {
+		n.give(w, bob, p)
+	}
+	n.quiet(time.Minute)
+	numbers := func(d *node) (have []uint64) {
+		for _, e := range d.entries(group) {
+			if e.Packet.Header.Epoch == 7 && e.State != store.EntryStub && e.Packet.CheckContent() == nil {
+				have = append(have, e.Packet.Header.Number)
+			}
+		}
+		return have
+	}
+	for _, d := range []*node{bob, alice} {
+		if got := fmt.Sprint(numbers(d)); got != "[1 2 5]" {
+			t.Errorf("%s has %s", d.user, got)
+		}
+	}
+	n.give(w, bob, &whole[0])
+	n.give(w, bob, &whole[1])
+	n.quiet(time.Hour)
+	for _, d := range []*node{bob, alice} {
+		if got := fmt.Sprint(numbers(d)); got != "[1 2 3 4 5]" {
+			t.Errorf("in the end %s has %s", d.user, got)
+		}
+	}
+}
+
+// Who takes the id of a message that others have not got yet keeps it from them, and
+// not in secret.
+func TestCopiedID(t *testing.T) {
+	n, alice, bob, carol := trio(t)
+	w := n.connect(bob, carol)
+	n.quiet(time.Minute)
+	id := alice.write(group, "true")
+	n.give(w, bob, forge(t, carol.id, packet.Header{ID: id, Chat: group, Author: "carol", Device: carol.id.Device()}, "copied"))
+	n.quiet(time.Minute)
+	n.connect(alice, bob)
+	n.quiet(time.Minute)
+	if !bob.noticed("A message of alice cannot be shown: one of carol") {
+		t.Error("bob is not told")
 	}
 }
 

@@ -27,7 +27,7 @@ import (
 const (
 	typeText   packet.Type = "text"
 	typeTiny   packet.Type = "tiny"   // takes 8 bytes
-	typeInvite packet.Type = "invite" // opens chats
+	typeInvite packet.Type = "invite" // opens chats; takes 4 KiB
 	// typeMembers has a change of the members, typeList a whole list, in JSON; they
 	// open chats too.
 	typeMembers packet.Type = "members"
@@ -38,7 +38,9 @@ func typeOf(t packet.Type) Type {
 	switch t {
 	case typeTiny:
 		return Type{MaxContent: 8}
-	case typeInvite, typeMembers, typeList:
+	case typeInvite:
+		return Type{OpensChat: true, MaxContent: 4 << 10}
+	case typeMembers, typeList:
 		return Type{OpensChat: true}
 	}
 	return Type{}
@@ -198,7 +200,11 @@ func (d *node) message(tx store.Tx, p *packet.Packet) error {
 		ID: h.ID, Chat: h.Chat, Author: h.Author, Plugin: "text", Kind: "text", Body: string(p.Content),
 		SentAt: h.SentAt, Order: h.Order(), Entry: h.Key(), Own: h.Author == d.user,
 	})
-	if err == nil && !added {
+	if err != nil || added {
+		return err
+	}
+	first, err := tx.Message(h.ID)
+	if err == nil && first.Author == h.Author { // else a change has another's id
 		d.n.t.Errorf("%s handles %s a second time", d.user, h.Key())
 	}
 	return err

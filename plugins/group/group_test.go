@@ -461,18 +461,15 @@ func TestForgedIsNamed(t *testing.T) {
 	rootID := group.IDOf(chat, "anna", root.ID, root.Content)
 	for i := range 5 {
 		o := anna.Receive(forge("bob", rootID))[0]
-		if o.Err != nil || (o.Refused != "") != (i >= 3) {
+		if o.Err != nil || o.Refused != "" { // or others would not get it, nor what follows
 			t.Errorf("forged change %d: %+v", i, o)
 		}
 	}
 	if got := told(anna, chat); strings.Count(got, "bob tried to change the group") != 3 {
 		t.Errorf("anna is told %s", got)
 	}
-	for _, p := range []sdk.Packet{
-		anna.Packet(chat, "bob", group.TypeChange, []byte("\xff")), anna.Packet(chat, "bob", group.TypeChange, nil),
-		anna.Packet(chat, "bob", group.TypeChange, make([]byte, group.MaxContent+1)),
-	} {
-		if o := anna.Receive(p)[0]; o.Refused == "" {
+	for _, p := range []sdk.Packet{anna.Packet(chat, "bob", group.TypeChange, []byte("\xff")), anna.Packet(chat, "bob", group.TypeChange, nil)} {
+		if o := anna.Receive(p)[0]; o.Err != nil || o.Refused != "" {
 			t.Errorf("%.10q: %+v", p.Content, o)
 		}
 	}

@@ -33,7 +33,7 @@ func (p *Plugin) Handle(ctx context.Context, k sdk.Packet) ([]sdk.Effect, error)
 	}
 	s, err := Sign(k.Chat, k.Author, k.ID, k.Content)
 	if err != nil {
-		return nil, sdk.Refuse("%v", err)
+		return p.ignore(&s, k.Chat, err)
 	}
 	c := p.chat(k.Chat)
 	c.mu.Lock()
@@ -339,12 +339,11 @@ func (p *Plugin) dropped(c *chat, followers []admitted) []sdk.Effect {
 
 // forged names whoever made a change that is not taken, a few times.
 func (p *Plugin) forged(ctx context.Context, c *chat, s *Signed, why error) ([]sdk.Effect, error) {
-	p.core.Log().Warn("a change of a group is not taken", "chat", c.id, "author", s.Author, "error", why)
 	if effects := p.dropped(c, c.follow(s.ID)); len(effects) > 0 {
 		return effects, nil
 	}
 	if c.graph.Len() == 0 || s.Author == p.self {
-		return nil, sdk.Refuse("the group does not take this change: %v", why)
+		return p.ignore(s, c.id, why)
 	}
 	key := forgedPrefix + string(c.id) + "/" + string(s.Author)
 	values, err := p.core.Values(ctx, key, 1)
@@ -356,13 +355,25 @@ func (p *Plugin) forged(ctx context.Context, c *chat, s *Signed, why error) ([]s
 		n, _ = strconv.Atoi(string(values[0].Value)) // written by nobody but us
 	}
 	if n >= maxNotices {
-		return nil, sdk.Refuse("the group does not take this change: %v", why)
+		return p.ignore(s, c.id, why)
 	}
+	p.core.Log().Warn("a change of a group is not taken", "chat", c.id, "author", s.Author, "error", why)
 	event := Event{By: s.Author, Facts: []Fact{{What: "forged"}}}
 	return []sdk.Effect{
 		sdk.PutValue{Key: key, Value: strconv.AppendInt(nil, int64(n+1), 10)},
 		sdk.AddMessage{ID: s.Packet, Chat: c.id, Kind: KindEvent, Body: event.sentence(), Data: mustJSON(event)},
 	}, nil
+}
+
+// ignore does nothing with a change. Another's is not refused: a refused packet cannot
+// be passed on, so that who did not get it from its author would have a gap there for
+// ever, and nothing that its author did afterwards, nor what others built on that.
+func (p *Plugin) ignore(s *Signed, chat packet.ChatID, why error) ([]sdk.Effect, error) {
+	p.core.Log().Warn("a change of a group is not taken", "chat", chat, "author", s.Author, "error", why)
+	if s.Author == p.self {
+		return nil, sdk.Refuse("the group does not take this change: %v", why)
+	}
+	return nil, nil
 }
 
 // Summary is what the list of groups shows of one, and what is kept so that it

@@ -84,6 +84,9 @@ func (s *Service) Fetch(tx store.Tx, w Want) error {
 		return err
 	case w.Offer:
 		return nil // nothing that is here changes by being offered again
+	case b.State == store.BlobOffered && b.Plugin == w.Plugin:
+		// Nothing of it is here yet. If two messages offer one id, because somebody took
+		// that of another's, it is the one's that is asked for.
 	case b.Message != w.Message || b.Plugin != w.Plugin:
 		return fmt.Errorf("blob %s is of another message: %w", w.Blob, ErrState)
 	case b.State == store.BlobWanted || b.State == store.BlobDone:

@@ -586,6 +586,35 @@ func TestOffers(t *testing.T) {
 	}
 }
 
+// TestOfferedByTwo: who offers another's blob as his own, and is heard first, does not
+// keep it from who asks for it where its author offers it.
+func TestOfferedByTwo(t *testing.T) {
+	w := newWorld(t, "alice", "bob", "carol")
+	w.link("alice", "bob")
+	w.link("carol", "bob")
+	path := filepath.Join(t.TempDir(), "film")
+	want := write(t, path, 100)
+	o := w.share("alice", path)
+	other := filepath.Join(t.TempDir(), "other")
+	write(t, other, 7)
+	theirs := w.share("carol", other)
+	bob := w.nodes["bob"]
+	err := bob.store.Update(t.Context(), store.Lazy, func(tx store.Tx) error {
+		return bob.service.Fetch(tx, Want{Blob: o.ID, Message: theirs.message.ID, Plugin: "file", Name: "other", Size: 7, Offer: true})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b := w.blob("bob", o); b.State != store.BlobOffered || b.Author != "carol" {
+		t.Fatalf("it is in state %d, by %s", b.State, b.Author)
+	}
+	w.fetch("bob", o)
+	if b := w.becomes("bob", o, store.BlobDone); b.Author != "alice" || b.Message != o.message.ID {
+		t.Errorf("it is %s's", b.Author)
+	}
+	sameFile(t, filepath.Join(bob.downloads(), "film"), want)
+}
+
 // TestFromOthers: with the author away, whoever has it gives it, and what is not
 // as the author signed it is not taken.
 func TestFromOthers(t *testing.T) {

@@ -443,6 +443,24 @@ func TestOnlyWhoMaySays(t *testing.T) {
 	w.want(w.bob, m, file.Offered)
 }
 
+// TestOfferedByTwo: who offers a blob that is another's, and is heard first, does not
+// keep it from who accepts the other's offer.
+func TestOfferedByTwo(t *testing.T) {
+	w := newWorld(t)
+	first := w.bob.Packet(w.chat, "carol", file.TypeFile, encode(t, file.Offer{Blob: goldenBlob, Name: "mine", Size: 7}))
+	second := w.bob.Packet(w.chat, "alice", file.TypeFile, encode(t, file.Offer{Blob: goldenBlob, Name: "film", Size: 100}))
+	w.bob.Receive(first, second)
+	w.want(w.bob, first.ID, file.Offered)
+	w.must(w.bob, "accept", second.ID)
+	w.want(w.bob, second.ID, file.Fetching)
+	if f, ok := w.bob.FetchOf(goldenBlob); !ok || f.Message != second.ID || f.Size != 100 {
+		t.Errorf("bob fetches %+v", f)
+	}
+	if err := w.do(w.bob, "accept", first.ID); code(err) != codes.FailedPrecondition {
+		t.Errorf("accept of both: %v", err)
+	}
+}
+
 func TestAutoAccept(t *testing.T) {
 	for _, c := range []struct {
 		name     string

@@ -60,7 +60,11 @@ func (p *Plugin) target(ctx context.Context, call sdk.Invocation) (*target, erro
 	if t.blob, err = p.blob(ctx, t.id); err != nil {
 		return nil, err
 	}
-	if t.blob != nil && t.blob.Message != m.ID {
+	switch {
+	case t.blob == nil || t.blob.Message == m.ID:
+	case t.blob.State == pluginpb.BlobState_BLOB_STATE_OFFERED && !m.Own:
+		t.blob = nil // another message offers it too, and nothing was asked for: this one may be it
+	default:
 		return nil, sdk.Errorf(codes.FailedPrecondition, "the content of %s was offered by an earlier message too: use that one", t.data.Name)
 	}
 	return t, nil

@@ -262,6 +262,7 @@ func (a *applier) fetchBlob(e *pluginpb.FetchBlob) error {
 	switch {
 	case there && f.Offer:
 		return nil
+	case there && b.State == pluginpb.BlobState_BLOB_STATE_OFFERED: // by whichever message
 	case there && b.Message != m.ID:
 		return fmt.Errorf("fetch_blob.blob: %s is of another message", b.ID)
 	case b.State == pluginpb.BlobState_BLOB_STATE_WANTED || b.State == pluginpb.BlobState_BLOB_STATE_DONE:

@@ -41,11 +41,12 @@ func Watch(root int) *Family {
 }
 
 // Peaks ends watching and gives the peak memory, in bytes, by the name of the
-// program: the largest of several. What grew in the last hundredths of a second
-// of a process is not seen.
+// program: the largest of several. Of a process that has ended, what grew in its
+// last hundredths of a second is not seen.
 func (f *Family) Peaks() map[string]int64 {
 	close(f.stop)
 	f.wg.Wait()
+	f.look()
 	return f.peak
 }
 

@@ -73,9 +73,10 @@ func group(ctx context.Context, n int) (w *people.World, all []*people.Person, c
 	if w, err = people.NewWorld(ctx); err != nil {
 		return nil, nil, "", err
 	}
+	world := w // which an error's return takes out of w
 	defer func() {
 		if err != nil {
-			w.Close()
+			world.Close()
 		}
 	}()
 	for i := range n {

@@ -146,8 +146,13 @@ func (w *World) serve(ctx context.Context) error {
 			return err
 		}
 	}
+	// Everybody comes from one address, at which many at once are held up.
+	config := filepath.Join(w.folder, "server.toml")
+	if err := os.WriteFile(config, []byte("[limits]\nregister = { burst = 0, every = \"1s\" }\nlog-in-address = { burst = 0, every = \"1s\" }\n"), 0o600); err != nil {
+		return err
+	}
 	w.server, err = process.Start(process.Config{
-		Program: "parley-server", Args: []string{"serve", "--listen", w.address, "--data", filepath.Join(w.folder, "server")},
+		Program: "parley-server", Args: []string{"serve", "--config", config, "--listen", w.address, "--data", filepath.Join(w.folder, "server")},
 		Inside: inside,
 	})
 	if err != nil {

@@ -179,29 +179,24 @@ func (v *conversation) addListed(m *controlpb.Message) {
 }
 
 // redrawn says whether the card of a message that was shown is another now.
-func (v *conversation) redrawn(m *controlpb.Message) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	shown, ok := v.cards[string(m.GetId())]
-	text := messageText(m)
-	if !ok || shown == text {
-		return false
-	}
-	v.cards[string(m.GetId())] = text
-	return true
-}
+func (v *conversation) redrawn(m *controlpb.Message) bool { return v.isNew(v.cards, m, messageText(m)) }
 
 // newReactions says whether the reactions to a message that was shown are others
 // now.
 func (v *conversation) newReactions(m *controlpb.Message) bool {
+	return v.isNew(v.reacted, m, reactionText(m))
+}
+
+// isNew says whether something of a message that was shown reads otherwise now, and
+// notes how it does.
+func (v *conversation) isNew(shown map[string]string, m *controlpb.Message, text string) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	shown, ok := v.reacted[string(m.GetId())]
-	text := reactionText(m)
-	if !ok || shown == text {
+	was, ok := shown[string(m.GetId())]
+	if !ok || was == text {
 		return false
 	}
-	v.reacted[string(m.GetId())] = text
+	shown[string(m.GetId())] = text
 	return true
 }
 

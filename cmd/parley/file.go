@@ -61,15 +61,8 @@ func (a *app) fileSendCommand() *cobra.Command {
 				return err
 			}
 			req := &pluginpb.InvokeRequest{Invocation: client.NewInvocation(), Action: "send", Text: caption}
-			for _, path := range args[1:] {
-				absolute, err := filepath.Abs(path)
-				if err != nil {
-					return fmt.Errorf("find %s: %w", path, err)
-				}
-				if !utf8.ValidString(absolute) {
-					return usagef("the name %q is not UTF-8: rename it first", absolute)
-				}
-				req.Paths = append(req.Paths, absolute)
+			if req.Paths, err = absolutePaths(args[1:]); err != nil {
+				return err
 			}
 			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
 				if req.Chat, err = resolveChat(ctx, c, args[0]); err != nil {
@@ -417,3 +410,19 @@ func blobJSON(b *controlpb.Blob) jsonBlob {
 
 // errTransfers says that not all transfers went well; why stands above it.
 var errTransfers = errors.New("not all of it could be transferred")
+
+// absolutePaths gives what a person named, as the core is told of it.
+func absolutePaths(paths []string) ([]string, error) {
+	all := make([]string, 0, len(paths))
+	for _, path := range paths {
+		absolute, err := filepath.Abs(path)
+		if err != nil {
+			return nil, fmt.Errorf("find %s: %w", path, err)
+		}
+		if !utf8.ValidString(absolute) {
+			return nil, usagef("the name %q is not UTF-8: rename it first", absolute)
+		}
+		all = append(all, absolute)
+	}
+	return all, nil
+}

@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -302,17 +300,11 @@ func (a *app) groupPictureCommand() *cobra.Command {
 			if save != "" {
 				return a.saveGroupPicture(cmd, args[0], save)
 			}
-			req := &pluginpb.InvokeRequest{Action: "picture"}
-			for _, path := range args[1:] {
-				absolute, err := filepath.Abs(path)
-				if err != nil {
-					return fmt.Errorf("find %s: %w", path, err)
-				}
-				if !utf8.ValidString(absolute) {
-					return usagef("the name %q is not UTF-8: rename it first", absolute)
-				}
-				req.Paths = append(req.Paths, absolute)
+			paths, err := absolutePaths(args[1:])
+			if err != nil {
+				return err
 			}
+			req := &pluginpb.InvokeRequest{Action: "picture", Paths: paths}
 			return a.onGroup(cmd, args[0], req, "Saved.")
 		},
 	}

@@ -96,8 +96,22 @@ func (s *Service) kickAll() {
 	}
 }
 
-// work fetches until the blob is here, cannot be had, or is not wanted.
+// work fetches, and does what is left to do of a blob that is wanted no more, even
+// if that is so before anything was fetched.
 func (f *fetch) work() {
+	f.fetch()
+	switch why := context.Cause(f.ctx); {
+	case errors.Is(why, errCancelled), errors.Is(why, errGone):
+		f.s.removeLeft(f.s.dir(f.id))
+		f.s.forget(f.id)
+	case errors.Is(why, errPaused):
+		f.s.keepDone(f.id)
+		f.s.forget(f.id)
+	}
+}
+
+// fetch fetches until the blob is here, cannot be had, or is not wanted.
+func (f *fetch) fetch() {
 	b, err := f.s.blob(f.ctx, f.id)
 	if err != nil || b.State != store.BlobWanted {
 		return
@@ -106,7 +120,7 @@ func (f *fetch) work() {
 		before := f.s.Status(&b).Done
 		err := f.try(&b)
 		if err == nil || f.ctx.Err() != nil {
-			break
+			return
 		}
 		if reason, over := final(&b, err); over {
 			f.settle(&b, reason, err)
@@ -121,36 +135,30 @@ func (f *fetch) work() {
 		done := f.s.Status(&b).Done
 		f.s.waits(&b, why, done)
 		if !f.pause(wait) {
-			break
+			return
 		}
-	}
-	switch why := context.Cause(f.ctx); {
-	case errors.Is(why, errCancelled), errors.Is(why, errGone):
-		f.s.removeLeft(f.s.dir(f.id))
-		f.s.forget(f.id)
-	case errors.Is(why, errPaused):
-		f.s.keepDone(f.id, f.s.Status(&b).Done)
-		f.s.forget(f.id)
 	}
 }
 
 // keepDone notes how far a blob is that was paused.
-func (s *Service) keepDone(id packet.BlobID, done uint64) {
-	var ref bus.BlobRef
-	err := s.update(context.Background(), func(tx store.Tx) error {
-		b, err := tx.Blob(id)
-		if err != nil || b.State != store.BlobPaused {
-			return err
-		}
-		b.Done = min(done, b.Size)
-		ref = bus.BlobRef{ID: id, Chat: b.Chat, Message: b.Message, Plugin: b.Plugin}
-		return tx.PutBlob(b)
-	})
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		s.log.Warn("how far a file is cannot be noted", "blob", id, "err", err)
+func (s *Service) keepDone(id packet.BlobID) {
+	b, err := s.blob(context.Background(), id)
+	if err == nil {
+		done := s.Status(&b).Done
+		err = s.update(context.Background(), func(tx store.Tx) (err error) {
+			b, err = tx.Blob(id)
+			if err != nil || b.State != store.BlobPaused {
+				return err
+			}
+			b.Done = min(done, b.Size)
+			return tx.PutBlob(b)
+		})
 	}
-	if ref.ID == id {
-		bus.Publish(s.cfg.Bus, bus.BlobChanged, ref)
+	switch {
+	case err != nil && !errors.Is(err, store.ErrNotFound):
+		s.log.Warn("how far a file is cannot be noted", "blob", id, "err", err)
+	case err == nil && b.State == store.BlobPaused:
+		bus.Publish(s.cfg.Bus, bus.BlobChanged, bus.BlobRef{ID: id, Chat: b.Chat, Message: b.Message, Plugin: b.Plugin})
 	}
 }
 

@@ -541,6 +541,11 @@ func TestCancelledInTheLastMoment(t *testing.T) {
 	write(t, place, 100)
 	w.steer("bob", o, Cancel)
 	w.clean("bob", "film", "film (2)")
+	eventually(t, "nothing is fetched any more", func() bool {
+		bob.service.mu.Lock()
+		defer bob.service.mu.Unlock()
+		return len(bob.service.fetches) == 0
+	})
 	// As it would have gone on had it been all here.
 	if err := errors.Join(os.MkdirAll(filepath.Dir(partialOf(&b)), 0o700), writeFile(bob.service.partialPath(b.ID), []byte(partialOf(&b)))); err != nil {
 		t.Fatal(err)

@@ -112,7 +112,8 @@ func (s *Service) placed(ctx context.Context, b *store.Blob, path string) error 
 // takeBack removes what was moved into its place in the moment in which it was
 // cancelled. It is moved out of it first, so that nothing is ever removed there.
 func (s *Service) takeBack(b *store.Blob, path string) {
-	if err := rename(path, partialOf(b)); err != nil {
+	partial := partialOf(b)
+	if err := inPartialFolder(partial, func() error { return rename(path, partial) }); err != nil {
 		s.log.Warn("a file that was cancelled in the last moment could not be removed", "path", path, "err", err)
 		return
 	}

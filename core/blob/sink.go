@@ -19,6 +19,22 @@ import (
 // same file system, so that moving it into place is one step.
 const partialFolder = ".parley"
 
+// inPartialFolder does what puts path into the folder for partial files, and makes
+// that before. The end of another fetch, perhaps of another account that has the same
+// destination, removes it as soon as nothing is in it, which may be between the two.
+func inPartialFolder(path string, put func() error) (err error) {
+	const tries = 100
+	for range tries {
+		if err = os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
+			err = put()
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return err
+}
+
 // sink is where a blob comes together: a partial file, or a folder of partial
 // files. It is for one goroutine at a time, but for ReadAt of different ones.
 type sink interface {
@@ -32,6 +48,16 @@ type sink interface {
 
 // fileSink is a partial file.
 type fileSink struct{ *os.File }
+
+// openPartial opens a partial file, and makes it when there is none.
+func openPartial(path string) (*fileSink, error) {
+	var s *fileSink
+	err := inPartialFolder(path, func() (err error) {
+		s, err = openFileSink(path)
+		return err
+	})
+	return s, err
+}
 
 func openFileSink(path string) (*fileSink, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
@@ -63,10 +89,14 @@ func openFolderSink(dir string, index []byte) (*folderSink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("index: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	root, err := os.OpenRoot(dir)
+	var root *os.Root
+	err = inPartialFolder(dir, func() (err error) {
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		root, err = os.OpenRoot(dir)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func (s *Service) openTarget(ctx context.Context, b store.Blob) (t *target, err 
 		}
 	}()
 	if err := os.MkdirAll(filepath.Dir(t.partial), 0o700); err != nil {
-		return t, err
+		return t, err // nothing needs to be fetched to see that
 	}
 	if err := writeFile(filepath.Join(s.dir(b.ID), partialFile), []byte(t.partial)); err != nil {
 		return t, err
@@ -114,7 +114,7 @@ var errDisk = errors.New("the disk does not take it")
 
 // roomLeft says whether what is still to come fits on the disk.
 func (t *target) roomLeft() error {
-	free, err := room(filepath.Dir(t.partial))
+	free, err := room(t.b.Destination)
 	if err != nil {
 		return err
 	}
@@ -216,7 +216,7 @@ func (t *target) learn(ctx context.Context, info *packet.BlobInfo) error {
 		return nil
 	}
 	if info.IndexSize == 0 {
-		f, err := openFileSink(t.partial)
+		f, err := openPartial(t.partial)
 		if err != nil {
 			return diskError(t.b.Destination, err)
 		}
@@ -250,7 +250,7 @@ func (t *target) verify(ctx context.Context) error {
 		if _, err := os.Lstat(t.partial); err != nil {
 			return t.ledger.clear()
 		}
-		f, err := openFileSink(t.partial)
+		f, err := openPartial(t.partial)
 		if err != nil {
 			return err
 		}

@@ -211,6 +211,44 @@ func TestStreamsAreKept(t *testing.T) {
 	}
 }
 
+// TestEndsBesideBegins: the folder for partial files, which the end of a fetch removes
+// when nothing is in it, goes at any time, and no other fetch fails by that.
+func TestEndsBesideBegins(t *testing.T) {
+	w := newWorld(t, "alice", "bob")
+	path := filepath.Join(t.TempDir(), "film")
+	want := write(t, path, 100)
+	offers := []offer{w.share("alice", tree(t))}
+	for range 20 {
+		offers = append(offers, w.share("alice", path))
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				removePartialFolder(filepath.Join(w.nodes["bob"].downloads(), "any"))
+			}
+		}
+	}()
+	w.link("alice", "bob")
+	for _, o := range offers {
+		w.fetch("bob", o)
+	}
+	for i, o := range offers {
+		b := w.becomes("bob", o, store.BlobDone)
+		if i > 0 {
+			sameFile(t, b.Path, want)
+			continue
+		}
+		t.Cleanup(func() { _ = os.Chmod(filepath.Join(b.Path, "read only"), 0o755) })
+	}
+	close(stop)
+	<-stopped
+}
+
 // TestRestarts: both sides end in the middle, and nothing that came is fetched
 // again.
 func TestRestarts(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -34,6 +35,8 @@ type world struct {
 	nodes map[packet.UserID]*node
 	links atomic.Uint64
 	wires atomic.Int64 // bytes that came from sources, frames included
+
+	offers []offer // all that were made
 
 	mu     sync.Mutex // guards below
 	conns  map[net.Conn]struct{}
@@ -94,7 +97,24 @@ func newWorld(t *testing.T, users ...packet.UserID) *world {
 		}
 		n.start()
 	}
+	t.Cleanup(w.tell)
 	return w
+}
+
+// tell says of a test that failed how far each blob is with each person.
+func (w *world) tell() {
+	if !w.t.Failed() {
+		return
+	}
+	for user, n := range w.nodes {
+		for _, o := range w.offers {
+			b, err := n.service.blob(context.Background(), o.ID)
+			if errors.Is(err, store.ErrNotFound) {
+				continue
+			}
+			w.t.Logf("%s has %s in state %d (%s), %v: %+v", user, o.ID, b.State, b.Reason, err, n.service.Status(&b))
+		}
+	}
 }
 
 func (n *node) start() {
@@ -286,7 +306,9 @@ func (w *world) share(user packet.UserID, path string) offer {
 		}
 	}
 	n.service.Changed(b.ID)
-	return offer{b.Blob, m}
+	o := offer{b.Blob, m}
+	w.offers = append(w.offers, o)
+	return o
 }
 
 // fetch has a user fetch an offer into a folder of its own.
@@ -340,19 +362,20 @@ func (w *world) becomes(user packet.UserID, o offer, state store.BlobState) stor
 // waiting waits until somebody's blob says why it waits.
 func (w *world) waiting(user packet.UserID, o offer, why string) {
 	w.t.Helper()
-	var got string
 	eventually(w.t, fmt.Sprintf("%s waits: %s", user, why), func() bool {
 		b := w.blob(user, o)
-		got = w.nodes[user].service.Status(&b).Waiting
-		return got == why
+		return w.nodes[user].service.Status(&b).Waiting == why
 	})
 }
 
+// patience is how long a test waits for anything, on a busy machine.
+const patience = 2 * time.Minute
+
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); {
+	for deadline := time.Now().Add(patience); !ok(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("did not come to pass: %s", what)
+			t.Fatalf("not within %s: %s", patience, what)
 		}
 		time.Sleep(2 * time.Millisecond)
 	}

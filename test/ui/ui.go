@@ -392,11 +392,12 @@ func (d *Driver) Keys(keys ...string) {
 // Type types text on the real keyboard.
 func (d *Driver) Type(text string) {
 	d.tb.Helper()
-	delay := "4"
-	if strings.ContainsFunc(text, func(r rune) bool { return r >= 0x80 }) {
-		delay = "40" // each such key is put on the keyboard before
+	// xdotool puts what is not on the keyboard on one key for a moment, which a busy
+	// program misses.
+	if err := d.Desktop.AddKeys(text); err != nil {
+		d.tb.Fatal(err)
 	}
-	d.xdotool("type", "--delay", delay, "--", text)
+	d.xdotool("type", "--delay", "4", "--", text)
 }
 
 func (d *Driver) xdotool(args ...string) {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -117,6 +118,26 @@ func TestDriver(t *testing.T) {
 	if err := app.Stop(); err == nil || !strings.Contains(err.Error(), "terminated") {
 		t.Errorf("the sample ended by %v, not by being asked to", err)
 	}
+}
+
+// A program that is busy while one types has it all when it comes to it.
+func TestTypeWhileBusy(t *testing.T) {
+	d := ui.New(t, desktop.Config{})
+	app := sample(t, d)
+	window := app.Window("Sample")
+	entry := window.Find(atspi.Text, "Message")
+	app.Activate(window)
+	entry.Focus()
+	d.Until("the entry has the keyboard", func() bool { return entry.Is(atspi.Focused) })
+	if err := syscall.Kill(app.PID(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	const text = "hello 你好, čas je na ☕ 你"
+	d.Type(text)
+	if err := syscall.Kill(app.PID(), syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	d.Until("all is in the entry", func() bool { return entry.Text() == text })
 }
 
 // What the picture shows is on the screen, and in the file.

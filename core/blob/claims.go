@@ -13,6 +13,7 @@ type giver struct {
 	source
 	have []packet.Range // pieces that it has; empty means all
 	pace time.Duration  // that its last piece took; 0 while none has come
+	ends bool           // it gives its word, and then no more
 }
 
 func (g *giver) has(piece uint64) bool { return hasPiece(g.have, piece) }

@@ -102,7 +102,7 @@ func (x *exchange) introduce(ctx context.Context) error {
 func (t *target) meets(g *giver, have []packet.Range) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if g.have = have; !slices.Contains(t.givers, g) {
+	if g.have, g.ends = have, false; !slices.Contains(t.givers, g) {
 		t.givers = append(t.givers, g)
 	}
 }
@@ -430,8 +430,14 @@ func (x *exchange) expected(f *packet.Piece) error {
 // askManifest asks the author for its word when everything is here: others can
 // have it from this device then.
 func (x *exchange) askManifest(ctx context.Context) error {
-	_, all := x.t.ledger.done()
-	if !all || !x.src.author || len(x.t.b.Manifest) > 0 {
+	if _, all := x.t.ledger.done(); !all || !x.src.author {
+		return nil
+	}
+	x.t.mu.Lock()
+	known := len(x.t.b.Manifest) > 0
+	x.src.ends = !known
+	x.t.mu.Unlock()
+	if known {
 		return nil
 	}
 	if _, err := x.info(ctx); err != nil {

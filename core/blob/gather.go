@@ -95,14 +95,14 @@ func (t *target) complete() bool {
 	return all && t.sink != nil
 }
 
-// manifestComes says whether the author is about to give its word: it does so at
-// the end.
+// manifestComes says whether the author is about to give its word, or to end having
+// given it: it does so at the end.
 func (g *gathering) manifestComes() bool {
 	g.t.mu.Lock()
+	defer g.t.mu.Unlock()
 	lacks := len(g.t.b.Manifest) == 0
-	g.t.mu.Unlock()
 	for _, c := range g.known {
-		if lacks && c.active && c.giver.author {
+		if c.active && c.giver.author && (lacks || c.giver.ends) {
 			return true
 		}
 	}

@@ -25,7 +25,11 @@ const partialFolder = ".parley"
 func inPartialFolder(path string, put func() error) (err error) {
 	const tries = 100
 	for range tries {
-		if err = os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o700)
+		if errors.Is(err, fs.ErrExist) {
+			continue // it was there, and had gone when it was looked at
+		}
+		if err == nil {
 			err = put()
 		}
 		if !errors.Is(err, fs.ErrNotExist) {

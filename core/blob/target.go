@@ -46,8 +46,9 @@ func (s *Service) openTarget(ctx context.Context, b store.Blob) (t *target, err 
 			t, err = nil, diskError(b.Destination, err)
 		}
 	}()
-	if err := os.MkdirAll(filepath.Dir(t.partial), 0o700); err != nil {
-		return t, err // nothing needs to be fetched to see that
+	// That it can be made is seen before anything is fetched.
+	if err := inPartialFolder(t.partial, func() error { return nil }); err != nil {
+		return t, err
 	}
 	if err := writeFile(filepath.Join(s.dir(b.ID), partialFile), []byte(t.partial)); err != nil {
 		return t, err

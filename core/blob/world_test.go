@@ -101,7 +101,7 @@ func newWorld(t *testing.T, users ...packet.UserID) *world {
 	return w
 }
 
-// tell says of a test that failed how far each blob is with each person.
+// tell says of a test that failed how far those blobs are that are not all there.
 func (w *world) tell() {
 	if !w.t.Failed() {
 		return
@@ -109,7 +109,7 @@ func (w *world) tell() {
 	for user, n := range w.nodes {
 		for _, o := range w.offers {
 			b, err := n.service.blob(context.Background(), o.ID)
-			if errors.Is(err, store.ErrNotFound) {
+			if errors.Is(err, store.ErrNotFound) || b.Own || b.State == store.BlobDone {
 				continue
 			}
 			w.t.Logf("%s has %s in state %d (%s), %v: %+v", user, o.ID, b.State, b.Reason, err, n.service.Status(&b))

@@ -130,6 +130,10 @@ var rules = []rule{
 		advice: "an example shows what people outside this repository can do, with what they can import",
 	},
 	{
+		of:     []string{"test/net2019/original"},
+		advice: "it knows the protocol of 2019 from its description alone, so that no mistake is in it and in what it tests",
+	},
+	{
 		of:  []string{"test", "bench"},
 		may: []string{"core", "plugins", "protocol", "server", "ui-gtk", "test", "bench"},
 	},
@@ -220,6 +224,8 @@ func TestRules(t *testing.T) {
 		{"ui-gtk/notify", "core/client", false},
 		{"cmd/parley-gtk", "ui-gtk/app", true},
 		{"cmd/parley-gtk", "ui-gtk/roster", false},
+		{"test/net2019/original", "protocol/packet/net2019", false},
+		{"test/net2019", "test/net2019/original", true},
 		{"cmd/parley", "core", true},
 		{"cmd/parley", "core/store", false},
 		{"cmd/parley-server", "core", false},

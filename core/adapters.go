@@ -16,11 +16,13 @@ import (
 	"github.com/parley-chat/parley/core/control"
 	"github.com/parley-chat/parley/core/directory"
 	"github.com/parley-chat/parley/core/host"
+	"github.com/parley-chat/parley/core/net2019"
 	"github.com/parley-chat/parley/core/roster"
 	"github.com/parley-chat/parley/core/store"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/protocol/packet"
+	wire2019 "github.com/parley-chat/parley/protocol/packet/net2019"
 	"github.com/parley-chat/parley/protocol/pluginpb"
 )
 
@@ -46,12 +48,23 @@ func linksOf(m *conn.Manager) []bus.Link {
 	return links
 }
 
-// outbox is the chat log as the plugin host sees it.
-type outbox struct{ *chatlog.Service }
+// outbox is the chat log as the plugin host sees it,
+// and what keeps the chats of 2019.
+type outbox struct {
+	*chatlog.Service
+	net2019 *net2019.Service
+}
 
 // Append implements host.Outbox.
 func (o outbox) Append(tx store.Tx, d host.Draft) (packet.Packet, error) {
-	return o.Service.Append(tx, chatlog.Draft(d))
+	if d.Chat.Kind() != packet.Net2019 {
+		return o.Service.Append(tx, chatlog.Draft(d))
+	}
+	p, err := o.net2019.Append(tx, net2019.Draft(d))
+	if errors.Is(err, net2019.ErrCannot) {
+		err = &host.Refusal{Text: err.Error()}
+	}
+	return p, err
 }
 
 // Emit implements host.Outbox.
@@ -60,26 +73,105 @@ func (o outbox) Emit(ctx context.Context, d host.Draft, to []packet.UserID) erro
 }
 
 // people is the roster as the control API sees it, with what the connection
-// manager knows of those it cannot reach.
+// manager knows of those it cannot reach, and with the people of 2019.
 type people struct {
 	*roster.Roster
-	conn *conn.Manager
+	conn    *conn.Manager
+	net2019 *net2019.Service
 }
+
+// of2019 says whether a user is one of 2019.
+func of2019(user packet.UserID) bool { return wire2019.IsName(string(user)) }
 
 // Contacts implements control.People.
 func (p people) Contacts(ctx context.Context) ([]*controlpb.Contact, error) {
 	list, err := p.Roster.Contacts(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, c := range list {
 		p.addTrouble(c)
 	}
-	return list, err
+	others, err := p.net2019.Contacts(ctx)
+	return append(list, others...), err
 }
 
 // Contact implements control.People.
 func (p people) Contact(ctx context.Context, user packet.UserID) (*controlpb.Contact, error) {
+	if of2019(user) {
+		return p.net2019.Contact(ctx, user)
+	}
 	c, err := p.Roster.Contact(ctx, user)
 	p.addTrouble(c)
 	return c, err
+}
+
+// Name implements control.People.
+func (p people) Name(user packet.UserID) string {
+	if of2019(user) {
+		return p.net2019.Name(user)
+	}
+	return p.Roster.Name(user)
+}
+
+// Request implements control.People.
+func (p people) Request(ctx context.Context, user packet.UserID, greeting string) error {
+	if of2019(user) {
+		return p.net2019.Request(ctx, user, greeting)
+	}
+	return p.Roster.Request(ctx, user, greeting)
+}
+
+// Answer implements control.People.
+func (p people) Answer(ctx context.Context, user packet.UserID, accept bool) error {
+	if of2019(user) {
+		return p.net2019.Answer(ctx, user, accept)
+	}
+	return p.Roster.Answer(ctx, user, accept)
+}
+
+// Remove implements control.People.
+func (p people) Remove(ctx context.Context, user packet.UserID, eraseHistory bool) error {
+	if of2019(user) {
+		return p.net2019.Remove(ctx, user, eraseHistory)
+	}
+	return p.Roster.Remove(ctx, user, eraseHistory)
+}
+
+// Block implements control.People.
+func (p people) Block(ctx context.Context, user packet.UserID, block bool) error {
+	if of2019(user) {
+		return p.net2019.Block(ctx, user, block)
+	}
+	return p.Roster.Block(ctx, user, block)
+}
+
+// Rename implements control.People.
+func (p people) Rename(ctx context.Context, user packet.UserID, nickname string) error {
+	if of2019(user) {
+		return p.net2019.Rename(ctx, user, nickname)
+	}
+	return p.Roster.Rename(ctx, user, nickname)
+}
+
+// AcceptKeys implements control.People.
+func (p people) AcceptKeys(ctx context.Context, user packet.UserID, newSafetyNumber string) error {
+	if of2019(user) {
+		return errNoKeys(user)
+	}
+	return p.Roster.AcceptKeys(ctx, user, newSafetyNumber)
+}
+
+// SetVerified implements control.People.
+func (p people) SetVerified(ctx context.Context, user packet.UserID, verified bool) error {
+	if of2019(user) {
+		return errNoKeys(user)
+	}
+	return p.Roster.SetVerified(ctx, user, verified)
+}
+
+func errNoKeys(user packet.UserID) error {
+	return fmt.Errorf("%s has no keys: the protocol of 2019 proves nobody and encrypts nothing: %w", user, ErrInvalid)
 }
 
 func (p people) addTrouble(c *controlpb.Contact) {
@@ -232,10 +324,16 @@ func (p plugins) Presentation(kind string) pluginpb.Presentation {
 }
 
 // receipts is the chat log's knowledge of messages as control sees it.
-type receipts struct{ log *chatlog.Service }
+type receipts struct {
+	log     *chatlog.Service
+	net2019 *net2019.Service
+}
 
 // Of implements control.Receipts.
 func (r receipts) Of(tx store.ReadTx, chat packet.ChatID) (func(m *store.Message) ([]*controlpb.RecipientState, error), error) {
+	if chat.Kind() == packet.Net2019 {
+		return r.net2019.Receipts(tx, chat)
+	}
 	known, err := r.log.Receipts(tx, chat)
 	if err != nil {
 		return nil, err
@@ -265,8 +363,8 @@ func (f facade) Account() (control.Account, error) {
 		return control.Account{}, err
 	}
 	return control.Account{
-		Self: s.identity.User(), Store: s.store, People: people{s.roster, s.conn}, Plugins: plugins{s.host, s.core.bus}, Receipts: receipts{s.chatlog}, Blobs: blobViews{s.blob},
-		SetRead: s.setRead, SetProfile: s.roster.SetProfile, ChangePassword: s.changePassword,
+		Self: s.identity.User(), Store: s.store, People: people{s.roster, s.conn, s.net2019}, Plugins: plugins{s.host, s.core.bus}, Receipts: receipts{s.chatlog, s.net2019}, Blobs: blobViews{s.blob},
+		Net2019: s.net2019, SetRead: s.setRead, SetProfile: s.roster.SetProfile, ChangePassword: s.changePassword,
 	}, nil
 }
 
@@ -293,6 +391,9 @@ func (s *session) setRead(ctx context.Context, chat packet.ChatID, place packet.
 	tell, err := s.setting(ctx, settingReceipts)
 	if err != nil || tell != "true" {
 		return err
+	}
+	if chat.Kind() == packet.Net2019 {
+		return nil // nobody there could be told
 	}
 	return s.chatlog.WriteRegister(ctx, chat, packet.RegisterRead, place[:])
 }

@@ -116,6 +116,12 @@ func checkListen(address string) error {
 	return nil
 }
 
+// listenHost is the host of an address that checkListen has passed.
+func listenHost(address string) string {
+	host, _, _ := net.SplitHostPort(address)
+	return host
+}
+
 // Run runs the core until ctx ends or a front end shuts it down. It opens the
 // account that is logged in, and answers front ends all the while.
 func (c *Core) Run(ctx context.Context) error {

@@ -14,6 +14,7 @@ import (
 	"github.com/parley-chat/parley/core/directory"
 	"github.com/parley-chat/parley/core/host"
 	"github.com/parley-chat/parley/core/identity"
+	"github.com/parley-chat/parley/core/net2019"
 	"github.com/parley-chat/parley/core/roster"
 	"github.com/parley-chat/parley/core/store"
 )
@@ -102,6 +103,16 @@ var kinds = []struct {
 	{roster.ErrBlocked, codes.FailedPrecondition, "BLOCKED"},
 	{roster.ErrKeys, codes.FailedPrecondition, "KEYS"},
 	{roster.ErrFull, codes.ResourceExhausted, ""},
+	{net2019.ErrOff, codes.FailedPrecondition, "NET2019_OFF"},
+	{net2019.ErrInvalid, codes.InvalidArgument, ""},
+	{net2019.ErrUnreachable, codes.Unavailable, "NET2019"},
+	{net2019.ErrRefused, codes.PermissionDenied, "NET2019"},
+	{net2019.ErrTaken, codes.AlreadyExists, "NET2019"},
+	{net2019.ErrNotServed, codes.Unimplemented, "NET2019"},
+	{net2019.ErrPort, codes.FailedPrecondition, "NET2019_PORT"},
+	{net2019.ErrContact, codes.AlreadyExists, ""},
+	{net2019.ErrBlocked, codes.FailedPrecondition, "BLOCKED"},
+	{net2019.ErrFull, codes.ResourceExhausted, ""},
 	{host.ErrNoPlugin, codes.NotFound, "NO_PLUGIN"},
 	{host.ErrNoAction, codes.NotFound, ""},
 	{host.ErrNoSetting, codes.NotFound, ""},

@@ -23,6 +23,7 @@ import (
 	"github.com/parley-chat/parley/core/directory"
 	"github.com/parley-chat/parley/core/host"
 	"github.com/parley-chat/parley/core/identity"
+	"github.com/parley-chat/parley/core/net2019"
 	"github.com/parley-chat/parley/core/roster"
 	"github.com/parley-chat/parley/core/store"
 	"github.com/parley-chat/parley/protocol/controlpb"
@@ -44,6 +45,7 @@ type session struct {
 	chatlog   *chatlog.Service
 	blob      *blob.Service
 	host      *host.Host
+	net2019   *net2019.Service
 
 	run string // folder of the plugins' sockets
 
@@ -177,6 +179,11 @@ func (c *Core) newSession(ctx context.Context, a *account, st store.Store, id *i
 		Identity: id, Book: s.book, Store: st, Bus: c.bus, Links: blobLinks{s.conn}, Log: log.With("part", "blob"),
 		Folder: filepath.Join(a.folder(c.cfg.Folders), "blobs"),
 	})
+	if err == nil {
+		s.net2019, err = net2019.New(ctx, net2019.Config{
+			Identity: id, Store: st, Bus: c.bus, Log: log.With("part", "net2019"), Directory: s.directory, Host: listenHost(c.cfg.Listen),
+		})
+	}
 	var locale string
 	if err == nil {
 		locale, err = s.setting(ctx, settingLanguage)
@@ -186,7 +193,7 @@ func (c *Core) newSession(ctx context.Context, a *account, st store.Store, id *i
 	}
 	if err == nil {
 		s.host, err = host.New(host.Config{
-			Store: st, Bus: c.bus, Log: log.With("part", "host"), User: id.User(), Outbox: outbox{s.chatlog}, People: hostPeople{s}, Blobs: hostBlobs{s.blob},
+			Store: st, Bus: c.bus, Log: log.With("part", "host"), User: id.User(), Outbox: outbox{s.chatlog, s.net2019}, People: hostPeople{s}, Blobs: hostBlobs{s.blob},
 			Folders:    []host.Folder{{Path: c.cfg.BundledPlugins, Bundled: true}, {Path: c.cfg.Folders.Plugins}},
 			DataFolder: filepath.Join(a.folder(c.cfg.Folders), "plugins"), CacheFolder: filepath.Join(c.cfg.Folders.Cache, "plugins"),
 			RunFolder: s.run, Locale: locale,
@@ -196,6 +203,9 @@ func (c *Core) newSession(ctx context.Context, a *account, st store.Store, id *i
 		s.chatlog.Close()
 		if s.blob != nil {
 			_ = s.blob.Close()
+		}
+		if s.net2019 != nil {
+			s.net2019.Close()
 		}
 		if s.run != "" && s.run != c.cfg.Folders.Run {
 			_ = os.RemoveAll(s.run)
@@ -250,6 +260,7 @@ func (s *session) start(ctx context.Context, log *slog.Logger) {
 	tree := supervisor(log)
 	for name, serve := range map[string]func(context.Context) error{
 		"directory": s.directory.Serve, "conn": s.serveConn, "roster": s.roster.Serve, "chatlog": s.chatlog.Serve, "blob": s.serveBlobs, "host": s.host.Serve,
+		"net2019": s.net2019.Serve,
 	} {
 		tree.Add(service{name, serve})
 	}
@@ -287,6 +298,7 @@ func (s *session) close() error {
 			<-s.done //nolint:errcheck // it was told to end
 		}
 		s.chatlog.Close()
+		s.net2019.Close()
 		_ = s.blob.Close()
 		if s.run != s.core.cfg.Folders.Run {
 			_ = os.RemoveAll(s.run)
@@ -323,6 +335,7 @@ func (s *session) status(ctx context.Context, pb *controlpb.Status) {
 	if deaf := s.deaf.Load(); deaf != nil {
 		pb.StateText = "Nobody can connect to this device: " + (*deaf).Error()
 	}
+	pb.Net2019 = s.net2019.Status()
 	for _, e := range s.conn.Endpoints() {
 		pb.Endpoints = append(pb.Endpoints, net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))))
 	}

@@ -2,10 +2,12 @@ package bus
 
 import (
 	"crypto/ed25519"
+	"net/netip"
 	"time"
 
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/protocol/packet"
+	"github.com/parley-chat/parley/protocol/packet/net2019"
 )
 
 // The topics. Who publishes, who listens:
@@ -38,6 +40,15 @@ var (
 	// DirectoryDelivered: a signed packet by way of the directory;
 	// directory -> roster.
 	DirectoryDelivered = Topic[*directorypb.Delivered]{"directory.delivered"}
+
+	// Net2019Changed: the state of the protocol of 2019; net2019 -> control.
+	Net2019Changed = Topic[struct{}]{"net2019.changed"}
+	// Net2019Answered: what came of asking the directory to show the account to
+	// clients of 2019; directory -> net2019.
+	Net2019Answered = Topic[Net2019Answer]{"net2019.answered"}
+	// Net2019Located: where somebody of 2019 is, by the directory;
+	// directory -> net2019.
+	Net2019Located = Topic[Net2019Place]{"net2019.located"}
 
 	// AccountChanged: logged in, logged out, locked or unlocked; core -> control.
 	AccountChanged = Topic[struct{}]{"account.changed"}
@@ -135,6 +146,21 @@ type DirectoryState struct {
 	// ClockOffset is how far this host's clock is ahead of the directory's.
 	ClockOffset time.Duration
 	Err         error // why not connected
+}
+
+// Net2019Answer is what the directory says of showing the account to clients of
+// 2019.
+type Net2019Answer struct {
+	On bool
+	// Err is why not although it was asked for, with a gRPC code; nil otherwise.
+	Err error
+}
+
+// Net2019Place is where somebody of 2019 is.
+type Net2019Place struct {
+	ID     net2019.ID
+	Online bool
+	Where  netip.AddrPort // when online
 }
 
 // Endpoint is where a device listens.

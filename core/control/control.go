@@ -49,6 +49,7 @@ type Account struct {
 	Plugins  Plugins
 	Receipts Receipts
 	Blobs    Blobs
+	Net2019  Net2019
 	// SetRead moves the place up to which a chat is read, and tells the others
 	// unless the user does not want that.
 	SetRead func(ctx context.Context, chat packet.ChatID, place packet.OrderKey) error
@@ -71,6 +72,15 @@ type People interface {
 	SetVerified(ctx context.Context, user packet.UserID, verified bool) error
 	// Name is what a person is called here.
 	Name(user packet.UserID) string
+}
+
+// Net2019 is the protocol of 2019.
+type Net2019 interface {
+	LogIn(ctx context.Context, req *controlpb.LogInNet2019Request) (*controlpb.Net2019Status, error)
+	LogOut(ctx context.Context) error
+	// CreateGroup gives the chat of a group with users, whose names are well-formed.
+	CreateGroup(ctx context.Context, users []packet.UserID) (packet.ChatID, error)
+	LeaveGroup(ctx context.Context, chat packet.ChatID, eraseHistory bool) error
 }
 
 // Plugins is the plugin host.

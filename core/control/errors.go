@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/parley-chat/parley/protocol/packet"
+	"github.com/parley-chat/parley/protocol/packet/net2019"
 )
 
 // invalid is the answer to a request that cannot be meant so.
@@ -14,7 +15,14 @@ func invalid(format string, args ...any) error {
 	return status.Error(codes.InvalidArgument, fmt.Sprintf(format, args...))
 }
 
+// userID is a user id or a name of 2019.
 func userID(s string) (packet.UserID, error) {
+	if net2019.IsName(s) {
+		if _, err := net2019.ParseName(s); err != nil {
+			return "", invalid("%.70q is no name of 2019: \"net2019:\" and ten digits, such as net2019:2017000001", s)
+		}
+		return packet.UserID(s), nil
+	}
 	user, err := packet.ParseUserID(s)
 	if err != nil {
 		return "", invalid("%q is not a user id: 1 to 64 of a-z, 0-9, \".\" and \"_\", starting with a letter or digit", s)

@@ -45,7 +45,7 @@ func FuzzRequest(f *testing.F) {
 	folder := f.TempDir()
 	s := storetest.New(f)
 	core := &willing{control.Account{
-		Self: self, Store: s, People: willingPeople{}, Plugins: willingPlugins{}, Receipts: fakeReceipts{},
+		Self: self, Store: s, People: willingPeople{}, Plugins: willingPlugins{}, Receipts: fakeReceipts{}, Net2019: willingNet2019{},
 		SetRead:        func(context.Context, packet.ChatID, packet.OrderKey) error { return nil },
 		SetProfile:     func(context.Context, *controlpb.SetProfileRequest) error { return nil },
 		ChangePassword: func(context.Context, string, string) error { return nil },

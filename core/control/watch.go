@@ -95,6 +95,7 @@ func (s *Server) watch(acquaintances bool) *bus.Queue[change] {
 	bus.Feed(b, bus.LinkUp, q, func(bus.Link) (change, bool) { return change{status: true}, true })
 	bus.Feed(b, bus.LinkDown, q, func(bus.Link) (change, bool) { return change{status: true}, true })
 	bus.Feed(b, bus.DirectoryChanged, q, func(bus.DirectoryState) (change, bool) { return change{status: true}, true })
+	bus.Feed(b, bus.Net2019Changed, q, func(struct{}) (change, bool) { return change{status: true}, true })
 	bus.Feed(b, bus.AccountChanged, q, func(struct{}) (change, bool) { return change{resync: true}, true })
 	bus.Feed(b, bus.ProfileChanged, q, func(struct{}) (change, bool) { return change{status: true}, true })
 	bus.Feed(b, bus.ContactChanged, q, func(c bus.ContactChange) (change, bool) {

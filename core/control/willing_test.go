@@ -68,3 +68,14 @@ func (willingPlugins) SetSetting(context.Context, string, string, string) error 
 func (willingPlugins) Presentation(string) pluginpb.Presentation {
 	return pluginpb.Presentation_PRESENTATION_TEXT
 }
+
+type willingNet2019 struct{}
+
+func (willingNet2019) LogIn(context.Context, *controlpb.LogInNet2019Request) (*controlpb.Net2019Status, error) {
+	return &controlpb.Net2019Status{}, nil
+}
+func (willingNet2019) LogOut(context.Context) error { return nil }
+func (willingNet2019) CreateGroup(context.Context, []packet.UserID) (packet.ChatID, error) {
+	return "", store.ErrNotFound
+}
+func (willingNet2019) LeaveGroup(context.Context, packet.ChatID, bool) error { return nil }

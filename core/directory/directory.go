@@ -20,6 +20,7 @@ import (
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/identity"
 	"github.com/parley-chat/parley/protocol/packet"
+	"github.com/parley-chat/parley/protocol/packet/net2019"
 )
 
 // Config of a Client. All fields but Pin and Roots are needed.
@@ -66,6 +67,8 @@ type Client struct {
 	session  *session // nil: not connected
 	presence map[packet.UserID]known
 	watched  map[packet.UserID]struct{} // contacts as last sent
+	net2019  net2019Wish
+	located  map[net2019.ID]uint64 // revision of what was last said of each
 }
 
 // known is what was last heard of a contact.
@@ -90,6 +93,7 @@ func New(cfg Config) *Client {
 		wake:     make(chan struct{}, 1),
 		presence: map[packet.UserID]known{},
 		watched:  map[packet.UserID]struct{}{},
+		located:  map[net2019.ID]uint64{},
 		state: bus.DirectoryState{Err: &Error{
 			Kind: ErrUnreachable, Text: "The directory has not been reached yet.",
 		}},
@@ -250,4 +254,5 @@ func (c *Client) forgetRevisions() {
 		k.revision = 0
 		c.presence[user] = k
 	}
+	c.located = map[net2019.ID]uint64{}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/protocol/packet"
+	"github.com/parley-chat/parley/protocol/packet/net2019"
 )
 
 const (
@@ -52,6 +53,7 @@ type session struct {
 	endpoints []bus.Endpoint
 	contacts  []packet.UserID
 	blocked   []packet.UserID
+	net2019   uint64 // serial of the wish
 }
 
 func milliseconds(n uint32) time.Duration { return time.Duration(n) * time.Millisecond }
@@ -201,9 +203,13 @@ func keepAliveRequest() *directorypb.SessionRequest {
 func (s *session) sendBegin() error {
 	s.readLists()
 	s.endpoints = s.client.endpoints()
-	return s.stream.Send(&directorypb.SessionRequest{Request: &directorypb.SessionRequest_Begin{Begin: &directorypb.Begin{
+	err := s.stream.Send(&directorypb.SessionRequest{Request: &directorypb.SessionRequest_Begin{Begin: &directorypb.Begin{
 		Publish: publish(s.endpoints), Contacts: s.lists(), Agent: s.client.cfg.Agent,
 	}}})
+	if err != nil {
+		return err
+	}
+	return s.sendNet2019()
 }
 
 // sendChanges sends what differs from what the directory knows.
@@ -217,11 +223,14 @@ func (s *session) sendChanges() error {
 		}
 	}
 	endpoints := s.client.endpoints()
-	if slices.Equal(endpoints, s.endpoints) {
-		return nil
+	if !slices.Equal(endpoints, s.endpoints) {
+		s.endpoints = endpoints
+		err := s.stream.Send(&directorypb.SessionRequest{Request: &directorypb.SessionRequest_Publish{Publish: publish(endpoints)}})
+		if err != nil {
+			return err
+		}
 	}
-	s.endpoints = endpoints
-	return s.stream.Send(&directorypb.SessionRequest{Request: &directorypb.SessionRequest_Publish{Publish: publish(endpoints)}})
+	return s.sendNet2019()
 }
 
 // readLists reads contacts and blocked users anew. What a directory does not
@@ -307,7 +316,13 @@ func (s *session) receive() error {
 func (s *session) handle(m *directorypb.SessionResponse) error {
 	c := s.client
 	switch r := m.GetResponse().(type) {
+	case *directorypb.SessionResponse_Net2019State:
+		c.net2019Answered(r.Net2019State)
 	case *directorypb.SessionResponse_Presence:
+		if net2019.IsName(r.Presence.GetUser()) {
+			c.setLocated(r.Presence)
+			return nil
+		}
 		p, ok := parsePresence(r.Presence)
 		if !ok {
 			c.cfg.Log.Warn("malformed presence from the directory ignored")

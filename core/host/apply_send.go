@@ -11,6 +11,7 @@ import (
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
 	"github.com/parley-chat/parley/protocol/packet"
+	"github.com/parley-chat/parley/protocol/packet/net2019"
 	"github.com/parley-chat/parley/protocol/pluginpb"
 )
 
@@ -21,6 +22,9 @@ func (a *applier) sendPacket(e *pluginpb.SendPacket) error {
 	}
 	if err := a.chatThere(d.Chat); err != nil {
 		return fmt.Errorf("send_packet: %w", err)
+	}
+	if err := saidIn(d.Chat, d.Type); err != nil {
+		return err
 	}
 	if e.GetEphemeral() {
 		to := make([]packet.UserID, len(e.GetTo()))
@@ -57,6 +61,18 @@ func (a *applier) sendPacket(e *pluginpb.SendPacket) error {
 	a.sent[d.ID] = p
 	a.news.sent = append(a.news.sent, d.ID)
 	return nil
+}
+
+// saidIn refuses what the protocol of a chat has no word for. It is the one place
+// that knows; plugins ask nobody before they send.
+func saidIn(chat packet.ChatID, t packet.Type) error {
+	if chat.Kind() != packet.Net2019 {
+		return nil
+	}
+	if kind, ok := net2019.KindOf(t); ok && (kind == net2019.Text || kind.HasBytes()) {
+		return nil
+	}
+	return &Refusal{fmt.Sprintf("The protocol of 2019 cannot say this (%s): it has texts, pictures and files, and nothing more.", t)}
 }
 
 // sentBefore finds the packet when it was sent by an earlier call that the

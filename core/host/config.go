@@ -71,7 +71,7 @@ type Outbox interface {
 	// Append appends d to this account's log of the chat inside tx, which may
 	// be undone or run again; it must change nothing outside tx. An error that
 	// is none of the store's general ones (ErrFull, ErrReadOnly, ErrBusy,
-	// ErrClosed, ErrCorrupt) is taken to be d's fault.
+	// ErrClosed, ErrCorrupt) is taken to be d's fault, unless it is a *Refusal.
 	Append(tx store.Tx, d Draft) (packet.Packet, error)
 	// Emit gives an EPHEMERAL packet to the links that are up; empty to means
 	// all members.

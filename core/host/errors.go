@@ -52,6 +52,12 @@ func (e *answerError) Error() string {
 }
 func (e *answerError) Unwrap() error { return e.err }
 
+// Refusal is why something cannot be sent, which is neither the plugin's fault nor
+// the store's: of what a person asked for, the person is told it (FailedPrecondition).
+type Refusal struct{ Text string }
+
+func (e *Refusal) Error() string { return e.Text }
+
 var (
 	errHalted    = errors.New("plugin is being stopped")
 	errDead      = errors.New("plugin died")

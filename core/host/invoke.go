@@ -381,7 +381,10 @@ func (i *invocation) commit(ctx context.Context, w powers, answer *pluginpb.Invo
 		})
 	})
 	var wrong *answerError
+	var refusal *Refusal
 	switch {
+	case errors.As(err, &refusal):
+		return nil, &PluginError{Plugin: w.plugin, Code: codes.FailedPrecondition, Text: refusal.Text}
 	case errors.As(err, &wrong):
 		return nil, broken(err)
 	case err != nil:

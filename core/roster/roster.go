@@ -73,6 +73,7 @@ import (
 	"github.com/parley-chat/parley/core/store"
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/protocol/packet"
+	"github.com/parley-chat/parley/protocol/packet/net2019"
 )
 
 // Directory is what the roster needs of the directory's client. Errors are
@@ -206,7 +207,9 @@ func (r *Roster) read(tx store.ReadTx) error {
 		return err
 	}
 	for _, c := range contacts {
-		r.people[c.User] = personOf(c)
+		if !net2019.IsName(string(c.User)) { // core/net2019 has those
+			r.people[c.User] = personOf(c)
+		}
 	}
 	past, err := r.readGroups(tx)
 	if err != nil {

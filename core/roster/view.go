@@ -8,6 +8,7 @@ import (
 	"github.com/parley-chat/parley/core/store"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/packet"
+	"github.com/parley-chat/parley/protocol/packet/net2019"
 )
 
 // Name is what a person is called here: nickname, else display name, else user
@@ -43,7 +44,8 @@ func (r *Roster) Lists() (contacts, blocked []packet.UserID) {
 	return contacts, blocked
 }
 
-// Contacts gives all people, acquaintances too, in the order of user ids.
+// Contacts gives all people, acquaintances too and none of 2019, in the order of
+// user ids.
 func (r *Roster) Contacts(ctx context.Context) ([]*controlpb.Contact, error) {
 	var views []*controlpb.Contact
 	err := r.cfg.Store.View(ctx, func(tx store.ReadTx) error {
@@ -52,6 +54,9 @@ func (r *Roster) Contacts(ctx context.Context) ([]*controlpb.Contact, error) {
 			return err
 		}
 		for i := range contacts {
+			if net2019.IsName(string(contacts[i].User)) {
+				continue
+			}
 			v, err := r.view(tx, &contacts[i])
 			if err != nil {
 				return err

@@ -6,8 +6,10 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/parley-chat/parley/plugins/sdk"
 	"github.com/parley-chat/parley/plugins/text/textpb"
 	"github.com/parley-chat/parley/protocol/packet"
 )
@@ -77,6 +79,26 @@ func (t Text) Encode() ([]byte, error) {
 		pb.ReplyTo = t.ReplyTo[:]
 	}
 	return deterministic.Marshal(pb)
+}
+
+// encodeIn is Encode for a chat. In one of 2019 a text is its body and nothing more.
+func (t Text) encodeIn(chat packet.ChatID) ([]byte, error) {
+	if chat.Kind() != packet.Net2019 {
+		return t.Encode()
+	}
+	if !t.ReplyTo.IsZero() {
+		return nil, sdk.Errorf(codes.FailedPrecondition, "The protocol of 2019 has no replies: send it as a message of its own.")
+	}
+	return []byte(t.Body), nil
+}
+
+// decodeIn is DecodeText for a chat.
+func decodeIn(chat packet.ChatID, b []byte) (Text, error) {
+	if chat.Kind() != packet.Net2019 {
+		return DecodeText(b)
+	}
+	t := Text{Body: string(b)}
+	return t, checkBytes(t.Body)
 }
 
 // DecodeText reads what Encode wrote, and what later versions write. Errors: one

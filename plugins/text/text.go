@@ -143,7 +143,7 @@ func (p *Plugin) Invoke(ctx context.Context, call sdk.Invocation, _ sdk.Updates)
 }
 
 func (p *Plugin) handleText(ctx context.Context, k sdk.Packet) ([]sdk.Effect, error) {
-	t, err := DecodeText(k.Content)
+	t, err := decodeIn(k.Chat, k.Content)
 	if err != nil {
 		return nil, sdk.Refuse("%v", err)
 	}
@@ -164,7 +164,7 @@ func (p *Plugin) send(call sdk.Invocation) (sdk.Result, error) {
 	if err := CheckBody(call.Text); err != nil {
 		return sdk.Result{}, sdk.Errorf(codes.InvalidArgument, "%w", err)
 	}
-	content, err := Text{Body: call.Text, ReplyTo: call.Message}.Encode()
+	content, err := Text{Body: call.Text, ReplyTo: call.Message}.encodeIn(call.Chat)
 	if err != nil {
 		return sdk.Result{}, err
 	}

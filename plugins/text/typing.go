@@ -86,7 +86,7 @@ func (p *Plugin) stoppedTyping(chat packet.ChatID, user packet.UserID) bool {
 // typing=false it takes the last one back.
 func (p *Plugin) sendTyping(call sdk.Invocation) (sdk.Result, error) {
 	on := call.Args["typing"] != "false"
-	if !p.typingOn() {
+	if !p.typingOn() || call.Chat.Kind() == packet.Net2019 { // nobody there could be told
 		return sdk.Result{}, nil
 	}
 	p.mu.Lock()

@@ -342,8 +342,10 @@ type Status struct {
 	// "descriptor", "credential".
 	KeyPlace string `protobuf:"bytes,12,opt,name=key_place,json=keyPlace,proto3" json:"key_place,omitempty"`
 	// Own picture.
-	Avatar        []byte `protobuf:"bytes,13,opt,name=avatar,proto3" json:"avatar,omitempty"`
-	StartedAt     int64  `protobuf:"varint,14,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	Avatar    []byte `protobuf:"bytes,13,opt,name=avatar,proto3" json:"avatar,omitempty"`
+	StartedAt int64  `protobuf:"varint,14,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	// The protocol of 2019; absent without an open account.
+	Net2019       *Net2019Status `protobuf:"bytes,15,opt,name=net2019,proto3" json:"net2019,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -476,6 +478,115 @@ func (x *Status) GetStartedAt() int64 {
 	return 0
 }
 
+func (x *Status) GetNet2019() *Net2019Status {
+	if x != nil {
+		return x.Net2019
+	}
+	return nil
+}
+
+// Net2019Status is how it stands with the protocol of 2019. While it is on, the
+// account is "net2019:" and the id to others of 2019, whose names are made so
+// too and stand wherever a user's may. A chat with them has the kind "net2019";
+// nothing in it is encrypted, and what one sends gets no further than SENT.
+type Net2019Status struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	On    bool                   `protobuf:"varint,1,opt,name=on,proto3" json:"on,omitempty"`
+	// Ten digits: the account's own, also the last one while it is off.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Where it listens; 0 while it does not.
+	Port uint32 `protobuf:"varint,3,opt,name=port,proto3" json:"port,omitempty"`
+	// "host:port" of a server of 2019; empty: the account's own directory.
+	Server string `protobuf:"bytes,4,opt,name=server,proto3" json:"server,omitempty"`
+	// The log-in names no port, as at the course's server.
+	Course   bool `protobuf:"varint,5,opt,name=course,proto3" json:"course,omitempty"`
+	LoggedIn bool `protobuf:"varint,6,opt,name=logged_in,json=loggedIn,proto3" json:"logged_in,omitempty"`
+	// Why not although it is on, and what to do; or what is not well with
+	// listening.
+	Error         string `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Net2019Status) Reset() {
+	*x = Net2019Status{}
+	mi := &file_protocol_controlpb_control_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Net2019Status) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Net2019Status) ProtoMessage() {}
+
+func (x *Net2019Status) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_controlpb_control_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Net2019Status.ProtoReflect.Descriptor instead.
+func (*Net2019Status) Descriptor() ([]byte, []int) {
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Net2019Status) GetOn() bool {
+	if x != nil {
+		return x.On
+	}
+	return false
+}
+
+func (x *Net2019Status) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Net2019Status) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *Net2019Status) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Net2019Status) GetCourse() bool {
+	if x != nil {
+		return x.Course
+	}
+	return false
+}
+
+func (x *Net2019Status) GetLoggedIn() bool {
+	if x != nil {
+		return x.LoggedIn
+	}
+	return false
+}
+
+func (x *Net2019Status) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 // DirectoryStatus is the state of the session with the directory.
 type DirectoryStatus struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -491,7 +602,7 @@ type DirectoryStatus struct {
 
 func (x *DirectoryStatus) Reset() {
 	*x = DirectoryStatus{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[2]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -503,7 +614,7 @@ func (x *DirectoryStatus) String() string {
 func (*DirectoryStatus) ProtoMessage() {}
 
 func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[2]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -516,7 +627,7 @@ func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryStatus.ProtoReflect.Descriptor instead.
 func (*DirectoryStatus) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{2}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *DirectoryStatus) GetAddress() string {
@@ -564,7 +675,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[3]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -576,7 +687,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[3]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -589,7 +700,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{3}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Link) GetUser() string {
@@ -644,7 +755,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[4]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -656,7 +767,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[4]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -669,7 +780,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{4}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *WatchRequest) GetAcquaintances() bool {
@@ -705,7 +816,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[5]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -717,7 +828,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[5]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -730,7 +841,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{5}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Event) GetEvent() isEvent_Event {
@@ -967,7 +1078,7 @@ type Watching struct {
 
 func (x *Watching) Reset() {
 	*x = Watching{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[6]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -979,7 +1090,7 @@ func (x *Watching) String() string {
 func (*Watching) ProtoMessage() {}
 
 func (x *Watching) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[6]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -992,7 +1103,7 @@ func (x *Watching) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Watching.ProtoReflect.Descriptor instead.
 func (*Watching) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{6}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{7}
 }
 
 type Resync struct {
@@ -1003,7 +1114,7 @@ type Resync struct {
 
 func (x *Resync) Reset() {
 	*x = Resync{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[7]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +1126,7 @@ func (x *Resync) String() string {
 func (*Resync) ProtoMessage() {}
 
 func (x *Resync) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[7]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1028,7 +1139,7 @@ func (x *Resync) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resync.ProtoReflect.Descriptor instead.
 func (*Resync) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{7}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{8}
 }
 
 type MessageRemoved struct {
@@ -1041,7 +1152,7 @@ type MessageRemoved struct {
 
 func (x *MessageRemoved) Reset() {
 	*x = MessageRemoved{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[8]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1053,7 +1164,7 @@ func (x *MessageRemoved) String() string {
 func (*MessageRemoved) ProtoMessage() {}
 
 func (x *MessageRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[8]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1066,7 +1177,7 @@ func (x *MessageRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageRemoved.ProtoReflect.Descriptor instead.
 func (*MessageRemoved) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{8}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *MessageRemoved) GetChat() string {
@@ -1097,7 +1208,7 @@ type PluginEvent struct {
 
 func (x *PluginEvent) Reset() {
 	*x = PluginEvent{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[9]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1109,7 +1220,7 @@ func (x *PluginEvent) String() string {
 func (*PluginEvent) ProtoMessage() {}
 
 func (x *PluginEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[9]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1122,7 +1233,7 @@ func (x *PluginEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginEvent.ProtoReflect.Descriptor instead.
 func (*PluginEvent) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{9}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PluginEvent) GetPlugin() string {
@@ -1174,7 +1285,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[10]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1186,7 +1297,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[10]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1199,7 +1310,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{10}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Notice) GetLevel() string {
@@ -1231,7 +1342,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[11]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1243,7 +1354,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[11]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1256,7 +1367,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{11}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{12}
 }
 
 type ShutdownResponse struct {
@@ -1267,7 +1378,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[12]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1279,7 +1390,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[12]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1292,7 +1403,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{12}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{13}
 }
 
 type LogInRequest struct {
@@ -1320,7 +1431,7 @@ type LogInRequest struct {
 
 func (x *LogInRequest) Reset() {
 	*x = LogInRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[13]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1332,7 +1443,7 @@ func (x *LogInRequest) String() string {
 func (*LogInRequest) ProtoMessage() {}
 
 func (x *LogInRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[13]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1345,7 +1456,7 @@ func (x *LogInRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogInRequest.ProtoReflect.Descriptor instead.
 func (*LogInRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{13}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LogInRequest) GetDirectory() string {
@@ -1430,7 +1541,7 @@ type LogInResponse struct {
 
 func (x *LogInResponse) Reset() {
 	*x = LogInResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[14]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1442,7 +1553,7 @@ func (x *LogInResponse) String() string {
 func (*LogInResponse) ProtoMessage() {}
 
 func (x *LogInResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[14]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1455,7 +1566,7 @@ func (x *LogInResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogInResponse.ProtoReflect.Descriptor instead.
 func (*LogInResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{14}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LogInResponse) GetUser() string {
@@ -1487,7 +1598,7 @@ type LogOutRequest struct {
 
 func (x *LogOutRequest) Reset() {
 	*x = LogOutRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[15]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1499,7 +1610,7 @@ func (x *LogOutRequest) String() string {
 func (*LogOutRequest) ProtoMessage() {}
 
 func (x *LogOutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[15]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1512,7 +1623,7 @@ func (x *LogOutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogOutRequest.ProtoReflect.Descriptor instead.
 func (*LogOutRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{15}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{16}
 }
 
 type LogOutResponse struct {
@@ -1523,7 +1634,7 @@ type LogOutResponse struct {
 
 func (x *LogOutResponse) Reset() {
 	*x = LogOutResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[16]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1535,7 +1646,7 @@ func (x *LogOutResponse) String() string {
 func (*LogOutResponse) ProtoMessage() {}
 
 func (x *LogOutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[16]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1548,7 +1659,7 @@ func (x *LogOutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogOutResponse.ProtoReflect.Descriptor instead.
 func (*LogOutResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{16}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{17}
 }
 
 type DeleteAccountRequest struct {
@@ -1560,7 +1671,7 @@ type DeleteAccountRequest struct {
 
 func (x *DeleteAccountRequest) Reset() {
 	*x = DeleteAccountRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[17]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1683,7 @@ func (x *DeleteAccountRequest) String() string {
 func (*DeleteAccountRequest) ProtoMessage() {}
 
 func (x *DeleteAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[17]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1696,7 @@ func (x *DeleteAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAccountRequest.ProtoReflect.Descriptor instead.
 func (*DeleteAccountRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{17}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DeleteAccountRequest) GetPassword() string {
@@ -1603,7 +1714,7 @@ type DeleteAccountResponse struct {
 
 func (x *DeleteAccountResponse) Reset() {
 	*x = DeleteAccountResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[18]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1615,7 +1726,7 @@ func (x *DeleteAccountResponse) String() string {
 func (*DeleteAccountResponse) ProtoMessage() {}
 
 func (x *DeleteAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[18]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1628,7 +1739,295 @@ func (x *DeleteAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAccountResponse.ProtoReflect.Descriptor instead.
 func (*DeleteAccountResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{18}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{19}
+}
+
+type LogInNet2019Request struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ten digits; empty: the last one.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Where others connect: 1025 to 65535. 0: 2333 when that is free, else any.
+	Port uint32 `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
+	// "host:port" or "host" of a server of 2019; empty: the account's own
+	// directory, over its session.
+	Server string `protobuf:"bytes,3,opt,name=server,proto3" json:"server,omitempty"`
+	// The word that all clients of the server have; not for the account's own
+	// directory.
+	Password string `protobuf:"bytes,4,opt,name=password,proto3" json:"password,omitempty"`
+	// The log-in names no port, as at the course's server.
+	Course        bool `protobuf:"varint,5,opt,name=course,proto3" json:"course,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogInNet2019Request) Reset() {
+	*x = LogInNet2019Request{}
+	mi := &file_protocol_controlpb_control_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogInNet2019Request) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogInNet2019Request) ProtoMessage() {}
+
+func (x *LogInNet2019Request) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_controlpb_control_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogInNet2019Request.ProtoReflect.Descriptor instead.
+func (*LogInNet2019Request) Descriptor() ([]byte, []int) {
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *LogInNet2019Request) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *LogInNet2019Request) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *LogInNet2019Request) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *LogInNet2019Request) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+func (x *LogInNet2019Request) GetCourse() bool {
+	if x != nil {
+		return x.Course
+	}
+	return false
+}
+
+type LogOutNet2019Request struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogOutNet2019Request) Reset() {
+	*x = LogOutNet2019Request{}
+	mi := &file_protocol_controlpb_control_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogOutNet2019Request) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogOutNet2019Request) ProtoMessage() {}
+
+func (x *LogOutNet2019Request) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_controlpb_control_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogOutNet2019Request.ProtoReflect.Descriptor instead.
+func (*LogOutNet2019Request) Descriptor() ([]byte, []int) {
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{21}
+}
+
+type LogOutNet2019Response struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogOutNet2019Response) Reset() {
+	*x = LogOutNet2019Response{}
+	mi := &file_protocol_controlpb_control_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogOutNet2019Response) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogOutNet2019Response) ProtoMessage() {}
+
+func (x *LogOutNet2019Response) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_controlpb_control_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogOutNet2019Response.ProtoReflect.Descriptor instead.
+func (*LogOutNet2019Response) Descriptor() ([]byte, []int) {
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{22}
+}
+
+type CreateNet2019GroupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names such as "net2019:2017000001", without one's own: 2 to 9.
+	Users         []string `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateNet2019GroupRequest) Reset() {
+	*x = CreateNet2019GroupRequest{}
+	mi := &file_protocol_controlpb_control_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateNet2019GroupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateNet2019GroupRequest) ProtoMessage() {}
+
+func (x *CreateNet2019GroupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_controlpb_control_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateNet2019GroupRequest.ProtoReflect.Descriptor instead.
+func (*CreateNet2019GroupRequest) Descriptor() ([]byte, []int) {
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *CreateNet2019GroupRequest) GetUsers() []string {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+type LeaveNet2019GroupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Chat          string                 `protobuf:"bytes,1,opt,name=chat,proto3" json:"chat,omitempty"`
+	EraseHistory  bool                   `protobuf:"varint,2,opt,name=erase_history,json=eraseHistory,proto3" json:"erase_history,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaveNet2019GroupRequest) Reset() {
+	*x = LeaveNet2019GroupRequest{}
+	mi := &file_protocol_controlpb_control_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaveNet2019GroupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaveNet2019GroupRequest) ProtoMessage() {}
+
+func (x *LeaveNet2019GroupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_controlpb_control_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaveNet2019GroupRequest.ProtoReflect.Descriptor instead.
+func (*LeaveNet2019GroupRequest) Descriptor() ([]byte, []int) {
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *LeaveNet2019GroupRequest) GetChat() string {
+	if x != nil {
+		return x.Chat
+	}
+	return ""
+}
+
+func (x *LeaveNet2019GroupRequest) GetEraseHistory() bool {
+	if x != nil {
+		return x.EraseHistory
+	}
+	return false
+}
+
+type LeaveNet2019GroupResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaveNet2019GroupResponse) Reset() {
+	*x = LeaveNet2019GroupResponse{}
+	mi := &file_protocol_controlpb_control_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaveNet2019GroupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaveNet2019GroupResponse) ProtoMessage() {}
+
+func (x *LeaveNet2019GroupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_controlpb_control_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaveNet2019GroupResponse.ProtoReflect.Descriptor instead.
+func (*LeaveNet2019GroupResponse) Descriptor() ([]byte, []int) {
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{25}
 }
 
 type UnlockRequest struct {
@@ -1640,7 +2039,7 @@ type UnlockRequest struct {
 
 func (x *UnlockRequest) Reset() {
 	*x = UnlockRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[19]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +2051,7 @@ func (x *UnlockRequest) String() string {
 func (*UnlockRequest) ProtoMessage() {}
 
 func (x *UnlockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[19]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +2064,7 @@ func (x *UnlockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnlockRequest.ProtoReflect.Descriptor instead.
 func (*UnlockRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{19}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *UnlockRequest) GetPassphrase() string {
@@ -1683,7 +2082,7 @@ type UnlockResponse struct {
 
 func (x *UnlockResponse) Reset() {
 	*x = UnlockResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[20]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1695,7 +2094,7 @@ func (x *UnlockResponse) String() string {
 func (*UnlockResponse) ProtoMessage() {}
 
 func (x *UnlockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[20]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1708,7 +2107,7 @@ func (x *UnlockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnlockResponse.ProtoReflect.Descriptor instead.
 func (*UnlockResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{20}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{27}
 }
 
 type SetProfileRequest struct {
@@ -1725,7 +2124,7 @@ type SetProfileRequest struct {
 
 func (x *SetProfileRequest) Reset() {
 	*x = SetProfileRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[21]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1737,7 +2136,7 @@ func (x *SetProfileRequest) String() string {
 func (*SetProfileRequest) ProtoMessage() {}
 
 func (x *SetProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[21]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1750,7 +2149,7 @@ func (x *SetProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProfileRequest.ProtoReflect.Descriptor instead.
 func (*SetProfileRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{21}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SetProfileRequest) GetDisplayName() string {
@@ -1789,7 +2188,7 @@ type SetProfileResponse struct {
 
 func (x *SetProfileResponse) Reset() {
 	*x = SetProfileResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[22]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1801,7 +2200,7 @@ func (x *SetProfileResponse) String() string {
 func (*SetProfileResponse) ProtoMessage() {}
 
 func (x *SetProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[22]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1814,7 +2213,7 @@ func (x *SetProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProfileResponse.ProtoReflect.Descriptor instead.
 func (*SetProfileResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{22}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{29}
 }
 
 type ChangePasswordRequest struct {
@@ -1827,7 +2226,7 @@ type ChangePasswordRequest struct {
 
 func (x *ChangePasswordRequest) Reset() {
 	*x = ChangePasswordRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[23]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1839,7 +2238,7 @@ func (x *ChangePasswordRequest) String() string {
 func (*ChangePasswordRequest) ProtoMessage() {}
 
 func (x *ChangePasswordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[23]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1852,7 +2251,7 @@ func (x *ChangePasswordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePasswordRequest.ProtoReflect.Descriptor instead.
 func (*ChangePasswordRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{23}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ChangePasswordRequest) GetOldPassword() string {
@@ -1877,7 +2276,7 @@ type ChangePasswordResponse struct {
 
 func (x *ChangePasswordResponse) Reset() {
 	*x = ChangePasswordResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[24]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1889,7 +2288,7 @@ func (x *ChangePasswordResponse) String() string {
 func (*ChangePasswordResponse) ProtoMessage() {}
 
 func (x *ChangePasswordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[24]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1902,14 +2301,16 @@ func (x *ChangePasswordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePasswordResponse.ProtoReflect.Descriptor instead.
 func (*ChangePasswordResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{24}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{31}
 }
 
 // Contact is a person in the roster.
 type Contact struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	User  string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
-	State ContactState           `protobuf:"varint,2,opt,name=state,proto3,enum=parley.control.v1.ContactState" json:"state,omitempty"`
+	// A user id, or the name of somebody of 2019: "net2019:2017000001". Of the
+	// latter nothing is proved: no keys, no safety number.
+	User  string       `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	State ContactState `protobuf:"varint,2,opt,name=state,proto3,enum=parley.control.v1.ContactState" json:"state,omitempty"`
 	// Nickname, else display name, else user id.
 	Name        string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	Nickname    string `protobuf:"bytes,4,opt,name=nickname,proto3" json:"nickname,omitempty"`
@@ -1937,7 +2338,7 @@ type Contact struct {
 
 func (x *Contact) Reset() {
 	*x = Contact{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[25]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1949,7 +2350,7 @@ func (x *Contact) String() string {
 func (*Contact) ProtoMessage() {}
 
 func (x *Contact) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[25]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1962,7 +2363,7 @@ func (x *Contact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contact.ProtoReflect.Descriptor instead.
 func (*Contact) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{25}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Contact) GetUser() string {
@@ -2087,7 +2488,7 @@ type ListContactsRequest struct {
 
 func (x *ListContactsRequest) Reset() {
 	*x = ListContactsRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[26]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2099,7 +2500,7 @@ func (x *ListContactsRequest) String() string {
 func (*ListContactsRequest) ProtoMessage() {}
 
 func (x *ListContactsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[26]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2112,7 +2513,7 @@ func (x *ListContactsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContactsRequest.ProtoReflect.Descriptor instead.
 func (*ListContactsRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{26}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListContactsRequest) GetAcquaintances() bool {
@@ -2131,7 +2532,7 @@ type ListContactsResponse struct {
 
 func (x *ListContactsResponse) Reset() {
 	*x = ListContactsResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[27]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2143,7 +2544,7 @@ func (x *ListContactsResponse) String() string {
 func (*ListContactsResponse) ProtoMessage() {}
 
 func (x *ListContactsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[27]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2156,7 +2557,7 @@ func (x *ListContactsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContactsResponse.ProtoReflect.Descriptor instead.
 func (*ListContactsResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{27}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListContactsResponse) GetContacts() []*Contact {
@@ -2177,7 +2578,7 @@ type RequestContactRequest struct {
 
 func (x *RequestContactRequest) Reset() {
 	*x = RequestContactRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[28]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2189,7 +2590,7 @@ func (x *RequestContactRequest) String() string {
 func (*RequestContactRequest) ProtoMessage() {}
 
 func (x *RequestContactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[28]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2202,7 +2603,7 @@ func (x *RequestContactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestContactRequest.ProtoReflect.Descriptor instead.
 func (*RequestContactRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{28}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RequestContactRequest) GetUser() string {
@@ -2229,7 +2630,7 @@ type AnswerContactRequest struct {
 
 func (x *AnswerContactRequest) Reset() {
 	*x = AnswerContactRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[29]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2241,7 +2642,7 @@ func (x *AnswerContactRequest) String() string {
 func (*AnswerContactRequest) ProtoMessage() {}
 
 func (x *AnswerContactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[29]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2254,7 +2655,7 @@ func (x *AnswerContactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerContactRequest.ProtoReflect.Descriptor instead.
 func (*AnswerContactRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{29}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *AnswerContactRequest) GetUser() string {
@@ -2279,7 +2680,7 @@ type AnswerContactResponse struct {
 
 func (x *AnswerContactResponse) Reset() {
 	*x = AnswerContactResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[30]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2291,7 +2692,7 @@ func (x *AnswerContactResponse) String() string {
 func (*AnswerContactResponse) ProtoMessage() {}
 
 func (x *AnswerContactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[30]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2304,7 +2705,7 @@ func (x *AnswerContactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerContactResponse.ProtoReflect.Descriptor instead.
 func (*AnswerContactResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{30}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{37}
 }
 
 type RemoveContactRequest struct {
@@ -2317,7 +2718,7 @@ type RemoveContactRequest struct {
 
 func (x *RemoveContactRequest) Reset() {
 	*x = RemoveContactRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[31]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2329,7 +2730,7 @@ func (x *RemoveContactRequest) String() string {
 func (*RemoveContactRequest) ProtoMessage() {}
 
 func (x *RemoveContactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[31]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2342,7 +2743,7 @@ func (x *RemoveContactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveContactRequest.ProtoReflect.Descriptor instead.
 func (*RemoveContactRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{31}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RemoveContactRequest) GetUser() string {
@@ -2367,7 +2768,7 @@ type RemoveContactResponse struct {
 
 func (x *RemoveContactResponse) Reset() {
 	*x = RemoveContactResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[32]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2379,7 +2780,7 @@ func (x *RemoveContactResponse) String() string {
 func (*RemoveContactResponse) ProtoMessage() {}
 
 func (x *RemoveContactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[32]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2392,7 +2793,7 @@ func (x *RemoveContactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveContactResponse.ProtoReflect.Descriptor instead.
 func (*RemoveContactResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{32}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{39}
 }
 
 type BlockContactRequest struct {
@@ -2405,7 +2806,7 @@ type BlockContactRequest struct {
 
 func (x *BlockContactRequest) Reset() {
 	*x = BlockContactRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[33]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2417,7 +2818,7 @@ func (x *BlockContactRequest) String() string {
 func (*BlockContactRequest) ProtoMessage() {}
 
 func (x *BlockContactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[33]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2430,7 +2831,7 @@ func (x *BlockContactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockContactRequest.ProtoReflect.Descriptor instead.
 func (*BlockContactRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{33}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *BlockContactRequest) GetUser() string {
@@ -2455,7 +2856,7 @@ type BlockContactResponse struct {
 
 func (x *BlockContactResponse) Reset() {
 	*x = BlockContactResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[34]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2467,7 +2868,7 @@ func (x *BlockContactResponse) String() string {
 func (*BlockContactResponse) ProtoMessage() {}
 
 func (x *BlockContactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[34]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2480,7 +2881,7 @@ func (x *BlockContactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockContactResponse.ProtoReflect.Descriptor instead.
 func (*BlockContactResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{34}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{41}
 }
 
 type RenameContactRequest struct {
@@ -2493,7 +2894,7 @@ type RenameContactRequest struct {
 
 func (x *RenameContactRequest) Reset() {
 	*x = RenameContactRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[35]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2505,7 +2906,7 @@ func (x *RenameContactRequest) String() string {
 func (*RenameContactRequest) ProtoMessage() {}
 
 func (x *RenameContactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[35]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2518,7 +2919,7 @@ func (x *RenameContactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameContactRequest.ProtoReflect.Descriptor instead.
 func (*RenameContactRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{35}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RenameContactRequest) GetUser() string {
@@ -2543,7 +2944,7 @@ type RenameContactResponse struct {
 
 func (x *RenameContactResponse) Reset() {
 	*x = RenameContactResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[36]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2555,7 +2956,7 @@ func (x *RenameContactResponse) String() string {
 func (*RenameContactResponse) ProtoMessage() {}
 
 func (x *RenameContactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[36]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2568,7 +2969,7 @@ func (x *RenameContactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameContactResponse.ProtoReflect.Descriptor instead.
 func (*RenameContactResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{36}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{43}
 }
 
 type TrustContactRequest struct {
@@ -2585,7 +2986,7 @@ type TrustContactRequest struct {
 
 func (x *TrustContactRequest) Reset() {
 	*x = TrustContactRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[37]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2597,7 +2998,7 @@ func (x *TrustContactRequest) String() string {
 func (*TrustContactRequest) ProtoMessage() {}
 
 func (x *TrustContactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[37]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2610,7 +3011,7 @@ func (x *TrustContactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrustContactRequest.ProtoReflect.Descriptor instead.
 func (*TrustContactRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{37}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *TrustContactRequest) GetUser() string {
@@ -2649,7 +3050,7 @@ type TrustContactResponse struct {
 
 func (x *TrustContactResponse) Reset() {
 	*x = TrustContactResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[38]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2661,7 +3062,7 @@ func (x *TrustContactResponse) String() string {
 func (*TrustContactResponse) ProtoMessage() {}
 
 func (x *TrustContactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[38]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2674,7 +3075,7 @@ func (x *TrustContactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrustContactResponse.ProtoReflect.Descriptor instead.
 func (*TrustContactResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{38}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{45}
 }
 
 // Chat is a chat as a list shows it.
@@ -2682,7 +3083,7 @@ type Chat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Title string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
-	// "direct", "group" or "net2019".
+	// "direct", "group", or "net2019", which is not encrypted.
 	Kind    string   `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
 	Members []string `protobuf:"bytes,4,rep,name=members,proto3" json:"members,omitempty"`
 	Last    *Message `protobuf:"bytes,5,opt,name=last,proto3" json:"last,omitempty"`
@@ -2700,7 +3101,7 @@ type Chat struct {
 
 func (x *Chat) Reset() {
 	*x = Chat{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[39]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2712,7 +3113,7 @@ func (x *Chat) String() string {
 func (*Chat) ProtoMessage() {}
 
 func (x *Chat) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[39]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2725,7 +3126,7 @@ func (x *Chat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chat.ProtoReflect.Descriptor instead.
 func (*Chat) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{39}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Chat) GetId() string {
@@ -2815,7 +3216,7 @@ type ListChatsRequest struct {
 
 func (x *ListChatsRequest) Reset() {
 	*x = ListChatsRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[40]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2827,7 +3228,7 @@ func (x *ListChatsRequest) String() string {
 func (*ListChatsRequest) ProtoMessage() {}
 
 func (x *ListChatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[40]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2840,7 +3241,7 @@ func (x *ListChatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChatsRequest.ProtoReflect.Descriptor instead.
 func (*ListChatsRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{40}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListChatsRequest) GetId() string {
@@ -2859,7 +3260,7 @@ type ListChatsResponse struct {
 
 func (x *ListChatsResponse) Reset() {
 	*x = ListChatsResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[41]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2871,7 +3272,7 @@ func (x *ListChatsResponse) String() string {
 func (*ListChatsResponse) ProtoMessage() {}
 
 func (x *ListChatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[41]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2884,7 +3285,7 @@ func (x *ListChatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChatsResponse.ProtoReflect.Descriptor instead.
 func (*ListChatsResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{41}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListChatsResponse) GetChats() []*Chat {
@@ -2912,7 +3313,7 @@ type ListMessagesRequest struct {
 
 func (x *ListMessagesRequest) Reset() {
 	*x = ListMessagesRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[42]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2924,7 +3325,7 @@ func (x *ListMessagesRequest) String() string {
 func (*ListMessagesRequest) ProtoMessage() {}
 
 func (x *ListMessagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[42]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2937,7 +3338,7 @@ func (x *ListMessagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMessagesRequest.ProtoReflect.Descriptor instead.
 func (*ListMessagesRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{42}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListMessagesRequest) GetChat() string {
@@ -2993,7 +3394,7 @@ type ListMessagesResponse struct {
 
 func (x *ListMessagesResponse) Reset() {
 	*x = ListMessagesResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[43]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3005,7 +3406,7 @@ func (x *ListMessagesResponse) String() string {
 func (*ListMessagesResponse) ProtoMessage() {}
 
 func (x *ListMessagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[43]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3018,7 +3419,7 @@ func (x *ListMessagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMessagesResponse.ProtoReflect.Descriptor instead.
 func (*ListMessagesResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{43}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListMessagesResponse) GetMessages() []*Message {
@@ -3066,7 +3467,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[44]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3078,7 +3479,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[44]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3091,7 +3492,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{44}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Message) GetId() []byte {
@@ -3234,7 +3635,7 @@ type Quote struct {
 
 func (x *Quote) Reset() {
 	*x = Quote{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[45]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3246,7 +3647,7 @@ func (x *Quote) String() string {
 func (*Quote) ProtoMessage() {}
 
 func (x *Quote) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[45]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3259,7 +3660,7 @@ func (x *Quote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quote.ProtoReflect.Descriptor instead.
 func (*Quote) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{45}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Quote) GetId() []byte {
@@ -3303,7 +3704,7 @@ type RecipientState struct {
 
 func (x *RecipientState) Reset() {
 	*x = RecipientState{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[46]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3315,7 +3716,7 @@ func (x *RecipientState) String() string {
 func (*RecipientState) ProtoMessage() {}
 
 func (x *RecipientState) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[46]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3328,7 +3729,7 @@ func (x *RecipientState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecipientState.ProtoReflect.Descriptor instead.
 func (*RecipientState) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{46}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *RecipientState) GetUser() string {
@@ -3364,7 +3765,7 @@ type Annotation struct {
 
 func (x *Annotation) Reset() {
 	*x = Annotation{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[47]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3376,7 +3777,7 @@ func (x *Annotation) String() string {
 func (*Annotation) ProtoMessage() {}
 
 func (x *Annotation) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[47]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3389,7 +3790,7 @@ func (x *Annotation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Annotation.ProtoReflect.Descriptor instead.
 func (*Annotation) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{47}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Annotation) GetKind() string {
@@ -3429,7 +3830,7 @@ type SearchRequest struct {
 
 func (x *SearchRequest) Reset() {
 	*x = SearchRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[48]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3441,7 +3842,7 @@ func (x *SearchRequest) String() string {
 func (*SearchRequest) ProtoMessage() {}
 
 func (x *SearchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[48]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3454,7 +3855,7 @@ func (x *SearchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchRequest.ProtoReflect.Descriptor instead.
 func (*SearchRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{48}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *SearchRequest) GetQuery() string {
@@ -3495,7 +3896,7 @@ type SearchResponse struct {
 
 func (x *SearchResponse) Reset() {
 	*x = SearchResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[49]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3507,7 +3908,7 @@ func (x *SearchResponse) String() string {
 func (*SearchResponse) ProtoMessage() {}
 
 func (x *SearchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[49]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3520,7 +3921,7 @@ func (x *SearchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchResponse.ProtoReflect.Descriptor instead.
 func (*SearchResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{49}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *SearchResponse) GetMessages() []*Message {
@@ -3548,7 +3949,7 @@ type MarkReadRequest struct {
 
 func (x *MarkReadRequest) Reset() {
 	*x = MarkReadRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[50]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3560,7 +3961,7 @@ func (x *MarkReadRequest) String() string {
 func (*MarkReadRequest) ProtoMessage() {}
 
 func (x *MarkReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[50]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3573,7 +3974,7 @@ func (x *MarkReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkReadRequest.ProtoReflect.Descriptor instead.
 func (*MarkReadRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{50}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *MarkReadRequest) GetChat() string {
@@ -3598,7 +3999,7 @@ type MarkReadResponse struct {
 
 func (x *MarkReadResponse) Reset() {
 	*x = MarkReadResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[51]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3610,7 +4011,7 @@ func (x *MarkReadResponse) String() string {
 func (*MarkReadResponse) ProtoMessage() {}
 
 func (x *MarkReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[51]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3623,7 +4024,7 @@ func (x *MarkReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkReadResponse.ProtoReflect.Descriptor instead.
 func (*MarkReadResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{51}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{58}
 }
 
 type SetChatRequest struct {
@@ -3638,7 +4039,7 @@ type SetChatRequest struct {
 
 func (x *SetChatRequest) Reset() {
 	*x = SetChatRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[52]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3650,7 +4051,7 @@ func (x *SetChatRequest) String() string {
 func (*SetChatRequest) ProtoMessage() {}
 
 func (x *SetChatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[52]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3663,7 +4064,7 @@ func (x *SetChatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetChatRequest.ProtoReflect.Descriptor instead.
 func (*SetChatRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{52}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *SetChatRequest) GetId() string {
@@ -3704,7 +4105,7 @@ type InvokeRequest struct {
 
 func (x *InvokeRequest) Reset() {
 	*x = InvokeRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[53]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3716,7 +4117,7 @@ func (x *InvokeRequest) String() string {
 func (*InvokeRequest) ProtoMessage() {}
 
 func (x *InvokeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[53]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3729,7 +4130,7 @@ func (x *InvokeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeRequest.ProtoReflect.Descriptor instead.
 func (*InvokeRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{53}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *InvokeRequest) GetPlugin() string {
@@ -3759,7 +4160,7 @@ type InvokeResponse struct {
 
 func (x *InvokeResponse) Reset() {
 	*x = InvokeResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[54]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3771,7 +4172,7 @@ func (x *InvokeResponse) String() string {
 func (*InvokeResponse) ProtoMessage() {}
 
 func (x *InvokeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[54]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3784,7 +4185,7 @@ func (x *InvokeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeResponse.ProtoReflect.Descriptor instead.
 func (*InvokeResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{54}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *InvokeResponse) GetResponse() isInvokeResponse_Response {
@@ -3840,7 +4241,7 @@ type InvokeResult struct {
 
 func (x *InvokeResult) Reset() {
 	*x = InvokeResult{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[55]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3852,7 +4253,7 @@ func (x *InvokeResult) String() string {
 func (*InvokeResult) ProtoMessage() {}
 
 func (x *InvokeResult) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[55]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3865,7 +4266,7 @@ func (x *InvokeResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeResult.ProtoReflect.Descriptor instead.
 func (*InvokeResult) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{55}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *InvokeResult) GetResult() []byte {
@@ -3909,7 +4310,7 @@ type Plugin struct {
 
 func (x *Plugin) Reset() {
 	*x = Plugin{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[56]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3921,7 +4322,7 @@ func (x *Plugin) String() string {
 func (*Plugin) ProtoMessage() {}
 
 func (x *Plugin) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[56]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3934,7 +4335,7 @@ func (x *Plugin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plugin.ProtoReflect.Descriptor instead.
 func (*Plugin) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{56}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Plugin) GetName() string {
@@ -4036,7 +4437,7 @@ type ListPluginsRequest struct {
 
 func (x *ListPluginsRequest) Reset() {
 	*x = ListPluginsRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[57]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4048,7 +4449,7 @@ func (x *ListPluginsRequest) String() string {
 func (*ListPluginsRequest) ProtoMessage() {}
 
 func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[57]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4061,7 +4462,7 @@ func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPluginsRequest.ProtoReflect.Descriptor instead.
 func (*ListPluginsRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{57}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{64}
 }
 
 type ListPluginsResponse struct {
@@ -4073,7 +4474,7 @@ type ListPluginsResponse struct {
 
 func (x *ListPluginsResponse) Reset() {
 	*x = ListPluginsResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[58]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4085,7 +4486,7 @@ func (x *ListPluginsResponse) String() string {
 func (*ListPluginsResponse) ProtoMessage() {}
 
 func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[58]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4098,7 +4499,7 @@ func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPluginsResponse.ProtoReflect.Descriptor instead.
 func (*ListPluginsResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{58}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ListPluginsResponse) GetPlugins() []*Plugin {
@@ -4121,7 +4522,7 @@ type SetPluginRequest struct {
 
 func (x *SetPluginRequest) Reset() {
 	*x = SetPluginRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[59]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4133,7 +4534,7 @@ func (x *SetPluginRequest) String() string {
 func (*SetPluginRequest) ProtoMessage() {}
 
 func (x *SetPluginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[59]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4146,7 +4547,7 @@ func (x *SetPluginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPluginRequest.ProtoReflect.Descriptor instead.
 func (*SetPluginRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{59}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *SetPluginRequest) GetName() string {
@@ -4179,7 +4580,7 @@ type RestartPluginRequest struct {
 
 func (x *RestartPluginRequest) Reset() {
 	*x = RestartPluginRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[60]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4191,7 +4592,7 @@ func (x *RestartPluginRequest) String() string {
 func (*RestartPluginRequest) ProtoMessage() {}
 
 func (x *RestartPluginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[60]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4204,7 +4605,7 @@ func (x *RestartPluginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartPluginRequest.ProtoReflect.Descriptor instead.
 func (*RestartPluginRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{60}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *RestartPluginRequest) GetName() string {
@@ -4224,7 +4625,7 @@ type GetSettingsRequest struct {
 
 func (x *GetSettingsRequest) Reset() {
 	*x = GetSettingsRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[61]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4236,7 +4637,7 @@ func (x *GetSettingsRequest) String() string {
 func (*GetSettingsRequest) ProtoMessage() {}
 
 func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[61]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4249,7 +4650,7 @@ func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsRequest.ProtoReflect.Descriptor instead.
 func (*GetSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{61}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *GetSettingsRequest) GetPlugin() string {
@@ -4270,7 +4671,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[62]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4282,7 +4683,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[62]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4295,7 +4696,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{62}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Settings) GetSchema() []*pluginpb.Setting {
@@ -4323,7 +4724,7 @@ type SetSettingRequest struct {
 
 func (x *SetSettingRequest) Reset() {
 	*x = SetSettingRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[63]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4335,7 +4736,7 @@ func (x *SetSettingRequest) String() string {
 func (*SetSettingRequest) ProtoMessage() {}
 
 func (x *SetSettingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[63]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4348,7 +4749,7 @@ func (x *SetSettingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSettingRequest.ProtoReflect.Descriptor instead.
 func (*SetSettingRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{63}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *SetSettingRequest) GetPlugin() string {
@@ -4382,7 +4783,7 @@ type DiagnoseRequest struct {
 
 func (x *DiagnoseRequest) Reset() {
 	*x = DiagnoseRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[64]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4394,7 +4795,7 @@ func (x *DiagnoseRequest) String() string {
 func (*DiagnoseRequest) ProtoMessage() {}
 
 func (x *DiagnoseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[64]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4407,7 +4808,7 @@ func (x *DiagnoseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiagnoseRequest.ProtoReflect.Descriptor instead.
 func (*DiagnoseRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{64}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *DiagnoseRequest) GetUser() string {
@@ -4433,7 +4834,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[65]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4445,7 +4846,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[65]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4458,7 +4859,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{65}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Finding) GetCheck() string {
@@ -4498,7 +4899,7 @@ type ListBlobsRequest struct {
 
 func (x *ListBlobsRequest) Reset() {
 	*x = ListBlobsRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[66]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4510,7 +4911,7 @@ func (x *ListBlobsRequest) String() string {
 func (*ListBlobsRequest) ProtoMessage() {}
 
 func (x *ListBlobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[66]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4523,7 +4924,7 @@ func (x *ListBlobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlobsRequest.ProtoReflect.Descriptor instead.
 func (*ListBlobsRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{66}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListBlobsRequest) GetChat() string {
@@ -4563,7 +4964,7 @@ type ListBlobsResponse struct {
 
 func (x *ListBlobsResponse) Reset() {
 	*x = ListBlobsResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[67]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4575,7 +4976,7 @@ func (x *ListBlobsResponse) String() string {
 func (*ListBlobsResponse) ProtoMessage() {}
 
 func (x *ListBlobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[67]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4588,7 +4989,7 @@ func (x *ListBlobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlobsResponse.ProtoReflect.Descriptor instead.
 func (*ListBlobsResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{67}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListBlobsResponse) GetBlobs() []*Blob {
@@ -4623,7 +5024,7 @@ type Blob struct {
 
 func (x *Blob) Reset() {
 	*x = Blob{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[68]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4635,7 +5036,7 @@ func (x *Blob) String() string {
 func (*Blob) ProtoMessage() {}
 
 func (x *Blob) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[68]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4648,7 +5049,7 @@ func (x *Blob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blob.ProtoReflect.Descriptor instead.
 func (*Blob) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{68}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *Blob) GetBlob() *pluginpb.Blob {
@@ -4712,7 +5113,7 @@ var File_protocol_controlpb_control_proto protoreflect.FileDescriptor
 const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\n" +
 	" protocol/controlpb/control.proto\x12\x11parley.control.v1\x1a\x1eprotocol/pluginpb/plugin.proto\"\x12\n" +
-	"\x10GetStatusRequest\"\xe3\x03\n" +
+	"\x10GetStatusRequest\"\x9f\x04\n" +
 	"\x06Status\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1d\n" +
 	"\n" +
@@ -4731,7 +5132,16 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\tkey_place\x18\f \x01(\tR\bkeyPlace\x12\x16\n" +
 	"\x06avatar\x18\r \x01(\fR\x06avatar\x12\x1d\n" +
 	"\n" +
-	"started_at\x18\x0e \x01(\x03R\tstartedAt\"\x81\x01\n" +
+	"started_at\x18\x0e \x01(\x03R\tstartedAt\x12:\n" +
+	"\anet2019\x18\x0f \x01(\v2 .parley.control.v1.Net2019StatusR\anet2019\"\xa6\x01\n" +
+	"\rNet2019Status\x12\x0e\n" +
+	"\x02on\x18\x01 \x01(\bR\x02on\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
+	"\x04port\x18\x03 \x01(\rR\x04port\x12\x16\n" +
+	"\x06server\x18\x04 \x01(\tR\x06server\x12\x16\n" +
+	"\x06course\x18\x05 \x01(\bR\x06course\x12\x1b\n" +
+	"\tlogged_in\x18\x06 \x01(\bR\bloggedIn\x12\x14\n" +
+	"\x05error\x18\a \x01(\tR\x05error\"\x81\x01\n" +
 	"\x0fDirectoryStatus\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x1c\n" +
 	"\tconnected\x18\x02 \x01(\bR\tconnected\x12 \n" +
@@ -4806,7 +5216,21 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\x0eLogOutResponse\"2\n" +
 	"\x14DeleteAccountRequest\x12\x1a\n" +
 	"\bpassword\x18\x01 \x01(\tR\bpassword\"\x17\n" +
-	"\x15DeleteAccountResponse\"/\n" +
+	"\x15DeleteAccountResponse\"\x85\x01\n" +
+	"\x13LogInNet2019Request\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04port\x18\x02 \x01(\rR\x04port\x12\x16\n" +
+	"\x06server\x18\x03 \x01(\tR\x06server\x12\x1a\n" +
+	"\bpassword\x18\x04 \x01(\tR\bpassword\x12\x16\n" +
+	"\x06course\x18\x05 \x01(\bR\x06course\"\x16\n" +
+	"\x14LogOutNet2019Request\"\x17\n" +
+	"\x15LogOutNet2019Response\"1\n" +
+	"\x19CreateNet2019GroupRequest\x12\x14\n" +
+	"\x05users\x18\x01 \x03(\tR\x05users\"S\n" +
+	"\x18LeaveNet2019GroupRequest\x12\x12\n" +
+	"\x04chat\x18\x01 \x01(\tR\x04chat\x12#\n" +
+	"\rerase_history\x18\x02 \x01(\bR\feraseHistory\"\x1b\n" +
+	"\x19LeaveNet2019GroupResponse\"/\n" +
 	"\rUnlockRequest\x12\x1e\n" +
 	"\n" +
 	"passphrase\x18\x01 \x01(\tR\n" +
@@ -5053,7 +5477,7 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\x11PLUGIN_STATE_IDLE\x10\x04\x12\x18\n" +
 	"\x14PLUGIN_STATE_RUNNING\x10\x05\x12\x18\n" +
 	"\x14PLUGIN_STATE_BACKOFF\x10\x06\x12\x17\n" +
-	"\x13PLUGIN_STATE_BROKEN\x10\a2\xe7\x13\n" +
+	"\x13PLUGIN_STATE_BROKEN\x10\a2\xf2\x16\n" +
 	"\aControl\x12K\n" +
 	"\tGetStatus\x12#.parley.control.v1.GetStatusRequest\x1a\x19.parley.control.v1.Status\x12D\n" +
 	"\x05Watch\x12\x1f.parley.control.v1.WatchRequest\x1a\x18.parley.control.v1.Event0\x01\x12S\n" +
@@ -5064,7 +5488,11 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\n" +
 	"SetProfile\x12$.parley.control.v1.SetProfileRequest\x1a%.parley.control.v1.SetProfileResponse\x12e\n" +
 	"\x0eChangePassword\x12(.parley.control.v1.ChangePasswordRequest\x1a).parley.control.v1.ChangePasswordResponse\x12b\n" +
-	"\rDeleteAccount\x12'.parley.control.v1.DeleteAccountRequest\x1a(.parley.control.v1.DeleteAccountResponse\x12_\n" +
+	"\rDeleteAccount\x12'.parley.control.v1.DeleteAccountRequest\x1a(.parley.control.v1.DeleteAccountResponse\x12X\n" +
+	"\fLogInNet2019\x12&.parley.control.v1.LogInNet2019Request\x1a .parley.control.v1.Net2019Status\x12b\n" +
+	"\rLogOutNet2019\x12'.parley.control.v1.LogOutNet2019Request\x1a(.parley.control.v1.LogOutNet2019Response\x12[\n" +
+	"\x12CreateNet2019Group\x12,.parley.control.v1.CreateNet2019GroupRequest\x1a\x17.parley.control.v1.Chat\x12n\n" +
+	"\x11LeaveNet2019Group\x12+.parley.control.v1.LeaveNet2019GroupRequest\x1a,.parley.control.v1.LeaveNet2019GroupResponse\x12_\n" +
 	"\fListContacts\x12&.parley.control.v1.ListContactsRequest\x1a'.parley.control.v1.ListContactsResponse\x12V\n" +
 	"\x0eRequestContact\x12(.parley.control.v1.RequestContactRequest\x1a\x1a.parley.control.v1.Contact\x12b\n" +
 	"\rAnswerContact\x12'.parley.control.v1.AnswerContactRequest\x1a(.parley.control.v1.AnswerContactResponse\x12b\n" +
@@ -5100,193 +5528,209 @@ func file_protocol_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_protocol_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_protocol_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
+var file_protocol_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 77)
 var file_protocol_controlpb_control_proto_goTypes = []any{
-	(AccountState)(0),              // 0: parley.control.v1.AccountState
-	(ContactState)(0),              // 1: parley.control.v1.ContactState
-	(Delivery)(0),                  // 2: parley.control.v1.Delivery
-	(PluginState)(0),               // 3: parley.control.v1.PluginState
-	(*GetStatusRequest)(nil),       // 4: parley.control.v1.GetStatusRequest
-	(*Status)(nil),                 // 5: parley.control.v1.Status
-	(*DirectoryStatus)(nil),        // 6: parley.control.v1.DirectoryStatus
-	(*Link)(nil),                   // 7: parley.control.v1.Link
-	(*WatchRequest)(nil),           // 8: parley.control.v1.WatchRequest
-	(*Event)(nil),                  // 9: parley.control.v1.Event
-	(*Watching)(nil),               // 10: parley.control.v1.Watching
-	(*Resync)(nil),                 // 11: parley.control.v1.Resync
-	(*MessageRemoved)(nil),         // 12: parley.control.v1.MessageRemoved
-	(*PluginEvent)(nil),            // 13: parley.control.v1.PluginEvent
-	(*Notice)(nil),                 // 14: parley.control.v1.Notice
-	(*ShutdownRequest)(nil),        // 15: parley.control.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),       // 16: parley.control.v1.ShutdownResponse
-	(*LogInRequest)(nil),           // 17: parley.control.v1.LogInRequest
-	(*LogInResponse)(nil),          // 18: parley.control.v1.LogInResponse
-	(*LogOutRequest)(nil),          // 19: parley.control.v1.LogOutRequest
-	(*LogOutResponse)(nil),         // 20: parley.control.v1.LogOutResponse
-	(*DeleteAccountRequest)(nil),   // 21: parley.control.v1.DeleteAccountRequest
-	(*DeleteAccountResponse)(nil),  // 22: parley.control.v1.DeleteAccountResponse
-	(*UnlockRequest)(nil),          // 23: parley.control.v1.UnlockRequest
-	(*UnlockResponse)(nil),         // 24: parley.control.v1.UnlockResponse
-	(*SetProfileRequest)(nil),      // 25: parley.control.v1.SetProfileRequest
-	(*SetProfileResponse)(nil),     // 26: parley.control.v1.SetProfileResponse
-	(*ChangePasswordRequest)(nil),  // 27: parley.control.v1.ChangePasswordRequest
-	(*ChangePasswordResponse)(nil), // 28: parley.control.v1.ChangePasswordResponse
-	(*Contact)(nil),                // 29: parley.control.v1.Contact
-	(*ListContactsRequest)(nil),    // 30: parley.control.v1.ListContactsRequest
-	(*ListContactsResponse)(nil),   // 31: parley.control.v1.ListContactsResponse
-	(*RequestContactRequest)(nil),  // 32: parley.control.v1.RequestContactRequest
-	(*AnswerContactRequest)(nil),   // 33: parley.control.v1.AnswerContactRequest
-	(*AnswerContactResponse)(nil),  // 34: parley.control.v1.AnswerContactResponse
-	(*RemoveContactRequest)(nil),   // 35: parley.control.v1.RemoveContactRequest
-	(*RemoveContactResponse)(nil),  // 36: parley.control.v1.RemoveContactResponse
-	(*BlockContactRequest)(nil),    // 37: parley.control.v1.BlockContactRequest
-	(*BlockContactResponse)(nil),   // 38: parley.control.v1.BlockContactResponse
-	(*RenameContactRequest)(nil),   // 39: parley.control.v1.RenameContactRequest
-	(*RenameContactResponse)(nil),  // 40: parley.control.v1.RenameContactResponse
-	(*TrustContactRequest)(nil),    // 41: parley.control.v1.TrustContactRequest
-	(*TrustContactResponse)(nil),   // 42: parley.control.v1.TrustContactResponse
-	(*Chat)(nil),                   // 43: parley.control.v1.Chat
-	(*ListChatsRequest)(nil),       // 44: parley.control.v1.ListChatsRequest
-	(*ListChatsResponse)(nil),      // 45: parley.control.v1.ListChatsResponse
-	(*ListMessagesRequest)(nil),    // 46: parley.control.v1.ListMessagesRequest
-	(*ListMessagesResponse)(nil),   // 47: parley.control.v1.ListMessagesResponse
-	(*Message)(nil),                // 48: parley.control.v1.Message
-	(*Quote)(nil),                  // 49: parley.control.v1.Quote
-	(*RecipientState)(nil),         // 50: parley.control.v1.RecipientState
-	(*Annotation)(nil),             // 51: parley.control.v1.Annotation
-	(*SearchRequest)(nil),          // 52: parley.control.v1.SearchRequest
-	(*SearchResponse)(nil),         // 53: parley.control.v1.SearchResponse
-	(*MarkReadRequest)(nil),        // 54: parley.control.v1.MarkReadRequest
-	(*MarkReadResponse)(nil),       // 55: parley.control.v1.MarkReadResponse
-	(*SetChatRequest)(nil),         // 56: parley.control.v1.SetChatRequest
-	(*InvokeRequest)(nil),          // 57: parley.control.v1.InvokeRequest
-	(*InvokeResponse)(nil),         // 58: parley.control.v1.InvokeResponse
-	(*InvokeResult)(nil),           // 59: parley.control.v1.InvokeResult
-	(*Plugin)(nil),                 // 60: parley.control.v1.Plugin
-	(*ListPluginsRequest)(nil),     // 61: parley.control.v1.ListPluginsRequest
-	(*ListPluginsResponse)(nil),    // 62: parley.control.v1.ListPluginsResponse
-	(*SetPluginRequest)(nil),       // 63: parley.control.v1.SetPluginRequest
-	(*RestartPluginRequest)(nil),   // 64: parley.control.v1.RestartPluginRequest
-	(*GetSettingsRequest)(nil),     // 65: parley.control.v1.GetSettingsRequest
-	(*Settings)(nil),               // 66: parley.control.v1.Settings
-	(*SetSettingRequest)(nil),      // 67: parley.control.v1.SetSettingRequest
-	(*DiagnoseRequest)(nil),        // 68: parley.control.v1.DiagnoseRequest
-	(*Finding)(nil),                // 69: parley.control.v1.Finding
-	(*ListBlobsRequest)(nil),       // 70: parley.control.v1.ListBlobsRequest
-	(*ListBlobsResponse)(nil),      // 71: parley.control.v1.ListBlobsResponse
-	(*Blob)(nil),                   // 72: parley.control.v1.Blob
-	nil,                            // 73: parley.control.v1.Settings.ValuesEntry
-	(*pluginpb.Card)(nil),          // 74: parley.plugin.v1.Card
-	(pluginpb.Presentation)(0),     // 75: parley.plugin.v1.Presentation
-	(*pluginpb.InvokeRequest)(nil), // 76: parley.plugin.v1.InvokeRequest
-	(*pluginpb.InvokeUpdate)(nil),  // 77: parley.plugin.v1.InvokeUpdate
-	(*pluginpb.Manifest)(nil),      // 78: parley.plugin.v1.Manifest
-	(*pluginpb.Setting)(nil),       // 79: parley.plugin.v1.Setting
-	(*pluginpb.Blob)(nil),          // 80: parley.plugin.v1.Blob
+	(AccountState)(0),                 // 0: parley.control.v1.AccountState
+	(ContactState)(0),                 // 1: parley.control.v1.ContactState
+	(Delivery)(0),                     // 2: parley.control.v1.Delivery
+	(PluginState)(0),                  // 3: parley.control.v1.PluginState
+	(*GetStatusRequest)(nil),          // 4: parley.control.v1.GetStatusRequest
+	(*Status)(nil),                    // 5: parley.control.v1.Status
+	(*Net2019Status)(nil),             // 6: parley.control.v1.Net2019Status
+	(*DirectoryStatus)(nil),           // 7: parley.control.v1.DirectoryStatus
+	(*Link)(nil),                      // 8: parley.control.v1.Link
+	(*WatchRequest)(nil),              // 9: parley.control.v1.WatchRequest
+	(*Event)(nil),                     // 10: parley.control.v1.Event
+	(*Watching)(nil),                  // 11: parley.control.v1.Watching
+	(*Resync)(nil),                    // 12: parley.control.v1.Resync
+	(*MessageRemoved)(nil),            // 13: parley.control.v1.MessageRemoved
+	(*PluginEvent)(nil),               // 14: parley.control.v1.PluginEvent
+	(*Notice)(nil),                    // 15: parley.control.v1.Notice
+	(*ShutdownRequest)(nil),           // 16: parley.control.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),          // 17: parley.control.v1.ShutdownResponse
+	(*LogInRequest)(nil),              // 18: parley.control.v1.LogInRequest
+	(*LogInResponse)(nil),             // 19: parley.control.v1.LogInResponse
+	(*LogOutRequest)(nil),             // 20: parley.control.v1.LogOutRequest
+	(*LogOutResponse)(nil),            // 21: parley.control.v1.LogOutResponse
+	(*DeleteAccountRequest)(nil),      // 22: parley.control.v1.DeleteAccountRequest
+	(*DeleteAccountResponse)(nil),     // 23: parley.control.v1.DeleteAccountResponse
+	(*LogInNet2019Request)(nil),       // 24: parley.control.v1.LogInNet2019Request
+	(*LogOutNet2019Request)(nil),      // 25: parley.control.v1.LogOutNet2019Request
+	(*LogOutNet2019Response)(nil),     // 26: parley.control.v1.LogOutNet2019Response
+	(*CreateNet2019GroupRequest)(nil), // 27: parley.control.v1.CreateNet2019GroupRequest
+	(*LeaveNet2019GroupRequest)(nil),  // 28: parley.control.v1.LeaveNet2019GroupRequest
+	(*LeaveNet2019GroupResponse)(nil), // 29: parley.control.v1.LeaveNet2019GroupResponse
+	(*UnlockRequest)(nil),             // 30: parley.control.v1.UnlockRequest
+	(*UnlockResponse)(nil),            // 31: parley.control.v1.UnlockResponse
+	(*SetProfileRequest)(nil),         // 32: parley.control.v1.SetProfileRequest
+	(*SetProfileResponse)(nil),        // 33: parley.control.v1.SetProfileResponse
+	(*ChangePasswordRequest)(nil),     // 34: parley.control.v1.ChangePasswordRequest
+	(*ChangePasswordResponse)(nil),    // 35: parley.control.v1.ChangePasswordResponse
+	(*Contact)(nil),                   // 36: parley.control.v1.Contact
+	(*ListContactsRequest)(nil),       // 37: parley.control.v1.ListContactsRequest
+	(*ListContactsResponse)(nil),      // 38: parley.control.v1.ListContactsResponse
+	(*RequestContactRequest)(nil),     // 39: parley.control.v1.RequestContactRequest
+	(*AnswerContactRequest)(nil),      // 40: parley.control.v1.AnswerContactRequest
+	(*AnswerContactResponse)(nil),     // 41: parley.control.v1.AnswerContactResponse
+	(*RemoveContactRequest)(nil),      // 42: parley.control.v1.RemoveContactRequest
+	(*RemoveContactResponse)(nil),     // 43: parley.control.v1.RemoveContactResponse
+	(*BlockContactRequest)(nil),       // 44: parley.control.v1.BlockContactRequest
+	(*BlockContactResponse)(nil),      // 45: parley.control.v1.BlockContactResponse
+	(*RenameContactRequest)(nil),      // 46: parley.control.v1.RenameContactRequest
+	(*RenameContactResponse)(nil),     // 47: parley.control.v1.RenameContactResponse
+	(*TrustContactRequest)(nil),       // 48: parley.control.v1.TrustContactRequest
+	(*TrustContactResponse)(nil),      // 49: parley.control.v1.TrustContactResponse
+	(*Chat)(nil),                      // 50: parley.control.v1.Chat
+	(*ListChatsRequest)(nil),          // 51: parley.control.v1.ListChatsRequest
+	(*ListChatsResponse)(nil),         // 52: parley.control.v1.ListChatsResponse
+	(*ListMessagesRequest)(nil),       // 53: parley.control.v1.ListMessagesRequest
+	(*ListMessagesResponse)(nil),      // 54: parley.control.v1.ListMessagesResponse
+	(*Message)(nil),                   // 55: parley.control.v1.Message
+	(*Quote)(nil),                     // 56: parley.control.v1.Quote
+	(*RecipientState)(nil),            // 57: parley.control.v1.RecipientState
+	(*Annotation)(nil),                // 58: parley.control.v1.Annotation
+	(*SearchRequest)(nil),             // 59: parley.control.v1.SearchRequest
+	(*SearchResponse)(nil),            // 60: parley.control.v1.SearchResponse
+	(*MarkReadRequest)(nil),           // 61: parley.control.v1.MarkReadRequest
+	(*MarkReadResponse)(nil),          // 62: parley.control.v1.MarkReadResponse
+	(*SetChatRequest)(nil),            // 63: parley.control.v1.SetChatRequest
+	(*InvokeRequest)(nil),             // 64: parley.control.v1.InvokeRequest
+	(*InvokeResponse)(nil),            // 65: parley.control.v1.InvokeResponse
+	(*InvokeResult)(nil),              // 66: parley.control.v1.InvokeResult
+	(*Plugin)(nil),                    // 67: parley.control.v1.Plugin
+	(*ListPluginsRequest)(nil),        // 68: parley.control.v1.ListPluginsRequest
+	(*ListPluginsResponse)(nil),       // 69: parley.control.v1.ListPluginsResponse
+	(*SetPluginRequest)(nil),          // 70: parley.control.v1.SetPluginRequest
+	(*RestartPluginRequest)(nil),      // 71: parley.control.v1.RestartPluginRequest
+	(*GetSettingsRequest)(nil),        // 72: parley.control.v1.GetSettingsRequest
+	(*Settings)(nil),                  // 73: parley.control.v1.Settings
+	(*SetSettingRequest)(nil),         // 74: parley.control.v1.SetSettingRequest
+	(*DiagnoseRequest)(nil),           // 75: parley.control.v1.DiagnoseRequest
+	(*Finding)(nil),                   // 76: parley.control.v1.Finding
+	(*ListBlobsRequest)(nil),          // 77: parley.control.v1.ListBlobsRequest
+	(*ListBlobsResponse)(nil),         // 78: parley.control.v1.ListBlobsResponse
+	(*Blob)(nil),                      // 79: parley.control.v1.Blob
+	nil,                               // 80: parley.control.v1.Settings.ValuesEntry
+	(*pluginpb.Card)(nil),             // 81: parley.plugin.v1.Card
+	(pluginpb.Presentation)(0),        // 82: parley.plugin.v1.Presentation
+	(*pluginpb.InvokeRequest)(nil),    // 83: parley.plugin.v1.InvokeRequest
+	(*pluginpb.InvokeUpdate)(nil),     // 84: parley.plugin.v1.InvokeUpdate
+	(*pluginpb.Manifest)(nil),         // 85: parley.plugin.v1.Manifest
+	(*pluginpb.Setting)(nil),          // 86: parley.plugin.v1.Setting
+	(*pluginpb.Blob)(nil),             // 87: parley.plugin.v1.Blob
 }
 var file_protocol_controlpb_control_proto_depIdxs = []int32{
 	0,  // 0: parley.control.v1.Status.state:type_name -> parley.control.v1.AccountState
-	6,  // 1: parley.control.v1.Status.directory:type_name -> parley.control.v1.DirectoryStatus
-	7,  // 2: parley.control.v1.Status.links:type_name -> parley.control.v1.Link
-	10, // 3: parley.control.v1.Event.watching:type_name -> parley.control.v1.Watching
-	11, // 4: parley.control.v1.Event.resync:type_name -> parley.control.v1.Resync
-	5,  // 5: parley.control.v1.Event.status:type_name -> parley.control.v1.Status
-	29, // 6: parley.control.v1.Event.contact:type_name -> parley.control.v1.Contact
-	43, // 7: parley.control.v1.Event.chat:type_name -> parley.control.v1.Chat
-	48, // 8: parley.control.v1.Event.message_added:type_name -> parley.control.v1.Message
-	48, // 9: parley.control.v1.Event.message_changed:type_name -> parley.control.v1.Message
-	12, // 10: parley.control.v1.Event.message_removed:type_name -> parley.control.v1.MessageRemoved
-	60, // 11: parley.control.v1.Event.plugin:type_name -> parley.control.v1.Plugin
-	13, // 12: parley.control.v1.Event.plugin_event:type_name -> parley.control.v1.PluginEvent
-	14, // 13: parley.control.v1.Event.notice:type_name -> parley.control.v1.Notice
-	72, // 14: parley.control.v1.Event.blob:type_name -> parley.control.v1.Blob
-	1,  // 15: parley.control.v1.Contact.state:type_name -> parley.control.v1.ContactState
-	29, // 16: parley.control.v1.ListContactsResponse.contacts:type_name -> parley.control.v1.Contact
-	48, // 17: parley.control.v1.Chat.last:type_name -> parley.control.v1.Message
-	43, // 18: parley.control.v1.ListChatsResponse.chats:type_name -> parley.control.v1.Chat
-	48, // 19: parley.control.v1.ListMessagesResponse.messages:type_name -> parley.control.v1.Message
-	49, // 20: parley.control.v1.Message.reply_to:type_name -> parley.control.v1.Quote
-	74, // 21: parley.control.v1.Message.card:type_name -> parley.plugin.v1.Card
-	2,  // 22: parley.control.v1.Message.delivery:type_name -> parley.control.v1.Delivery
-	50, // 23: parley.control.v1.Message.recipients:type_name -> parley.control.v1.RecipientState
-	51, // 24: parley.control.v1.Message.annotations:type_name -> parley.control.v1.Annotation
-	75, // 25: parley.control.v1.Message.presentation:type_name -> parley.plugin.v1.Presentation
-	72, // 26: parley.control.v1.Message.blobs:type_name -> parley.control.v1.Blob
-	2,  // 27: parley.control.v1.RecipientState.delivery:type_name -> parley.control.v1.Delivery
-	48, // 28: parley.control.v1.SearchResponse.messages:type_name -> parley.control.v1.Message
-	76, // 29: parley.control.v1.InvokeRequest.request:type_name -> parley.plugin.v1.InvokeRequest
-	77, // 30: parley.control.v1.InvokeResponse.update:type_name -> parley.plugin.v1.InvokeUpdate
-	59, // 31: parley.control.v1.InvokeResponse.result:type_name -> parley.control.v1.InvokeResult
-	3,  // 32: parley.control.v1.Plugin.state:type_name -> parley.control.v1.PluginState
-	78, // 33: parley.control.v1.Plugin.manifest:type_name -> parley.plugin.v1.Manifest
-	60, // 34: parley.control.v1.ListPluginsResponse.plugins:type_name -> parley.control.v1.Plugin
-	79, // 35: parley.control.v1.Settings.schema:type_name -> parley.plugin.v1.Setting
-	73, // 36: parley.control.v1.Settings.values:type_name -> parley.control.v1.Settings.ValuesEntry
-	72, // 37: parley.control.v1.ListBlobsResponse.blobs:type_name -> parley.control.v1.Blob
-	80, // 38: parley.control.v1.Blob.blob:type_name -> parley.plugin.v1.Blob
-	4,  // 39: parley.control.v1.Control.GetStatus:input_type -> parley.control.v1.GetStatusRequest
-	8,  // 40: parley.control.v1.Control.Watch:input_type -> parley.control.v1.WatchRequest
-	15, // 41: parley.control.v1.Control.Shutdown:input_type -> parley.control.v1.ShutdownRequest
-	17, // 42: parley.control.v1.Control.LogIn:input_type -> parley.control.v1.LogInRequest
-	19, // 43: parley.control.v1.Control.LogOut:input_type -> parley.control.v1.LogOutRequest
-	23, // 44: parley.control.v1.Control.Unlock:input_type -> parley.control.v1.UnlockRequest
-	25, // 45: parley.control.v1.Control.SetProfile:input_type -> parley.control.v1.SetProfileRequest
-	27, // 46: parley.control.v1.Control.ChangePassword:input_type -> parley.control.v1.ChangePasswordRequest
-	21, // 47: parley.control.v1.Control.DeleteAccount:input_type -> parley.control.v1.DeleteAccountRequest
-	30, // 48: parley.control.v1.Control.ListContacts:input_type -> parley.control.v1.ListContactsRequest
-	32, // 49: parley.control.v1.Control.RequestContact:input_type -> parley.control.v1.RequestContactRequest
-	33, // 50: parley.control.v1.Control.AnswerContact:input_type -> parley.control.v1.AnswerContactRequest
-	35, // 51: parley.control.v1.Control.RemoveContact:input_type -> parley.control.v1.RemoveContactRequest
-	37, // 52: parley.control.v1.Control.BlockContact:input_type -> parley.control.v1.BlockContactRequest
-	39, // 53: parley.control.v1.Control.RenameContact:input_type -> parley.control.v1.RenameContactRequest
-	41, // 54: parley.control.v1.Control.TrustContact:input_type -> parley.control.v1.TrustContactRequest
-	44, // 55: parley.control.v1.Control.ListChats:input_type -> parley.control.v1.ListChatsRequest
-	46, // 56: parley.control.v1.Control.ListMessages:input_type -> parley.control.v1.ListMessagesRequest
-	52, // 57: parley.control.v1.Control.Search:input_type -> parley.control.v1.SearchRequest
-	54, // 58: parley.control.v1.Control.MarkRead:input_type -> parley.control.v1.MarkReadRequest
-	56, // 59: parley.control.v1.Control.SetChat:input_type -> parley.control.v1.SetChatRequest
-	57, // 60: parley.control.v1.Control.Invoke:input_type -> parley.control.v1.InvokeRequest
-	70, // 61: parley.control.v1.Control.ListBlobs:input_type -> parley.control.v1.ListBlobsRequest
-	61, // 62: parley.control.v1.Control.ListPlugins:input_type -> parley.control.v1.ListPluginsRequest
-	63, // 63: parley.control.v1.Control.SetPlugin:input_type -> parley.control.v1.SetPluginRequest
-	64, // 64: parley.control.v1.Control.RestartPlugin:input_type -> parley.control.v1.RestartPluginRequest
-	65, // 65: parley.control.v1.Control.GetSettings:input_type -> parley.control.v1.GetSettingsRequest
-	67, // 66: parley.control.v1.Control.SetSetting:input_type -> parley.control.v1.SetSettingRequest
-	68, // 67: parley.control.v1.Control.Diagnose:input_type -> parley.control.v1.DiagnoseRequest
-	5,  // 68: parley.control.v1.Control.GetStatus:output_type -> parley.control.v1.Status
-	9,  // 69: parley.control.v1.Control.Watch:output_type -> parley.control.v1.Event
-	16, // 70: parley.control.v1.Control.Shutdown:output_type -> parley.control.v1.ShutdownResponse
-	18, // 71: parley.control.v1.Control.LogIn:output_type -> parley.control.v1.LogInResponse
-	20, // 72: parley.control.v1.Control.LogOut:output_type -> parley.control.v1.LogOutResponse
-	24, // 73: parley.control.v1.Control.Unlock:output_type -> parley.control.v1.UnlockResponse
-	26, // 74: parley.control.v1.Control.SetProfile:output_type -> parley.control.v1.SetProfileResponse
-	28, // 75: parley.control.v1.Control.ChangePassword:output_type -> parley.control.v1.ChangePasswordResponse
-	22, // 76: parley.control.v1.Control.DeleteAccount:output_type -> parley.control.v1.DeleteAccountResponse
-	31, // 77: parley.control.v1.Control.ListContacts:output_type -> parley.control.v1.ListContactsResponse
-	29, // 78: parley.control.v1.Control.RequestContact:output_type -> parley.control.v1.Contact
-	34, // 79: parley.control.v1.Control.AnswerContact:output_type -> parley.control.v1.AnswerContactResponse
-	36, // 80: parley.control.v1.Control.RemoveContact:output_type -> parley.control.v1.RemoveContactResponse
-	38, // 81: parley.control.v1.Control.BlockContact:output_type -> parley.control.v1.BlockContactResponse
-	40, // 82: parley.control.v1.Control.RenameContact:output_type -> parley.control.v1.RenameContactResponse
-	42, // 83: parley.control.v1.Control.TrustContact:output_type -> parley.control.v1.TrustContactResponse
-	45, // 84: parley.control.v1.Control.ListChats:output_type -> parley.control.v1.ListChatsResponse
-	47, // 85: parley.control.v1.Control.ListMessages:output_type -> parley.control.v1.ListMessagesResponse
-	53, // 86: parley.control.v1.Control.Search:output_type -> parley.control.v1.SearchResponse
-	55, // 87: parley.control.v1.Control.MarkRead:output_type -> parley.control.v1.MarkReadResponse
-	43, // 88: parley.control.v1.Control.SetChat:output_type -> parley.control.v1.Chat
-	58, // 89: parley.control.v1.Control.Invoke:output_type -> parley.control.v1.InvokeResponse
-	71, // 90: parley.control.v1.Control.ListBlobs:output_type -> parley.control.v1.ListBlobsResponse
-	62, // 91: parley.control.v1.Control.ListPlugins:output_type -> parley.control.v1.ListPluginsResponse
-	60, // 92: parley.control.v1.Control.SetPlugin:output_type -> parley.control.v1.Plugin
-	60, // 93: parley.control.v1.Control.RestartPlugin:output_type -> parley.control.v1.Plugin
-	66, // 94: parley.control.v1.Control.GetSettings:output_type -> parley.control.v1.Settings
-	66, // 95: parley.control.v1.Control.SetSetting:output_type -> parley.control.v1.Settings
-	69, // 96: parley.control.v1.Control.Diagnose:output_type -> parley.control.v1.Finding
-	68, // [68:97] is the sub-list for method output_type
-	39, // [39:68] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	7,  // 1: parley.control.v1.Status.directory:type_name -> parley.control.v1.DirectoryStatus
+	8,  // 2: parley.control.v1.Status.links:type_name -> parley.control.v1.Link
+	6,  // 3: parley.control.v1.Status.net2019:type_name -> parley.control.v1.Net2019Status
+	11, // 4: parley.control.v1.Event.watching:type_name -> parley.control.v1.Watching
+	12, // 5: parley.control.v1.Event.resync:type_name -> parley.control.v1.Resync
+	5,  // 6: parley.control.v1.Event.status:type_name -> parley.control.v1.Status
+	36, // 7: parley.control.v1.Event.contact:type_name -> parley.control.v1.Contact
+	50, // 8: parley.control.v1.Event.chat:type_name -> parley.control.v1.Chat
+	55, // 9: parley.control.v1.Event.message_added:type_name -> parley.control.v1.Message
+	55, // 10: parley.control.v1.Event.message_changed:type_name -> parley.control.v1.Message
+	13, // 11: parley.control.v1.Event.message_removed:type_name -> parley.control.v1.MessageRemoved
+	67, // 12: parley.control.v1.Event.plugin:type_name -> parley.control.v1.Plugin
+	14, // 13: parley.control.v1.Event.plugin_event:type_name -> parley.control.v1.PluginEvent
+	15, // 14: parley.control.v1.Event.notice:type_name -> parley.control.v1.Notice
+	79, // 15: parley.control.v1.Event.blob:type_name -> parley.control.v1.Blob
+	1,  // 16: parley.control.v1.Contact.state:type_name -> parley.control.v1.ContactState
+	36, // 17: parley.control.v1.ListContactsResponse.contacts:type_name -> parley.control.v1.Contact
+	55, // 18: parley.control.v1.Chat.last:type_name -> parley.control.v1.Message
+	50, // 19: parley.control.v1.ListChatsResponse.chats:type_name -> parley.control.v1.Chat
+	55, // 20: parley.control.v1.ListMessagesResponse.messages:type_name -> parley.control.v1.Message
+	56, // 21: parley.control.v1.Message.reply_to:type_name -> parley.control.v1.Quote
+	81, // 22: parley.control.v1.Message.card:type_name -> parley.plugin.v1.Card
+	2,  // 23: parley.control.v1.Message.delivery:type_name -> parley.control.v1.Delivery
+	57, // 24: parley.control.v1.Message.recipients:type_name -> parley.control.v1.RecipientState
+	58, // 25: parley.control.v1.Message.annotations:type_name -> parley.control.v1.Annotation
+	82, // 26: parley.control.v1.Message.presentation:type_name -> parley.plugin.v1.Presentation
+	79, // 27: parley.control.v1.Message.blobs:type_name -> parley.control.v1.Blob
+	2,  // 28: parley.control.v1.RecipientState.delivery:type_name -> parley.control.v1.Delivery
+	55, // 29: parley.control.v1.SearchResponse.messages:type_name -> parley.control.v1.Message
+	83, // 30: parley.control.v1.InvokeRequest.request:type_name -> parley.plugin.v1.InvokeRequest
+	84, // 31: parley.control.v1.InvokeResponse.update:type_name -> parley.plugin.v1.InvokeUpdate
+	66, // 32: parley.control.v1.InvokeResponse.result:type_name -> parley.control.v1.InvokeResult
+	3,  // 33: parley.control.v1.Plugin.state:type_name -> parley.control.v1.PluginState
+	85, // 34: parley.control.v1.Plugin.manifest:type_name -> parley.plugin.v1.Manifest
+	67, // 35: parley.control.v1.ListPluginsResponse.plugins:type_name -> parley.control.v1.Plugin
+	86, // 36: parley.control.v1.Settings.schema:type_name -> parley.plugin.v1.Setting
+	80, // 37: parley.control.v1.Settings.values:type_name -> parley.control.v1.Settings.ValuesEntry
+	79, // 38: parley.control.v1.ListBlobsResponse.blobs:type_name -> parley.control.v1.Blob
+	87, // 39: parley.control.v1.Blob.blob:type_name -> parley.plugin.v1.Blob
+	4,  // 40: parley.control.v1.Control.GetStatus:input_type -> parley.control.v1.GetStatusRequest
+	9,  // 41: parley.control.v1.Control.Watch:input_type -> parley.control.v1.WatchRequest
+	16, // 42: parley.control.v1.Control.Shutdown:input_type -> parley.control.v1.ShutdownRequest
+	18, // 43: parley.control.v1.Control.LogIn:input_type -> parley.control.v1.LogInRequest
+	20, // 44: parley.control.v1.Control.LogOut:input_type -> parley.control.v1.LogOutRequest
+	30, // 45: parley.control.v1.Control.Unlock:input_type -> parley.control.v1.UnlockRequest
+	32, // 46: parley.control.v1.Control.SetProfile:input_type -> parley.control.v1.SetProfileRequest
+	34, // 47: parley.control.v1.Control.ChangePassword:input_type -> parley.control.v1.ChangePasswordRequest
+	22, // 48: parley.control.v1.Control.DeleteAccount:input_type -> parley.control.v1.DeleteAccountRequest
+	24, // 49: parley.control.v1.Control.LogInNet2019:input_type -> parley.control.v1.LogInNet2019Request
+	25, // 50: parley.control.v1.Control.LogOutNet2019:input_type -> parley.control.v1.LogOutNet2019Request
+	27, // 51: parley.control.v1.Control.CreateNet2019Group:input_type -> parley.control.v1.CreateNet2019GroupRequest
+	28, // 52: parley.control.v1.Control.LeaveNet2019Group:input_type -> parley.control.v1.LeaveNet2019GroupRequest
+	37, // 53: parley.control.v1.Control.ListContacts:input_type -> parley.control.v1.ListContactsRequest
+	39, // 54: parley.control.v1.Control.RequestContact:input_type -> parley.control.v1.RequestContactRequest
+	40, // 55: parley.control.v1.Control.AnswerContact:input_type -> parley.control.v1.AnswerContactRequest
+	42, // 56: parley.control.v1.Control.RemoveContact:input_type -> parley.control.v1.RemoveContactRequest
+	44, // 57: parley.control.v1.Control.BlockContact:input_type -> parley.control.v1.BlockContactRequest
+	46, // 58: parley.control.v1.Control.RenameContact:input_type -> parley.control.v1.RenameContactRequest
+	48, // 59: parley.control.v1.Control.TrustContact:input_type -> parley.control.v1.TrustContactRequest
+	51, // 60: parley.control.v1.Control.ListChats:input_type -> parley.control.v1.ListChatsRequest
+	53, // 61: parley.control.v1.Control.ListMessages:input_type -> parley.control.v1.ListMessagesRequest
+	59, // 62: parley.control.v1.Control.Search:input_type -> parley.control.v1.SearchRequest
+	61, // 63: parley.control.v1.Control.MarkRead:input_type -> parley.control.v1.MarkReadRequest
+	63, // 64: parley.control.v1.Control.SetChat:input_type -> parley.control.v1.SetChatRequest
+	64, // 65: parley.control.v1.Control.Invoke:input_type -> parley.control.v1.InvokeRequest
+	77, // 66: parley.control.v1.Control.ListBlobs:input_type -> parley.control.v1.ListBlobsRequest
+	68, // 67: parley.control.v1.Control.ListPlugins:input_type -> parley.control.v1.ListPluginsRequest
+	70, // 68: parley.control.v1.Control.SetPlugin:input_type -> parley.control.v1.SetPluginRequest
+	71, // 69: parley.control.v1.Control.RestartPlugin:input_type -> parley.control.v1.RestartPluginRequest
+	72, // 70: parley.control.v1.Control.GetSettings:input_type -> parley.control.v1.GetSettingsRequest
+	74, // 71: parley.control.v1.Control.SetSetting:input_type -> parley.control.v1.SetSettingRequest
+	75, // 72: parley.control.v1.Control.Diagnose:input_type -> parley.control.v1.DiagnoseRequest
+	5,  // 73: parley.control.v1.Control.GetStatus:output_type -> parley.control.v1.Status
+	10, // 74: parley.control.v1.Control.Watch:output_type -> parley.control.v1.Event
+	17, // 75: parley.control.v1.Control.Shutdown:output_type -> parley.control.v1.ShutdownResponse
+	19, // 76: parley.control.v1.Control.LogIn:output_type -> parley.control.v1.LogInResponse
+	21, // 77: parley.control.v1.Control.LogOut:output_type -> parley.control.v1.LogOutResponse
+	31, // 78: parley.control.v1.Control.Unlock:output_type -> parley.control.v1.UnlockResponse
+	33, // 79: parley.control.v1.Control.SetProfile:output_type -> parley.control.v1.SetProfileResponse
+	35, // 80: parley.control.v1.Control.ChangePassword:output_type -> parley.control.v1.ChangePasswordResponse
+	23, // 81: parley.control.v1.Control.DeleteAccount:output_type -> parley.control.v1.DeleteAccountResponse
+	6,  // 82: parley.control.v1.Control.LogInNet2019:output_type -> parley.control.v1.Net2019Status
+	26, // 83: parley.control.v1.Control.LogOutNet2019:output_type -> parley.control.v1.LogOutNet2019Response
+	50, // 84: parley.control.v1.Control.CreateNet2019Group:output_type -> parley.control.v1.Chat
+	29, // 85: parley.control.v1.Control.LeaveNet2019Group:output_type -> parley.control.v1.LeaveNet2019GroupResponse
+	38, // 86: parley.control.v1.Control.ListContacts:output_type -> parley.control.v1.ListContactsResponse
+	36, // 87: parley.control.v1.Control.RequestContact:output_type -> parley.control.v1.Contact
+	41, // 88: parley.control.v1.Control.AnswerContact:output_type -> parley.control.v1.AnswerContactResponse
+	43, // 89: parley.control.v1.Control.RemoveContact:output_type -> parley.control.v1.RemoveContactResponse
+	45, // 90: parley.control.v1.Control.BlockContact:output_type -> parley.control.v1.BlockContactResponse
+	47, // 91: parley.control.v1.Control.RenameContact:output_type -> parley.control.v1.RenameContactResponse
+	49, // 92: parley.control.v1.Control.TrustContact:output_type -> parley.control.v1.TrustContactResponse
+	52, // 93: parley.control.v1.Control.ListChats:output_type -> parley.control.v1.ListChatsResponse
+	54, // 94: parley.control.v1.Control.ListMessages:output_type -> parley.control.v1.ListMessagesResponse
+	60, // 95: parley.control.v1.Control.Search:output_type -> parley.control.v1.SearchResponse
+	62, // 96: parley.control.v1.Control.MarkRead:output_type -> parley.control.v1.MarkReadResponse
+	50, // 97: parley.control.v1.Control.SetChat:output_type -> parley.control.v1.Chat
+	65, // 98: parley.control.v1.Control.Invoke:output_type -> parley.control.v1.InvokeResponse
+	78, // 99: parley.control.v1.Control.ListBlobs:output_type -> parley.control.v1.ListBlobsResponse
+	69, // 100: parley.control.v1.Control.ListPlugins:output_type -> parley.control.v1.ListPluginsResponse
+	67, // 101: parley.control.v1.Control.SetPlugin:output_type -> parley.control.v1.Plugin
+	67, // 102: parley.control.v1.Control.RestartPlugin:output_type -> parley.control.v1.Plugin
+	73, // 103: parley.control.v1.Control.GetSettings:output_type -> parley.control.v1.Settings
+	73, // 104: parley.control.v1.Control.SetSetting:output_type -> parley.control.v1.Settings
+	76, // 105: parley.control.v1.Control.Diagnose:output_type -> parley.control.v1.Finding
+	73, // [73:106] is the sub-list for method output_type
+	40, // [40:73] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_protocol_controlpb_control_proto_init() }
@@ -5294,7 +5738,7 @@ func file_protocol_controlpb_control_proto_init() {
 	if File_protocol_controlpb_control_proto != nil {
 		return
 	}
-	file_protocol_controlpb_control_proto_msgTypes[5].OneofWrappers = []any{
+	file_protocol_controlpb_control_proto_msgTypes[6].OneofWrappers = []any{
 		(*Event_Watching)(nil),
 		(*Event_Resync)(nil),
 		(*Event_Status)(nil),
@@ -5310,8 +5754,8 @@ func file_protocol_controlpb_control_proto_init() {
 		(*Event_Notice)(nil),
 		(*Event_Blob)(nil),
 	}
-	file_protocol_controlpb_control_proto_msgTypes[52].OneofWrappers = []any{}
-	file_protocol_controlpb_control_proto_msgTypes[54].OneofWrappers = []any{
+	file_protocol_controlpb_control_proto_msgTypes[59].OneofWrappers = []any{}
+	file_protocol_controlpb_control_proto_msgTypes[61].OneofWrappers = []any{
 		(*InvokeResponse_Update)(nil),
 		(*InvokeResponse_Result)(nil),
 	}
@@ -5321,7 +5765,7 @@ func file_protocol_controlpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_controlpb_control_proto_rawDesc), len(file_protocol_controlpb_control_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   70,
+			NumMessages:   77,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -29,35 +29,39 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Control_GetStatus_FullMethodName      = "/parley.control.v1.Control/GetStatus"
-	Control_Watch_FullMethodName          = "/parley.control.v1.Control/Watch"
-	Control_Shutdown_FullMethodName       = "/parley.control.v1.Control/Shutdown"
-	Control_LogIn_FullMethodName          = "/parley.control.v1.Control/LogIn"
-	Control_LogOut_FullMethodName         = "/parley.control.v1.Control/LogOut"
-	Control_Unlock_FullMethodName         = "/parley.control.v1.Control/Unlock"
-	Control_SetProfile_FullMethodName     = "/parley.control.v1.Control/SetProfile"
-	Control_ChangePassword_FullMethodName = "/parley.control.v1.Control/ChangePassword"
-	Control_DeleteAccount_FullMethodName  = "/parley.control.v1.Control/DeleteAccount"
-	Control_ListContacts_FullMethodName   = "/parley.control.v1.Control/ListContacts"
-	Control_RequestContact_FullMethodName = "/parley.control.v1.Control/RequestContact"
-	Control_AnswerContact_FullMethodName  = "/parley.control.v1.Control/AnswerContact"
-	Control_RemoveContact_FullMethodName  = "/parley.control.v1.Control/RemoveContact"
-	Control_BlockContact_FullMethodName   = "/parley.control.v1.Control/BlockContact"
-	Control_RenameContact_FullMethodName  = "/parley.control.v1.Control/RenameContact"
-	Control_TrustContact_FullMethodName   = "/parley.control.v1.Control/TrustContact"
-	Control_ListChats_FullMethodName      = "/parley.control.v1.Control/ListChats"
-	Control_ListMessages_FullMethodName   = "/parley.control.v1.Control/ListMessages"
-	Control_Search_FullMethodName         = "/parley.control.v1.Control/Search"
-	Control_MarkRead_FullMethodName       = "/parley.control.v1.Control/MarkRead"
-	Control_SetChat_FullMethodName        = "/parley.control.v1.Control/SetChat"
-	Control_Invoke_FullMethodName         = "/parley.control.v1.Control/Invoke"
-	Control_ListBlobs_FullMethodName      = "/parley.control.v1.Control/ListBlobs"
-	Control_ListPlugins_FullMethodName    = "/parley.control.v1.Control/ListPlugins"
-	Control_SetPlugin_FullMethodName      = "/parley.control.v1.Control/SetPlugin"
-	Control_RestartPlugin_FullMethodName  = "/parley.control.v1.Control/RestartPlugin"
-	Control_GetSettings_FullMethodName    = "/parley.control.v1.Control/GetSettings"
-	Control_SetSetting_FullMethodName     = "/parley.control.v1.Control/SetSetting"
-	Control_Diagnose_FullMethodName       = "/parley.control.v1.Control/Diagnose"
+	Control_GetStatus_FullMethodName          = "/parley.control.v1.Control/GetStatus"
+	Control_Watch_FullMethodName              = "/parley.control.v1.Control/Watch"
+	Control_Shutdown_FullMethodName           = "/parley.control.v1.Control/Shutdown"
+	Control_LogIn_FullMethodName              = "/parley.control.v1.Control/LogIn"
+	Control_LogOut_FullMethodName             = "/parley.control.v1.Control/LogOut"
+	Control_Unlock_FullMethodName             = "/parley.control.v1.Control/Unlock"
+	Control_SetProfile_FullMethodName         = "/parley.control.v1.Control/SetProfile"
+	Control_ChangePassword_FullMethodName     = "/parley.control.v1.Control/ChangePassword"
+	Control_DeleteAccount_FullMethodName      = "/parley.control.v1.Control/DeleteAccount"
+	Control_LogInNet2019_FullMethodName       = "/parley.control.v1.Control/LogInNet2019"
+	Control_LogOutNet2019_FullMethodName      = "/parley.control.v1.Control/LogOutNet2019"
+	Control_CreateNet2019Group_FullMethodName = "/parley.control.v1.Control/CreateNet2019Group"
+	Control_LeaveNet2019Group_FullMethodName  = "/parley.control.v1.Control/LeaveNet2019Group"
+	Control_ListContacts_FullMethodName       = "/parley.control.v1.Control/ListContacts"
+	Control_RequestContact_FullMethodName     = "/parley.control.v1.Control/RequestContact"
+	Control_AnswerContact_FullMethodName      = "/parley.control.v1.Control/AnswerContact"
+	Control_RemoveContact_FullMethodName      = "/parley.control.v1.Control/RemoveContact"
+	Control_BlockContact_FullMethodName       = "/parley.control.v1.Control/BlockContact"
+	Control_RenameContact_FullMethodName      = "/parley.control.v1.Control/RenameContact"
+	Control_TrustContact_FullMethodName       = "/parley.control.v1.Control/TrustContact"
+	Control_ListChats_FullMethodName          = "/parley.control.v1.Control/ListChats"
+	Control_ListMessages_FullMethodName       = "/parley.control.v1.Control/ListMessages"
+	Control_Search_FullMethodName             = "/parley.control.v1.Control/Search"
+	Control_MarkRead_FullMethodName           = "/parley.control.v1.Control/MarkRead"
+	Control_SetChat_FullMethodName            = "/parley.control.v1.Control/SetChat"
+	Control_Invoke_FullMethodName             = "/parley.control.v1.Control/Invoke"
+	Control_ListBlobs_FullMethodName          = "/parley.control.v1.Control/ListBlobs"
+	Control_ListPlugins_FullMethodName        = "/parley.control.v1.Control/ListPlugins"
+	Control_SetPlugin_FullMethodName          = "/parley.control.v1.Control/SetPlugin"
+	Control_RestartPlugin_FullMethodName      = "/parley.control.v1.Control/RestartPlugin"
+	Control_GetSettings_FullMethodName        = "/parley.control.v1.Control/GetSettings"
+	Control_SetSetting_FullMethodName         = "/parley.control.v1.Control/SetSetting"
+	Control_Diagnose_FullMethodName           = "/parley.control.v1.Control/Diagnose"
 )
 
 // ControlClient is the client API for Control service.
@@ -96,6 +100,27 @@ type ControlClient interface {
 	// out; what is stored here stays. UNAUTHENTICATED (wrong password),
 	// UNAVAILABLE (directory unreachable: nothing was done).
 	DeleteAccount(ctx context.Context, in *DeleteAccountRequest, opts ...grpc.CallOption) (*DeleteAccountResponse, error)
+	// LogInNet2019 switches the protocol of 2019 on, which is NOT ENCRYPTED and
+	// proves nothing of anybody, and logs in with it; it stays on over restarts
+	// until LogOutNet2019. What was on before ends. When the first log-in fails,
+	// nothing is kept, and what was on before goes on. INVALID_ARGUMENT (id, port,
+	// server or password cannot be meant so, or no id was ever given),
+	// UNAVAILABLE (server unreachable), PERMISSION_DENIED (it refuses: the
+	// password, most likely), ALREADY_EXISTS (somebody is online with that id),
+	// UNIMPLEMENTED (the account's directory does not serve it),
+	// FAILED_PRECONDITION (the port that was asked for is taken here).
+	LogInNet2019(ctx context.Context, in *LogInNet2019Request, opts ...grpc.CallOption) (*Net2019Status, error)
+	// LogOutNet2019 says farewell to all who are linked, logs out and switches it
+	// off. Chats, contacts and the id stay. Idempotent.
+	LogOutNet2019(ctx context.Context, in *LogOutNet2019Request, opts ...grpc.CallOption) (*LogOutNet2019Response, error)
+	// CreateNet2019Group opens a group with people of 2019, who stay its people
+	// for ever: the protocol knows no coming. The same people give the same chat.
+	// FAILED_PRECONDITION reason NET2019_OFF.
+	CreateNet2019Group(ctx context.Context, in *CreateNet2019GroupRequest, opts ...grpc.CallOption) (*Chat, error)
+	// LeaveNet2019Group tells the others of a group that this account has left it,
+	// which ends it for clients of the original. The history stays unless it is
+	// to be erased. Idempotent.
+	LeaveNet2019Group(ctx context.Context, in *LeaveNet2019GroupRequest, opts ...grpc.CallOption) (*LeaveNet2019GroupResponse, error)
 	// ListContacts lists contacts and requests in both directions.
 	ListContacts(ctx context.Context, in *ListContactsRequest, opts ...grpc.CallOption) (*ListContactsResponse, error)
 	// RequestContact asks a user to become a contact. NOT_FOUND (no such user).
@@ -244,6 +269,46 @@ func (c *controlClient) DeleteAccount(ctx context.Context, in *DeleteAccountRequ
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeleteAccountResponse)
 	err := c.cc.Invoke(ctx, Control_DeleteAccount_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) LogInNet2019(ctx context.Context, in *LogInNet2019Request, opts ...grpc.CallOption) (*Net2019Status, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Net2019Status)
+	err := c.cc.Invoke(ctx, Control_LogInNet2019_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) LogOutNet2019(ctx context.Context, in *LogOutNet2019Request, opts ...grpc.CallOption) (*LogOutNet2019Response, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LogOutNet2019Response)
+	err := c.cc.Invoke(ctx, Control_LogOutNet2019_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) CreateNet2019Group(ctx context.Context, in *CreateNet2019GroupRequest, opts ...grpc.CallOption) (*Chat, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Chat)
+	err := c.cc.Invoke(ctx, Control_CreateNet2019Group_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) LeaveNet2019Group(ctx context.Context, in *LeaveNet2019GroupRequest, opts ...grpc.CallOption) (*LeaveNet2019GroupResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LeaveNet2019GroupResponse)
+	err := c.cc.Invoke(ctx, Control_LeaveNet2019Group_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -504,6 +569,27 @@ type ControlServer interface {
 	// out; what is stored here stays. UNAUTHENTICATED (wrong password),
 	// UNAVAILABLE (directory unreachable: nothing was done).
 	DeleteAccount(context.Context, *DeleteAccountRequest) (*DeleteAccountResponse, error)
+	// LogInNet2019 switches the protocol of 2019 on, which is NOT ENCRYPTED and
+	// proves nothing of anybody, and logs in with it; it stays on over restarts
+	// until LogOutNet2019. What was on before ends. When the first log-in fails,
+	// nothing is kept, and what was on before goes on. INVALID_ARGUMENT (id, port,
+	// server or password cannot be meant so, or no id was ever given),
+	// UNAVAILABLE (server unreachable), PERMISSION_DENIED (it refuses: the
+	// password, most likely), ALREADY_EXISTS (somebody is online with that id),
+	// UNIMPLEMENTED (the account's directory does not serve it),
+	// FAILED_PRECONDITION (the port that was asked for is taken here).
+	LogInNet2019(context.Context, *LogInNet2019Request) (*Net2019Status, error)
+	// LogOutNet2019 says farewell to all who are linked, logs out and switches it
+	// off. Chats, contacts and the id stay. Idempotent.
+	LogOutNet2019(context.Context, *LogOutNet2019Request) (*LogOutNet2019Response, error)
+	// CreateNet2019Group opens a group with people of 2019, who stay its people
+	// for ever: the protocol knows no coming. The same people give the same chat.
+	// FAILED_PRECONDITION reason NET2019_OFF.
+	CreateNet2019Group(context.Context, *CreateNet2019GroupRequest) (*Chat, error)
+	// LeaveNet2019Group tells the others of a group that this account has left it,
+	// which ends it for clients of the original. The history stays unless it is
+	// to be erased. Idempotent.
+	LeaveNet2019Group(context.Context, *LeaveNet2019GroupRequest) (*LeaveNet2019GroupResponse, error)
 	// ListContacts lists contacts and requests in both directions.
 	ListContacts(context.Context, *ListContactsRequest) (*ListContactsResponse, error)
 	// RequestContact asks a user to become a contact. NOT_FOUND (no such user).
@@ -585,6 +671,18 @@ func (UnimplementedControlServer) ChangePassword(context.Context, *ChangePasswor
 }
 func (UnimplementedControlServer) DeleteAccount(context.Context, *DeleteAccountRequest) (*DeleteAccountResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteAccount not implemented")
+}
+func (UnimplementedControlServer) LogInNet2019(context.Context, *LogInNet2019Request) (*Net2019Status, error) {
+	return nil, status.Error(codes.Unimplemented, "method LogInNet2019 not implemented")
+}
+func (UnimplementedControlServer) LogOutNet2019(context.Context, *LogOutNet2019Request) (*LogOutNet2019Response, error) {
+	return nil, status.Error(codes.Unimplemented, "method LogOutNet2019 not implemented")
+}
+func (UnimplementedControlServer) CreateNet2019Group(context.Context, *CreateNet2019GroupRequest) (*Chat, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateNet2019Group not implemented")
+}
+func (UnimplementedControlServer) LeaveNet2019Group(context.Context, *LeaveNet2019GroupRequest) (*LeaveNet2019GroupResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LeaveNet2019Group not implemented")
 }
 func (UnimplementedControlServer) ListContacts(context.Context, *ListContactsRequest) (*ListContactsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListContacts not implemented")
@@ -818,6 +916,78 @@ func _Control_DeleteAccount_Handler(srv interface{}, ctx context.Context, dec fu
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ControlServer).DeleteAccount(ctx, req.(*DeleteAccountRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_LogInNet2019_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LogInNet2019Request)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).LogInNet2019(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_LogInNet2019_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).LogInNet2019(ctx, req.(*LogInNet2019Request))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_LogOutNet2019_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LogOutNet2019Request)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).LogOutNet2019(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_LogOutNet2019_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).LogOutNet2019(ctx, req.(*LogOutNet2019Request))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_CreateNet2019Group_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateNet2019GroupRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).CreateNet2019Group(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_CreateNet2019Group_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).CreateNet2019Group(ctx, req.(*CreateNet2019GroupRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_LeaveNet2019Group_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LeaveNet2019GroupRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).LeaveNet2019Group(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_LeaveNet2019Group_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).LeaveNet2019Group(ctx, req.(*LeaveNet2019GroupRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1206,6 +1376,22 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteAccount",
 			Handler:    _Control_DeleteAccount_Handler,
+		},
+		{
+			MethodName: "LogInNet2019",
+			Handler:    _Control_LogInNet2019_Handler,
+		},
+		{
+			MethodName: "LogOutNet2019",
+			Handler:    _Control_LogOutNet2019_Handler,
+		},
+		{
+			MethodName: "CreateNet2019Group",
+			Handler:    _Control_CreateNet2019Group_Handler,
+		},
+		{
+			MethodName: "LeaveNet2019Group",
+			Handler:    _Control_LeaveNet2019Group_Handler,
 		},
 		{
 			MethodName: "ListContacts",

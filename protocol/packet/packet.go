@@ -5,6 +5,8 @@ import (
 	"crypto/ed25519"
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/zeebo/blake3"
@@ -107,9 +109,15 @@ const maxCounter = 1 << 62
 // that a hostile member who jumps there breaks nothing.
 func NextDepth(seen uint64) uint64 { return min(seen+1, maxCounter) }
 
-// validateAuthor checks the id, and that nobody but its two people writes into
-// a direct chat.
+// validateAuthor checks the id, and that nobody but its people writes into a
+// direct chat or one of 2019. In the latter alone may an author be one of 2019.
 func validateAuthor(author UserID, chat ChatID) error {
+	if id, ok := strings.CutPrefix(string(author), net2019Prefix); ok {
+		if people, of2019 := strings.CutPrefix(string(chat), net2019Prefix); !of2019 || !slices.Contains(strings.Split(people, "-"), id) {
+			return fmt.Errorf("%.70q writing into chat %s: %w", author, chat, ErrMalformed)
+		}
+		return nil
+	}
 	if _, err := ParseUserID(string(author)); err != nil {
 		return err
 	}

@@ -326,7 +326,7 @@ func TestPackets(t *testing.T) {
 			t.Errorf("%s: %v", v.name, err)
 			continue
 		}
-		if p.Header.Author != packet.UserID(v.frame.Sender) || p.Header.Chat.Kind() != packet.Net2019 || p.Header.Type != v.frame.Kind.Type() {
+		if p.Header.Author != packet.UserID(v.frame.Sender.Name()) || p.Header.Chat.Kind() != packet.Net2019 || p.Header.Type != v.frame.Kind.Type() {
 			t.Errorf("%s: %+v", v.name, p.Header)
 		}
 		if p, err = packet.Open(p.Raw, nil, p.Content); err != nil {

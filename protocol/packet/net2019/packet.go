@@ -54,7 +54,7 @@ func (f Frame) Packet(h packet.Header) (packet.Packet, error) {
 	if err := f.check(); err != nil {
 		return packet.Packet{}, fmt.Errorf("net2019 frame: %w", err)
 	}
-	h.Chat, h.Type, h.Author = f.Chat.ID(), f.Kind.Type(), packet.UserID(f.Sender)
+	h.Chat, h.Type, h.Author = f.Chat.ID(), f.Kind.Type(), packet.UserID(f.Sender.Name())
 	content := f.Content
 	if f.Kind.HasBytes() {
 		content = fmt.Sprintf("%s_%d", f.Content, f.Size)
@@ -73,7 +73,11 @@ func FrameOf(p *packet.Packet, port uint16) (Frame, error) {
 	if err != nil {
 		return Frame{}, err
 	}
-	f := Frame{Chat: chat, Port: port, Kind: kind, Sender: ID(p.Header.Author), Content: string(p.Content)}
+	sender, err := ParseName(string(p.Header.Author))
+	if err != nil {
+		return Frame{}, err
+	}
+	f := Frame{Chat: chat, Port: port, Kind: kind, Sender: sender, Content: string(p.Content)}
 	if kind.HasBytes() {
 		if f.Content, f.Size, err = ParseFile(p.Content); err != nil {
 			return Frame{}, err

@@ -2,6 +2,7 @@ package window
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"fmt"
 	"image"
@@ -14,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/test/ui"
 	"github.com/parley-chat/parley/test/ui/atspi"
 )
@@ -30,6 +32,7 @@ func TestTwoPeople(t *testing.T) {
 	firstRun(anna, bob)
 	becomeContacts(anna, bob)
 	chat(anna, bob)
+	stopDirectory(anna, bob)
 	sendPicture(anna, bob)
 	sendFile(anna, bob)
 	search(anna, bob)
@@ -140,6 +143,12 @@ func (p *person) openChat(name string) {
 func chat(anna, bob *person) {
 	bob.write("hello 你好")
 	bob.message("You: hello 你好", "Delivered")
+	still := anna.core()
+	anna.signal(still, syscall.SIGSTOP)
+	bob.write("are you there?")
+	bob.message("You: are you there?", ", Sent") // one tick: it has left, and nobody has said that it came
+	anna.signal(still, syscall.SIGCONT)
+	bob.message("You: are you there?", "Delivered")
 	anna.openChat("bob")
 	first := anna.message("bob: hello 你好")
 	bob.message("You: hello 你好", "Read")
@@ -155,6 +164,43 @@ func chat(anna, bob *person) {
 	anna.write2("hello yourself")
 	bob.message("Anna 安娜: hello yourself", "edited")
 	anna.message("You: hello yourself", "edited", "Read")
+}
+
+// signal sends a signal to a core.
+func (p *person) signal(core int, s syscall.Signal) {
+	p.t.Helper()
+	if err := syscall.Kill(core, s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// stopDirectory: anna sees that her directory runs, and what to tell others of it. She
+// stops it, which cuts both off, and starts it again.
+func stopDirectory(anna, bob *person) {
+	prefs := anna.preferences("Network")
+	anna.app.Resize(prefs, 760, 780) // all of the page
+	prefs.FindFunc(atspi.PushButton, "to copy the address", func(s string) bool { return s == "Copy: Address to give to others" || s == "Copy: Address" })
+	prefs.Find(atspi.PushButton, "Invite code").Click()
+	prefs.Find(atspi.PushButton, "Copy: Invite code")
+	anna.shot("preferences-hosting")
+	connected := func(p *person, want bool) {
+		p.until(fmt.Sprintf("connected is %v", want), func(ctx context.Context) (bool, error) {
+			st, err := p.Client.GetStatus(ctx, &controlpb.GetStatusRequest{})
+			return st.GetDirectory().GetConnected() == want, err
+		})
+	}
+	prefs.Find(atspi.PushButton, "Stop the directory on this computer").Click()
+	anna.app.Find(atspi.PushButton, "Stop").Click()
+	prefs.Find(atspi.Label, "It is stopped")
+	prefs.Gone(atspi.PushButton, "Copy: Invite code")
+	connected(anna, false)
+	connected(bob, false)
+	prefs.Find(atspi.PushButton, "Start a directory on this computer").Click()
+	prefs.Find(atspi.Label, "It runs")
+	connected(anna, true)
+	connected(bob, true)
+	anna.app.Activate(prefs)
+	anna.screen.Keys("Escape")
 }
 
 // write2 types over what is selected in the composer, and sends it.

@@ -296,6 +296,11 @@ func (a *App) newWindow(profile string) (*Window, error) {
 			d, err := host.Start(ctx)
 			return viewmodel.Hosted(d), err
 		}
+		cfg.HostState = func(ctx context.Context) (viewmodel.HostState, error) {
+			s, err := host.State(ctx)
+			return viewmodel.HostState(s), err
+		}
+		cfg.StopHost = host.Stop
 		cfg.Reachable = host.Reachable
 	}
 	session := viewmodel.NewSession(cfg)

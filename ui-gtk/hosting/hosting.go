@@ -1,7 +1,7 @@
 // Package hosting runs a directory on this computer, for people who have none:
 // the program parley-server, in the background and with a folder of its own. It
 // goes on when the window is closed, because others may be logged in there, and is
-// started again with the window after the computer was off.
+// started again with the window after the computer was off, unless it was stopped.
 package hosting
 
 import (
@@ -25,7 +25,8 @@ import (
 
 // Host is a directory on this computer, which may never have been started.
 type Host struct {
-	// Folder is where all of it lies: server.toml, data/, directory.log.
+	// Folder is where all of it lies: server.toml, data/, directory.log, and stopped
+	// while it shall not run.
 	Folder string
 	// Program is the parley-server executable.
 	Program string
@@ -58,6 +59,7 @@ const (
 func (h Host) config() string  { return filepath.Join(h.Folder, "server.toml") }
 func (h Host) data() string    { return filepath.Join(h.Folder, "data") }
 func (h Host) logFile() string { return filepath.Join(h.Folder, "directory.log") }
+func (h Host) stopped() string { return filepath.Join(h.Folder, "stopped") }
 
 // Known says whether it was started once.
 func (h Host) Known() bool {
@@ -78,6 +80,9 @@ func (h Host) Start(ctx context.Context) (Directory, error) {
 	if err := h.run(ctx, port); err != nil {
 		return Directory{}, fmt.Errorf("start a directory on this computer: %w", err)
 	}
+	if err := os.Remove(h.stopped()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Directory{}, fmt.Errorf("start a directory on this computer: %w", err)
+	}
 	invite, err := h.invite(ctx)
 	if err != nil {
 		return Directory{}, fmt.Errorf("make an invite for the directory on this computer: %w", err)
@@ -85,9 +90,9 @@ func (h Host) Start(ctx context.Context) (Directory, error) {
 	return Directory{Address: net.JoinHostPort("localhost", strconv.Itoa(port)), Others: others(port), Invite: invite}, nil
 }
 
-// Resume starts it again, if it was started once and does not run.
+// Resume starts it again, if it was started once, does not run, and was not stopped.
 func (h Host) Resume(ctx context.Context) error {
-	if !h.Known() {
+	if _, err := os.Stat(h.stopped()); !h.Known() || err == nil {
 		return nil
 	}
 	port, err := h.port()

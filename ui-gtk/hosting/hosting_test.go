@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -120,6 +121,48 @@ func TestDirectoryOnThisComputer(t *testing.T) {
 		t.Fatalf("it does not run again: %v", err)
 	}
 	_ = c.Close()
+}
+
+// TestStop: it ends, says so, and stays stopped until it is started.
+func TestStop(t *testing.T) {
+	h := newHost(t)
+	h.Folder = filepath.Join(h.Folder, strings.Repeat("long", 30)) // no path for a socket
+	if s, err := h.State(t.Context()); err != nil || s.Known || s.Running {
+		t.Errorf("before the first start: %+v, %v", s, err)
+	}
+	if err := h.Stop(t.Context()); err != nil || h.Known() {
+		t.Errorf("what was never started cannot be stopped: %v", err)
+	}
+	t.Cleanup(func() { end(t, h) })
+	d, err := h.Start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := h.State(t.Context())
+	if err != nil || !s.Known || !s.Running || s.Address != d.Address || !slices.Equal(s.Others, d.Others) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	for range 2 {
+		if err := h.Stop(t.Context()); err != nil || len(servers(h)) > 0 {
+			t.Fatalf("%d servers run, %v", len(servers(h)), err)
+		}
+		if s, err = h.State(t.Context()); err != nil || s.Running || s.Address != d.Address {
+			t.Errorf("after the stop: %+v, %v", s, err)
+		}
+		if err := h.Resume(t.Context()); err != nil || len(servers(h)) > 0 {
+			t.Errorf("what was stopped comes back: %v", err)
+		}
+	}
+	if again, err := h.Start(t.Context()); err != nil || again.Address != d.Address {
+		t.Fatalf("%+v, %v", again, err)
+	}
+	end(t, h)
+	if s, err = h.State(t.Context()); err != nil || s.Running {
+		t.Errorf("after it was killed: %+v, %v", s, err)
+	}
+	if err := h.Resume(t.Context()); err != nil || len(servers(h)) != 1 {
+		t.Errorf("what was started does not come back: %v", err)
+	}
 }
 
 // TestStartSaysWhyItFailed: what parley-server says is what the person reads.

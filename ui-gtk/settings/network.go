@@ -12,7 +12,8 @@ import (
 	"github.com/parley-chat/parley/ui-gtk/widget"
 )
 
-// network is how this device is connected, and the doctor.
+// network is how this device is connected, the doctor, and the directory on this
+// computer.
 func (p *Preferences) network() gtk.IWidget {
 	t, s := p.window.Texts(), p.window.Session()
 	facts := widget.Class(widget.Column(0), "group")
@@ -50,11 +51,15 @@ func (p *Preferences) network() gtk.IWidget {
 		}
 		links.ShowAll()
 	}))
-	return sheet(
+	groups := []gtk.IWidget{
 		widget.Column(0, widget.Label(t.T("Network"), "heading"), facts),
 		p.doctor(),
 		widget.Column(0, widget.Label(t.T("Direct links"), "heading"), links),
-	)
+	}
+	if hosting := p.hosting(); hosting != nil {
+		groups = append(groups, hosting)
+	}
+	return sheet(groups...)
 }
 
 // fingerprint is in groups of four, which wrap.

@@ -67,13 +67,6 @@ type LoginView struct {
 	Hosted *Hosted
 }
 
-// Hosted is a directory on this computer.
-type Hosted struct {
-	Address string   // for this computer
-	Others  []string // for others in the same networks
-	Invite  string
-}
-
 func newLogin(s *Session) *Login {
 	l := &Login{session: s, Form: LoginForm{Register: true}}
 	locked := false

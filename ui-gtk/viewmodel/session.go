@@ -31,8 +31,11 @@ type Config struct {
 	// Connect connects to the core, which it starts when none runs. It is called
 	// again after each loss.
 	Connect func(context.Context) (Core, error)
-	// Host starts a directory on this computer; nil where that is not possible.
-	Host func(context.Context) (Hosted, error)
+	// Host starts a directory on this computer, and makes an invite for it; nil where
+	// that is not possible. HostState looks how it stands, StopHost ends it.
+	Host      func(context.Context) (Hosted, error)
+	HostState func(context.Context) (HostState, error)
+	StopHost  func(context.Context) error
 	// Reachable gives the address by which others reach the directory at an address,
 	// which is another one if that runs on this computer; nil where none can.
 	Reachable func(address string) string

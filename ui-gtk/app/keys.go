@@ -6,6 +6,7 @@ import (
 	"github.com/gotk3/gotk3/gdk"
 	"github.com/gotk3/gotk3/gtk"
 
+	"github.com/parley-chat/parley/ui-gtk/gtkx"
 	"github.com/parley-chat/parley/ui-gtk/viewmodel"
 )
 
@@ -81,7 +82,7 @@ func (w *Window) connectKeys() {
 }
 
 func chordOf(e *gdk.EventKey) chord {
-	c := chord{key: gdk.KeyvalToLower(e.KeyVal()), held: gdk.ModifierType(e.State()) & heldKeys} //nolint:gosec // bits of the keyboard
+	c := chord{key: gtkx.ShortcutKey(e), held: gdk.ModifierType(e.State()) & heldKeys} //nolint:gosec // bits of the keyboard
 	if c.key == gdk.KEY_question || c.key == gdk.KEY_slash {
 		c.held &^= gdk.SHIFT_MASK // which some keyboards need to write it
 	}

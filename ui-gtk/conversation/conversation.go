@@ -168,7 +168,7 @@ func (p *Pane) key(e *gdk.EventKey) bool {
 	}
 	state := gdk.ModifierType(e.State()) & (gdk.CONTROL_MASK | gdk.SHIFT_MASK | gdk.MOD1_MASK) //nolint:gosec // bits of the keyboard
 	if state == gdk.CONTROL_MASK {
-		switch e.KeyVal() {
+		switch gtkx.ShortcutKey(e) {
 		case gdk.KEY_f:
 			p.find.open()
 		case gdk.KEY_u:

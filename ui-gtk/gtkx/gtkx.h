@@ -20,6 +20,9 @@ int gtkx_clipboard_set(const char *text, const void *png, size_t png_size, const
 // drop.c
 void gtkx_drop(uintptr_t widget, uintptr_t handle);
 
+// key.c
+unsigned gtkx_key(unsigned keycode, int shift, int group);
+
 // open.c
 int gtkx_open_uri(uintptr_t window, const char *uri, char **problem);
 

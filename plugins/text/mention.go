@@ -20,8 +20,9 @@ const AnnotationMention = "mention"
 const maxMentions = 50
 
 // What stands before an "@" must be no part of a word, so that addresses of mail are
-// none. The id is that of packet.UserID; a full stop behind it ends a sentence.
-var mention = regexp.MustCompile(`(?:^|[^\pL\pN@._+-])@([A-Za-z0-9][A-Za-z0-9._]*)`)
+// none; where words are written without spaces between them every letter may. The id is
+// that of packet.UserID; a full stop behind it ends a sentence.
+var mention = regexp.MustCompile(`(?:^|[^\pL\pN@._+-]|[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}])@([A-Za-z0-9][A-Za-z0-9._]*)`)
 
 // Mentions gives the user ids that a text mentions as "@bob", each once. It is a
 // function of the text alone, so that everybody's history says the same: whether they are

@@ -18,7 +18,7 @@ func TestMentions(t *testing.T) {
 	}
 	for _, c := range []struct{ body, want string }{
 		{"", ""}, {"no one", ""}, {"@", ""}, {"@bob", "bob"}, {"ask @bob.", "bob"}, {"@bob, @carol: tea?", "bob carol"}, {"@Bob", "bob"},
-		{"(@bob)", "bob"}, {"@bob@carol", "bob"}, {"bob@example.org", ""}, {"a.b@example.org", ""}, {"茶@bob", ""}, {"茶 @bob！", "bob"},
+		{"(@bob)", "bob"}, {"@bob@carol", "bob"}, {"bob@example.org", ""}, {"a.b@example.org", ""}, {"茶@bob", "bob"}, {"é@bob", ""}, {"茶 @bob！", "bob"},
 		{"@bob @bob", "bob"}, {"@first.last_1", "first.last_1"}, {"@_x", ""}, {"line\n@bob", "bob"}, {"@@bob", ""}, {"@" + strings.Repeat("x", 65), ""},
 		{"\xff@bob", "bob"}, {strings.Join(many, " "), strings.ReplaceAll(strings.Join(many[:50], " "), "@", "")},
 	} {

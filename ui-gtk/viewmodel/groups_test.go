@@ -126,7 +126,7 @@ func TestInvitation(t *testing.T) {
 		t.Errorf("what was there at the start is told: %q", notes)
 	}
 	// What is said in it disturbs nobody.
-	core.add(&controlpb.Message{Id: fakeID(1), Chat: "g", Author: "bob", Body: "@alice hello", Kind: "text", Plugin: "text"})
+	core.add(mentions(&controlpb.Message{Id: fakeID(1), Chat: "g", Author: "bob", Body: "@alice hello", Kind: "text", Plugin: "text"}, "alice"))
 	c := s.Conversation
 	c.Open("g", nil)
 	w.until("the chat is read", func() bool { return c.loaded && c.Rows.Len() == 1 })
@@ -369,7 +369,7 @@ func TestGroupConversation(t *testing.T) {
 	g.put("g", "Choir", RoleMember, person("bob", RoleOwner), person("alice", RoleMember), person("dave", RoleMember))
 	event := said("g", "bob", 2, "x")
 	event.Plugin, event.Kind, event.Data = "group", "group.event", []byte(`{"by":"bob","facts":[{"what":"description"}]}`)
-	core.messages = []*controlpb.Message{said("g", "bob", 1, "hello @alice"), event, said("g", "bob", 3, "y"), said("g", "dave", 4, "z")}
+	core.messages = []*controlpb.Message{mentions(said("g", "bob", 1, "hello @alice, @dave"), "alice"), event, said("g", "bob", 3, "y"), said("g", "dave", 4, "z")}
 	core.chats[0].Last = event
 	w := openWindow(t, core)
 	c := w.session.Conversation
@@ -386,7 +386,7 @@ func TestGroupConversation(t *testing.T) {
 		t.Errorf("the list says %q", row.Line)
 	}
 	spans := c.Rows.At(0).Content.Text.Blocks[0].Spans
-	if len(spans) != 2 || spans[1].Text != "@alice" || spans[1].Mention != "alice" {
+	if len(spans) != 3 || spans[1].Text != "@alice" || spans[1].Mention != "alice" || spans[2].Mention != "" {
 		t.Errorf("%+v", spans)
 	}
 	// Those who are no contacts are in no list of them.
@@ -407,21 +407,31 @@ func TestGroupConversation(t *testing.T) {
 	}
 }
 
+// mentions adds to a message what the text plugin does when it mentions somebody.
+func mentions(m *controlpb.Message, user string) *controlpb.Message {
+	m.Annotations = append(m.Annotations, &controlpb.Annotation{Kind: "mention", Author: m.GetAuthor(), Value: []byte(`["` + user + `"]`)})
+	return m
+}
+
+// TestMentions: the annotation says who is mentioned, and only the author's own.
 func TestMentions(t *testing.T) {
-	for text, want := range map[string]bool{
-		"@alice": true, "hi @alice!": true, "hi @Alice.": true, "(@alice)": true, "你好@alice。": true,
-		"alice": false, "@alicex": false, "@alice.b": false, "@alice_": true, "x@alice": false, "http://a/@alice": false, "@@alice": false, "": false,
+	for name, c := range map[string]struct {
+		author, value string
+		want          []string
+	}{
+		"two": {"bob", `["alice","a.b"]`, []string{"alice", "a.b"}}, "none": {"bob", `[]`, nil}, "no list": {"bob", `{"x":1}`, nil},
+		"broken": {"bob", `["ali`, nil}, "somebody else's": {"eve", `["alice"]`, nil},
+		"too many": {"bob", "[" + strings.Repeat(`"x",`, 1000) + `"alice"]`, slices.Repeat([]string{"x"}, maxMentions)},
 	} {
-		if got := mentions(text, "alice"); got != want {
-			t.Errorf("%q: %v", text, got)
+		m := said("g", "bob", 1, "@alice")
+		m.Annotations = []*controlpb.Annotation{{Kind: "mention", Author: c.author, Value: []byte(c.value)}}
+		if got := mentioned(m); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q", name, got)
 		}
 	}
-	if mentions("@", "") || mentions("@x", "") {
-		t.Error("nobody is mentioned")
-	}
-	known := func(user string) bool { return user == "bob" || user == "a.b" }
+	known := []string{"bob", "a.b", "al_"}
 	for text, want := range map[string]string{
-		"hi @bob, and @a.b.": "hi [@bob], and [@a.b].", "@bob@bob": "[@bob]@bob", "@zoe @bob": "@zoe [@bob]", "": "", "none": "none", "@BOB": "[@BOB]",
+		"hi @bob, and @a.b.": "hi [@bob], and [@a.b].", "@bob@bob": "[@bob]@bob", "@zoe @bob": "@zoe [@bob]", "": "", "none": "none", "@BOB": "[@BOB]", "你好@bob。": "你好[@bob]。", "@al_!": "[@al_]!", "@bobx": "@bobx", "x@bob": "x@bob",
 	} {
 		got := ""
 		for _, s := range markMentions([]Span{{Text: text}}, known) {
@@ -503,7 +513,7 @@ func TestMentionIsTold(t *testing.T) {
 		}}}
 	}
 	core.add(said("g", "bob", 1, "not for her"))
-	core.add(said("g", "bob", 2, "but this, @alice"))
+	core.add(mentions(said("g", "bob", 2, "but this, @alice"), "alice"))
 	w.until("it is told", func() bool { return len(notes) > 0 })
 	core.tell(nil, chat(2))
 	w.until("it is unread", func() bool { return w.session.Chats.Get("g").GetUnread() == 2 })

@@ -1,20 +1,35 @@
 package viewmodel
 
 import (
+	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/parley-chat/parley/protocol/controlpb"
 )
 
-// mentionSpan finds where somebody may be mentioned: "@" and a user id, not within
-// a word.
-var mentionSpan = regexp.MustCompile(`(?i)@[a-z0-9][a-z0-9._]{0,63}`)
+// annotationMention is the annotation by which the text plugin says whom a text
+// mentions: a JSON array of user ids. It is the author's own.
+const annotationMention = "mention"
 
-// mentioned gives who is mentioned by a part of a text that mentionSpan found, and
-// how long that part is: a full stop at its end is the sentence's.
-func mentioned(part string) (user string, length int) {
-	part = strings.TrimRight(part, "._")
-	return strings.ToLower(part[1:]), len(part)
+// maxMentions is how many of those that a message mentions count.
+const maxMentions = 50
+
+// mentioned gives whom a message mentions.
+func mentioned(m *controlpb.Message) []string {
+	for _, a := range m.GetAnnotations() {
+		var users []string
+		if a.GetKind() != annotationMention || a.GetAuthor() != m.GetAuthor() || json.Unmarshal(a.GetValue(), &users) != nil {
+			continue
+		}
+		return users[:min(len(users), maxMentions)]
+	}
+	return nil
 }
+
+// mentionSpan finds where somebody whom a text mentions may stand in it.
+var mentionSpan = regexp.MustCompile(`@[A-Za-z0-9][A-Za-z0-9._]*`)
 
 // wordEnds says whether a text ends in a word, so that what follows is a part of it.
 func wordEnds(s string) bool {
@@ -25,18 +40,11 @@ func wordEnds(s string) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c == '@' || c == '/'
 }
 
-// mentions says whether a text mentions somebody.
-func mentions(text, user string) bool {
-	for _, at := range mentionSpan.FindAllStringIndex(text, 100) {
-		if who, _ := mentioned(text[at[0]:at[1]]); who == user && user != "" && !wordEnds(text[:at[0]]) {
-			return true
-		}
+// markMentions marks where users stand in a text that mentions them.
+func markMentions(spans []Span, users []string) []Span {
+	if len(users) == 0 {
+		return spans
 	}
-	return false
-}
-
-// markMentions marks where those are mentioned whom known knows.
-func markMentions(spans []Span, known func(user string) bool) []Span {
 	var marked []Span
 	for _, s := range spans {
 		if s.Code || s.Link != "" {
@@ -44,9 +52,10 @@ func markMentions(spans []Span, known func(user string) bool) []Span {
 			continue
 		}
 		from := 0
-		for _, at := range mentionSpan.FindAllStringIndex(s.Text, maxMentions) {
-			who, length := mentioned(s.Text[at[0]:at[1]])
-			if wordEnds(s.Text[:at[0]]) || !known(who) {
+		for _, at := range mentionSpan.FindAllStringIndex(s.Text, maxMarked) {
+			part := strings.TrimRight(s.Text[at[0]:at[1]], ".") // the sentence's
+			who := strings.ToLower(part[1:])
+			if wordEnds(s.Text[:at[0]]) || !slices.Contains(users, who) {
 				continue
 			}
 			if at[0] > from {
@@ -55,9 +64,9 @@ func markMentions(spans []Span, known func(user string) bool) []Span {
 				marked = append(marked, before)
 			}
 			mention := s
-			mention.Text, mention.Mention = s.Text[at[0]:at[0]+length], who
+			mention.Text, mention.Mention = part, who
 			marked = append(marked, mention)
-			from = at[0] + length
+			from = at[0] + len(part)
 		}
 		if from < len(s.Text) || s.Text == "" {
 			s.Text = s.Text[from:]
@@ -67,22 +76,20 @@ func markMentions(spans []Span, known func(user string) bool) []Span {
 	return marked
 }
 
-// maxMentions is how many are marked in one part of a text.
-const maxMentions = 100
+// maxMarked is how many are marked in one part of a text.
+const maxMarked = 100
 
-// mark marks who is mentioned in a text, in a group.
-func (c *Conversation) mark(t Text) Text {
-	chat := c.session.Chats.Get(c.chat)
-	if chat.GetKind() == kindDirect || chat == nil {
+// mark marks where members of the group stand whom a message mentions.
+func (c *Conversation) mark(t Text, m *controlpb.Message) Text {
+	users := mentioned(m)
+	if len(users) == 0 {
 		return t
 	}
-	members := map[string]bool{}
-	for _, m := range chat.GetMembers() {
-		members[m] = true
-	}
+	members := c.session.Chats.Get(c.chat).GetMembers()
+	users = slices.DeleteFunc(users, func(user string) bool { return !slices.Contains(members, user) })
 	for i := range t.Blocks {
 		if t.Blocks[i].Kind != CodeBlock {
-			t.Blocks[i].Spans = markMentions(t.Blocks[i].Spans, func(user string) bool { return members[user] })
+			t.Blocks[i].Spans = markMentions(t.Blocks[i].Spans, users)
 		}
 	}
 	return t

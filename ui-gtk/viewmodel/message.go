@@ -251,7 +251,7 @@ func (c *Conversation) content(d *drawing, m *controlpb.Message, full bool) *Con
 		}
 		return x
 	}
-	x.Text = c.mark(ParseText(m.GetBody(), full, d.find))
+	x.Text = c.mark(ParseText(m.GetBody(), full, d.find), m)
 	return x
 }
 

@@ -3,6 +3,7 @@ package viewmodel
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/parley-chat/parley/protocol/controlpb"
@@ -168,7 +169,7 @@ func (n *Notifier) message(m *controlpb.Message, count int) {
 	s := n.session
 	chat := s.Chats.Get(m.GetChat())
 	front := s.Conversation.front && s.Conversation.Chat.Get() == m.GetChat()
-	mentioned := chat.GetKind() == kindGroup && mentions(m.GetBody(), s.User())
+	mentioned := chat.GetKind() == kindGroup && slices.Contains(mentioned(m), s.User())
 	if m.GetOwn() || m.GetDeleted() || chat.GetMuted() && !mentioned || s.Groups.unlisted(m.GetChat()) || front || !n.preferences.Value.Get().Notify || !n.notifies(m) || s.Stage() != Opened {
 		return
 	}

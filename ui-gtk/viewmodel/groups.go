@@ -98,9 +98,9 @@ const maxGroupPeople = 2000
 type Groups struct {
 	session *Session
 	known   map[string]*Group
-	queue   []string // chats to be asked of, and
-	asking  bool     // of one of them now
-	turn    int      // counts connections: answers of an older one are not wanted
+	queue   []string        // chats to be asked of, and
+	asking  map[string]bool // those that are asked of now, maxAsking at most
+	turn    int             // counts connections: answers of an older one are not wanted
 	invited *sorted[InvitationRow]
 
 	// Available: the plugin is there.
@@ -125,7 +125,7 @@ func (r InvitationRow) RowKey() string { return r.Chat }
 func (r InvitationRow) Same(o InvitationRow) bool { return r == o }
 
 func newGroups(s *Session) *Groups {
-	g := &Groups{session: s, known: map[string]*Group{}}
+	g := &Groups{session: s, known: map[string]*Group{}, asking: map[string]bool{}}
 	g.invited = newSorted(&g.Invitations, func(a, b InvitationRow) int { return strings.Compare(a.folded, b.folded) })
 	s.Plugins.Rows.Observe(func([]Change[PluginRow]) {
 		there := s.Plugins.hidden(groupPlugin, "create")
@@ -146,7 +146,7 @@ func newGroups(s *Session) *Groups {
 	})
 	s.Loaded.Observe(func(struct{}) {
 		g.turn++
-		g.asking, g.queue = false, nil
+		g.asking, g.queue = map[string]bool{}, nil
 		g.askAll()
 	})
 	s.Contacts.Changed.Observe(func(user string) {
@@ -168,7 +168,7 @@ func (g *Groups) unlisted(chat string) bool {
 	if x := g.known[chat]; x != nil {
 		return x.Role == RoleInvited
 	}
-	return g.Available.Get() && slices.Contains(g.queue, chat)
+	return g.Available.Get() && (g.asking[chat] || slices.Contains(g.queue, chat))
 }
 
 func (g *Groups) forget(chat string) {
@@ -197,18 +197,36 @@ func (g *Groups) ask(chat string) {
 	if !g.Available.Get() || g.session.core == nil {
 		return
 	}
-	if i := slices.Index(g.queue, chat); i < 0 || i == 0 && g.asking { // what is being asked may be old already
+	if !slices.Contains(g.queue, chat) { // also when it is being asked: that may be old already
 		g.queue = append(g.queue, chat)
 	}
 	g.next()
 }
 
+// maxAsking is how many groups are read side by side.
+const maxAsking = 8
+
+// next reads those that wait, as many as may be read at once. None is read twice at a
+// time, so that the newer answer comes last.
 func (g *Groups) next() {
-	if g.asking || len(g.queue) == 0 {
-		return
+	if g.session.loading {
+		return // all are asked afterwards
 	}
-	g.asking = true
-	chat, turn := g.queue[0], g.turn
+	for i := 0; i < len(g.queue) && len(g.asking) < maxAsking; {
+		chat := g.queue[i]
+		if g.asking[chat] {
+			i++
+			continue
+		}
+		g.queue = slices.Delete(g.queue, i, i+1)
+		g.asking[chat] = true
+		g.read(chat)
+	}
+}
+
+// read asks of a group.
+func (g *Groups) read(chat string) {
+	turn := g.turn
 	was := g.known[chat]
 	now := &Group{}
 	g.session.call(func(ctx context.Context, core Core) error {
@@ -229,8 +247,7 @@ func (g *Groups) next() {
 		if turn != g.turn {
 			return
 		}
-		g.asking = false
-		g.queue = g.queue[1:]
+		delete(g.asking, chat)
 		if err == nil {
 			now.Chat, now.Title, now.Description = chat, tidyName(now.Title), client.Printable(firstRunes(now.Description, 2048))
 			now.People = now.People[:min(len(now.People), maxGroupPeople)]

@@ -22,6 +22,9 @@ type fakeGroups struct {
 	fail   error             // of what changes something
 	done   []string          // what was asked for
 	create string            // the chat of the next group
+	reads  chan struct{}     // holds what is asked of a group, once for each that it gives; nil: nothing is held
+	most   int               // how many were held at once
+	held   int
 }
 
 // groupCore is a core with a group plugin, in which bob and carol are contacts.
@@ -47,6 +50,11 @@ func (g *fakeGroups) invoke(_ context.Context, r *controlpb.InvokeRequest, _ fun
 	if r.GetPlugin() != groupPlugin {
 		return &controlpb.InvokeResult{}, nil
 	}
+	if req.GetAction() == "info" && g.reads != nil {
+		g.hold(1)
+		<-g.reads
+		g.hold(-1)
+	}
 	g.core.mu.Lock()
 	defer g.core.mu.Unlock()
 	switch req.GetAction() {
@@ -69,6 +77,19 @@ func (g *fakeGroups) invoke(_ context.Context, r *controlpb.InvokeRequest, _ fun
 		return &controlpb.InvokeResult{Result: fmt.Appendf(nil, `{"chat":%q}`, g.create)}, nil
 	}
 	return &controlpb.InvokeResult{}, nil
+}
+
+func (g *fakeGroups) hold(by int) {
+	g.core.mu.Lock()
+	defer g.core.mu.Unlock()
+	g.held += by
+	g.most = max(g.most, g.held)
+}
+
+func (g *fakeGroups) holds() (now, most int) {
+	g.core.mu.Lock()
+	defer g.core.mu.Unlock()
+	return g.held, g.most
 }
 
 // put makes a group as the core and the plugin know it.
@@ -100,6 +121,48 @@ func (g *fakeGroups) asked() []string {
 
 func person(user string, role Role) GroupPerson {
 	return GroupPerson{User: user, Role: role, By: "bob"}
+}
+
+// TestManyGroups: they are read side by side, but not all at once, and what changed
+// meanwhile is read again.
+func TestManyGroups(t *testing.T) {
+	core, g := groupCore()
+	const many = 50
+	for i := range many {
+		g.put(fmt.Sprint("g", i), fmt.Sprint("Group ", i), RoleMember, person("alice", RoleMember), person("bob", RoleOwner))
+	}
+	g.reads = make(chan struct{})
+	t.Cleanup(func() { close(g.reads) })
+	w := openWindow(t, core)
+	w.until("they are read side by side", func() bool {
+		w.queue.Post(func() {}) // so that it looks again
+		now, _ := g.holds()
+		return now == maxAsking
+	})
+	asked := ""
+	for chat := range w.session.Groups.asking {
+		asked = chat
+	}
+	g.changed(asked, "", func(x *Group) { x.Title = "Newer" })
+	w.until("it waits to be read again", func() bool { return slices.Contains(w.session.Groups.queue, asked) })
+	if n := len(w.session.Groups.queue); n != many-maxAsking+1 {
+		t.Errorf("%d wait", n)
+	}
+	for left := many + 1; left > 0; left-- {
+		g.reads <- struct{}{}
+		w.until("the next is read", func() bool { return len(w.session.Groups.queue)+len(w.session.Groups.asking) == left-1 })
+	}
+	if _, most := g.holds(); most != maxAsking {
+		t.Errorf("%d were read at once", most)
+	}
+	for i := range many {
+		if x := w.session.Groups.Get(fmt.Sprint("g", i)); x == nil {
+			t.Errorf("group %d is not known", i)
+		}
+	}
+	if x := w.session.Groups.Get(asked); x.Title != "Newer" {
+		t.Errorf("%+v", x)
+	}
 }
 
 // TestInvitation: a group that one is asked to join is no chat until one has.

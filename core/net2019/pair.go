@@ -231,8 +231,9 @@ func (r *run) suspect(p *pair, l *link) {
 	})
 }
 
-// best is the link to write on: the one from where the directory says that the
-// person is, else the one that the smaller id dialed, else the latest.
+// best is the link to write on: one with where the directory says that the person
+// is, of those one that the person dialed, of those the latest. A client of the
+// original never reads what others dialed once it has dialed itself.
 func (p *pair) best() *link {
 	r := p.run
 	r.mu.Lock()
@@ -254,8 +255,7 @@ func (p *pair) best() *link {
 }
 
 func (p *pair) compare(a, b *link, where netip.Addr) int {
-	smaller := func(l *link) bool { return l.dialed == (p.run.set.ID < p.peer) }
-	return cmp.Or(truth(a.remote == where)-truth(b.remote == where), truth(smaller(a))-truth(smaller(b)), cmp.Compare(a.serial, b.serial))
+	return cmp.Or(truth(a.remote == where)-truth(b.remote == where), truth(!a.dialed)-truth(!b.dialed), cmp.Compare(a.serial, b.serial))
 }
 
 func truth(b bool) int {

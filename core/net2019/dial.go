@@ -166,8 +166,10 @@ func (s *Service) wants() []wanted {
 		for _, id := range g.chat {
 			switch {
 			case id == own || g.gone[id] || s.people[id].state == store.ContactBlocked:
-			case g.starter == own:
+			case g.starter == own && len(g.gone) == 0:
 				all = append(all, wanted{chat: g.chat, peer: id, kind: wire.GroupRequest})
+			case g.starter == own: // for others a request would begin it anew
+				all = append(all, wanted{chat: g.chat, peer: id, kind: wire.GroupAccept})
 			case id != g.starter && own < id:
 				all = append(all, wanted{chat: g.chat, peer: id, kind: wire.GroupAccept, wait: s.cfg.timing.mesh})
 			}

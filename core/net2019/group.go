@@ -112,8 +112,8 @@ func (s *Service) CreateGroup(ctx context.Context, users []packet.UserID) (packe
 	return chat.ID(), s.openGroup(ctx, chat, own)
 }
 
-// openGroup makes a group that this account is in, if it is not in it yet; who
-// opened it anew is not gone any more.
+// openGroup makes a group that this account is in, or has it begin anew: nobody is
+// gone any more.
 func (s *Service) openGroup(ctx context.Context, chat wire.Chat, starter wire.ID) error {
 	id := chat.ID()
 	s.mu.Lock()
@@ -125,12 +125,7 @@ func (s *Service) openGroup(ctx context.Context, chat wire.Chat, starter wire.ID
 	g := &group{chat: chat, starter: starter, gone: map[wire.ID]bool{}}
 	s.mu.Lock()
 	own := s.setting.ID
-	if old != nil && starter != own { // one of the others came (again)
-		g.starter = old.starter
-		for m := range old.gone {
-			g.gone[m] = m != starter
-		}
-	}
+	anew := old != nil && len(old.gone) > 0
 	s.mu.Unlock()
 	p := packet.Packet{}
 	made := false
@@ -158,13 +153,40 @@ func (s *Service) openGroup(ctx context.Context, chat wire.Chat, starter wire.ID
 	if old == nil {
 		bus.Publish(s.cfg.Bus, bus.PacketStored(p.Header.Type), bus.Stored{Chat: id})
 	}
-	r.mu.Lock()
-	delete(r.invited, id)
-	r.mu.Unlock()
+	r.opened(chat, anew && starter == own)
 	r.review()
 	wake(r.asks)
 	wake(r.steer)
 	return nil
+}
+
+// opened has everybody of a group dialed who is to be. Those who are linked are told
+// when it begins anew: whoever left is to be dialed by them, too. Clients of the
+// original are not among them, for whom it had ended.
+func (r *run) opened(chat wire.Chat, tell bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.invited, chat.ID())
+	for key, p := range r.pairs {
+		if key.chat != chat.ID() {
+			continue
+		}
+		p.farewell, p.retry, p.dialAt = false, backoff{}, time.Time{}
+		for _, l := range p.links {
+			if tell {
+				r.group.Go(l.reopen)
+			}
+		}
+	}
+}
+
+// reopen says on a link that its group begins anew.
+func (l *link) reopen() {
+	if l.take(l.run.ctx) != nil {
+		return
+	}
+	defer l.give()
+	_ = l.write(l.run.ctx, l.frame(wire.GroupRequest, "")) // a link that is lost is dialed anew, with the same frame
 }
 
 // opening is the entry that says who opened a group, for the plugin of groups.
@@ -237,6 +259,26 @@ func (s *Service) left(chat wire.Chat, id wire.ID) {
 	bus.Publish(s.cfg.Bus, bus.Noticed, bus.Notice{
 		Level: "info", Subject: "contact:" + id.Name(), Text: fmt.Sprintf("%s has left the group %s.", s.Name(packet.UserID(id.Name())), s.title(chat)),
 	})
+}
+
+// returned notes that somebody is in a group again.
+func (s *Service) returned(ctx context.Context, g *group, id wire.ID) error {
+	s.mu.Lock()
+	delete(g.gone, id)
+	s.mu.Unlock()
+	err := s.cfg.Store.Update(context.WithoutCancel(ctx), store.Synced, func(tx store.Tx) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.groups[g.chat.ID()] != g {
+			return nil // left, or opened anew
+		}
+		return g.put(tx)
+	})
+	if err != nil {
+		return fmt.Errorf("note that %s is in group %s again: %w", id.Name(), g.chat.ID(), err)
+	}
+	bus.Publish(s.cfg.Bus, bus.ChatChanged, bus.ChatChange{Chat: g.chat.ID(), Content: true})
+	return nil
 }
 
 // admitGroup says whether somebody may open a group: a contact may; for others it
@@ -314,6 +356,7 @@ func (r *run) admitMember(f wire.Frame) error {
 	for {
 		s.mu.Lock()
 		g, state := s.groups[id], s.people[f.Sender].state
+		gone := g != nil && g.gone[f.Sender]
 		s.mu.Unlock()
 		r.mu.Lock()
 		invited := r.invited[id] != ""
@@ -321,8 +364,8 @@ func (r *run) admitMember(f wire.Frame) error {
 		switch {
 		case state == store.ContactBlocked:
 			return fmt.Errorf("%s is blocked: %w", f.Sender, errRefused)
-		case g != nil && g.gone[f.Sender]:
-			return s.openGroup(r.ctx, f.Chat, f.Sender)
+		case gone:
+			return s.returned(r.ctx, g, f.Sender)
 		case g != nil || invited:
 			return nil
 		}

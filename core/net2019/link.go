@@ -217,7 +217,11 @@ func (l *link) handle(ctx context.Context, p *pair, f wire.Frame) error {
 		return errFarewell
 	case wire.VideoRequest:
 		l.run.group.Go(func() { l.decline() })
-	case wire.Request, wire.Accept, wire.GroupRequest, wire.GroupAccept, wire.VideoAnswer:
+	case wire.GroupRequest:
+		if l.chat.Group() {
+			return s.openGroup(ctx, l.chat, l.peer) // it begins anew
+		}
+	case wire.Request, wire.Accept, wire.GroupAccept, wire.VideoAnswer:
 		// Said already, or needs no answer.
 	}
 	return nil

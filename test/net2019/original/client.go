@@ -366,6 +366,9 @@ func (c *Client) Links() []*Link {
 	return slices.Clone(c.links)
 }
 
+// Connected says with how many of a chat it is connected, as far as it knows.
+func (c *Client) Connected(chat string) int { return len(c.linksOf(chat)) }
+
 // linksOf are the connections of a chat.
 func (c *Client) linksOf(chat string) (links []*Link) {
 	c.mu.Lock()

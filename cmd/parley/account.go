@@ -20,16 +20,37 @@ import (
 func (a *app) loginCommand() *cobra.Command {
 	req := &controlpb.LogInRequest{}
 	var protect bool
+	var old net2019Flags
 	cmd := &cobra.Command{
-		Use:   "login USER@DIRECTORY[:PORT]",
+		Use:   "login USER@DIRECTORY[:PORT] | login --net2019 HOST[:PORT]|native",
 		Short: "Log in to a directory, or make an account there (--register)",
 		Long: `Log in to a directory, or make an account there (--register).
 
 The password is asked for, or read from standard input when that is no
 terminal. The directory's fingerprint is remembered at the first log-in; compare
-it with the one its operator tells you, or give it with --pin.`,
-		Args: needArgs(1, 1),
+it with the one its operator tells you, or give it with --pin.
+
+With --net2019 who is logged in switches the protocol of 2019 on, to talk with
+people who have the program of 2019. NOTHING IN IT IS ENCRYPTED, and nothing
+proves who anybody is. HOST is a server of 2019, whose one password is asked for;
+"native" is the directory that you are logged in to, if it serves the protocol.
+It stays on until: parley logout --net2019`,
+		Example: `  parley login alice@directory.example.org
+  parley login --net2019 chat.example.org --id 2017000001
+  parley login --net2019 native --id 2017000001`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if old.server != "" {
+				return noArgs(cmd, args)
+			}
+			return needArgs(1, 1)(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := old.check(cmd); err != nil {
+				return err
+			}
+			if old.server != "" {
+				return a.withCore(cmd, func(ctx context.Context, c *client.Client) error { return a.logInNet2019(ctx, c, &old) })
+			}
 			user, directory, ok := strings.Cut(args[0], "@")
 			if !ok || user == "" || directory == "" {
 				return usagef("%q: say who and where, such as alice@directory.example.org", args[0])
@@ -46,6 +67,7 @@ it with the one its operator tells you, or give it with --pin.`,
 	cmd.Flags().BoolVar(&req.ForgetPin, "no-pin", false, "forget the directory's fingerprint: an authority must vouch for it")
 	cmd.MarkFlagsMutuallyExclusive("pin", "no-pin")
 	cmd.Flags().BoolVar(&protect, "passphrase", false, "protect what is stored here with a passphrase, asked for after the password")
+	old.add(cmd)
 	return cmd
 }
 
@@ -86,12 +108,16 @@ func (a *app) login(ctx context.Context, c *client.Client, req *controlpb.LogInR
 }
 
 func (a *app) logoutCommand() *cobra.Command {
-	return &cobra.Command{
+	var old bool
+	cmd := &cobra.Command{
 		Use:   "logout",
 		Short: "Log this device out; what is stored stays",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
+				if old {
+					return a.logOutNet2019(ctx, c)
+				}
 				if _, err := c.LogOut(ctx, &controlpb.LogOutRequest{}); err != nil {
 					return err
 				}
@@ -99,6 +125,8 @@ func (a *app) logoutCommand() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&old, "net2019", false, "only switch the protocol of 2019 off, and say farewell to its people")
+	return cmd
 }
 
 func (a *app) unlockCommand() *cobra.Command {
@@ -279,6 +307,8 @@ type jsonStatus struct {
 	Note        string     `json:"note,omitempty"`
 	Endpoints   []string   `json:"endpoints,omitempty"`
 	Links       []jsonLink `json:"links,omitempty"`
+
+	Net2019 *jsonNet2019 `json:"net2019,omitempty"`
 }
 
 type jsonLink struct {
@@ -293,7 +323,7 @@ func statusJSON(s *controlpb.Status) jsonStatus {
 		Running: true, Version: s.GetVersion(), PID: s.GetProcessId(), Profile: s.GetProfile(), Account: accountWord(s.GetState()),
 		User: s.GetUser(), Device: s.GetDevice(), KeyPlace: s.GetKeyPlace(), Directory: s.GetDirectory().GetAddress(),
 		Connected: s.GetDirectory().GetConnected(), Fingerprint: s.GetDirectory().GetFingerprint(), Error: s.GetDirectory().GetError(),
-		Endpoints: s.GetEndpoints(), Note: s.GetStateText(),
+		Endpoints: s.GetEndpoints(), Note: s.GetStateText(), Net2019: net2019JSON(s.GetNet2019()),
 	}
 	for _, l := range s.GetLinks() {
 		j.Links = append(j.Links, jsonLink{l.GetUser(), l.GetPath(), l.GetRemote(), float64(l.GetRoundTrip()) / 1000})
@@ -341,6 +371,7 @@ func (a *app) printStatus(s *controlpb.Status) {
 	default:
 		a.printf("Listening on %s.\n", strings.Join(s.GetEndpoints(), ", "))
 	}
+	a.printNet2019(s.GetNet2019())
 	if len(s.GetLinks()) == 0 {
 		a.println("No links to contacts.")
 	}

@@ -81,6 +81,9 @@ func (v *conversation) run(ctx context.Context) error {
 		v.addListed(m)
 	}
 	v.markRead(ctx)
+	if mark := notEncrypted(v.chat); mark != "" {
+		v.say("%s: what is written here goes over the network as it is, and nothing proves who is who.", mark)
+	}
 	v.say("Chat with %s. Enter sends, /help lists commands, /quit or Ctrl+D ends.", v.who)
 	if v.editor != nil {
 		v.openStatus(ctx, v.editor.SetStatus, page.GetMessages())

@@ -78,6 +78,9 @@ func (s *statusRow) types(user string, on bool) {
 // row is the text. The caller holds mu.
 func (s *statusRow) row() string {
 	var parts []string
+	if mark := notEncrypted(s.chat); mark != "" {
+		parts = append(parts, mark)
+	}
 	if c := s.contact; c != nil {
 		name := client.PrintableLine(c.GetName())
 		switch {

@@ -79,12 +79,15 @@ func (a *app) contactAction(use, short string, act func(ctx context.Context, c *
 
 func (a *app) addContactCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "add USER [GREETING]", Short: "Ask a user to become a contact", Args: needArgs(1, -1),
+		Use: "add USER [GREETING]", Short: "Ask a user to become a contact, or add somebody of 2019 (net2019:DIGITS)", Args: needArgs(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
 				contact, err := c.RequestContact(ctx, &controlpb.RequestContactRequest{User: args[0], Greeting: strings.Join(args[1:], " ")})
 				if err != nil {
 					return err
+				}
+				if of2019(args[0]) {
+					return a.done(contactJSON(contact), "%s is a contact now. Nothing that you write is encrypted; it goes there whenever they are online.", args[0])
 				}
 				if contact.GetState() == controlpb.ContactState_CONTACT_STATE_CONTACT {
 					return a.done(contactJSON(contact), "%s had asked you as well: you are contacts now.", args[0])
@@ -120,6 +123,9 @@ func (a *app) keysCommand() *cobra.Command {
 				contact, err := findContact(ctx, c, args[0])
 				if err != nil {
 					return err
+				}
+				if of2019(args[0]) {
+					return fmt.Errorf("%s has no keys: the protocol of 2019 proves nobody and encrypts nothing", args[0])
 				}
 				if a.json {
 					return a.object(map[string]any{

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -79,6 +80,12 @@ func (a *app) groupAction(use, short string, least, most int, put func(*pluginpb
 // onGroup runs an action on a group and says that it is done.
 func (a *app) onGroup(cmd *cobra.Command, group string, req *pluginpb.InvokeRequest, said string) error {
 	return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
+		if of2019(group) {
+			if req.GetAction() == "leave" {
+				return a.leaveNet2019Group(ctx, c, group)
+			}
+			return errors.New("a group of 2019 stays as it was made: one can write in it and leave it, and nothing more")
+		}
 		chat, err := resolveGroup(ctx, c, group)
 		if err != nil {
 			return err
@@ -154,14 +161,29 @@ func (a *app) groupCreateCommand() *cobra.Command {
 		Use:   "create NAME [USER...]",
 		Short: "Make a group and ask contacts to join",
 		Long: `Make a group and ask contacts to join. They decide with parley group accept, or
-decline; you are the owner.`,
-		Example: `  parley group create "Tea at five" bob carol`,
-		Args:    needArgs(1, -1), ValidArgsFunction: a.completeFurther(a.people(controlpb.ContactState_CONTACT_STATE_CONTACT)),
+decline; you are the owner.
+
+Of people of 2019 it makes a group of 2019, which is NOT ENCRYPTED, has no name
+and the same people for ever.`,
+		Example: `  parley group create "Tea at five" bob carol
+  parley group create net2019:2017000001 net2019:2017000002`,
+		Args: needArgs(1, -1), ValidArgsFunction: a.completeFurther(a.people(controlpb.ContactState_CONTACT_STATE_CONTACT)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req := &pluginpb.InvokeRequest{
 				Invocation: client.NewInvocation(), Action: "create", Text: args[0], Args: map[string]string{"users": strings.Join(args[1:], ","), "history": history},
 			}
+			names := args
+			if !of2019(args[0]) { // a group of 2019 needs no name, and has none
+				names = args[1:]
+			}
+			old, err := allOf2019(names)
+			if err != nil {
+				return err
+			}
 			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
+				if old {
+					return a.createNet2019Group(ctx, c, names)
+				}
 				var done struct {
 					Chat string `json:"chat"`
 				}

@@ -238,7 +238,7 @@ func (a *app) listChats(ctx context.Context, c *client.Client) error {
 		if a.json {
 			j := map[string]any{
 				"id": chat.GetId(), "title": chat.GetTitle(), "kind": chat.GetKind(), "members": chat.GetMembers(), "unread": chat.GetUnread(),
-				"muted": chat.GetMuted(), "pinned": chat.GetPinned(),
+				"muted": chat.GetMuted(), "pinned": chat.GetPinned(), "encrypted": notEncrypted(chat.GetId()) == "",
 			}
 			if chat.GetLast() != nil {
 				j["last"] = messageJSON(chat.GetLast())
@@ -267,6 +267,8 @@ func (a *app) listChats(ctx context.Context, c *client.Client) error {
 			last = cut(strings.Join(strings.Fields(last), " "), 60)
 		}
 		switch {
+		case notEncrypted(chat.GetId()) != "":
+			last = "(" + notEncrypted(chat.GetId()) + ") " + last
 		case g.Role == "invited":
 			last = "(invited by " + g.By + "; parley group accept, or decline) " + last
 		case g.Chat != "" && g.Role == "":
@@ -314,6 +316,9 @@ func (a *app) historyCommand() *cobra.Command {
 				resp, err := c.ListMessages(ctx, req)
 				if err != nil {
 					return err
+				}
+				if mark := notEncrypted(req.GetChat()); mark != "" && !a.json {
+					a.printf("%s: a chat of 2019.\n", mark)
 				}
 				if len(resp.GetMessages()) == 0 && !a.json {
 					a.println("No messages yet.")

@@ -251,6 +251,9 @@ func resolveChat(ctx context.Context, c *client.Client, who string) (string, err
 	if chat, err := packet.ParseChatID(who); err == nil && chat.Kind() == packet.Direct {
 		return who, nil
 	}
+	if of2019(who) {
+		return net2019Chat(ctx, c, who)
+	}
 	s, err := c.GetStatus(ctx, &controlpb.GetStatusRequest{})
 	if err != nil {
 		return "", err

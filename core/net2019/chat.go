@@ -153,6 +153,9 @@ func (s *Service) receive(ctx context.Context, f wire.Frame, first func(store.Tx
 	changed := false
 	var p packet.Packet
 	err := s.cfg.Store.Update(ctx, store.Synced, func(tx store.Tx) (err error) {
+		if err := s.mayCome(tx, f); err != nil {
+			return err
+		}
 		if changed, err = s.makeChat(tx, f.Chat, s.title(f.Chat)); err != nil {
 			return err
 		}
@@ -169,6 +172,21 @@ func (s *Service) receive(ctx context.Context, f wire.Frame, first func(store.Tx
 	}
 	bus.Publish(s.cfg.Bus, bus.PacketStored(f.Kind.Type()), bus.Stored{Chat: f.Chat.ID()})
 	return nil
+}
+
+// mayCome refuses what comes into a chat that was ended meanwhile.
+func (s *Service) mayCome(tx store.ReadTx, f wire.Frame) error {
+	if f.Chat.Group() {
+		if _, err := tx.Value(namespace, keyGroup+string(f.Chat.ID())); !notFound(err) {
+			return err
+		}
+		return errRefused
+	}
+	c, err := tx.Contact(packet.UserID(f.Sender.Name()))
+	if notFound(err) || err == nil && c.State != store.ContactAccepted {
+		return errRefused
+	}
+	return err
 }
 
 // keepFrame adds a frame to its sender's log, to be handled by who owns its type.

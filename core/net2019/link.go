@@ -167,6 +167,19 @@ func (l *link) farewell(say bool) {
 	_ = l.write(ctx, l.frame(wire.LoggedOut, ""))
 }
 
+// finish closes a link on which nothing comes any more, and lets who writes see
+// first that all has arrived, so that it is not sent again.
+func (l *link) finish() {
+	ctx, cancel := context.WithTimeout(l.run.ctx, lastLook)
+	defer cancel()
+	if l.take(ctx) == nil {
+		l.give()
+	}
+	l.close()
+}
+
+const lastLook = 200 * time.Millisecond
+
 // read takes what comes until the link ends, and says why it did.
 func (l *link) read(ctx context.Context, p *pair) error {
 	for {

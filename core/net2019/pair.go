@@ -153,14 +153,12 @@ func (r *run) live(p *pair, l *link) {
 	r.review()
 	r.shown(l.peer)
 	r.suspect(p, l)
-	ctx, cancel := context.WithCancel(r.ctx)
-	defer context.AfterFunc(ctx, l.close)()
-	err := l.read(ctx, p)
-	cancel()
+	defer context.AfterFunc(r.ctx, l.close)()
+	err := l.read(r.ctx, p)
 	if protocolError(err) {
 		l.farewell(true)
 	}
-	l.close()
+	l.finish()
 	r.ended(p, l, err)
 }
 
@@ -276,7 +274,8 @@ func (r *run) pumpLocked(p *pair) {
 // pump writes what is queued for a pair, in order, as long as it has a link.
 func (r *run) pump(p *pair) {
 	for {
-		l := p.best()
+		e, again := r.next(p)
+		l := p.best() // only now: another link may be the better one since
 		if l == nil {
 			r.mu.Lock()
 			if !slices.ContainsFunc(p.links, func(l *link) bool { return !l.isClosed() }) {
@@ -287,16 +286,14 @@ func (r *run) pump(p *pair) {
 			r.mu.Unlock()
 			continue
 		}
-		more, err := r.pumpOne(p, l)
-		switch {
-		case r.ctx.Err() != nil:
+		if e != nil {
+			again = r.pumpOne(p, l, e)
+		}
+		if r.ctx.Err() != nil {
 			l.close()
 			continue
-		case err != nil:
-			r.s.cfg.Log.Info("link of 2019 does not take what is written", "peer", p.peer.Name(), "error", err, "encrypted", false)
-			l.close()
-			continue
-		case more:
+		}
+		if again {
 			continue
 		}
 		select {
@@ -307,44 +304,55 @@ func (r *run) pump(p *pair) {
 	}
 }
 
-// pumpOne writes the next entry; more says that there was one.
-func (r *run) pumpOne(p *pair, l *link) (more bool, err error) {
-	s := r.s
-	log := s.ownLog(p.chat.ID())
+// next gives the first of one's own entries that the other side has not; again
+// says that it is to be asked for once more.
+func (r *run) next(p *pair) (e *store.Entry, again bool) {
+	log := r.s.ownLog(p.chat.ID())
 	var entries []store.Entry
-	err = s.cfg.Store.View(r.ctx, func(tx store.ReadTx) error {
+	err := r.s.cfg.Store.View(r.ctx, func(tx store.ReadTx) error {
 		upto, err := uptoOf(tx, log, p.peer)
 		if err == nil {
 			entries, err = tx.Entries(log, upto+1, 1<<62, 1, 0, true)
 		}
 		return err
 	})
-	if err != nil {
-		return r.storeTrouble(err), nil
+	switch {
+	case err != nil:
+		return nil, r.storeTrouble(err)
+	case len(entries) == 0:
+		return nil, false
 	}
-	if len(entries) == 0 {
-		return false, nil
-	}
-	e := &entries[0]
+	return &entries[0], false
+}
+
+// pumpOne writes an entry and notes that it is written; it gives true when the next
+// is to be looked for.
+func (r *run) pumpOne(p *pair, l *link, e *store.Entry) bool {
+	s := r.s
+	key := e.Packet.Header.Key()
 	var failed string
 	if !e.Dropped && e.State != store.EntryStub {
+		var err error
 		if failed, err = r.send(l, &e.Packet); err != nil {
-			return false, err
+			if r.ctx.Err() == nil {
+				s.cfg.Log.Info("link of 2019 does not take what is written", "peer", p.peer.Name(), "error", err, "encrypted", false)
+			}
+			l.close()
+			return true
 		}
 	}
-	err = s.cfg.Store.Update(context.WithoutCancel(r.ctx), store.Lazy, func(tx store.Tx) error {
-		key := e.Packet.Header.Key()
+	err := s.cfg.Store.Update(context.WithoutCancel(r.ctx), store.Lazy, func(tx store.Tx) error {
 		head := store.PeerHead{User: packet.UserID(p.peer.Name()), Device: deviceOf(p.peer), Upto: key.Number}
-		if _, _, err := tx.PutPeerHead(log, head, false); err != nil || failed == "" {
+		if _, _, err := tx.PutPeerHead(key.Log, head, false); err != nil || failed == "" {
 			return err
 		}
 		return tx.PutRefused(key, store.Refused{User: head.User, Reason: packet.ReasonUnreadable, Text: failed})
 	})
 	if err != nil {
-		return r.storeTrouble(err), nil
+		return r.storeTrouble(err)
 	}
-	bus.Publish(s.cfg.Bus, bus.MessageChanged, bus.MessageRef{Chat: p.chat.ID(), ID: e.Packet.Header.ID})
-	return true, nil
+	bus.Publish(s.cfg.Bus, bus.MessageChanged, bus.MessageRef{Chat: key.Chat, ID: e.Packet.Header.ID})
+	return true
 }
 
 // storeTrouble waits out a store that cannot be used now, for which the link is not

@@ -110,11 +110,11 @@ func (r *run) tell(in bool, err error) {
 	if r.ctx.Err() != nil {
 		return
 	}
+	r.s.report(r.port, in, err)
 	select {
 	case r.first <- err:
 	default:
 	}
-	r.s.report(r.port, in, err)
 }
 
 // serve listens and logs in until the run ends.

@@ -1,6 +1,8 @@
 package emoji
 
 import (
+	"slices"
+
 	"github.com/gotk3/gotk3/gdk"
 	"github.com/gotk3/gotk3/glib"
 	"github.com/gotk3/gotk3/gtk"
@@ -28,6 +30,7 @@ type grid struct {
 	side   int // of a cell, in pixels
 	drawn  map[int]*gridRow
 	spare  []*gridRow
+	moving bool // the keyboard goes to another cell next
 }
 
 // gridRow is the widgets of a row.
@@ -164,9 +167,16 @@ func (c *cell) show(x viewmodel.Emoji) {
 	c.button.SetVisible(true)
 }
 
-// show shows a view; from its beginning, if it is about something else.
+// show shows a view; from its beginning, if it is about something else. Where the
+// same emoji is in it, the keyboard stays with it.
 func (g *grid) show(v viewmodel.PickerView) {
 	top := v.Query != g.view.Query
+	if at, c := g.focused(); c != nil && !top {
+		if row, column, ok := v.Nearest(c.emoji.Emoji, at); ok {
+			g.moving = true
+			defer g.focus(row, column)
+		}
+	}
 	g.view = v
 	for at, r := range g.drawn {
 		g.drop(at, r)
@@ -178,8 +188,25 @@ func (g *grid) show(v viewmodel.PickerView) {
 	g.refresh()
 }
 
-// drop keeps the widgets of a row for another one.
+// focused is the cell that has the keyboard, and its row; nil when none has.
+func (g *grid) focused() (at int, c *cell) {
+	for at, r := range g.drawn {
+		for _, c := range r.cells {
+			if c.button.IsFocus() {
+				return at, c
+			}
+		}
+	}
+	return 0, nil
+}
+
+// drop keeps the widgets of a row for another one. If one of them has the keyboard,
+// the search has it next: without it, what is typed would go to the window, which
+// writes it into the message.
 func (g *grid) drop(at int, r *gridRow) {
+	if !g.moving && slices.ContainsFunc(r.cells, func(c *cell) bool { return c.button.IsFocus() }) {
+		g.picker.entry.GrabFocusWithoutSelecting()
+	}
 	delete(g.drawn, at)
 	r.box.SetVisible(false)
 	r.at = -1
@@ -231,6 +258,8 @@ func (g *grid) goTo(row int) { g.adj.SetValue(float64(row * g.side)) }
 
 // focus gives the keyboard to a cell, which comes into sight.
 func (g *grid) focus(row, column int) {
+	g.moving = true
+	defer func() { g.moving = false }()
 	top, page := int(g.adj.GetValue()), int(g.adj.GetPageSize())
 	above := row
 	for above > 0 && g.view.Rows[above-1].Heading != "" {

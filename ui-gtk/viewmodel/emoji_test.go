@@ -468,3 +468,31 @@ func TestRefusedReaction(t *testing.T) {
 	w.until("it is said", func() bool { return strings.Contains(said, "too many reactions") })
 	c.React("no such message", "👍", true)
 }
+
+func TestNearest(t *testing.T) {
+	row := func(list ...string) (r PickerRow) {
+		for _, x := range list {
+			r.Emoji = append(r.Emoji, Emoji{Emoji: x})
+		}
+		return r
+	}
+	v := PickerView{Rows: []PickerRow{{Heading: "Recently used"}, row("🐱", "🙂"), {Heading: "Smileys"}, row("😀", "🙂"), row("😴")}}
+	for _, c := range []struct {
+		emoji       string
+		to          int
+		row, column int
+		ok          bool
+	}{
+		{"🙂", 0, 1, 1, true},
+		{"🙂", 1, 1, 1, true},
+		{"🙂", 4, 3, 1, true},
+		{"🙂", 100, 3, 1, true},
+		{"🐱", 4, 1, 0, true},
+		{"😴", 0, 4, 0, true},
+		{"🦄", 1, 0, 0, false},
+	} {
+		if row, column, ok := v.Nearest(c.emoji, c.to); row != c.row || column != c.column || ok != c.ok {
+			t.Errorf("%s from row %d: %d, %d, %v", c.emoji, c.to, row, column, ok)
+		}
+	}
+}

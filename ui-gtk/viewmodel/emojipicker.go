@@ -246,6 +246,19 @@ func (p *EmojiPicker) SetFavourite(emoji string, on bool) {
 	p.emojis.Favourite(emoji, on, p.read)
 }
 
+// Nearest gives the place of an emoji; of several the one that is nearest to a row.
+func (v PickerView) Nearest(emoji string, to int) (row, column int, ok bool) {
+	for at := range v.Rows {
+		i := slices.IndexFunc(v.Rows[at].Emoji, func(x Emoji) bool { return x.Emoji == emoji })
+		if i >= 0 && (!ok || abs(at-to) < abs(row-to)) {
+			row, column, ok = at, i, true
+		}
+	}
+	return row, column, ok
+}
+
+func abs(n int) int { return max(n, -n) }
+
 // Direction is where an arrow key leads.
 type Direction int
 

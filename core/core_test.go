@@ -18,6 +18,7 @@ import (
 	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/core/conn"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/freeport"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/server"
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	testPassword = "correct horse battery"
-	patience     = 30 * time.Second
+	patience     = time.Minute
 )
 
 // world is a directory with people, all in this process.
@@ -48,7 +49,11 @@ func newWorld(t *testing.T) *world {
 	}
 	w := &world{t: t, folder: folder}
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
-	w.startServer("127.0.0.1:0", "server")
+	address, err := freeport.Local(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.startServer(address, "server")
 	return w
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/directory"
 	"github.com/parley-chat/parley/core/identity"
+	"github.com/parley-chat/parley/internal/freeport"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/packet"
 )
@@ -159,12 +160,11 @@ func TestDiagnosePath(t *testing.T) {
 	w := newWorld(t)
 	alice, bob, carol := w.person("alice"), w.person("bob"), w.person("carol")
 	w.befriend(alice, bob)
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	closed, err := freeport.Local(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = closed.Close()
-	refuses := endpointOf(closed.Addr().String())
+	refuses := endpointOf(closed)
 	answers := bob.session().conn.Endpoints()[0]
 	tests := []struct {
 		name      string

@@ -3,7 +3,6 @@ package examples
 
 import (
 	"context"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parley-chat/parley/internal/freeport"
 	"github.com/parley-chat/parley/plugins/sdk/plugintest"
 	"github.com/parley-chat/parley/protocol/packet"
 )
@@ -50,12 +50,11 @@ func (r reader) leave() {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Local(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return address
 }
 
 // The guide's commands lead to two plugins that work.

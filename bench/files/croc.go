@@ -14,6 +14,7 @@ import (
 	"github.com/parley-chat/parley/bench/people"
 	"github.com/parley-chat/parley/bench/process"
 	"github.com/parley-chat/parley/bench/report"
+	"github.com/parley-chat/parley/internal/freeport"
 )
 
 // crocProgram is where scripts/setup puts croc: beside this program.
@@ -44,7 +45,7 @@ func croc(ctx context.Context, r *report.Round) error {
 func crocCopy(ctx context.Context, r *report.Round, path, into string) (copied, error) {
 	var ports []string
 	for range relayPorts {
-		address, err := freeAddress(ctx)
+		address, err := freeport.Local(ctx)
 		if err != nil {
 			return copied{}, err
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/parley-chat/parley/bench/people"
 	"github.com/parley-chat/parley/bench/process"
 	"github.com/parley-chat/parley/bench/report"
+	"github.com/parley-chat/parley/internal/freeport"
 )
 
 // sshd is an SSH server of this measurement's own, for this account alone.
@@ -33,7 +34,7 @@ func startSSHD(ctx context.Context, dir string) (*sshd, error) {
 	if err != nil {
 		return nil, err
 	}
-	address, err := freeAddress(ctx)
+	address, err := freeport.Local(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -123,15 +124,6 @@ func (s *sshd) end(ctx context.Context) (party, error) {
 		return party{}, err
 	}
 	return s.spent(), nil
-}
-
-// freeAddress is one that nobody listens on.
-func freeAddress(ctx context.Context) (string, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // withSSHD copies with a server that runs for that alone.

@@ -17,6 +17,7 @@ import (
 	"github.com/parley-chat/parley/bench/network"
 	"github.com/parley-chat/parley/bench/process"
 	"github.com/parley-chat/parley/core/client"
+	"github.com/parley-chat/parley/internal/freeport"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/protocol/pluginpb"
@@ -131,12 +132,9 @@ func (w *World) inside(host string) func(func() error) error {
 func (w *World) serve(ctx context.Context) error {
 	inside := w.inside(DirectoryHost)
 	err := inside(func() error {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cmp.Or(w.address, "127.0.0.1:0"))
-		if err != nil {
-			return fmt.Errorf("an address for the directory: %w", err)
-		}
-		w.address = l.Addr().String()
-		return l.Close()
+		address, err := freeport.Local(ctx)
+		w.address = cmp.Or(w.address, address)
+		return err
 	})
 	if err != nil {
 		return err

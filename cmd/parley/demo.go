@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/parley-chat/parley/core/client"
+	"github.com/parley-chat/parley/internal/freeport"
 	"github.com/parley-chat/parley/protocol/controlpb"
 )
 
@@ -150,7 +151,7 @@ func (d *demo) startServer(ctx context.Context) error {
 	}
 	server := filepath.Join(filepath.Dir(program), "parley-server")
 	if d.address == "" {
-		if d.address, err = freeAddress(ctx); err != nil {
+		if d.address, err = freeport.Local(ctx); err != nil {
 			return err
 		}
 	}
@@ -171,16 +172,6 @@ func (d *demo) startServer(ctx context.Context) error {
 		}
 		return true, c.Close()
 	})
-}
-
-// freeAddress finds a free port on this machine.
-func freeAddress(ctx context.Context) (string, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String(), nil
 }
 
 // startCore starts a person's core and connects to it.
@@ -250,7 +241,7 @@ func (p *person) watch(ctx context.Context) error {
 }
 
 // patience is how long the demo waits for anything.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // await waits for an event that done likes.
 func (p *person) await(ctx context.Context, what string, done func(e *controlpb.Event) bool) error {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/parley-chat/parley/core/directory"
+	"github.com/parley-chat/parley/internal/freeport"
 )
 
 func TestParseAddress(t *testing.T) {
@@ -174,12 +175,10 @@ func TestNotADirectory(t *testing.T) {
 	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS12}
 	old.StartTLS()
 	defer old.Close()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	nobody, err := freeport.Local(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := free.Addr().String()
-	_ = free.Close()
 
 	host := func(url string) string { _, h, _ := strings.Cut(url, "://"); return h }
 	tests := []struct {

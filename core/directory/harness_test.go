@@ -18,6 +18,7 @@ import (
 	"github.com/parley-chat/parley/core/identity"
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/protocol/packet"
+	"github.com/parley-chat/parley/internal/freeport"
 	"github.com/parley-chat/parley/server"
 	"github.com/parley-chat/parley/server/api"
 	"github.com/parley-chat/parley/server/password"
@@ -56,8 +57,12 @@ func start(t *testing.T) *running { return startIn(t, t.TempDir(), 0) }
 
 func startIn(t tester, folder string, lease time.Duration) *running {
 	t.Helper()
+	address, err := freeport.Local(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	r := &running{t: t, cfg: server.Config{
-		Listen: "127.0.0.1:0", Data: folder, Log: quiet, Limits: &api.Limits{}, Lease: lease,
+		Listen: address, Data: folder, Log: quiet, Limits: &api.Limits{}, Lease: lease,
 		PasswordCost: password.Cost{MemoryKiB: 64, Passes: 1, Lanes: 1},
 	}}
 	r.start()

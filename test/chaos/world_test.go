@@ -6,7 +6,6 @@ package chaos
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"github.com/parley-chat/parley/bench/network"
 	"github.com/parley-chat/parley/bench/process"
 	"github.com/parley-chat/parley/core/client"
+	"github.com/parley-chat/parley/internal/freeport"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/packet"
 )
@@ -54,10 +54,8 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Local(t.Context())
 	must(t, err)
-	address := free.Addr().String()
-	must(t, free.Close())
 	return newWorldIn(t, nil, address, "127.0.0.1:0")
 }
 

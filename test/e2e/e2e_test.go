@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/parley-chat/parley/internal/freeport"
 )
 
 // binaries is the folder of the programs under test.
@@ -90,11 +92,11 @@ func TestScripts(t *testing.T) {
 }
 
 func setUp(env *testscript.Env) error {
-	address, err := freeAddress()
+	address, err := freeport.Local(context.Background())
 	if err != nil {
 		return err
 	}
-	metrics, err := freeAddress()
+	metrics, err := freeport.Local(context.Background())
 	if err != nil {
 		return err
 	}
@@ -116,15 +118,6 @@ type scriptKey struct{}
 
 type script struct {
 	server *exec.Cmd
-}
-
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String(), nil
 }
 
 // endAll ends the cores that the script started, by the process ids in their
@@ -225,7 +218,7 @@ func cmdBefriend(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // cmdEventually: eventually NAME REGEXP ARGS... runs parley as one person until
-// its output matches, for at most 30 s.
+// its output matches, for at most a minute.
 func cmdEventually(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: eventually NAME REGEXP ARGS...")
@@ -233,7 +226,7 @@ func cmdEventually(ts *testscript.TestScript, neg bool, args []string) {
 	re, err := regexp.Compile("(?m)" + args[1])
 	ts.Check(err)
 	person(ts, args[0])
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var out []byte
 	err = poll(ctx, func() bool {
@@ -287,7 +280,7 @@ func startServer(ts *testscript.TestScript, s *script, args []string) {
 		_ = server.Process.Kill()
 		_ = server.Wait()
 	})
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	err = poll(ctx, func() bool {
 		c, err := net.Dial("tcp", address)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/parley-chat/parley/internal/freeport"
 )
 
 // shims stand in for what changes the machine: they leave owners alone, and
@@ -156,7 +158,7 @@ func sandbox(t *testing.T, root string) {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	address, err := freeAddress()
+	address, err := freeport.Local(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,13 +12,14 @@ import (
 	"time"
 
 	"github.com/parley-chat/parley/core/client"
+	"github.com/parley-chat/parley/internal/freeport"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/protocol/pluginpb"
 )
 
 // patience is how long a test waits for anything.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // world is a directory and people with cores, for tests in Go.
 type world struct {
@@ -31,7 +32,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	address, err := freeAddress()
+	address, err := freeport.Local(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

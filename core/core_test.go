@@ -176,6 +176,10 @@ func (w *world) befriend(a, b *person) {
 	}
 	w.linked(a, b)
 	w.linked(b, a)
+	w.until("the answer arrives", func() bool { // which may be after the link
+		c, err := a.session().roster.Contact(w.t.Context(), b.name)
+		return err == nil && c.GetState() == controlpb.ContactState_CONTACT_STATE_CONTACT
+	})
 }
 
 func (w *world) linked(a, b *person) {

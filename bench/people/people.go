@@ -280,7 +280,13 @@ func Befriend(ctx context.Context, a, b *Person) error {
 	if _, err := b.Client.AnswerContact(ctx, &controlpb.AnswerContactRequest{User: a.Name, Accept: true}); err != nil {
 		return err
 	}
-	return Linked(ctx, a, b)
+	if err := Linked(ctx, a, b); err != nil {
+		return err
+	}
+	return Until(ctx, "the answer arrives", func(ctx context.Context) (bool, error) { // which may be after the link
+		c, err := a.contact(ctx, b)
+		return c.GetState() == controlpb.ContactState_CONTACT_STATE_CONTACT, err
+	})
 }
 
 // Linked waits until two people have a link.

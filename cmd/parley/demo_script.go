@@ -104,7 +104,8 @@ func (s *script) befriend(a, b *person, hello string) error {
 	})
 }
 
-// linked waits until p has a link with a contact, or a member of a common group.
+// linked waits until p has a link with a contact, or a member of a common group. The
+// link may be there before the answer by which one is a contact.
 func (s *script) linked(p *person, user string) error {
 	return s.until(s.ctx, p.name+" is linked with "+user, func() (bool, error) {
 		resp, err := p.client.ListContacts(s.ctx, &controlpb.ListContactsRequest{Acquaintances: true})
@@ -113,7 +114,7 @@ func (s *script) linked(p *person, user string) error {
 		}
 		for _, c := range resp.GetContacts() {
 			if c.GetUser() == user {
-				return c.GetLinked(), nil
+				return c.GetLinked() && c.GetState() != controlpb.ContactState_CONTACT_STATE_OUTGOING, nil
 			}
 		}
 		return false, nil

@@ -140,6 +140,9 @@ func (w *world) befriend(alice, bob *person) {
 	_, err = bob.connected().AnswerContact(w.t.Context(), &controlpb.AnswerContactRequest{User: alice.name, Accept: true})
 	must(w.t, err)
 	w.until("they are linked", func() bool { return alice.contact(bob).GetLinked() && bob.contact(alice).GetLinked() })
+	w.until("the answer arrives", func() bool { // which may be after the link
+		return alice.contact(bob).GetState() == controlpb.ContactState_CONTACT_STATE_CONTACT
+	})
 }
 
 func (w *world) chat() string {

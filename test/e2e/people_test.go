@@ -161,6 +161,9 @@ func (w *world) befriend(a, b *someone) {
 		w.t.Fatal(err)
 	}
 	w.until("they are linked", func() bool { return a.contact(b).GetLinked() && b.contact(a).GetLinked() })
+	w.until("the answer arrives", func() bool { // which may be after the link
+		return a.contact(b).GetState() == controlpb.ContactState_CONTACT_STATE_CONTACT
+	})
 }
 
 func (p *someone) contact(other *someone) *controlpb.Contact {

@@ -172,6 +172,9 @@ func (w *world) befriend(a, b *someone) {
 	must(w.t, err)
 	b.accept(a.name)
 	w.until("they are linked", func() bool { return a.contact(b.name).GetLinked() && b.contact(a.name).GetLinked() })
+	w.until("the answer arrives", func() bool { // which may be after the link
+		return a.contact(b.name).GetState() == controlpb.ContactState_CONTACT_STATE_CONTACT
+	})
 }
 
 // accept waits for a request and accepts it.

@@ -28,7 +28,7 @@ func TestSaveMemory(t *testing.T) {
 	}
 	becomes := func(want func(int) bool) {
 		t.Helper()
-		for deadline := time.Now().Add(30 * time.Second); !want(percent()); {
+		for deadline := time.Now().Add(patience); !want(percent()); {
 			if time.Now().After(deadline) {
 				t.Fatalf("it stays %d", percent())
 			}

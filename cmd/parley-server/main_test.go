@@ -22,7 +22,7 @@ import (
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // TestMain lets the test's own binary be parley-server, so that none has to be
 // built: it is the same code, in a process that can be killed.

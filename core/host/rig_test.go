@@ -342,7 +342,7 @@ func (r *rig) bodies(chat packet.ChatID) []string {
 // eventually waits for a condition; the limit only ends a test that fails.
 func (r *rig) eventually(what string, ok func() bool) {
 	r.t.Helper()
-	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(3 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(3 * time.Millisecond) {
 		if time.Now().After(end) {
 			r.t.Fatalf("%s did not come about\nmessages: %q\nnotices: %v\nplugins: %+v", what, r.bodies(r.chat), r.noticed(), r.list())
 		}

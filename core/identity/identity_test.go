@@ -95,7 +95,7 @@ func handshake(t *testing.T, server, client *tls.Config) (tls.ConnectionState, e
 	a, b := net.Pipe()
 	defer func() { _ = a.Close() }()
 	defer func() { _ = b.Close() }()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	_, _ = a.SetDeadline(deadline), b.SetDeadline(deadline)
 	s, c := tls.Server(a, server), tls.Client(b, client)
 	var wg sync.WaitGroup

@@ -23,7 +23,7 @@ import (
 )
 
 // patience bounds how long a test waits for what must happen.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 const (
 	alice = net2019.ID("2017000001")

@@ -32,7 +32,7 @@ import (
 )
 
 const (
-	patience = 20 * time.Second
+	patience = time.Minute
 	secret   = "correct horse"
 )
 

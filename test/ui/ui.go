@@ -23,7 +23,7 @@ import (
 
 const (
 	// patience is how long a test waits for anything, on a busy machine.
-	patience = 30 * time.Second
+	patience = time.Minute
 	// pause lies between two looks.
 	pause = 10 * time.Millisecond
 )
@@ -35,7 +35,8 @@ type Driver struct {
 
 	tb   testing.TB
 	bus  *atspi.Bus
-	kept bool // a picture of what failed
+	apps []*App // all that were started
+	kept bool   // a picture of what failed
 }
 
 // New makes a driver on a desktop of its own. The test is skipped where there can be
@@ -90,6 +91,7 @@ func (d *Driver) Start(cfg process.Config) *App {
 		p.Kill()
 	})
 	app := &App{Process: p, Element: Element{d: d}}
+	d.apps = append(d.apps, app)
 	for end := time.Now().Add(patience); ; time.Sleep(pause) {
 		ctx, cancel := d.context()
 		app.it, err = d.bus.Application(ctx, p.PID())
@@ -299,22 +301,30 @@ func (e Element) Choose(item string) {
 	e.do("choose "+item+" in", func(it atspi.Element, ctx context.Context) error { return it.Choose(ctx, item) })
 }
 
-// Until waits for a condition that a person would notice.
+// Until waits for a condition that a person would notice, and tells what the windows
+// had when it was in vain.
 func (d *Driver) Until(what string, done func() bool) {
+	d.tb.Helper()
+	d.until(what, done, func() string {
+		var trees strings.Builder
+		for _, app := range d.apps {
+			trees.WriteString(app.Tree())
+		}
+		return trees.String()
+	})
+}
+
+// until is Until for what an element is to have.
+func (e Element) until(what string, done func() bool) {
+	e.d.tb.Helper()
+	e.d.until(what, done, e.Tree)
+}
+
+func (d *Driver) until(what string, done func() bool, tree func() string) {
 	d.tb.Helper()
 	for end := time.Now().Add(patience); !done(); time.Sleep(pause) {
 		if time.Now().After(end) {
-			d.tb.Fatalf("not within %s: %s", patience, what)
-		}
-	}
-}
-
-// until is Until, and tells what the element had when it was in vain.
-func (e Element) until(what string, done func() bool) {
-	e.d.tb.Helper()
-	for end := time.Now().Add(patience); !done(); time.Sleep(pause) {
-		if time.Now().After(end) {
-			e.d.tb.Fatalf("not within %s: %s\nit has:\n%s", patience, what, e.Tree())
+			d.tb.Fatalf("not within %s: %s\nthere is:\n%s", patience, what, tree())
 		}
 	}
 }

@@ -465,8 +465,8 @@ func (s *scene) dialogs() {
 	p.app.Window(p.tr("My profile"))
 	s.shot("profile")
 	p.app.Window(p.tr("My profile")).Find(atspi.PushButton, p.tr("Copy the link")).Click()
+	p.window.Find(atspi.Alert, p.tr("The link was copied.")) // goes by itself
 	s.escape(p.tr("My profile"))
-	p.window.Find(atspi.Alert, p.tr("The link was copied."))
 	s.shot("toast")
 	p.openChat("林小雨 Lin Xiaoyu")
 	p.window.FindFunc(atspi.PushButton, "of the person", func(name string) bool { return strings.HasPrefix(name, "林小雨 Lin Xiaoyu, ") }).Click()

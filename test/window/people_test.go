@@ -156,6 +156,7 @@ func chat(anna, bob *person) {
 	anna.menu(first, "Reply")
 	anna.write("hello yuorself")
 	bob.message("Anna 安娜: hello yuorself").FindFunc(atspi.PushButton, "the quote", func(s string) bool { return strings.Contains(s, "hello 你好") })
+	anna.message("You: hello yuorself", "Read") // before, there is nothing to edit
 	anna.app.Activate(anna.window)
 	anna.screen.Keys("Up") // edits the last one
 	anna.window.Find(atspi.Label, "Editing")

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long a test waits for what other people's cores do.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // screenshots is where pictures are laid for people to look at.
 const screenshots = "../../build/screenshots"

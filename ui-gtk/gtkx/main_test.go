@@ -18,7 +18,7 @@ import (
 )
 
 // patience is how long a test waits for what it waits for, on a busy machine.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // helper is the variable that makes this binary another program for the tests.
 const helper = "PARLEY_GTKX_HELPER"

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 var english = Texts{Open: "Open", Reply: "Reply", MarkRead: "Mark as read", ReplyHint: "Write a message", Hidden: "New messages"}
 

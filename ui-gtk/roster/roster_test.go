@@ -25,7 +25,7 @@ import (
 )
 
 // patience is how long a test waits for what it waits for, on a busy machine.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 var missing error // why there is no screen
 

@@ -211,7 +211,7 @@ func (w *window) connect(context.Context) (Core, error) {
 // until runs the loop until ok holds.
 func (w *window) until(what string, ok func() bool) {
 	w.t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(time.Minute)
 	for {
 		w.queue.Run()
 		if ok() {

@@ -17,8 +17,10 @@
 //     nothing is wanted until that pushing stalls.
 //   - Who committed entries answers with the vector of the logs they are in, to
 //     the link they came over and to their author: this is the delivery receipt.
-//     Other linked members of a group hear of it a little later, so that entries
-//     travel on where author and reader have no link.
+//     Other linked members of a group hear of it a little later from a few of those
+//     who have it, and of all that they did not hear of with something else within
+//     minutes from all (see rumour.go), so that entries travel on where author and reader have no
+//     link.
 //
 // To anyone but its author a vector offers a log without stubs, because a stub
 // cannot be passed on (but for those the member lists forbid: all judge them the
@@ -60,10 +62,10 @@
 // # Chats that are told later
 //
 // A link begins with the vectors of all chats the peer is a member of. A chat
-// that becomes shared later is told when it does; the peer that hears of a chat
-// for the first time after its own first exchange tells it once more, because it
-// cannot know whether its earlier vector came too soon to be understood. The
-// same happens when the member list that a peer knows gets newer.
+// that becomes shared later is told when it does, as told anew; the peer then tells
+// it once more, because its earlier vector came too soon to be understood. Another
+// member list is no reason to tell anything: what a peer said it has and does not count
+// is kept as said, and looked at again when the list is another.
 //
 // # Epochs, and stores that were restored from a backup
 //

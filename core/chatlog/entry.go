@@ -30,6 +30,7 @@ func (r *run) entry(l bus.Link, c *chatState, p *packet.Packet) error {
 	if standing == excluded {
 		if l.Device == h.Device {
 			r.refuse(h.Key(), packet.ReasonForbidden, textForbidden)
+			r.reached(l, h, head, c.worth(log, h.Author))
 		}
 		return nil
 	}
@@ -39,12 +40,7 @@ func (r *run) entry(l bus.Link, c *chatState, p *packet.Packet) error {
 	}
 	if full || !roomFor(&head.LogVector, h.Number) {
 		if l.Device == h.Device {
-			have := head.LogVector
-			r.then(func(s *Service) {
-				if l := s.links[l.ID]; l != nil {
-					s.reached(l, log, h.Number, have, noLimit)
-				}
-			})
+			r.reached(l, h, head, noLimit)
 		}
 		return nil
 	}
@@ -71,6 +67,17 @@ func (r *run) entry(l bus.Link, c *chatState, p *packet.Packet) error {
 		return nil
 	}
 	return r.put(l, e, head)
+}
+
+// reached notes that the author of an entry, whose link this is, gave it and that
+// it could not be taken now.
+func (r *run) reached(l bus.Link, h *packet.Header, head *store.Head, limit uint64) {
+	have := head.LogVector
+	r.then(func(s *Service) {
+		if l := s.links[l.ID]; l != nil {
+			s.reached(l, h.Key().Log, h.Number, have, limit)
+		}
+	})
 }
 
 // roomFor says whether number can be taken now: not absurdly far ahead, and not

@@ -27,17 +27,20 @@ func (v *vectorFrames) frame(size int) *packet.Vectors {
 	return v.frames[len(v.frames)-1]
 }
 
-// add appends a chat with its logs, in parts when they are many.
-func (v *vectorFrames) add(chat packet.ChatID, membership uint64, logs []packet.LogVector) {
-	head := 32 + len(chat)
+// add appends a chat, in parts when its logs are many.
+func (v *vectorFrames) add(c packet.ChatVector) {
+	logs := c.Logs
+	c.Logs = nil
+	head := 32 + len(c.Chat)
 	f := v.frame(head)
-	f.Chats = append(f.Chats, packet.ChatVector{Chat: chat, Membership: membership})
+	f.Chats = append(f.Chats, c)
+	c.Anew = false
 	for _, log := range logs {
 		size := 48 + 24*len(log.Beyond)
 		if g := v.frame(size); g != f {
 			f = g
 			v.size += head
-			f.Chats = append(f.Chats, packet.ChatVector{Chat: chat, Membership: membership})
+			f.Chats = append(f.Chats, c)
 		}
 		last := &f.Chats[len(f.Chats)-1]
 		last.Logs = append(last.Logs, log)
@@ -68,12 +71,16 @@ func (s *Service) tellChats(tx store.ReadTx, l *link, chats []packet.ChatID) ([]
 		if a == nil {
 			continue
 		}
-		v.add(chat, a.chat.Membership, logs)
+		c := packet.ChatVector{Chat: chat, Membership: a.chat.Membership, Logs: logs}
 		s.mu.Lock()
-		if l.shared[chat] != nil && !slices.Contains(l.extras, chat) {
-			l.extras = append(l.extras, chat)
+		if sh := l.shared[chat]; sh != nil {
+			c.Anew, sh.anew = sh.anew, false
+			if !slices.Contains(l.extras, chat) {
+				l.extras = append(l.extras, chat)
+			}
 		}
 		s.mu.Unlock()
+		v.add(c)
 	}
 	return v.result(), nil
 }
@@ -92,7 +99,7 @@ func (s *Service) tellLogs(tx store.ReadTx, l *link, logs []packet.Log) ([]packe
 			return nil, err
 		}
 		if logs = logs[n:]; a != nil {
-			v.add(chat, a.chat.Membership, vectors)
+			v.add(packet.ChatVector{Chat: chat, Membership: a.chat.Membership, Logs: vectors})
 		}
 	}
 	return v.result(), nil

@@ -56,11 +56,11 @@ type link struct {
 
 // shared is a chat that is exchanged on a link.
 type shared struct {
-	role       role   // of the peer
-	told       bool   // our vector of it was told
-	served     bool   // what others wrote that may open it was put up for a peer who does not know it
-	met        bool   // the peer's vector of it came
-	membership uint64 // which the peer last said it knows
+	role   role // of the peer
+	told   bool // our vector of it was told
+	served bool // what others wrote that may open it was put up for a peer who does not know it
+	met    bool // the peer's vector of it came
+	anew   bool // it is shared since the first exchange, which our next vector tells
 }
 
 // cursor is how far a log of one's own was pushed.
@@ -151,7 +151,7 @@ func (l *link) nextTask() *task {
 // share puts a chat up for exchange.
 func (l *link) share(chat packet.ChatID, r role) {
 	if l.shared[chat] == nil {
-		l.shared[chat] = &shared{role: r}
+		l.shared[chat] = &shared{role: r, anew: true}
 	}
 	l.retell(chat)
 }
@@ -307,7 +307,7 @@ func (s *Service) forget(chat packet.ChatID) {
 		l.unshare(chat)
 	}
 	dropChat(s.pulls, chat)
-	dropChat(s.rumours, chat)
+	s.rumours.forget(chat)
 	dropChat(s.named, chat)
 }
 

@@ -194,6 +194,7 @@ func (s *Service) memberships(ctx context.Context, chat packet.ChatID) error {
 		if err := r.rejudge(c); err != nil {
 			return err
 		}
+		r.relimit(c)
 		now, _, err := judgedBy(tx, chat)
 		if err != nil {
 			return err
@@ -204,14 +205,27 @@ func (s *Service) memberships(ctx context.Context, chat packet.ChatID) error {
 		return fmt.Errorf("judge entries of chat %s by its new members: %w", chat, err)
 	}
 	s.conclude(r)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, l := range s.links {
-		if sh := l.shared[chat]; sh != nil && sh.role != leaving {
-			l.retell(chat)
-		}
-	}
 	return nil
+}
+
+// relimit has what peers said they have judged anew.
+func (r *run) relimit(c *chatState) {
+	limits := map[packet.Log]uint64{}
+	r.s.mu.Lock()
+	for log := range r.s.pulls {
+		if log.Chat != c.ID {
+			continue
+		}
+		var author *bus.Link
+		for _, l := range r.s.links {
+			if l.Device == log.Device {
+				author = &l.Link
+			}
+		}
+		limits[log] = r.worth(c, log, author)
+	}
+	r.s.mu.Unlock()
+	r.then(func(s *Service) { s.limited(limits) })
 }
 
 // rejudge brings the entries of a chat to the states that its lists give them
@@ -222,30 +236,36 @@ func (r *run) rejudge(c *chatState) error {
 	}
 	for _, log := range sortedLogs(c.heads) {
 		head := c.heads[log]
+		moved := false
 		if len(head.Waiting) > 0 {
-			if err := r.release(c, log, head); err != nil {
+			var err error
+			if moved, err = r.release(c, log, head); err != nil {
 				return err
 			}
 		}
-		if log.Device == r.s.device {
-			continue // the user keeps what he wrote
-		}
-		if limit := c.limit(log, head.Author); limit < highest(head.LogVector) {
-			if err := r.cut(c, log, limit+1); err != nil {
+		// What the user wrote he keeps.
+		if limit := c.limit(log, head.Author); log.Device != r.s.device && limit < highest(head.LogVector) {
+			cut, err := r.cut(c, log, limit+1)
+			if err != nil {
 				return err
 			}
+			moved = moved || cut
+		}
+		if moved {
+			have := head.LogVector
+			r.then(func(s *Service) { s.rumour(log, have) }) // what others are offered of it is another
 		}
 	}
 	return nil
 }
 
-// release judges the entries of a log that wait.
-func (r *run) release(c *chatState, log packet.Log, head *store.Head) error {
+// release judges the entries of a log that wait; moved says that some do no more.
+func (r *run) release(c *chatState, log packet.Log, head *store.Head) (moved bool, err error) {
 	freed := uint64(0)
 	for first := uint64(1); ; {
 		entries, err := r.tx.Waiting(log, first, noLimit, turnEntries, turnBytes)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if len(entries) == 0 {
 			break
@@ -255,7 +275,7 @@ func (r *run) release(c *chatState, log packet.Log, head *store.Head) error {
 			first = h.Number + 1
 			st, err := r.standing(c, h)
 			if err != nil {
-				return err
+				return false, err
 			}
 			switch st {
 			case counts:
@@ -272,7 +292,7 @@ func (r *run) release(c *chatState, log packet.Log, head *store.Head) error {
 				continue
 			}
 			if err != nil {
-				return err
+				return false, err
 			}
 			if freed == 0 {
 				freed = h.Number
@@ -280,10 +300,10 @@ func (r *run) release(c *chatState, log packet.Log, head *store.Head) error {
 		}
 	}
 	if freed == 0 {
-		return nil
+		return false, nil
 	}
 	// Wake who handles the entries that stood behind.
-	return r.wakeBeyond(log, freed+1, min(head.Upto, freed+maxWaiting))
+	return true, r.wakeBeyond(log, freed+1, min(head.Upto, freed+maxWaiting))
 }
 
 // settleBare settles an entry that came without content before it was known to
@@ -308,12 +328,13 @@ func (r *run) settleBare(e *store.Entry, head *store.Head) error {
 }
 
 // cut has the entries of a log from first on wait again, and withdraws their
-// messages: they do not count, as long as no other list says that they do.
-func (r *run) cut(c *chatState, log packet.Log, first uint64) error {
+// messages: they do not count, as long as no other list says that they do. It says
+// whether there were any.
+func (r *run) cut(c *chatState, log packet.Log, first uint64) (some bool, err error) {
 	for {
 		entries, err := r.tx.Entries(log, first, noLimit, turnEntries, turnBytes, false)
 		if err != nil || len(entries) == 0 {
-			return err
+			return some, err
 		}
 		for i := range entries {
 			e := &entries[i]
@@ -323,11 +344,12 @@ func (r *run) cut(c *chatState, log packet.Log, first uint64) error {
 				continue
 			}
 			if err := r.tx.SetEntryState(h.Key(), store.EntryWaiting, 0, ""); err != nil {
-				return err
+				return some, err
 			}
 			if err := r.withdraw(h); err != nil {
-				return err
+				return some, err
 			}
+			some = true
 		}
 	}
 }

@@ -11,7 +11,8 @@ import (
 const maxAhead = 1_000_000
 
 // claim is what a link's peer said it has of a log of which this device lacks
-// something.
+// something, be it that it does not count by the present member list: the peer
+// does not tell it again when there is another.
 type claim struct {
 	vector   packet.LogVector
 	refused  []packet.Range // came without the content that this device may have
@@ -39,7 +40,8 @@ func (s *Service) claimed(l *link, log packet.Log, offer, have packet.LogVector,
 	if p := s.pulls[log]; p != nil {
 		p.have, p.limit = have, limit
 	}
-	if len(within(minus(all(offer), all(have)), 1, limit)) == 0 {
+	s.rumours.knows(log, l.ID, offer)
+	if len(minus(all(offer), all(have))) == 0 {
 		if _, ok := l.claims[log]; ok {
 			delete(l.claims, log)
 			s.plan(log)
@@ -127,11 +129,14 @@ func (s *Service) plan(log packet.Log) {
 		if c == nil {
 			continue
 		}
-		if len(s.lacking(p, c)) == 0 {
+		if len(minus(all(c.vector), all(p.have))) == 0 {
 			delete(l.claims, log)
 			continue
 		}
-		claims = true
+		claims = true // perhaps only by another member list
+		if len(s.lacking(p, c)) == 0 {
+			continue
+		}
 		if author := l.Device == log.Device; !known && !author && log.Chat.Kind() != packet.Group {
 			continue // cannot be verified; looked at again when the book changes
 		}
@@ -226,6 +231,21 @@ func (s *Service) failed(l *link, log packet.Log, now time.Time) {
 	c.retry = now.Add(min(stallAfter<<min(c.failures-1, 10), stallMax))
 }
 
+// limited takes what is worth fetching of a chat's logs by another member list.
+// The caller holds mu.
+func (s *Service) limited(limits map[packet.Log]uint64) {
+	for log, limit := range limits {
+		if p := s.pulls[log]; p != nil {
+			p.limit = limit
+		}
+		for _, l := range s.links {
+			if c := l.claims[log]; c != nil {
+				c.refused = nil // perhaps the peer may have the content by that list
+			}
+		}
+	}
+}
+
 // planChat and planAll plan anew what a change of members or keys may have made
 // possible. The caller of planChat holds mu.
 func (s *Service) planChat(chat packet.ChatID) {
@@ -241,35 +261,6 @@ func (s *Service) planAll() {
 	defer s.mu.Unlock()
 	for _, log := range sortedLogs(s.pulls) {
 		s.plan(log)
-	}
-}
-
-// tickRumours tells linked members what has grown, so that entries travel on
-// where their author and a member have no link. The caller holds mu.
-func (s *Service) tickRumours(now time.Time) {
-	if s.rumoursAt.IsZero() || now.Before(s.rumoursAt) {
-		return
-	}
-	for _, l := range s.links {
-		for log := range s.rumours {
-			if sh := l.shared[log.Chat]; sh != nil && sh.role != leaving && l.Device != log.Device {
-				l.tell[log] = struct{}{}
-				l.signal()
-			}
-		}
-	}
-	s.rumoursAt = time.Time{}
-	clear(s.rumours)
-}
-
-// rumour has linked members told of a log soon. The caller holds mu.
-func (s *Service) rumour(log packet.Log) {
-	if log.Chat.Kind() == packet.Direct {
-		return
-	}
-	s.rumours[log] = struct{}{}
-	if s.rumoursAt.IsZero() {
-		s.rumoursAt = s.cfg.Now().Add(rumourAfter)
 	}
 }
 

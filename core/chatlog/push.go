@@ -202,6 +202,7 @@ func (s *Service) take(l *link) *turn {
 	t.frames = append(t.frames, refusalFrames(l.refusals)...)
 	l.refusals = nil
 	t.frames = append(t.frames, registerFrames(takeRegisters(l))...)
+	s.rumoursWith(l)
 	for _, log := range sortedLogs(l.tell) {
 		// The first vector of a chat must have all its logs.
 		if sh := l.shared[log.Chat]; sh != nil && sh.told {

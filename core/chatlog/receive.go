@@ -363,14 +363,15 @@ func (r *run) finish() error {
 			r.then(func(s *Service) { s.progress(log, after, id) })
 		}
 		r.then(func(s *Service) {
+			if grew {
+				s.rumour(log, after)
+			}
 			for id, l := range s.links {
 				if _, came := t.from[id]; (came || l.Device == log.Device) && l.shared[log.Chat] != nil {
 					l.tell[log] = struct{}{}
+					s.rumours.told(log, id)
 					l.signal()
 				}
-			}
-			if grew {
-				s.rumour(log)
 			}
 		})
 	}

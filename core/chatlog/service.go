@@ -49,9 +49,8 @@ const (
 	batchPackets = 512
 	batchBytes   = 4 << 20
 
-	stallAfter  = 5 * time.Second // of a peer that was asked
-	stallMax    = 2 * time.Minute
-	rumourAfter = 2 * time.Second
+	stallAfter = 5 * time.Second // of a peer that was asked
+	stallMax   = 2 * time.Minute
 	// pushAgainAfter is for a peer that does not answer what it is given; twice as
 	// long each time, pushTries times.
 	pushAgainAfter = 30 * time.Second
@@ -74,15 +73,14 @@ type Service struct {
 
 	// mu guards all below and everything in links; nothing is read, written or
 	// sent under it.
-	mu        sync.Mutex
-	links     map[uint64]*link
-	pulls     map[packet.Log]*pull
-	rumours   map[packet.Log]struct{} // logs of groups that grew, to be told at rumoursAt
-	rumoursAt time.Time
-	settled   []settling                 // audits that are over, to be noted in the store
-	named     map[packet.Log]struct{}    // equivocators' logs that were noticed
-	accused   map[packet.UserID]struct{} // who was noticed for something else
-	restored  bool                       // the user was told that the store is an older copy
+	mu       sync.Mutex
+	links    map[uint64]*link
+	pulls    map[packet.Log]*pull
+	rumours  rumours
+	settled  []settling                 // audits that are over, to be noted in the store
+	named    map[packet.Log]struct{}    // equivocators' logs that were noticed
+	accused  map[packet.UserID]struct{} // who was noticed for something else
+	restored bool                       // the user was told that the store is an older copy
 	// spawn starts a link's pump; nil while Serve does not run.
 	spawn func(*link)
 }
@@ -132,7 +130,7 @@ func New(cfg Config) *Service {
 		started: uint64(cfg.Now().UnixMicro()),
 		events:  bus.NewQueue[event](queueLength),
 		links:   map[uint64]*link{}, pulls: map[packet.Log]*pull{},
-		rumours: map[packet.Log]struct{}{}, named: map[packet.Log]struct{}{}, accused: map[packet.UserID]struct{}{},
+		named: map[packet.Log]struct{}{}, accused: map[packet.UserID]struct{}{},
 	}
 	bus.Feed(cfg.Bus, bus.LinkUp, s.events, func(l bus.Link) (event, bool) { return event{kind: linkUp, link: l}, true })
 	bus.Feed(cfg.Bus, bus.LinkDown, s.events, func(l bus.Link) (event, bool) { return event{kind: linkDown, link: l}, true })
@@ -317,7 +315,9 @@ func (s *Service) deadline() (at time.Time, ok bool) {
 			at, ok = t, true
 		}
 	}
-	sooner(s.rumoursAt)
+	for _, due := range s.rumours.due {
+		sooner(due)
+	}
 	for _, p := range s.pulls {
 		sooner(p.deadline)
 	}

@@ -54,6 +54,8 @@ type network struct {
 	wires []*wire
 	links uint64
 	ids   uint64
+	// frames counts those that were given to links, by their type.
+	frames map[string]int
 	// changes and allLists are what plugins of groups made, on any node.
 	changes  map[string]*change
 	allLists map[uint64]store.Membership
@@ -83,7 +85,7 @@ type wire struct {
 }
 
 func newNetwork(t testing.TB, seed uint64, users ...packet.UserID) *network {
-	n := &network{t: t, rng: rand.New(rand.NewPCG(seed, 7)), now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), changes: map[string]*change{}, allLists: map[uint64]store.Membership{}}
+	n := &network{t: t, rng: rand.New(rand.NewPCG(seed, 7)), now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), frames: map[string]int{}, changes: map[string]*change{}, allLists: map[uint64]store.Membership{}}
 	for i, user := range users {
 		key := make([]byte, 32)
 		binary.BigEndian.PutUint64(key, seed)
@@ -303,7 +305,7 @@ func (n *network) pump(w *wire, from int) bool {
 	d.svc.mu.Lock()
 	l := d.svc.links[w.links[from].ID]
 	d.svc.mu.Unlock()
-	if l == nil {
+	if l == nil || !l.busy() {
 		return false
 	}
 	frames, err := d.svc.next(n.t.Context(), l)
@@ -314,6 +316,7 @@ func (n *network) pump(w *wire, from int) bool {
 		f2, err := packet.ReadFrame(bytes.NewReader(b), packet.MaxFrame)
 		must(n.t, err)
 		w.ways[1-from] = append(w.ways[1-from], f2)
+		n.frames[fmt.Sprintf("%T", f)]++
 		d.svc.sent(l, f)
 	}
 	return len(frames) > 0
@@ -348,8 +351,10 @@ func (n *network) quiet(span time.Duration) {
 			n.t.Fatal("the network does not come to rest")
 		}
 		busy := false
+		worked := map[*node]bool{}
 		for _, d := range n.nodes {
-			busy = d.work() || busy
+			worked[d] = d.work()
+			busy = worked[d] || busy
 		}
 		for _, w := range slices.Clone(n.wires) {
 			for i := range w.ends {
@@ -359,8 +364,11 @@ func (n *network) quiet(span time.Duration) {
 				}
 			}
 		}
+		idle := !busy
 		for _, d := range n.nodes {
-			busy = d.host() || busy
+			if worked[d] || idle {
+				busy = d.host() || busy
+			}
 		}
 		if busy || n.pending() {
 			continue
@@ -371,6 +379,11 @@ func (n *network) quiet(span time.Duration) {
 		}
 		n.now = at
 	}
+}
+
+// busy says whether a pump may have something to say.
+func (l *link) busy() bool {
+	return !l.complete || len(l.tasks)+len(l.exchange)+len(l.extras)+len(l.wants)+len(l.tell)+len(l.fresh)+len(l.ephemeral)+len(l.refusals)+len(l.registers) > 0
 }
 
 // pending says whether a pump has something to look at.

@@ -91,8 +91,7 @@ func (r *run) chatVector(l bus.Link, v *packet.ChatVector) error {
 }
 
 // meet notes that a vector of a chat came, and tells our own of it once more
-// when the peer seems to have learnt of the chat or of its members only now. It
-// says whether it is the first one on the link; not ok means that the chat is
+// when the peer seems to have learnt of the chat only now. It says whether it is the first one on the link; not ok means that the chat is
 // not shared.
 func (r *run) meet(id uint64, v *packet.ChatVector) (first, ok bool) {
 	s := r.s
@@ -107,14 +106,13 @@ func (r *run) meet(id uint64, v *packet.ChatVector) (first, ok bool) {
 	_, met := r.met[m] // in parts, or twice in this batch
 	r.met[m] = struct{}{}
 	first = !sh.met && !met
-	late := first && l.peerComplete || !first && sh.membership < v.Membership
+	late := v.Anew
 	r.then(func(s *Service) {
 		l := s.links[id]
 		if l == nil || l.shared[v.Chat] == nil {
 			return
 		}
-		sh := l.shared[v.Chat]
-		sh.met, sh.membership = true, max(sh.membership, v.Membership)
+		l.shared[v.Chat].met = true
 		if late {
 			l.retell(v.Chat)
 		}
@@ -133,26 +131,28 @@ func (r *run) claim(l bus.Link, c *chatState, log packet.Log, offer packet.LogVe
 	if head := c.heads[log]; head != nil {
 		have = head.LogVector
 	}
-	var author packet.UserID
-	known := false
-	if head := c.heads[log]; head != nil {
-		author, known = head.Author, true
-	} else {
-		author, _, known = r.s.cfg.Book.Signer(log.Chat, log.Device)
-	}
-	if log.Device == l.Device {
-		author, known = l.User, true
-	}
-	limit := uint64(noLimit)
-	if known {
-		limit = c.worth(log, author)
-	}
+	limit := r.worth(c, log, &l)
 	r.then(func(s *Service) {
 		if l := s.links[l.ID]; l != nil && l.shared[log.Chat] != nil {
 			s.claimed(l, log, offer, have, limit)
 		}
 	})
 	return nil
+}
+
+// worth is the last number of a log that is worth fetching, as far as it is known
+// whose it is; l may be a link of its author's, or nil.
+func (r *run) worth(c *chatState, log packet.Log, l *bus.Link) uint64 {
+	if l != nil && log.Device == l.Device {
+		return c.worth(log, l.User)
+	}
+	if head := c.heads[log]; head != nil {
+		return c.worth(log, head.Author)
+	}
+	if author, _, known := r.s.cfg.Book.Signer(log.Chat, log.Device); known {
+		return c.worth(log, author)
+	}
+	return noLimit
 }
 
 // report takes what a peer has of a log of this device: the delivery receipt.

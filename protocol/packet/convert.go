@@ -127,7 +127,7 @@ func helloFromProto(pb *peerpb.Hello) (*Hello, error) {
 }
 
 func chatVectorToProto(c ChatVector) *peerpb.ChatVector {
-	pb := &peerpb.ChatVector{Chat: string(c.Chat), Membership: c.Membership}
+	pb := &peerpb.ChatVector{Chat: string(c.Chat), Membership: c.Membership, Anew: c.Anew}
 	for _, l := range c.Logs {
 		pb.Logs = append(pb.Logs, &peerpb.LogVector{Device: l.Device[:], Epoch: l.Epoch, Upto: l.Upto, Beyond: rangesToProto(l.Beyond)})
 	}
@@ -144,7 +144,7 @@ func vectorsFromProto(pb *peerpb.Vectors) (*Vectors, error) {
 		if c.GetMembership() > maxCounter {
 			return nil, fmt.Errorf("vector of %s: %w", chat, ErrMalformed)
 		}
-		cv := ChatVector{Chat: chat, Membership: c.GetMembership()}
+		cv := ChatVector{Chat: chat, Membership: c.GetMembership(), Anew: c.GetAnew()}
 		for _, l := range c.GetLogs() {
 			log, err := logFromParts(chat, l.GetDevice(), l.GetEpoch())
 			if err != nil {

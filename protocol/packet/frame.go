@@ -65,6 +65,7 @@ type ChatVector struct {
 	Chat       ChatID
 	Membership uint64
 	Logs       []LogVector
+	Anew       bool // of what it was told before the sender knows nothing
 }
 
 // Vectors is a frame of chat vectors; Complete ends the first exchange.

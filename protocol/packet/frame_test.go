@@ -407,7 +407,7 @@ var (
 		rapid.Custom(func(t *rapid.T) Frame {
 			v := &Vectors{Complete: rapid.Bool().Draw(t, "complete")}
 			for i := range rapid.IntRange(0, 4).Draw(t, "chats") {
-				c := ChatVector{Chat: chatGen.Draw(t, fmt.Sprint("chat", i)), Membership: rapid.Uint64Range(0, maxCounter).Draw(t, "membership")}
+				c := ChatVector{Chat: chatGen.Draw(t, fmt.Sprint("chat", i)), Membership: rapid.Uint64Range(0, maxCounter).Draw(t, "membership"), Anew: rapid.Bool().Draw(t, "anew")}
 				for range rapid.IntRange(0, 3).Draw(t, "logs") {
 					upto := rapid.Uint64Range(0, 1<<40).Draw(t, "upto")
 					c.Logs = append(c.Logs, LogVector{deviceGen.Draw(t, "device"), countGen.Draw(t, "epoch"), upto, drawRanges(t, upto+2)})

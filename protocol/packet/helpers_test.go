@@ -114,6 +114,9 @@ func frames(t testing.TB) map[string]Frame {
 			}},
 			{Chat: "abcdefghijklmnopqrstuvwxyz", Membership: 12},
 		}},
+		"vectors-anew": &Vectors{Chats: []ChatVector{
+			{Chat: "abcdefghijklmnopqrstuvwxyz", Membership: 12, Logs: []LogVector{{Device: alice, Epoch: epoch, Upto: 3}}, Anew: true},
+		}},
 		"want":      &Want{Log: Log{"alice-bob", bob, epoch}, Ranges: []Range{{1, 4}, {6, maxCounter}}},
 		"refusals":  &Refusals{[]Refusal{{EntryKey{Log{"alice-bob", alice, epoch}, 3}, ReasonTooLarge, "larger than 64 KiB"}}},
 		"registers": &Registers{[]Register{register}},

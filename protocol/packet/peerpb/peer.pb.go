@@ -934,8 +934,11 @@ type ChatVector struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Chat  string                 `protobuf:"bytes,1,opt,name=chat,proto3" json:"chat,omitempty"`
 	// Version of the member list the sender knows.
-	Membership    uint64       `protobuf:"varint,2,opt,name=membership,proto3" json:"membership,omitempty"`
-	Logs          []*LogVector `protobuf:"bytes,3,rep,name=logs,proto3" json:"logs,omitempty"`
+	Membership uint64       `protobuf:"varint,2,opt,name=membership,proto3" json:"membership,omitempty"`
+	Logs       []*LogVector `protobuf:"bytes,3,rep,name=logs,proto3" json:"logs,omitempty"`
+	// The sender shares the chat on this link only from now on, or again: of what it
+	// was told of it before it knows nothing. Set in the first of several parts.
+	Anew          bool `protobuf:"varint,4,opt,name=anew,proto3" json:"anew,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -989,6 +992,13 @@ func (x *ChatVector) GetLogs() []*LogVector {
 		return x.Logs
 	}
 	return nil
+}
+
+func (x *ChatVector) GetAnew() bool {
+	if x != nil {
+		return x.Anew
+	}
+	return false
 }
 
 // LogVector is what the sender has of one log.
@@ -2753,14 +2763,15 @@ const file_protocol_packet_peerpb_peer_proto_rawDesc = "" +
 	"\fcontent_hash\x18\f \x01(\fR\vcontentHash\"W\n" +
 	"\aVectors\x120\n" +
 	"\x05chats\x18\x01 \x03(\v2\x1a.parley.peer.v1.ChatVectorR\x05chats\x12\x1a\n" +
-	"\bcomplete\x18\x02 \x01(\bR\bcomplete\"o\n" +
+	"\bcomplete\x18\x02 \x01(\bR\bcomplete\"\x83\x01\n" +
 	"\n" +
 	"ChatVector\x12\x12\n" +
 	"\x04chat\x18\x01 \x01(\tR\x04chat\x12\x1e\n" +
 	"\n" +
 	"membership\x18\x02 \x01(\x04R\n" +
 	"membership\x12-\n" +
-	"\x04logs\x18\x03 \x03(\v2\x19.parley.peer.v1.LogVectorR\x04logs\"|\n" +
+	"\x04logs\x18\x03 \x03(\v2\x19.parley.peer.v1.LogVectorR\x04logs\x12\x12\n" +
+	"\x04anew\x18\x04 \x01(\bR\x04anew\"|\n" +
 	"\tLogVector\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\fR\x06device\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +

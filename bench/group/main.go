@@ -23,6 +23,7 @@ const (
 const body = "Shall we meet at the usual place at half past seven? 老地方见"
 
 const (
+	metricJoined  = "until all have joined and are linked"
 	metricLast    = "until the last member has a message"
 	metricLast99  = "until the last member has a message, 99 %"
 	metricCommits = "until the last member has it, in times of 50 commits"
@@ -36,6 +37,7 @@ var bench = report.Bench{
 	Name: "group", Title: "a group on one machine",
 	About: about, Rounds: 3,
 	Metrics: []report.Metric{
+		{Name: metricJoined, Unit: report.Seconds},
 		{Name: metricLast, Unit: report.Seconds},
 		{Name: metricLast99, Unit: report.Seconds},
 		{Name: metricCommits, Unit: report.Count},
@@ -51,7 +53,8 @@ var bench = report.Bench{
 	},
 }
 
-const about = `A directory and the cores of all members, each with its plugins, run as processes of their own; every pair is linked. **Until the
+const about = `A directory and the cores of all members, each with its plugins, run as processes of their own; every pair is linked. **Until all have joined** is
+from the first one's invitation of all others, who are that one's contacts and not each other's, until each has accepted it and has a link with each. **Until the
 last member has a message** is from the call of a front end of the one who sends to the last of the events at front ends of all others, of 200
 texts sent one after the other; the message is synced to disk with every member by then. **50 commits** are synced commits of such an entry,
 one after the other, each in a database of its own, in the same folder, before and after the messages of the same round; the median is compared with their sum.

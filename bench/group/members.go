@@ -23,11 +23,13 @@ func five(ctx context.Context, r *report.Round) error  { return members(ctx, r, 
 
 // members measures messages in a group of n.
 func members(ctx context.Context, r *report.Round, n int) error {
-	w, all, chat, err := group(ctx, n)
+	g, err := group(ctx, r, n)
 	if err != nil {
 		return err
 	}
-	defer w.Close()
+	defer g.Close()
+	all := g.all
+	r.Record(metricJoined, g.took.Seconds())
 	before, err := commits(ctx, r.Dir+"/before", large)
 	if err != nil {
 		return err
@@ -36,7 +38,7 @@ func members(ctx context.Context, r *report.Round, n int) error {
 	if err != nil {
 		return err
 	}
-	times, err := send(ctx, all, chat)
+	times, err := send(ctx, all, g.chat)
 	if err != nil {
 		return err
 	}
@@ -68,31 +70,49 @@ func members(ctx context.Context, r *report.Round, n int) error {
 	return nil
 }
 
+// made is a group of people who are all linked with each other.
+type made struct {
+	*people.World
+	all  []*people.Person
+	chat packet.ChatID
+	took time.Duration // from the first invitation
+}
+
 // group makes a group of n people of whom the first knows all.
-func group(ctx context.Context, n int) (w *people.World, all []*people.Person, chat packet.ChatID, err error) {
-	if w, err = people.NewWorld(ctx); err != nil {
-		return nil, nil, "", err
+func group(ctx context.Context, r *report.Round, n int) (_ *made, err error) {
+	w, err := people.NewWorld(ctx)
+	if err != nil {
+		return nil, err
 	}
-	world := w // which an error's return takes out of w
 	defer func() {
 		if err != nil {
-			world.Close()
+			w.Close()
 		}
 	}()
-	for i := range n {
-		p, err := w.Add(ctx, fmt.Sprintf("member%02d", i))
-		if err != nil {
-			return nil, nil, "", err
-		}
-		all = append(all, p)
-		if i > 0 {
-			if err := people.Befriend(ctx, all[0], p); err != nil {
-				return nil, nil, "", err
-			}
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("member%02d", i)
+	}
+	began := time.Now()
+	all, err := w.AddAll(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	r.Say("%d people have accounts after %.1f s", n, time.Since(began).Seconds())
+	for _, p := range all[1:] {
+		if err = people.Befriend(ctx, all[0], p); err != nil {
+			return nil, err
 		}
 	}
-	chat, err = people.Group(ctx, "Benchmark", all...)
-	return w, all, chat, err
+	r.Say("they are the first one's contacts after %.1f s", time.Since(began).Seconds())
+	invited := time.Now()
+	chat, err := people.Group(ctx, "Benchmark", all...)
+	if err != nil {
+		return nil, err
+	}
+	took := time.Since(invited)
+	r.Say("all joined, and every pair is linked, %.1f s after they were invited", took.Seconds())
+	return &made{World: w, all: all, chat: chat, took: took}, nil
 }
 
 // send sends messages one after the other and gives how long each took until all

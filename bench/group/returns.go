@@ -14,11 +14,12 @@ import (
 
 // returns has one of three be away while the others write, and come back.
 func returns(ctx context.Context, r *report.Round) error {
-	w, all, chat, err := group(ctx, 3)
+	g, err := group(ctx, r, 3)
 	if err != nil {
 		return err
 	}
-	defer w.Close()
+	defer g.Close()
+	all, chat := g.all, g.chat
 	away := all[2]
 	if err := away.Stop(); err != nil {
 		return err
@@ -31,6 +32,7 @@ func returns(ctx context.Context, r *report.Round) error {
 	if err := writers.Wait(); err != nil {
 		return err
 	}
+	r.Say("the two others wrote %d messages", history)
 	began := time.Now()
 	if err := away.Start(ctx); err != nil {
 		return err

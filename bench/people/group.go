@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/packet"
@@ -36,10 +38,12 @@ func Group(ctx context.Context, title string, all ...*Person) (packet.ChatID, er
 	if err := json.Unmarshal(result.GetResult(), &made); err != nil {
 		return "", err
 	}
+	joining, within := errgroup.WithContext(ctx)
 	for _, p := range all[1:] {
-		if err := p.Join(ctx, made.Chat); err != nil {
-			return "", err
-		}
+		joining.Go(func() error { return p.Join(within, made.Chat) })
+	}
+	if err := joining.Wait(); err != nil {
+		return "", err
 	}
 	for _, p := range all {
 		err := UntilIn(ctx, meshPatience, p.Name+" is linked with all members", func(ctx context.Context) (bool, error) {

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/parley-chat/parley/bench/network"
 	"github.com/parley-chat/parley/bench/process"
 	"github.com/parley-chat/parley/core/client"
@@ -197,14 +199,34 @@ type Person struct {
 // Add gives somebody an account and a core.
 func (w *World) Add(ctx context.Context, name string) (*Person, error) {
 	p := w.Known(name)
+	return p, w.register(ctx, p)
+}
+
+// atOnce is how many people begin at once: they wait for each other's hashes of
+// passwords, and for disks.
+const atOnce = 4
+
+// AddAll gives people an account and a core each.
+func (w *World) AddAll(ctx context.Context, names ...string) ([]*Person, error) {
+	all := make([]*Person, len(names))
+	begin, ctx := errgroup.WithContext(ctx)
+	begin.SetLimit(atOnce)
+	for i, name := range names {
+		all[i] = w.Known(name)
+		begin.Go(func() error { return w.register(ctx, all[i]) })
+	}
+	return all, begin.Wait()
+}
+
+func (w *World) register(ctx context.Context, p *Person) error {
 	if err := p.Start(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	_, err := p.Client.LogIn(ctx, &controlpb.LogInRequest{Directory: w.address, User: name, Password: password, Register: true})
+	_, err := p.Client.LogIn(ctx, &controlpb.LogInRequest{Directory: w.address, User: p.Name, Password: password, Register: true})
 	if err != nil {
-		return nil, fmt.Errorf("log in as %s: %w", name, err)
+		return fmt.Errorf("log in as %s: %w", p.Name, err)
 	}
-	return p, nil
+	return nil
 }
 
 // Known is somebody who has an account in a folder that was kept. Their core does

@@ -57,19 +57,26 @@ func program(ctx context.Context, b *Bench, args []string, stdout, stderr io.Wri
 	}
 	on := machine()
 	start := time.Now()
+	section := func(got results) (table, under string) {
+		// As many rounds as there are, should it end early.
+		return got.table(), fmt.Sprintf("Median and spread (least .. most) of %d rounds on %s: %s.\n", got.rounds, start.Format(time.DateOnly), on)
+	}
+	keep := func(got results) error {
+		if *write == "" {
+			return nil
+		}
+		table, under := section(got)
+		return writeSection(*write, b.Name, fmt.Sprintf("## %s: %s\n\n%s\n\n%s\n%s", b.Name, b.Title, strings.TrimSpace(b.About), table, under))
+	}
 	got, err := b.run(ctx, func(format string, args ...any) {
 		_, _ = fmt.Fprintf(stderr, "%s: %s\n", b.Name, fmt.Sprintf(format, args...))
-	})
+	}, keep)
 	if err != nil {
 		return err
 	}
-	table := got.table()
-	under := fmt.Sprintf("Median and spread (least .. most) of %d rounds on %s: %s.\n", b.Rounds, start.Format(time.DateOnly), on)
+	table, under := section(got)
 	_, _ = fmt.Fprintf(stdout, "%s: %s\n\n%s\n%s", b.Name, b.Title, table, under)
-	if *write == "" {
-		return nil
-	}
-	return writeSection(*write, b.Name, fmt.Sprintf("## %s: %s\n\n%s\n\n%s\n%s", b.Name, b.Title, strings.TrimSpace(b.About), table, under))
+	return nil
 }
 
 // keep drops all other variants, and the baseline if it is one of them.

@@ -105,7 +105,11 @@ type Round struct {
 	metrics []Metric
 	values  map[string]float64
 	err     error
+	say     func(format string, args ...any)
 }
+
+// Say tells who waits how far the round is.
+func (r *Round) Say(format string, args ...any) { r.say(format, args...) }
 
 // Record notes a figure, in the unit of its metric. A metric that the benchmark
 // does not have, a value that is no number, and a second value for a metric are
@@ -125,6 +129,11 @@ func (r *Round) Record(metric string, value float64) {
 		r.err = errors.Join(r.err, fmt.Errorf("%q is recorded as %v", metric, value))
 	default:
 		r.values[metric] = value
+		for _, m := range r.metrics {
+			if m.Name == metric {
+				r.Say("%s: %s", metric, m.Unit.one(value))
+			}
+		}
 	}
 }
 
@@ -151,8 +160,9 @@ func (b *Bench) check() error {
 	return nil
 }
 
-// run does all rounds. progress is told what begins.
-func (b *Bench) run(ctx context.Context, progress func(format string, args ...any)) (results, error) {
+// run does all rounds. progress is told what begins and what comes of it, and keep
+// what there is after each run of a variant.
+func (b *Bench) run(ctx context.Context, progress func(format string, args ...any), keep func(results) error) (results, error) {
 	first := 1
 	if b.Warmup {
 		first = 0
@@ -162,27 +172,31 @@ func (b *Bench) run(ctx context.Context, progress func(format string, args ...an
 		for i := range b.Variants {
 			v := b.Variants[(n+i)%len(b.Variants)]
 			progress("round %d of %d: %s", n, b.Rounds, v.Name)
-			values, err := b.round(ctx, n, v)
+			values, err := b.round(ctx, n, v, progress)
 			if err != nil {
-				return results{}, fmt.Errorf("round %d of %s: %w", n, v.Name, err)
+				err = fmt.Errorf("round %d of %s: %w", n, v.Name, err)
 			}
-			if n > 0 {
+			if n > 0 && len(values) > 0 { // of a run that failed, too: it took long enough
 				got.add(v.Name, n, values)
+				err = errors.Join(err, keep(got))
+			}
+			if err != nil {
+				return got, err
 			}
 		}
 	}
 	return got, nil
 }
 
-func (b *Bench) round(ctx context.Context, n int, v Variant) (map[string]float64, error) {
+func (b *Bench) round(ctx context.Context, n int, v Variant, say func(string, ...any)) (map[string]float64, error) {
 	dir, err := os.MkdirTemp("", "parley-bench-")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	r := &Round{N: n, Dir: dir, metrics: b.Metrics, values: map[string]float64{}}
+	r := &Round{N: n, Dir: dir, metrics: b.Metrics, values: map[string]float64{}, say: say}
 	if err := v.Run(ctx, r); err != nil {
-		return nil, err
+		return r.values, err
 	}
 	if r.err == nil && len(r.values) == 0 {
 		r.err = errors.New("nothing was recorded")

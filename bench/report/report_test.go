@@ -128,7 +128,7 @@ func walk(t *testing.T, b *Bench, args ...string) string {
 var miles = map[string][]float64{"shoes": {400, 800, 500}, "barefoot": {800, 1600, 1100}, "skates": {200, 400, 249}}
 
 func TestTable(t *testing.T) {
-	got, err := fixed(miles).run(t.Context(), t.Logf)
+	got, err := fixed(miles).run(t.Context(), t.Logf, func(results) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestAgainst(t *testing.T) {
 	b.Metrics[1].Against = []Against{
 		{Variant: "barefoot", To: "shoes", Goal: AtLeast(0.4)}, {Variant: "barefoot", To: "stilts", Goal: AtLeast(1)}, {Variant: "skates", To: "shoes"},
 	}
-	got, err := b.run(t.Context(), t.Logf)
+	got, err := b.run(t.Context(), t.Logf, func(results) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestTurns(t *testing.T) {
 			return nil
 		}})
 	}
-	got, err := b.run(t.Context(), t.Logf)
+	got, err := b.run(t.Context(), t.Logf, func(results) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,5 +354,33 @@ func TestDescribe(t *testing.T) {
 	}
 	if got := describe("", "", "", ""); !strings.Contains(got, "memory unknown") {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestKept: what was measured is kept, also of a run that fails later.
+func TestKept(t *testing.T) {
+	b := &Bench{Name: "kept", Title: "t", About: "a", Rounds: 2, Metrics: []Metric{{Name: "n", Unit: Count}}}
+	fails := errors.New("no more")
+	b.Variants = []Variant{{Name: "a", Run: func(_ context.Context, r *Round) error {
+		r.Say("half way")
+		r.Record("n", float64(r.N))
+		if r.N == 2 {
+			return fails
+		}
+		return nil
+	}}}
+	var said, kept []string
+	_, err := b.run(t.Context(), func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }, func(got results) error {
+		kept = append(kept, fmt.Sprint(got.rounds, got.values["n"]["a"]))
+		return nil
+	})
+	if !errors.Is(err, fails) {
+		t.Errorf("the error is %v", err)
+	}
+	if want := []string{"1 [1]", "2 [1 2]"}; !slices.Equal(kept, want) {
+		t.Errorf("kept %q, want %q", kept, want)
+	}
+	if want := []string{"round 1 of 2: a", "half way", "n: 1", "round 2 of 2: a", "half way", "n: 2"}; !slices.Equal(said, want) {
+		t.Errorf("said %q, want %q", said, want)
 	}
 }

@@ -12,10 +12,12 @@ var missing = math.NaN()
 type results struct {
 	bench  *Bench
 	values map[string]map[string][]float64
+	rounds int // that have begun
 }
 
 // add takes the figures of round n, counted from 1.
 func (r *results) add(variant string, n int, values map[string]float64) {
+	r.rounds = max(r.rounds, n)
 	for metric, value := range values {
 		byVariant := r.values[metric]
 		if byVariant == nil {

@@ -182,6 +182,7 @@ func (c *Core) newSession(ctx context.Context, a *account, st store.Store, id *i
 	if err == nil {
 		s.net2019, err = net2019.New(ctx, net2019.Config{
 			Identity: id, Store: st, Bus: c.bus, Log: log.With("part", "net2019"), Directory: s.directory, Host: listenHost(c.cfg.Listen),
+			Files: s.blob, Folder: filepath.Join(a.folder(c.cfg.Folders), "net2019"),
 		})
 	}
 	var locale string

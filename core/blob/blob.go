@@ -267,7 +267,7 @@ func (s *Service) resume(ctx context.Context) error {
 		return err
 	}
 	for i := range blobs {
-		if blobs[i].State == store.BlobWanted {
+		if blobs[i].State == store.BlobWanted && !pushed(&blobs[i]) {
 			s.begin(blobs[i].ID)
 		}
 	}

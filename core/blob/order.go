@@ -160,6 +160,7 @@ func (s *Service) changed(id packet.BlobID) {
 	switch {
 	case b.Own:
 		s.ownChanged(r, &b)
+	case pushed(&b):
 	case b.State == store.BlobWanted:
 		s.begin(id)
 	case b.State == store.BlobPaused:

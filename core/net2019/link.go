@@ -240,11 +240,6 @@ func (l *link) handle(ctx context.Context, p *pair, f wire.Frame) error {
 	return nil
 }
 
-// file drains what follows a file's frame.
-func (l *link) file(context.Context, *pair, wire.Frame) error {
-	return errors.New("files are not taken")
-}
-
 // decline says no to a video call: the original sends what runs as a program when
 // it is read, so that such calls can never be taken.
 func (l *link) decline() {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"time"
 
@@ -29,6 +30,12 @@ type pair struct {
 	chat wire.Chat
 	peer wire.ID
 	wake chan struct{} // there may be something to write; has room for one
+
+	// Owned by the pump: the entry that could not be written, and how often; whether
+	// it has a file.
+	trying uint64
+	tries  int
+	file   bool
 
 	// All below is guarded by run.mu.
 	links   []*link
@@ -175,7 +182,7 @@ func (r *run) heard(p *pair) {
 
 // protocolError says whether a link ended because of what came on it.
 func protocolError(err error) bool {
-	return errors.Is(err, packet.ErrMalformed) || errors.Is(err, packet.ErrTooLarge) || errors.Is(err, errStranger) || errors.Is(err, errHeldFull)
+	return errors.Is(err, packet.ErrMalformed) || errors.Is(err, packet.ErrTooLarge) || errors.Is(err, errStranger) || errors.Is(err, errHeldFull) || errors.Is(err, errNotWhole)
 }
 
 // ended notes that a link is gone.
@@ -333,12 +340,17 @@ func (r *run) pumpOne(p *pair, l *link, e *store.Entry) bool {
 	var failed string
 	if !e.Dropped && e.State != store.EntryStub {
 		var err error
+		kind, _ := wire.KindOf(e.Packet.Header.Type)
+		p.file = kind.HasBytes()
 		if failed, err = r.send(l, &e.Packet); err != nil {
 			if r.ctx.Err() == nil {
 				s.cfg.Log.Info("link of 2019 does not take what is written", "peer", p.peer.Name(), "error", err, "encrypted", false)
 			}
 			l.close()
-			return true
+			if r.ctx.Err() != nil || p.again(key.Number) {
+				return true
+			}
+			failed = "the other side hung up in the middle of it, several times"
 		}
 	}
 	err := s.cfg.Store.Update(context.WithoutCancel(r.ctx), store.Lazy, func(tx store.Tx) error {
@@ -353,6 +365,16 @@ func (r *run) pumpOne(p *pair, l *link, e *store.Entry) bool {
 	}
 	bus.Publish(s.cfg.Bus, bus.MessageChanged, bus.MessageRef{Chat: key.Chat, ID: e.Packet.Header.ID})
 	return true
+}
+
+// again says whether an entry is to be tried again that could not be written whole:
+// what is no file, always. It is for the pair's pump.
+func (p *pair) again(number uint64) bool {
+	if p.trying != number {
+		p.trying, p.tries = number, 0
+	}
+	p.tries++
+	return p.tries < maxTries || !p.file
 }
 
 // storeTrouble waits out a store that cannot be used now, for which the link is not
@@ -390,11 +412,21 @@ func (r *run) send(l *link, p *packet.Packet) (failed string, err error) {
 	if err != nil {
 		return "The protocol of 2019 cannot say this: " + err.Error(), nil //nolint:nilerr // that is the answer
 	}
+	var file *os.File
+	if f.Kind.HasBytes() {
+		if file, failed, err = r.s.outgoing(r.ctx, p.Header.ID, f.Size); err != nil || failed != "" {
+			return failed, err
+		}
+		defer func() { _ = file.Close() }() // only read
+	}
 	if err := l.take(r.ctx); err != nil {
 		return "", err
 	}
 	defer l.give()
-	return "", l.write(r.ctx, f.Split()...)
+	if err := l.write(r.ctx, f.Split()...); err != nil || file == nil {
+		return "", err
+	}
+	return "", l.writeFile(r.ctx, file, f.Size)
 }
 
 // presence says how somebody is shown.

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -224,6 +226,8 @@ type node struct {
 	identity  *identity.Identity
 	stop      func()
 	config    func(*Config)
+	files     *fakeFiles
+	folder    string
 }
 
 // lines keeps a log.
@@ -250,7 +254,8 @@ func newNode(t testing.TB, user packet.UserID, config func(*Config)) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{t: t, user: user, store: storetest.New(t), log: &lines{}, identity: id, config: config}
+	n := &node{t: t, user: user, store: storetest.New(t), log: &lines{}, identity: id, config: config, folder: filepath.Join(t.TempDir(), "net2019")}
+	n.files = &fakeFiles{dir: t.TempDir(), room: 1 << 40}
 	n.begin()
 	t.Cleanup(func() {
 		n.stop()
@@ -270,6 +275,8 @@ func (n *node) begin() {
 		Identity: n.identity, Store: n.store, Bus: n.bus, Log: slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Directory: n.directory, Host: "127.0.0.1", timing: quick(),
 	}
+	n.files.n = n
+	cfg.Files, cfg.Folder = n.files, n.folder
 	if n.config != nil {
 		n.config(&cfg)
 	}
@@ -568,4 +575,129 @@ func placesOf(t testing.TB, server *fakeServer, ids ...wire.ID) map[wire.ID]neti
 		places[id] = where
 	}
 	return places
+}
+
+// fakeFiles puts files into a folder of the test's.
+type fakeFiles struct {
+	n    *node
+	dir  string
+	room uint64
+}
+
+func (f *fakeFiles) Place(ctx context.Context, id packet.BlobID, from string) error {
+	to := filepath.Join(f.dir, id.String())
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	return f.set(ctx, id, func(b *store.Blob) { b.State, b.Path = store.BlobDone, to })
+}
+
+func (f *fakeFiles) Fail(ctx context.Context, id packet.BlobID, reason string) {
+	_ = f.set(ctx, id, func(b *store.Blob) { b.State, b.Reason = store.BlobFailed, reason })
+}
+
+func (f *fakeFiles) Room(string) (uint64, error) { return f.room, nil }
+
+func (f *fakeFiles) set(ctx context.Context, id packet.BlobID, change func(*store.Blob)) error {
+	err := f.n.store.Update(ctx, store.Synced, func(tx store.Tx) error {
+		b, err := tx.Blob(id)
+		if err != nil || b.State.Settled() {
+			return err
+		}
+		change(&b)
+		return tx.PutBlob(b)
+	})
+	if err == nil {
+		bus.Publish(f.n.bus, bus.BlobChanged, bus.BlobRef{ID: id, Chat: "net2019:1234567890-2017000001"})
+	}
+	return err
+}
+
+// offers handles the files that came as the plugin of files does, and has them
+// fetched; it gives their ids.
+func (n *node) offers(chat packet.ChatID, state store.BlobState) (ids []packet.BlobID) {
+	n.t.Helper()
+	err := n.store.Update(n.t.Context(), store.Synced, func(tx store.Tx) error {
+		entries, err := tx.Unhandled([]packet.Type{"file", "image"}, chat, 100, 1<<20)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			h := e.Packet.Header
+			name, size, err := wire.ParseFile(e.Packet.Content)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.AddMessage(store.Message{
+				ID: h.ID, Chat: chat, Author: h.Author, Plugin: "file", Kind: "file", Body: name, SentAt: h.SentAt, Order: h.Order(), Entry: h.Key(),
+			}); err != nil {
+				return err
+			}
+			b := store.Blob{
+				ID: packet.BlobID(h.ID), Chat: chat, Message: h.ID, Plugin: "file", Author: h.Author, Device: h.Device, State: state,
+				Name: name, Size: size, Destination: n.t.TempDir(), CreatedAt: h.SentAt,
+			}
+			if state == store.BlobOffered {
+				b.Destination = ""
+			}
+			if err := tx.PutBlob(b); err != nil {
+				return err
+			}
+			if err := tx.SetEntryState(h.Key(), store.EntryHandled, 0, ""); err != nil {
+				return err
+			}
+			ids = append(ids, b.ID)
+		}
+		return nil
+	})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	for _, id := range ids {
+		bus.Publish(n.bus, bus.BlobChanged, bus.BlobRef{ID: id, Chat: chat})
+	}
+	return ids
+}
+
+func (n *node) blob(id packet.BlobID) (b store.Blob) {
+	n.t.Helper()
+	err := n.store.View(n.t.Context(), func(tx store.ReadTx) (err error) {
+		b, err = tx.Blob(id)
+		return err
+	})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return b
+}
+
+// push sends a file as the plugin of files does.
+func (n *node) push(chat packet.ChatID, name string, content []byte) packet.PacketID {
+	n.t.Helper()
+	path := filepath.Join(n.t.TempDir(), "source")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		n.t.Fatal(err)
+	}
+	id := packet.NewPacketID()
+	err := n.store.Update(n.t.Context(), store.Synced, func(tx store.Tx) error {
+		p, err := n.Append(tx, Draft{ID: id, Chat: chat, Type: "file", Content: fmt.Appendf(nil, "%s_%d", name, len(content))})
+		if err != nil {
+			return err
+		}
+		h := p.Header
+		if _, err := tx.AddMessage(store.Message{
+			ID: id, Chat: chat, Author: h.Author, Plugin: "file", Kind: "file", Body: name, SentAt: h.SentAt, Order: h.Order(), Entry: h.Key(), Own: true,
+		}); err != nil {
+			return err
+		}
+		return tx.PutBlob(store.Blob{
+			ID: packet.BlobID(packet.NewPacketID()), Chat: chat, Message: id, Plugin: "file", Author: n.user, Device: h.Device, Own: true, State: store.BlobShared,
+			Name: name, Size: uint64(len(content)), Path: path, CreatedAt: h.SentAt,
+		})
+	})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	bus.Publish(n.bus, bus.EntryAppended, chat)
+	return id
 }

@@ -28,6 +28,17 @@ type Directory interface {
 	State() bus.DirectoryState
 }
 
+// Files puts what came whole where it is wanted. Blobs of 2019 have the ids of their
+// messages.
+type Files interface {
+	// Place moves a file to where a blob is wanted.
+	Place(ctx context.Context, id packet.BlobID, from string) error
+	// Fail says that a blob will not come whole, if it is known and not settled.
+	Fail(ctx context.Context, id packet.BlobID, reason string)
+	// Room says how many bytes fit into a folder.
+	Room(folder string) (uint64, error)
+}
+
 // Config of a Service. All fields but Host and Clock are needed.
 type Config struct {
 	Identity  *identity.Identity
@@ -35,6 +46,9 @@ type Config struct {
 	Bus       *bus.Bus
 	Log       *slog.Logger
 	Directory Directory
+	Files     Files
+	// Folder keeps what is coming: private, made when missing.
+	Folder string
 	// Host is the address to listen on; empty: all.
 	Host string
 	// Clock is time.Now if nil.
@@ -53,6 +67,7 @@ type Service struct {
 	closing  sync.Once
 	seq      atomic.Uint64 // number of the latest transaction, taken inside it
 	appends  *bus.Queue[packet.ChatID]
+	blobs    *bus.Queue[packet.BlobID]
 
 	mu      sync.Mutex // guards all below; never held during I/O or while publishing
 	setting setting
@@ -107,6 +122,10 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	bus.Feed(cfg.Bus, bus.EntryAppended, s.appends, func(chat packet.ChatID) (packet.ChatID, bool) {
 		return chat, chat.Kind() == packet.Net2019
 	})
+	s.blobs = bus.NewQueue[packet.BlobID](appendQueue)
+	bus.Feed(cfg.Bus, bus.BlobChanged, s.blobs, func(r bus.BlobRef) (packet.BlobID, bool) {
+		return r.ID, r.Chat.Kind() == packet.Net2019
+	})
 	return s, nil
 }
 
@@ -117,6 +136,7 @@ func (s *Service) Close() {
 	s.closing.Do(func() {
 		close(s.closed)
 		s.appends.Close()
+		s.blobs.Close()
 	})
 }
 
@@ -132,6 +152,7 @@ func (s *Service) Serve(ctx context.Context) error {
 	defer group.Wait()
 	defer cancel()
 	group.Go(func() { s.watchAppends(appending) })
+	group.Go(func() { s.watchBlobs(appending) })
 	for {
 		var c command
 		select {

@@ -83,7 +83,7 @@ func (t *target) changed(call sdk.Invocation, kind filepb.Kind, effects ...sdk.E
 		if err != nil {
 			return sdk.Result{}, err
 		}
-		effects = append(effects, sdk.SendPacket{ID: call.ID, Chat: t.message.Chat, Type: TypeState, Content: content})
+		effects = append(effects, tell(call.ID, t.message.Chat, content))
 	}
 	return t.done(effects...)
 }

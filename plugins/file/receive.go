@@ -28,7 +28,7 @@ var words = map[filepb.Kind]string{
 }
 
 func (p *Plugin) handleOffer(ctx context.Context, k sdk.Packet) ([]sdk.Effect, error) {
-	o, err := DecodeOffer(k.Type, k.Content)
+	o, err := decodeIn(k)
 	if err != nil {
 		return nil, sdk.Refuse("%v", err)
 	}
@@ -59,7 +59,7 @@ func (p *Plugin) handleOffer(ctx context.Context, k sdk.Packet) ([]sdk.Effect, e
 	if err != nil {
 		return nil, err
 	}
-	effects = append(effects, sdk.AddMessage{ID: k.ID, Chat: k.Chat, Kind: string(k.Type), Body: d.body(), ReplyTo: o.ReplyTo, Data: data})
+	effects = append(effects, sdk.AddMessage{ID: k.ID, Chat: k.Chat, Kind: kindIn(k), Body: d.body(), ReplyTo: o.ReplyTo, Data: data})
 	if early.GetDeleted() {
 		return append(effects, sdk.DeleteMessage{ID: k.ID}), nil
 	}
@@ -241,7 +241,7 @@ func (p *Plugin) HandleEvent(ctx context.Context, e sdk.Event) ([]sdk.Effect, er
 		return nil, err
 	}
 	changed, err := change(m, d)
-	return append(effects, changed, sdk.SendPacket{Chat: m.Chat, Type: TypeState, Content: content}), err
+	return append(effects, changed, tell(packet.PacketID{}, m.Chat, content)), err
 }
 
 // ended brings d to how its blob ended, and gives what the others are to be told;

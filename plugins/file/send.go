@@ -87,7 +87,7 @@ func (p *Plugin) offer(ctx context.Context, call sdk.Invocation, o *outgoing) ([
 	}
 	o.offer.Blob, o.offer.Name, o.offer.Size = o.blob.ID, filepath.Base(o.path), o.blob.Size
 	o.offer.Folder, o.offer.Files = o.blob.Folder, o.blob.Files
-	content, err := o.offer.Encode()
+	content, err := o.encodeIn(call.Chat)
 	if err != nil {
 		return nil, err
 	}

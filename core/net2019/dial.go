@@ -270,24 +270,25 @@ func (r *run) connect(p *pair, kind wire.Kind, where netip.AddrPort) (*link, err
 	return l, nil
 }
 
-// due gives somebody of whom the server is to be asked where they are, or how long
-// there is nobody.
-func (r *run) due() (id wire.ID, wait time.Duration) {
+// due gives who is to be asked for next, of whom the server was asked longest ago:
+// where there are many, a round takes longer than the pause. Without anybody it
+// says how long there is nobody.
+func (r *run) due() (next wire.ID, wait time.Duration) {
 	watched := r.s.watched()
 	now := r.s.cfg.Clock()
 	wait = longestWait
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, id := range watched {
-		p := r.placeLocked(id)
-		left := p.asked.Add(r.s.cfg.timing.ask).Sub(now)
-		if left <= 0 {
-			p.asked = now
-			return id, 0
+		if left := r.placeLocked(id).asked.Add(r.s.cfg.timing.ask).Sub(now); left < wait {
+			next, wait = id, left
 		}
-		wait = min(wait, left)
 	}
-	return "", wait
+	if next == "" || wait > 0 {
+		return "", wait
+	}
+	r.places[next].asked = now
+	return next, 0
 }
 
 // appended wakes who sends what was written into a chat; an empty one is all.

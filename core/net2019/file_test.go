@@ -25,7 +25,7 @@ func randomBytes(n int) []byte {
 }
 
 // friends is an account and a scripted original that it is connected with.
-func friends(t *testing.T, config func(*Config)) (*node, *original, packet.ChatID) {
+func friends(t *testing.T, config func(*Config)) (*node, *original, *listening) {
 	t.Helper()
 	server := serveFake(t)
 	alice := newNode(t, "alice", config)
@@ -36,12 +36,13 @@ func friends(t *testing.T, config func(*Config)) (*node, *original, packet.ChatI
 	o := l.accept()
 	o.receive()
 	alice.until("linked", func() bool { return alice.linked(bobN) })
-	return alice, o, chat.ID()
+	return alice, o, l
 }
 
 // TestFileComes: a file from an original, in pieces and slowly, with texts around it.
 func TestFileComes(t *testing.T) {
-	alice, o, chat := friends(t, nil)
+	alice, o, l := friends(t, nil)
+	chat := l.chat.ID()
 	content := randomBytes(300_001)
 	o.send(0, "before")
 	o.raw(o.bytes(2, `C:\Users\..\..\数据_1.bin`, len(content)))
@@ -90,7 +91,8 @@ func (n *node) setBlob(id packet.BlobID, change func(*store.Blob)) {
 // TestShortFile: fewer bytes than were announced: it fails with a reason, what came
 // is kept, and the connection is closed with a farewell.
 func TestShortFile(t *testing.T) {
-	alice, o, chat := friends(t, func(c *Config) { c.timing.silent = 100 * time.Millisecond })
+	alice, o, l := friends(t, func(c *Config) { c.timing.silent = 100 * time.Millisecond })
+	chat := l.chat.ID()
 	o.raw(o.bytes(1, "/home/bob/photo.jpg", 5000))
 	o.raw(make([]byte, 4000))
 	var ids []packet.BlobID
@@ -113,7 +115,8 @@ func TestShortFile(t *testing.T) {
 
 // TestLargeFile: what is too large is drained and not kept, and the connection goes on.
 func TestLargeFile(t *testing.T) {
-	alice, o, chat := friends(t, nil)
+	alice, o, l := friends(t, nil)
+	chat := l.chat.ID()
 	alice.files.room = 1000
 	o.raw(o.bytes(2, "./big", 100_000))
 	o.raw(make([]byte, 100_000))
@@ -133,7 +136,8 @@ func TestLargeFile(t *testing.T) {
 // TestFileGoes: a file to an original, which loses what it does not read in blocks; a
 // text waits behind it.
 func TestFileGoes(t *testing.T) {
-	alice, o, chat := friends(t, nil)
+	alice, o, l := friends(t, nil)
+	chat := l.chat.ID()
 	content := randomBytes(50*block + 123)
 	id := alice.push(chat, "数据 1_2.bin", content)
 	text := alice.say(chat, "behind the file")
@@ -154,7 +158,9 @@ func TestFileGoes(t *testing.T) {
 
 // TestFileGoesNowhere: one that changed is told to have failed, and holds up nothing.
 func TestFileGoesNowhere(t *testing.T) {
-	alice, o, chat := friends(t, nil)
+	alice, o, l := friends(t, nil)
+	chat := l.chat.ID()
+	_ = l.Close()
 	_ = o.Close()
 	alice.until("not linked", func() bool { return !alice.linked(bobN) })
 	id := alice.push(chat, "x", []byte("four"))
@@ -245,8 +251,8 @@ func TestGroup(t *testing.T) {
 	}
 	id := alice.say(chat, "to all")
 	for _, l := range []wire.ID{carolN, daveN} {
-		if _, _, content := conns[string(l)+string(aliceN)].receive(); content != "to all" {
-			t.Errorf("%s got %q", l, content)
+		if kind, _, content := conns[string(l)+string(aliceN)].receive(); content != "to all" {
+			t.Errorf("%s got %s %q", l, kind, content)
 		}
 	}
 	bob.until("alice's", func() bool { return slices.Contains(bob.said(chat, aliceN), "to all") })

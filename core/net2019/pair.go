@@ -338,9 +338,12 @@ func (r *run) pumpOne(p *pair, l *link, e *store.Entry) bool {
 	s := r.s
 	key := e.Packet.Header.Key()
 	var failed string
-	if !e.Dropped && e.State != store.EntryStub {
+	kind, _ := wire.KindOf(e.Packet.Header.Type)
+	// That a group was opened is for this account's history; to the others it is said
+	// by the connection.
+	said := kind == wire.Text || kind.HasBytes()
+	if said && !e.Dropped && e.State != store.EntryStub {
 		var err error
-		kind, _ := wire.KindOf(e.Packet.Header.Type)
 		p.file = kind.HasBytes()
 		if failed, err = r.send(l, &e.Packet); err != nil {
 			if r.ctx.Err() == nil {

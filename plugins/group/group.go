@@ -97,7 +97,9 @@ func (p *Plugin) Manifest() *pluginpb.Manifest {
 	}
 	return &pluginpb.Manifest{
 		Name: "group", Version: Version, ApiVersion: sdk.APIVersion, Summary: "Groups with roles, invitations, a name and a picture",
-		PacketTypes:  []*pluginpb.PacketType{{Name: string(TypeChange), MaxContent: MaxContent, OpensChat: true}},
+		PacketTypes: []*pluginpb.PacketType{
+			{Name: string(TypeChange), MaxContent: MaxContent, OpensChat: true}, {Name: string(TypeCreate), MaxContent: maxCreate},
+		},
 		MessageKinds: []*pluginpb.MessageKind{{Name: KindEvent, Presentation: pluginpb.Presentation_PRESENTATION_TEXT}},
 		Capabilities: []pluginpb.Capability{pluginpb.Capability_CAPABILITY_MEMBERS, pluginpb.Capability_CAPABILITY_FILES},
 		Actions:      actions,

@@ -28,6 +28,9 @@ const (
 
 // Handle handles a change of somebody's, this account's too.
 func (p *Plugin) Handle(ctx context.Context, k sdk.Packet) ([]sdk.Effect, error) {
+	if k.Type == TypeCreate && k.Chat.Kind() == packet.Net2019 && !k.Ephemeral {
+		return opened(k), nil
+	}
 	if k.Ephemeral || k.Type != TypeChange || k.Chat.Kind() != packet.Group {
 		return nil, sdk.Refuse("a packet of type %.70s was sent in the wrong way", k.Type)
 	}

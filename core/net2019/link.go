@@ -164,7 +164,9 @@ func (l *link) farewell(say bool) {
 		return // in the middle of a file: the end of the connection must do
 	}
 	defer l.give()
-	_ = l.write(ctx, l.frame(wire.LoggedOut, ""))
+	if l.write(ctx, l.frame(wire.LoggedOut, "")) == nil {
+		l.parted()
+	}
 }
 
 // finish closes a link on which nothing comes any more, and lets who writes see

@@ -50,7 +50,6 @@ type pair struct {
 	farewell bool
 	lost     bool // the last link ended without a farewell
 	doubt    bool // there is another since, on which nothing has come yet
-	noticed  time.Time
 }
 
 // maxPairLinks is how many links one person has for one chat: two when both dial
@@ -62,6 +61,10 @@ func (r *run) pairLocked(chat wire.Chat, peer wire.ID) *pair {
 	p := r.pairs[key]
 	if p == nil {
 		p = &pair{run: r, chat: chat, peer: peer, wake: make(chan struct{}, 1), open: make(chan struct{})}
+		if !chat.Group() {
+			p.lost = r.lost[peer]
+			delete(r.lost, peer)
+		}
 		r.pairs[key] = p
 	}
 	return p
@@ -157,6 +160,9 @@ func (r *run) countLocked() int {
 
 // live reads a link that was added until it ends.
 func (r *run) live(p *pair, l *link) {
+	if !l.chat.Group() {
+		r.s.noteLinked(l.peer, true)
+	}
 	r.review()
 	r.shown(l.peer)
 	r.suspect(p, l)
@@ -199,15 +205,19 @@ func (r *run) ended(p *pair, l *link, err error) {
 	}
 	r.mu.Lock()
 	p.links = slices.DeleteFunc(p.links, func(o *link) bool { return o == l })
-	if len(p.links) == 0 {
+	last := len(p.links) == 0
+	if last {
 		p.farewell = p.farewell || left
 		p.lost = !p.farewell
 		p.dialAt = r.s.cfg.Clock().Add(r.s.cfg.timing.backoff)
 	}
 	r.mu.Unlock()
 	wake(p.wake)
-	if left && l.chat.Group() {
+	switch {
+	case left && l.chat.Group():
 		r.s.left(l.chat, l.peer)
+	case left && last:
+		r.s.noteLinked(l.peer, false)
 	}
 	r.shown(l.peer)
 	wake(r.steer)

@@ -207,6 +207,9 @@ func (st *step) save() error {
 	case reflect.DeepEqual(st.c, st.before):
 		return nil
 	case st.c == nil:
+		if err := st.tx.PutValue(namespace, keyLinked+string(st.id), nil); err != nil {
+			return err
+		}
 		return st.tx.DeleteContact(packet.UserID(st.id.Name()))
 	}
 	if err := st.tx.PutContact(*st.c); err != nil {
@@ -245,6 +248,7 @@ func (st *step) show() {
 		s.applied[st.id] = st.version
 		if st.c == nil {
 			delete(s.people, st.id)
+			delete(s.linked, st.id)
 		} else {
 			s.people[st.id] = person{st.c.State, st.c.Nickname}
 		}

@@ -36,6 +36,7 @@ type run struct {
 	pairs   map[pairKey]*pair
 	invited map[packet.ChatID]wire.ID // groups opened by somebody who is no contact yet
 	calls   map[wire.ID]time.Time     // when a call was last told of
+	lost    map[wire.ID]bool          // who were connected before, without a farewell since
 }
 
 // place is what is known of where somebody is.
@@ -48,6 +49,7 @@ type place struct {
 // start begins a run; one that is off does nothing.
 func (s *Service) start(ctx context.Context, set setting) *run {
 	r := newRun(ctx, s, set)
+	r.lost = s.lastLinked()
 	s.mu.Lock()
 	s.run = r
 	s.mu.Unlock()

@@ -77,7 +77,8 @@ type Service struct {
 	people  map[wire.ID]person
 	applied map[wire.ID]uint64 // the transaction that people shows
 	groups  map[packet.ChatID]*group
-	run     *run // the present one; one that is off before Serve
+	linked  map[wire.ID]bool // see keyLinked
+	run     *run             // the present one; one that is off before Serve
 }
 
 // present gives the present run.
@@ -102,7 +103,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	cfg.timing = cfg.timing.withDefaults()
 	s := &Service{
 		cfg: cfg, self: cfg.Identity.User(), commands: make(chan command), closed: make(chan struct{}),
-		people: map[wire.ID]person{}, applied: map[wire.ID]uint64{}, groups: map[packet.ChatID]*group{},
+		people: map[wire.ID]person{}, applied: map[wire.ID]uint64{}, groups: map[packet.ChatID]*group{}, linked: map[wire.ID]bool{},
 	}
 	s.run = newRun(ctx, s, setting{})
 	s.run.cancel()
@@ -111,6 +112,9 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 			return err
 		}
 		if err := s.readPeople(tx); err != nil {
+			return err
+		}
+		if err := s.readLinked(tx); err != nil {
 			return err
 		}
 		return s.readGroups(tx)

@@ -212,7 +212,7 @@ func TestIdleStrangers(t *testing.T) {
 // nothing: what is to be done is told, and once it is, they talk again.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	for name, keeps := range map[string]bool{"ignored and closed": false} {
+	for name, keeps := range map[string]bool{"ignored and open": true, "ignored and closed": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w, c, p := befriended(t, func(c *original.Config) { c.KeepsIgnored = keeps })

@@ -6,6 +6,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -130,6 +131,8 @@ func (p *someone) switchOn(server string, course bool) {
 		p.t.Fatalf("%s: %v", p.name, status)
 	}
 }
+
+func itoa(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
 
 func freePort(t *testing.T) uint32 {
 	t.Helper()

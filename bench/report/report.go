@@ -201,5 +201,8 @@ func (b *Bench) round(ctx context.Context, n int, v Variant, say func(string, ..
 	if r.err == nil && len(r.values) == 0 {
 		r.err = errors.New("nothing was recorded")
 	}
-	return r.values, r.err
+	if r.err != nil {
+		return nil, r.err
+	}
+	return r.values, nil
 }

@@ -235,7 +235,12 @@ func (g *groupWorld) whole() {
 	var missing string
 	g.until("every pair has one link", func() bool {
 		for _, p := range g.people {
-			others := slices.DeleteFunc(slices.Clone(members), func(name string) bool { return name == p.name })
+			var others []string
+			for _, other := range g.people {
+				if other != p {
+					others = append(others, other.name)
+				}
+			}
 			if !g.linkedWith(p, others...) {
 				links, _ := g.linked(p)
 				missing = fmt.Sprintf("%s has %v", p.name, links)

@@ -184,6 +184,8 @@ func (k *killed) round() {
 	k.t.Helper()
 	to := k.operator() // through the server, and not the folder of one that was killed
 	var all sync.WaitGroup
+	var mu sync.Mutex // guards ended
+	var ended []error // of those who change
 	for _, work := range []func() error{
 		k.changePassword, k.setProfile, k.invite,
 		func() error { return k.disable(to) }, func() error { return k.addAndRemove(to) },
@@ -193,12 +195,21 @@ func (k *killed) round() {
 			for err == nil {
 				err = work()
 			}
+			mu.Lock()
+			defer mu.Unlock()
+			ended = append(ended, err)
 		})
 	}
 	facts := []*fact{&k.password, &k.profile, &k.disabled, &k.removed, &k.invited}
 	for end := time.Now().Add(3 * patience); slices.ContainsFunc(facts, func(f *fact) bool { return f.count() < 2 }); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			k.t.Error("not everything was changed twice")
+			var counts []int
+			for _, f := range facts {
+				counts = append(counts, f.count())
+			}
+			mu.Lock()
+			k.t.Errorf("not everything was changed twice: password, profile, disabled, removed and invited %v times, and those ended: %v", counts, ended)
+			mu.Unlock()
 			break
 		}
 	}

@@ -234,12 +234,20 @@ func (n *node) link(o *node) (LinkStatus, bool) {
 	return found[0], true
 }
 
-// eventually waits for a condition, in real time or a bubble's.
+// patience is how long a test waits for anything on a busy machine.
+const patience = time.Minute
+
+// eventually waits for a condition, in real time, or for 20 seconds of a bubble's,
+// which begins in 2000 and does not depend on the machine.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); {
+	limit := patience
+	if time.Now().Year() == 2000 {
+		limit = 20 * time.Second
+	}
+	for deadline := time.Now().Add(limit); !ok(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("did not come to pass: %s", what)
+			t.Fatalf("not within %s: %s", limit, what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
@@ -287,7 +295,7 @@ func (n *node) send(o *node, content string) error {
 	if !ok {
 		return ErrLinkGone
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	return n.m.Send(ctx, l.ID, n.text(o, content))
 }

@@ -209,6 +209,7 @@ func TestListenErrors(t *testing.T) {
 func TestHandshakeIsStrict(t *testing.T) {
 	a, b := newNode(t, "anna"), newNode(t, "bob")
 	meet(a, b)
+	a.m.timing.handshake = time.Hour // it is not for their time that they end
 	a.start()
 	defer b.close()
 	ours := func() *tls.Config { return tlsConfig(b.id, anyKey, ProtocolLink) }
@@ -240,7 +241,7 @@ func TestHandshakeIsStrict(t *testing.T) {
 			defer func() { _ = conn.Close() }()
 			hello, _ := packet.AppendFrame(nil, &packet.Hello{Version: packet.Version, User: b.user, Device: b.id.Device()})
 			_, _ = conn.Write(hello)
-			_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+			_ = conn.SetReadDeadline(time.Now().Add(patience))
 			_, err = packet.ReadFrame(conn, packet.MaxFrame)
 			var timeout net.Error
 			if (err == nil) != c.ok || errors.As(err, &timeout) && timeout.Timeout() {
@@ -252,6 +253,7 @@ func TestHandshakeIsStrict(t *testing.T) {
 
 func TestHandshakeBytesAreBounded(t *testing.T) {
 	a := newNode(t, "anna")
+	a.m.timing.handshake = time.Hour // it is not for its time that it is cut
 	a.start()
 	c, err := net.Dial("tcp", address(a))
 	if err != nil {
@@ -269,7 +271,7 @@ func TestHandshakeBytesAreBounded(t *testing.T) {
 		}
 		body = body[n:]
 	}
-	_ = c.SetReadDeadline(time.Now().Add(8 * time.Second)) // less than a handshake may take
+	_ = c.SetReadDeadline(time.Now().Add(patience))
 	_, err = io.Copy(io.Discard, c)
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
@@ -287,7 +289,7 @@ func TestSlowHandshakeIsCut(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _ = io.WriteString(c, first)
-		_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		_ = c.SetReadDeadline(time.Now().Add(patience))
 		var timeout net.Error
 		if _, err := io.Copy(io.Discard, c); errors.As(err, &timeout) && timeout.Timeout() {
 			t.Errorf("after %q the connection is still open", first)

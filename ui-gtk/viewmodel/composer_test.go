@@ -243,7 +243,7 @@ func TestReplyAndEdit(t *testing.T) {
 	if x.EditLast() {
 		t.Error("Up edits although something is written")
 	}
-	w.until("nothing is unsent", func() bool { return len(w.session.outbox.list) == 0 })
+	w.until("nothing is unsent", func() bool { return len(w.session.outbox.list) == 0 && !c.Rows.At(3).Unsent })
 	x.Edit(messageKey(fakeID(1)))
 	if x.Look.Get().Edit != nil {
 		t.Error("what bob wrote is edited")
@@ -276,6 +276,13 @@ func TestReplyAndEdit(t *testing.T) {
 	w.until("what was written comes back", func() bool { return x.Text.Get() == "no" && x.Look.Get().Edit != nil })
 	if len(w.session.outbox.list) != 0 {
 		t.Error("it is in the box still")
+	}
+	x.Cancel()
+	x.Typed("at seven")
+	x.Send()
+	w.until("it cannot be sent", func() bool { return c.Rows.Len() == 5 && c.Rows.At(4).Problem != "" })
+	if x.Typed(""); x.EditLast() {
+		t.Errorf("Up edits %q, which is not the last", x.Text.Get())
 	}
 }
 

@@ -1026,10 +1026,14 @@ func (c *Conversation) Mute(muted bool) { c.session.Chats.Mute(c.chat, muted) }
 // Pin keeps the chat on top, or not.
 func (c *Conversation) Pin(pinned bool) { c.session.Chats.Pin(c.chat, pinned) }
 
-// lastOwnText gives the newest text of one's own in the window, or nil.
+// lastOwnText gives the newest text of one's own in the window, or nil; nil too while
+// a newer one is not sent: whoever means that one is not to change another.
 func (c *Conversation) lastOwnText() *MessageRow {
 	for i := c.Rows.Len() - 1; i >= 0; i-- {
-		if r := c.Rows.At(i); editable(r) {
+		switch r := c.Rows.At(i); {
+		case r.Unsent:
+			return nil
+		case editable(r):
 			return r
 		}
 	}

@@ -196,6 +196,8 @@ func TestInvitation(t *testing.T) {
 	if h := c.Header.Get(); !h.Invited || h.Away != "Bob invites you to this group." || h.Title != "Choir" || h.Line != "2 members, 2 online" {
 		t.Errorf("%+v", h)
 	}
+	core.tell(func() { core.chats[0].Draft = "heard" }, &controlpb.Event{Event: &controlpb.Event_Chat{Chat: core.chats[0]}})
+	w.until("what is said is heard of", func() bool { return s.Chats.Get("g").GetDraft() == "heard" })
 	if len(notes) > 0 {
 		t.Errorf("told: %q", notes)
 	}

@@ -5,7 +5,6 @@ import (
 
 	"github.com/gotk3/gotk3/gtk"
 
-	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/ui-gtk/conversation"
 	"github.com/parley-chat/parley/ui-gtk/roster"
@@ -62,7 +61,7 @@ func newWindow(a *App, profile string, s *viewmodel.Session) (*Window, error) {
 	native.Add(w.content)
 	w.kept = append(w.kept,
 		s.Failures.Observe(w.Toast),
-		s.Notices.Observe(func(n *controlpb.Notice) { w.Toast(client.PrintableLine(n.GetText())) }),
+		s.Notices.Observe(func(n *controlpb.Notice) { w.Toast(s.NoticeText(n)) }),
 		a.preferences.Value.Observe(func(viewmodel.Preferences) {
 			if w.frame != nil {
 				w.frame.resize()

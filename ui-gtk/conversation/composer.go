@@ -72,10 +72,13 @@ func newComposer(p *Pane) *composer {
 	over.SetOverlayPassThrough(c.hint, true)
 
 	attach := widget.MenuButton("mail-attachment-symbolic", t.T("Attach (Ctrl+U)"), func() []widget.MenuItem {
-		return []widget.MenuItem{
+		items := []widget.MenuItem{
 			{Text: t.T("Files"), Keys: "Ctrl+U", Icon: "text-x-generic-symbolic", Do: func() { c.chooseFiles(gtk.FILE_CHOOSER_ACTION_OPEN) }},
-			{Text: t.T("Folders"), Icon: "folder-symbolic", Do: func() { c.chooseFiles(gtk.FILE_CHOOSER_ACTION_SELECT_FOLDER) }},
 		}
+		if c.model.Folders() {
+			items = append(items, widget.MenuItem{Text: t.T("Folders"), Icon: "folder-symbolic", Do: func() { c.chooseFiles(gtk.FILE_CHOOSER_ACTION_SELECT_FOLDER) }})
+		}
+		return items
 	})
 	c.smile = widget.IconButton("face-smile-symbolic", t.T("Emoji (Ctrl+E)"), c.emoji)
 	c.smile.SetNoShowAll(true)

@@ -16,6 +16,7 @@ type header struct {
 	title  *gtk.Label
 	line   *gtk.Label
 	lock   *gtk.Image
+	open   *gtk.Label // says what the lock does, where nothing is encrypted
 	person *gtk.Button
 	avatar *widget.Avatar
 	search *gtk.Button
@@ -24,6 +25,8 @@ type header struct {
 	banner *gtk.Revealer
 	text   *gtk.Label
 	review *gtk.Button
+
+	explaining bool
 }
 
 func newHeader(p *Pane) *header {
@@ -33,7 +36,9 @@ func newHeader(p *Pane) *header {
 	h.title = widget.Line("", "title")
 	h.line = widget.Line("", "subtitle")
 	h.lock = widget.Icon("channel-secure-symbolic", gtk.ICON_SIZE_MENU, "lock")
-	below := widget.Row(4, h.line, h.lock)
+	h.open = widget.Plain(t.T("Not encrypted"), "subtitle", "danger")
+	h.open.SetNoShowAll(true)
+	below := widget.Row(4, h.line, h.lock, h.open)
 	column := widget.Column(0, h.title, below)
 	column.SetVAlign(gtk.ALIGN_CENTER)
 	h.person = widget.Class(widget.Must(gtk.ButtonNew()), "flat", "person")
@@ -74,7 +79,7 @@ func (h *header) showPerson() {
 	switch x := h.pane.model.Header.Get(); {
 	case x.User != "":
 		h.pane.window.ShowPerson(x.User)
-	case x.Group != nil:
+	case x.Group != nil || x.Lock == viewmodel.NotEncrypted:
 		h.pane.window.ShowGroup(x.Chat)
 	}
 }
@@ -97,18 +102,41 @@ func (h *header) show(x viewmodel.Header) {
 		icon = "security-high-symbolic"
 	case viewmodel.KeyChanged:
 		icon = "security-low-symbolic"
+	case viewmodel.NotEncrypted:
+		icon = "channel-insecure-symbolic"
 	}
+	h.open.SetVisible(x.Lock == viewmodel.NotEncrypted)
 	h.lock.SetFromIconName(icon, gtk.ICON_SIZE_MENU)
 	h.lock.SetPixelSize(12)
 	h.lock.SetTooltipText(x.LockText)
 	gtkx.SetName(h.lock, x.LockText)
-	widget.SetClass(h.lock, "danger", x.Lock == viewmodel.KeyChanged)
+	widget.SetClass(h.lock, "danger", x.Lock == viewmodel.KeyChanged || x.Lock == viewmodel.NotEncrypted)
 	gtkx.SetName(h.person, x.Title+", "+x.Line+", "+x.LockText)
 	if x.Warning != "" {
 		h.text.SetText(x.Warning)
 	}
 	h.review.SetVisible(x.Lock == viewmodel.KeyChanged)
 	h.banner.SetRevealChild(x.Warning != "")
+	h.explain(x)
+}
+
+// explain says, at the first chat in which nothing is encrypted, what that means.
+func (h *header) explain(x viewmodel.Header) {
+	w := h.pane.window
+	if x.Lock != viewmodel.NotEncrypted || h.explaining || w.Preferences().Value.Get().ToldOpenChat || !w.Native().GetVisible() {
+		return
+	}
+	h.explaining = true
+	t := w.Texts()
+	widget.Later(func() {
+		defer func() { h.explaining = false }()
+		if h.pane.model.Header.Get().Lock != viewmodel.NotEncrypted {
+			return
+		}
+		h.pane.failed(w.Preferences().Set(func(p *viewmodel.Preferences) { p.ToldOpenChat = true }))
+		widget.Tell(w.Native(), t.T("This chat is not encrypted"), t.T("It is with people who use the chat program of 2019. Everybody on the way, in your network or theirs, can read what is written here, change it, and write in anybody's name. An open red lock marks such chats.")+"\n\n"+
+			t.T("Messages get one tick when they have left this computer; nobody confirms that they came. There are texts, pictures and files, and nothing more."), t.T("I understand"))
+	})()
 }
 
 // items are the rows of the chat's menu.
@@ -119,7 +147,7 @@ func (h *header) items() []widget.MenuItem {
 	if x.User != "" {
 		items = append(items, widget.MenuItem{Text: t.T("Show contact"), Icon: "avatar-default-symbolic", Do: h.showPerson})
 	}
-	if x.Group != nil {
+	if x.Group != nil || x.User == "" && x.Lock == viewmodel.NotEncrypted {
 		items = append(items, widget.MenuItem{Text: t.T("About the group"), Icon: "system-users-symbolic", Do: h.showPerson})
 	}
 	items = append(items, widget.MenuItem{Text: t.T("Search"), Keys: "Ctrl+F", Icon: "edit-find-symbolic", Do: func() { p.find.open() }})

@@ -1,6 +1,8 @@
 package roster
 
 import (
+	"strings"
+
 	"github.com/gotk3/gotk3/gtk"
 
 	"github.com/parley-chat/parley/ui-gtk/gtkx"
@@ -18,6 +20,7 @@ type addContact struct {
 	dialog        *dialog
 	who, greeting *field
 	problem, done *gtk.Label
+	open          *gtk.Box // of 2019
 	send          *gtk.Button
 	spinner       *gtk.Spinner
 }
@@ -25,7 +28,11 @@ type addContact struct {
 func newAddContact(w widget.Window, user string) *addContact {
 	t, s := w.Texts(), w.Session()
 	a := &addContact{window: w, model: s.NewAddContact(), dialog: newDialog(w, t.T("Add a contact"), 420, 620)}
-	a.who = newField(t.T("User id or link"), t.T("bob, or parley:bob"))
+	hint := t.T("bob, or parley:bob")
+	if s.Status.Get().GetNet2019().GetOn() {
+		hint = t.T("bob, parley:bob, or net2019:2017000001")
+	}
+	a.who = newField(t.T("User id or link"), hint)
 	a.who.entry.SetText(user)
 	a.greeting = newField(t.T("Greeting"), t.T("Say who you are"))
 	a.problem, a.done = hidden(widget.Label("", "danger")), hidden(widget.Label("", "ok"))
@@ -39,13 +46,25 @@ func newAddContact(w widget.Window, user string) *addContact {
 	for _, f := range []*field{a.who, a.greeting} {
 		f.entry.Connect("changed", a.model.Typed)
 	}
+	a.open = hidden(widget.Column(4, widget.OpenLock(t.T("Not encrypted"), true),
+		widget.Label(t.T("People of 2019 are not asked, and get no greeting. Nothing proves who somebody is, and everybody on the way can read what you write."), "dim", "small")))
+	a.who.entry.Connect("changed", a.look)
 	a.dialog.add(widget.Label(t.T("Whom do you want to write to? They are asked whether they accept."), "dim"),
-		a.who, a.greeting, a.problem, a.done, widget.Row(10, a.send, a.spinner), widget.Must(gtk.SeparatorNew(gtk.ORIENTATION_HORIZONTAL)),
+		a.who, a.greeting, a.open, a.problem, a.done, widget.Row(10, a.send, a.spinner), widget.Must(gtk.SeparatorNew(gtk.ORIENTATION_HORIZONTAL)),
 		linkBox(w, s.OwnLink()))
 	a.dialog.own(a.model.State.Observe(a.draw))
 	a.dialog.native.ShowAll()
+	a.look()
 	a.who.entry.GrabFocus()
 	return a
+}
+
+// look says of whom nothing is encrypted.
+func (a *addContact) look() {
+	open := viewmodel.IsNet2019(strings.TrimSpace(a.who.text()))
+	a.open.SetVisible(open)
+	a.greeting.SetVisible(!open)
+	a.draw(a.model.State.Get())
 }
 
 // ask asks, or once that is done closes the dialog.
@@ -67,6 +86,9 @@ func (a *addContact) draw(s viewmodel.AddState) {
 		a.send.SetLabel(t.T("Close"))
 	} else {
 		a.send.SetLabel(t.T("Send the request"))
+		if viewmodel.IsNet2019(strings.TrimSpace(a.who.text())) {
+			a.send.SetLabel(t.T("Add"))
+		}
 	}
 	a.send.SetSensitive(!s.Busy)
 	if s.Busy {

@@ -283,6 +283,7 @@ type chatRow struct {
 	row    *gtk.ListBoxRow
 	avatar *widget.Avatar
 	title  *gtk.Label
+	open   *gtk.Box // the lock of what is not encrypted
 	when   *gtk.Label
 	sign   *gtk.Image
 	draft  *gtk.Label
@@ -296,7 +297,7 @@ func newChatRow(w widget.Window, row viewmodel.ChatRow) *chatRow {
 	t := w.Texts()
 	r := &chatRow{
 		window: w, id: row.RowKey(), row: widget.Class(widget.Must(gtk.ListBoxRowNew()), "chat-row"),
-		avatar: widget.NewAvatar(w, widget.AvatarMedium), title: widget.Line("", "title"), when: widget.Line("", "when"),
+		avatar: widget.NewAvatar(w, widget.AvatarMedium), title: widget.Line("", "title"), open: widget.OpenLock(t.T("Not encrypted"), false), when: widget.Line("", "when"),
 		sign: widget.Must(gtk.ImageNew()), draft: widget.Line(t.T("Draft:"), "draft"), line: widget.Line("", "line"),
 		pinned: widget.Icon("view-pin-symbolic", gtk.ICON_SIZE_MENU, "mark"),
 		muted:  widget.Icon("audio-volume-muted-symbolic", gtk.ICON_SIZE_MENU, "mark"),
@@ -305,12 +306,14 @@ func newChatRow(w widget.Window, row viewmodel.ChatRow) *chatRow {
 	r.pinned.SetPixelSize(12)
 	r.muted.SetPixelSize(12)
 	r.sign.SetPixelSize(14)
-	for _, x := range []interface{ SetNoShowAll(bool) }{r.sign, r.draft, r.pinned, r.muted, r.pill} {
+	r.open.ShowAll()
+	for _, x := range []interface{ SetNoShowAll(bool) }{r.open, r.sign, r.draft, r.pinned, r.muted, r.pill} {
 		x.SetNoShowAll(true)
 	}
 	r.pill.SetVAlign(gtk.ALIGN_CENTER)
 	r.when.SetEllipsize(pango.ELLIPSIZE_NONE)
 	upper := widget.Row(5)
+	upper.PackStart(r.open, false, false, 0)
 	upper.PackStart(r.title, false, true, 0)
 	upper.PackStart(r.muted, false, false, 0)
 	upper.PackEnd(r.when, false, false, 0)
@@ -343,6 +346,7 @@ func (r *chatRow) show(row viewmodel.ChatRow) {
 	r.avatar.Show(row.Picked(), row.Title, row.Avatar(), row.Presence())
 	r.title.SetText(row.Title)
 	r.when.SetText(row.When)
+	r.open.SetVisible(row.Open)
 	icon := signIcons[row.Sign]
 	if icon != "" {
 		r.sign.SetFromIconName(icon, gtk.ICON_SIZE_MENU)

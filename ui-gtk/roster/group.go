@@ -14,6 +14,10 @@ const drawnMembers = 30
 
 // ShowGroup shows the page of a group.
 func ShowGroup(w widget.Window, chat string) {
+	if viewmodel.IsNet2019(chat) {
+		showNet2019Group(w, chat)
+		return
+	}
 	p := &groupPage{window: w, chat: chat, groups: w.Session().Groups, model: w.Session().OpenGroup(chat)}
 	p.dialog = newDialog(w, w.Texts().T("About the group"), 460, 700)
 	p.dialog.own(p.model.Close)

@@ -1,6 +1,8 @@
 package roster
 
 import (
+	"slices"
+
 	"github.com/gotk3/gotk3/gtk"
 
 	"github.com/parley-chat/parley/ui-gtk/gtkx"
@@ -112,7 +114,7 @@ func showInvite(w widget.Window, above *gtk.Window, chat string) {
 	d := newDialog(w, t.T("Invite people"), 420, 520)
 	d.native.SetTransientFor(above)
 	group := s.Groups.Get(chat)
-	model := s.PickPeople(func(user string) bool { return group.Has(user) })
+	model := s.PickPeople(func(user string) bool { return group.Has(user) || viewmodel.IsNet2019(user) })
 	d.own(model.Close)
 	people := newPeoplePicker(w, model, d.own)
 	problem := hidden(widget.Label("", "danger"))
@@ -204,7 +206,16 @@ func ShowNewGroup(w widget.Window) {
 		d.close()
 		w.OpenChat(chat, nil)
 	}))
-	d.add(top, widget.Label(t.T("Members"), "title"), people.box, past, wrong, widget.Row(10, button, spinner))
+	open := hidden(widget.Column(4, widget.OpenLock(t.T("Not encrypted"), true),
+		widget.Label(t.T("A group of 2019 has people of 2019 alone, and neither a name nor a picture."), "dim", "small")))
+	d.own(model.People.Chosen.Observe(func(users []string) {
+		of2019 := slices.ContainsFunc(users, viewmodel.IsNet2019)
+		open.SetVisible(of2019)
+		past.SetVisible(!of2019)
+		top.SetSensitive(!of2019)
+		model.Typed()
+	}))
+	d.add(top, widget.Label(t.T("Members"), "title"), people.box, past, open, wrong, widget.Row(10, button, spinner))
 	look()
 	d.native.ShowAll()
 	name.entry.GrabFocus()

@@ -31,6 +31,7 @@ type personPage struct {
 	avatar                         *widget.Avatar
 	name, display, standing, path  *gtk.Label
 	greeting                       *gtk.Label
+	open                           *gtk.Box
 	actions                        *gtk.Box
 	chat, mute, accept, decline    *gtk.Button
 	add                            *gtk.Button
@@ -86,6 +87,7 @@ func (p *personPage) build() {
 	p.standing = centered(widget.Label(""))
 	p.path = hidden(centered(widget.Label("", "dim", "small")))
 	p.greeting = hidden(centered(widget.Label("")))
+	p.open = hidden(openNote(t))
 
 	p.chat = hidden(widget.Button(t.T("Write a message"), func() {
 		p.dialog.close()
@@ -115,7 +117,7 @@ func (p *personPage) build() {
 	ending := widget.Row(8, p.block, p.unblock, p.remove)
 	ending.SetHAlign(gtk.ALIGN_CENTER)
 	top := widget.Column(3, p.avatar, p.name, id, p.display, p.standing, p.path)
-	p.dialog.add(top, p.greeting, p.actions, p.changed, p.trouble, p.nicknameBox, p.safety, ending)
+	p.dialog.add(top, p.open, p.greeting, p.actions, p.changed, p.trouble, p.nicknameBox, p.safety, ending)
 }
 
 func (p *personPage) buildChanged() {
@@ -173,6 +175,7 @@ func (p *personPage) draw(v viewmodel.PersonView) {
 	showText(p.path, v.Path != "", v.Path)
 	showText(p.greeting, v.Greeting != "" && v.State == controlpb.ContactState_CONTACT_STATE_INCOMING, t.F("“%s”", v.Greeting))
 
+	p.open.SetVisible(v.Open)
 	incoming := v.State == controlpb.ContactState_CONTACT_STATE_INCOMING
 	blocked := v.State == controlpb.ContactState_CONTACT_STATE_BLOCKED
 	p.chat.SetVisible(v.Chat != "")

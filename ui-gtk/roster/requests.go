@@ -187,6 +187,9 @@ func incomingCard(w widget.Window, r viewmodel.ContactRow) *gtk.Box {
 		l.SetTooltipText(greeting)
 		card.PackStart(l, false, false, 0)
 	}
+	if viewmodel.IsNet2019(user) {
+		card.PackStart(widget.OpenLock(t.T("Not encrypted; nothing proves who it is"), true), false, false, 0)
+	}
 	accept := widget.Button(t.T("Accept"), func() { c.Answer(user, true) }, "suggested-action")
 	gtkx.SetName(accept, t.F("Accept the request of %s", r.Name))
 	decline := widget.Button(t.T("Decline"), func() { c.Answer(user, false) })

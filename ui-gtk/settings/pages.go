@@ -43,7 +43,7 @@ func (p *Preferences) account() gtk.IWidget {
 	}))
 	own := widget.Button(t.T("Own profile…"), func() { p.window.ShowPerson(s.User()) })
 	own.SetHAlign(gtk.ALIGN_START)
-	return sheet(widget.Column(12, widget.Column(0, widget.Label(t.T("Account"), "heading"), facts), own), p.password(), p.leave())
+	return sheet(widget.Column(12, widget.Column(0, widget.Label(t.T("Account"), "heading"), facts), own), p.net2019(), p.password(), p.leave())
 }
 
 func keyPlace(t *texts.Texts, place string) string {

@@ -18,8 +18,8 @@ type Chats struct {
 	session *Session
 	byID    map[string]*controlpb.Chat
 	rows    *sorted[ChatRow]
-	groups  map[string]struct{} // ids of chats that are not direct
-	direct  map[string]string   // ids of direct chats, by the other one
+	groups  map[string]struct{} // ids of chats that are not of two
+	direct  map[string]string   // ids of chats of two, by the other one
 	unread  map[string]int      // of each chat that counts
 	sum     int                 // of unread
 	day     time.Time           // on which the rows were written
@@ -72,8 +72,10 @@ type ChatRow struct {
 	Sign        Sign
 	// When the last message was sent, short; empty without one.
 	When string
-	// Contact is the other one of a direct chat, or nil.
+	// Contact is the other one of a chat of two, or nil.
 	Contact *controlpb.Contact
+	// Open: nothing in it is encrypted.
+	Open bool
 	// Group is what is known of a group, or nil.
 	Group  *Group
 	folded string // Title, to be compared and searched
@@ -88,7 +90,7 @@ func (r ChatRow) Same(o ChatRow) bool {
 		(r.Chat == o.Chat || proto.Equal(r.Chat, o.Chat)) && (r.Contact == o.Contact || proto.Equal(r.Contact, o.Contact))
 }
 
-// Presence is that of the other one of a direct chat.
+// Presence is that of the other one of a chat of two.
 func (r ChatRow) Presence() Presence { return presenceOf(r.Contact) }
 
 func presenceOf(x *controlpb.Contact) Presence {
@@ -170,8 +172,8 @@ func (c *Chats) Row(id string) (row ChatRow, ok bool) {
 }
 
 func (c *Chats) row(x *controlpb.Chat) ChatRow {
-	r := ChatRow{Chat: x, Title: tidyName(x.GetTitle())}
-	if x.GetKind() == kindDirect {
+	r := ChatRow{Chat: x, Title: tidyName(x.GetTitle()), Open: x.GetKind() == kindNet2019}
+	if ofTwo(x) {
 		if other := c.other(x); other != "" {
 			r.Contact, r.Title = c.session.Contacts.Get(other), c.session.Contacts.Name(other)
 		}
@@ -196,7 +198,7 @@ func (c *Chats) row(x *controlpb.Chat) ChatRow {
 	return r
 }
 
-// other gives the other one of a direct chat.
+// other gives the other one of a chat of two.
 func (c *Chats) other(x *controlpb.Chat) string {
 	for _, m := range x.GetMembers() {
 		if m != c.session.User() {
@@ -225,7 +227,7 @@ func (c *Chats) line(x *controlpb.Chat) (Sign, string) {
 	switch {
 	case m.GetOwn():
 		return sign, t.F("You: %s", line)
-	case x.GetKind() != kindDirect:
+	case !ofTwo(x):
 		return sign, c.session.Contacts.Name(m.GetAuthor()) + ": " + line
 	}
 	return sign, line
@@ -354,7 +356,7 @@ func (c *Chats) count(id string) {
 	switch {
 	case x == nil:
 		delete(c.groups, id) // of who has gone with a direct chat, c.byID knows
-	case x.GetKind() == kindDirect:
+	case ofTwo(x):
 		c.direct[c.other(x)] = id
 	default:
 		c.groups[id] = struct{}{}
@@ -417,6 +419,7 @@ func (c *Chats) Spoken(r ChatRow) string {
 			parts = append(parts, s)
 		}
 	}
+	add(r.Open, t.T("not encrypted"))
 	add(r.Presence() == Online, t.T("online"))
 	add(r.Chat.GetPinned(), t.T("pinned"))
 	add(r.Chat.GetMuted(), t.T("muted"))

@@ -241,7 +241,7 @@ func (x *Composer) Typed(text string) {
 		x.stopTyping()
 		return
 	}
-	if now := x.session.cfg.Now(); now.Sub(d.typing) >= typingEvery {
+	if now := x.session.cfg.Now(); now.Sub(d.typing) >= typingEvery && !x.conversation.limited() {
 		d.typing = now
 		x.notice(true)
 	}
@@ -345,7 +345,7 @@ func (x *Composer) flush(chat string) {
 // Reply answers a message.
 func (x *Composer) Reply(key string) {
 	r := x.conversation.Row(key)
-	if r == nil || r.Unsent || r.Message.GetDeleted() {
+	if r == nil || r.Unsent || r.Message.GetDeleted() || x.conversation.limited() {
 		return
 	}
 	x.endEdit()
@@ -356,7 +356,7 @@ func (x *Composer) Reply(key string) {
 // Edit changes a message of one's own.
 func (x *Composer) Edit(key string) {
 	r := x.conversation.Row(key)
-	if r == nil || !editable(r) {
+	if r == nil || !editable(r) || x.conversation.limited() {
 		return
 	}
 	if longestLine(r.Message.GetBody()) > maxLine {
@@ -376,7 +376,7 @@ func (x *Composer) Edit(key string) {
 func (x *Composer) EditLast() bool {
 	d := x.draft()
 	r := x.conversation.lastOwnText()
-	if d.text != "" || d.edit != nil || r == nil {
+	if d.text != "" || d.edit != nil || r == nil || x.conversation.limited() {
 		return false
 	}
 	x.Edit(r.Key)
@@ -414,6 +414,9 @@ func (x *Composer) Cancel() bool {
 	return true
 }
 
+// Folders says whether folders can be sent here.
+func (x *Composer) Folders() bool { return !x.conversation.limited() }
+
 // Attach adds files and folders to the next message.
 func (x *Composer) Attach(paths ...string) {
 	d := x.draft()
@@ -430,6 +433,10 @@ func (x *Composer) Attach(paths ...string) {
 		a, err := attachment(t, p)
 		if err != nil {
 			x.session.Failures.emit(err.Error())
+			continue
+		}
+		if a.Folder && x.conversation.limited() {
+			x.session.Failures.emit(t.T("People of 2019 cannot get folders. Pack it into one file first."))
 			continue
 		}
 		d.files = append(d.files, a)

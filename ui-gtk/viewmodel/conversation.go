@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/protocol/controlpb"
 )
 
@@ -92,7 +91,7 @@ type Conversation struct {
 // Header is what stands above the messages.
 type Header struct {
 	Chat, Title string
-	// User is the other one of a direct chat, Contact what is known of him or her;
+	// User is the other one of a chat of two, Contact what is known of him or her;
 	// empty and nil in others.
 	User    string
 	Contact *controlpb.Contact
@@ -121,9 +120,10 @@ type Lock int
 
 // Locks.
 const (
-	Encrypted  Lock = iota // and the keys were not compared
-	Verified               // the keys were compared in person
-	KeyChanged             // the keys are others than before
+	Encrypted    Lock = iota // and the keys were not compared
+	Verified                 // the keys were compared in person
+	KeyChanged               // the keys are others than before
+	NotEncrypted             // nothing is: the chat is one of 2019
 )
 
 // PlaceAt is where in sight a message shall be.
@@ -683,7 +683,7 @@ func (c *Conversation) arrange() {
 		was[r.Key] = r
 	}
 	x := c.session.Chats.Get(c.chat)
-	d := &drawing{now: c.arranged, newFrom: c.newFrom, find: c.find.words, direct: x.GetKind() == "direct"}
+	d := &drawing{now: c.arranged, newFrom: c.newFrom, find: c.find.words, direct: ofTwo(x)}
 	rows := make([]*MessageRow, 0, len(all))
 	for i, m := range all {
 		var before, after *controlpb.Message
@@ -821,7 +821,10 @@ func (c *Conversation) headline() {
 	h := Header{Chat: c.chat, Title: row.Title, Contact: row.Contact, Muted: row.Chat.GetMuted(), Pinned: row.Chat.GetPinned()}
 	h.Presence, h.Picked, h.Avatar, h.Group = row.Presence(), row.Picked(), row.Avatar(), row.Group
 	h.LockText = t.T("End-to-end encrypted")
-	if row.Chat.GetKind() != "direct" {
+	if row.Open {
+		h.Lock, h.LockText = NotEncrypted, t.T("Not encrypted")
+	}
+	if !ofTwo(row.Chat) {
 		h.Line = c.session.groupLine(row.Chat)
 		switch {
 		case row.Group == nil:
@@ -864,7 +867,7 @@ func (c *Conversation) headline() {
 		h.Line = t.T("Blocked")
 	case controlpb.ContactState_CONTACT_STATE_CONTACT:
 		if h.Warning == "" {
-			h.Warning = client.PrintableLine(x.GetTrouble())
+			h.Warning = c.session.said(x.GetTrouble())
 		}
 	}
 	c.Header.set(h)

@@ -73,6 +73,22 @@ func (f *fakeCore) SetChat(_ context.Context, r *controlpb.SetChatRequest) (*con
 	return &controlpb.Chat{Id: r.GetId()}, f.take(r)
 }
 
+func (f *fakeCore) LogInNet2019(_ context.Context, r *controlpb.LogInNet2019Request) (*controlpb.Net2019Status, error) {
+	return &controlpb.Net2019Status{On: true}, f.take(r)
+}
+
+func (f *fakeCore) LogOutNet2019(_ context.Context, r *controlpb.LogOutNet2019Request) (*controlpb.LogOutNet2019Response, error) {
+	return &controlpb.LogOutNet2019Response{}, f.take(r)
+}
+
+func (f *fakeCore) CreateNet2019Group(_ context.Context, r *controlpb.CreateNet2019GroupRequest) (*controlpb.Chat, error) {
+	return &controlpb.Chat{Id: group2019}, f.take(r)
+}
+
+func (f *fakeCore) LeaveNet2019Group(_ context.Context, r *controlpb.LeaveNet2019GroupRequest) (*controlpb.LeaveNet2019GroupResponse, error) {
+	return &controlpb.LeaveNet2019GroupResponse{}, f.take(r)
+}
+
 // take notes a request.
 func (f *fakeCore) take(r any) error {
 	f.mu.Lock()

@@ -665,6 +665,15 @@ func (s *Session) groupLine(x *controlpb.Chat) string {
 	return line
 }
 
+// GroupLine says how many are in a group, and how many of the others are there.
+func (s *Session) GroupLine(chat string) string {
+	x := s.Chats.Get(chat)
+	if x == nil {
+		return ""
+	}
+	return s.groupLine(x)
+}
+
 // PeoplePicker chooses some of the contacts.
 type PeoplePicker struct {
 	session *Session
@@ -760,7 +769,9 @@ const maxGroupTitle = 128
 
 // NewGroup makes one, until Close.
 func (s *Session) NewGroup() *NewGroup {
-	return &NewGroup{session: s, id: client.NewInvocation(), People: s.PickPeople(func(string) bool { return false })}
+	return &NewGroup{session: s, id: client.NewInvocation(), People: s.PickPeople(func(user string) bool {
+		return IsNet2019(user) && !s.Status.Get().GetNet2019().GetOn()
+	})}
 }
 
 // Close stops following.
@@ -773,11 +784,54 @@ func (n *NewGroup) Typed() {
 	}
 }
 
+// createNet2019 makes a group of 2019, which has people and nothing else.
+func (n *NewGroup) createNet2019() {
+	s, t, users := n.session, n.session.Texts(), n.People.chosen
+	switch {
+	case n.State.Get().Busy:
+		return
+	case !net2019Only(users):
+		n.State.set(NewGroupState{Problem: t.T("People of 2019 can only be in groups with each other. Choose only them, or none of them.")})
+		return
+	case len(users) == 1:
+		n.State.set(NewGroupState{Problem: t.T("Choose at least two people.")})
+		return
+	case len(users) > maxNet2019Group:
+		n.State.set(NewGroupState{Problem: t.N("A group of 2019 takes at most %d other.", "A group of 2019 takes at most %d others.", maxNet2019Group)})
+		return
+	}
+	n.State.set(NewGroupState{Busy: true})
+	var chat *controlpb.Chat
+	s.call(func(ctx context.Context, core Core) (err error) {
+		chat, err = core.CreateNet2019Group(ctx, &controlpb.CreateNet2019GroupRequest{Users: users})
+		return err
+	}, func(err error) {
+		if err != nil {
+			n.State.set(NewGroupState{Problem: s.Sentence(err)})
+			return
+		}
+		n.State.set(NewGroupState{})
+		n.Made.emit(chat.GetId())
+	})
+}
+
+// maxNet2019Group is how many others a group of 2019 has at most.
+const maxNet2019Group = 9
+
+// net2019Only says whether all are people of 2019.
+func net2019Only(users []string) bool {
+	return !slices.ContainsFunc(users, func(user string) bool { return !IsNet2019(user) })
+}
+
 // Create makes the group with the people who are chosen; picture is a file, or
 // empty.
 func (n *NewGroup) Create(title, picture string, history GroupHistory) {
 	s, t := n.session, n.session.Texts()
 	title = strings.TrimSpace(title)
+	if slices.ContainsFunc(n.People.chosen, IsNet2019) {
+		n.createNet2019()
+		return
+	}
 	switch {
 	case n.State.Get().Busy:
 		return

@@ -112,7 +112,7 @@ const maxMembersOffered = 8
 func (x *Composer) completeMention(line string) bool {
 	part, ok := mentioning(line)
 	chat := x.session.Chats.Get(x.chat)
-	if !ok || chat == nil || chat.GetKind() == kindDirect {
+	if !ok || chat.GetKind() != kindGroup {
 		return false
 	}
 	wanted := fold(part[1:])

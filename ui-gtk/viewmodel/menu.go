@@ -35,6 +35,10 @@ type MenuItem struct {
 	action PluginAction
 }
 
+// limited says whether the chat is one of 2019, where there are texts, pictures and
+// files, and nothing more.
+func (c *Conversation) limited() bool { return IsNet2019(c.chat) }
+
 // Menu gives what can be done with a message.
 func (c *Conversation) Menu(key string) []MenuItem {
 	r := c.Row(key)
@@ -58,14 +62,16 @@ func (c *Conversation) Menu(key string) []MenuItem {
 		return items
 	}
 	if !m.GetDeleted() {
-		add(ChooseReply, t.T("Reply"), "mail-reply-sender-symbolic")
-		if c.session.Emojis.Available.Get() {
+		if !c.limited() {
+			add(ChooseReply, t.T("Reply"), "mail-reply-sender-symbolic")
+		}
+		if c.session.Emojis.Available.Get() && !c.limited() {
 			add(ChooseReact, t.T("React"), "face-smile-symbolic")
 		}
 		if r.State == Failed && editable(r) {
 			add(ChooseRetry, t.T("Send again"), "view-refresh-symbolic")
 		}
-		if editable(r) {
+		if editable(r) && !c.limited() {
 			add(ChooseEdit, t.T("Edit"), "document-edit-symbolic")
 		}
 		add(ChooseCopy, t.T("Copy"), "edit-copy-symbolic")
@@ -78,7 +84,7 @@ func (c *Conversation) Menu(key string) []MenuItem {
 		return items
 	}
 	for _, a := range c.session.Plugins.Actions(pluginpb.Place_PLACE_MESSAGE_MENU, m.GetKind()) {
-		if !fits(a, r) {
+		if !fits(a, r) || c.limited() && a.Plugin == textPlugin && a.Action.GetName() == "delete" {
 			continue
 		}
 		items = append(items, MenuItem{

@@ -184,7 +184,7 @@ func (n *Notifier) message(m *controlpb.Message, count int) {
 	author := s.Contacts.Name(m.GetAuthor())
 	note := Note{Key: m.GetChat(), Title: author, Avatar: s.Contacts.Get(m.GetAuthor()).GetAvatar(), Reply: true}
 	_, note.Body = s.brief(m)
-	if row, ok := s.Chats.Row(m.GetChat()); ok && chat.GetKind() != "direct" {
+	if row, ok := s.Chats.Row(m.GetChat()); ok && !ofTwo(chat) {
 		note.Title = row.Title
 		note.Body = author + ": " + note.Body
 		if picture := row.Avatar(); len(picture) > 0 {

@@ -30,8 +30,11 @@ type PersonView struct {
 	// Name is what the person is called here; DisplayName what they call themselves.
 	Name, Nickname, DisplayName string
 	Greeting                    string
-	Avatar                      []byte
-	Presence                    Presence
+	// Open: nothing that is said with the person is encrypted, and nothing proves who it
+	// is.
+	Open     bool
+	Avatar   []byte
+	Presence Presence
 	// Standing says whether the person is there, or how one stands to them.
 	Standing string
 	// Path says how messages travel, while there is a direct link.
@@ -76,7 +79,7 @@ func (p *Person) Close() {
 
 func (p *Person) look() PersonView {
 	s := p.session
-	v := PersonView{User: p.user, Name: s.Contacts.Name(p.user), Self: p.user == s.User()}
+	v := PersonView{User: p.user, Name: s.Contacts.Name(p.user), Self: p.user == s.User(), Open: IsNet2019(p.user)}
 	if v.Self {
 		st := s.Status.Get()
 		v.DisplayName, v.Avatar, v.Device = tidyName(st.GetDisplayName()), st.GetAvatar(), st.GetDevice()
@@ -91,7 +94,7 @@ func (p *Person) look() PersonView {
 	v.Known, v.State = !acquaintance(x), x.GetState()
 	v.Nickname, v.DisplayName, v.Greeting = tidyName(x.GetNickname()), tidyName(x.GetDisplayName()), s.Greeting(x)
 	v.Avatar, v.Presence = x.GetAvatar(), presenceOf(x)
-	v.Standing, v.Path, v.Trouble = s.standing(x), s.path(x), tidy(x.GetTrouble(), 4*maxShownLine)
+	v.Standing, v.Path, v.Trouble = s.standing(x), s.path(x), tidy(s.said(x.GetTrouble()), 4*maxShownLine)
 	v.Chat, v.Muted = x.GetChat(), s.Chats.Get(x.GetChat()).GetMuted()
 	v.Safety, v.NewSafety = strings.Fields(x.GetSafetyNumber()), strings.Fields(x.GetNewSafetyNumber())
 	v.KeyChanged, v.Verified = x.GetKeyChanged(), x.GetVerified()
@@ -196,7 +199,19 @@ func (a *AddContact) Ask(who, greeting string) {
 			return
 		}
 	}
+	other := IsNet2019(user)
 	switch {
+	case other && !net2019ID.MatchString(strings.TrimPrefix(user, net2019Prefix)):
+		a.State.set(AddState{UserProblem: t.T("An id of 2019 has ten digits: net2019:2017000001")})
+		return
+	case other && !s.Status.Get().GetNet2019().GetOn():
+		a.State.set(AddState{UserProblem: t.T("Talking with people of 2019 is switched off. Switch it on in the preferences, on the page Account.")})
+		return
+	case other && user == net2019Prefix+s.Status.Get().GetNet2019().GetId():
+		a.State.set(AddState{UserProblem: t.T("This is yourself. Write the user id of somebody else.")})
+		return
+	case other:
+		greeting = "" // there are none
 	case user == "":
 		a.State.set(AddState{UserProblem: t.T("Write the user id of the person, or paste their link.")})
 		return
@@ -239,6 +254,9 @@ func (a *AddContact) outcome(user, directory string, was controlpb.ContactState,
 			problem = AddState{UserProblem: problem.Problem}
 		}
 		return problem
+	}
+	if IsNet2019(user) {
+		return AddState{User: user, Done: t.F("%s is your contact now. Nothing that you say to each other is encrypted.", name)}
 	}
 	if was == controlpb.ContactState_CONTACT_STATE_INCOMING {
 		return AddState{User: user, Done: t.F("%s had asked you too: you are contacts now.", name)}

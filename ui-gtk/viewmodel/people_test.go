@@ -76,7 +76,7 @@ func TestAddContact(t *testing.T) {
 		},
 		{
 			name: "contact already", who: "bob", asked: "bob", refuse: status.Error(codes.AlreadyExists, "Bob is a contact already"),
-			want: AddState{UserProblem: "Bob is a contact already"},
+			want: AddState{UserProblem: "Bob is a contact already."},
 		},
 		{name: "no directory", who: "bob", asked: "bob", refuse: status.Error(codes.Unavailable, "the directory is away"), want: AddState{Problem: "the directory is away"}},
 	} {

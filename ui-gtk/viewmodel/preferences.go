@@ -37,6 +37,10 @@ type Preferences struct {
 	Height int `json:"height,omitempty"`
 	// Directory is where somebody logged in last, and is offered for the next account.
 	Directory string `json:"directory,omitempty"`
+	// ToldNet2019 and ToldOpenChat: it was explained what it means to switch 2019 on, and
+	// what a chat is in which nothing is encrypted.
+	ToldNet2019  bool `json:"told_net2019,omitempty"`
+	ToldOpenChat bool `json:"told_open_chat,omitempty"`
 	// Recent are profiles whose windows were open last, and are opened again.
 	Recent []string `json:"recent,omitempty"`
 }

@@ -490,5 +490,5 @@ func (s *Session) Sentence(err error) string {
 	case client.Reason(err) == "DISK_FULL":
 		return s.Texts().T("There is no room left on the disk. Nothing that was stored is lost; make room, then try again.")
 	}
-	return s.Texts().T(client.PrintableLine(client.Message(err)))
+	return s.said(client.Message(err))
 }

@@ -10,6 +10,16 @@ import (
 // for the answer to that call until the dialog is closed, and could not be used in it.
 func Later(do func()) func() { return func() { glib.IdleAdd(do) } }
 
+// Tell explains something in a dialog above a window, until it is closed.
+func Tell(above *gtk.Window, title, text, done string) {
+	d := gtk.MessageDialogNew(above, gtk.DIALOG_MODAL|gtk.DIALOG_DESTROY_WITH_PARENT, gtk.MESSAGE_WARNING, gtk.BUTTONS_NONE, "%s", title)
+	defer d.Destroy()
+	d.FormatSecondaryText("%s", text)
+	Class(Must(d.AddButton(done, gtk.RESPONSE_ACCEPT)), "suggested-action")
+	d.SetDefaultResponse(gtk.RESPONSE_ACCEPT)
+	d.Run()
+}
+
 // Ask asks whether to do something, in a dialog above a window, and says whether
 // the answer was yes. do and leave are what the two buttons say; destructive marks
 // what cannot be undone.

@@ -98,6 +98,21 @@ func Icon(name string, size gtk.IconSize, classes ...string) *gtk.Image {
 	return Class(Must(gtk.ImageNewFromIconName(name, size)), classes...)
 }
 
+// OpenLock is an open lock in red, with words or without them, of what is not
+// encrypted; text says so to those who do not see it.
+func OpenLock(text string, words bool) *gtk.Box {
+	icon := Class(Must(gtk.ImageNewFromIconName("channel-insecure-symbolic", gtk.ICON_SIZE_MENU)), "danger")
+	icon.SetPixelSize(14)
+	row := Row(4, icon)
+	if words {
+		row.PackStart(Line(text, "danger", "small"), false, false, 0)
+	} else {
+		icon.SetTooltipText(text)
+		gtkx.SetName(icon, text)
+	}
+	return row
+}
+
 // centeredWidth is how wide a column is that has a page for itself, in pixels: as much
 // as the smallest window has room for.
 const centeredWidth = 320

@@ -1,0 +1,306 @@
+package viewmodel
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/parley-chat/parley/protocol/controlpb"
+	"github.com/parley-chat/parley/protocol/pluginpb"
+	"github.com/parley-chat/parley/ui-gtk/texts"
+)
+
+const (
+	chat2019  = "net2019:2017000001-2017000002"
+	group2019 = "net2019:2017000001-2017000002-2017000003"
+	wang      = "net2019:2017000002"
+)
+
+// core2019 is a core that is logged in with 2019, with a contact there, a chat and a
+// group.
+func core2019() *fakeCore {
+	core := newFakeCore()
+	core.status.Net2019 = &controlpb.Net2019Status{On: true, Id: "2017000001", Port: 2333, LoggedIn: true}
+	core.contacts = []*controlpb.Contact{
+		{User: wang, Name: wang, State: controlpb.ContactState_CONTACT_STATE_CONTACT, Chat: chat2019, Online: true, Path: "net2019"},
+		{User: "net2019:2017000003", Name: "Li", State: controlpb.ContactState_CONTACT_STATE_CONTACT},
+		{User: "bob", Name: "Bob", State: controlpb.ContactState_CONTACT_STATE_CONTACT, Chat: "b"},
+		{User: "net2019:2017000004", Name: "net2019:2017000004", State: controlpb.ContactState_CONTACT_STATE_INCOMING},
+	}
+	core.chats = []*controlpb.Chat{
+		{Id: chat2019, Kind: "net2019", Title: wang, Members: []string{"alice", wang}, Last: said(chat2019, wang, 1, "hello")},
+		{Id: group2019, Kind: "net2019", Title: "2017000002, Li", Members: []string{"alice", wang, "net2019:2017000003"}, Last: said(group2019, wang, 2, "all")},
+		{Id: "b", Kind: "direct", Members: []string{"alice", "bob"}, Last: said("b", "bob", 3, "hi")},
+	}
+	core.plugins = []*controlpb.Plugin{
+		{Name: "emoji", State: controlpb.PluginState_PLUGIN_STATE_RUNNING, Manifest: &pluginpb.Manifest{
+			Actions: []*pluginpb.Action{{Name: "react", Places: []pluginpb.Place{pluginpb.Place_PLACE_HIDDEN}}},
+		}},
+		{Name: "text", State: controlpb.PluginState_PLUGIN_STATE_RUNNING, Manifest: &pluginpb.Manifest{Actions: []*pluginpb.Action{
+			{Name: "delete", Label: "Delete for everyone", Places: []pluginpb.Place{pluginpb.Place_PLACE_MESSAGE_MENU}},
+			{Name: "delete-for-me", Label: "Delete for me", Places: []pluginpb.Place{pluginpb.Place_PLACE_MESSAGE_MENU}},
+		}}},
+	}
+	core.messages = []*controlpb.Message{said(chat2019, wang, 1, "hello"), said(chat2019, "alice", 4, "mine")}
+	core.messages[1].Delivery = controlpb.Delivery_DELIVERY_SENT
+	return core
+}
+
+// TestNet2019Chat: it says that it is not encrypted, and offers nothing that cannot be
+// said there.
+func TestNet2019Chat(t *testing.T) {
+	core := core2019()
+	w := openWindow(t, core)
+	s, c := w.session, w.session.Conversation
+	row, _ := s.Chats.Row(chat2019)
+	if !row.Open || row.Title != wang || row.Line != "hello" || row.Presence() != Online || !strings.Contains(s.Chats.Spoken(row), "not encrypted") {
+		t.Errorf("%+v, spoken %q", row, s.Chats.Spoken(row))
+	}
+	if g, _ := s.Chats.Row(group2019); !g.Open || g.Line != wang+": all" || g.Contact != nil {
+		t.Errorf("%+v", g)
+	}
+	if b, _ := s.Chats.Row("b"); b.Open {
+		t.Error("an encrypted chat is said to be open")
+	}
+	c.Open(chat2019, nil)
+	w.until("the chat is read", func() bool { return c.loaded && c.Rows.Len() == 2 })
+	if h := c.Header.Get(); h.Lock != NotEncrypted || h.LockText != "Not encrypted" || h.User != wang || h.Line != "Online" {
+		t.Errorf("%+v", h)
+	}
+	mine := c.Rows.At(1)
+	if mine.State != Sent {
+		t.Errorf("it is %v", mine.State)
+	}
+	labels := func(key string) (list []string) {
+		for _, i := range c.Menu(key) {
+			list = append(list, i.Label)
+		}
+		return list
+	}
+	if got := labels(mine.Key); !slices.Equal(got, []string{"Copy", "Forward", "Details", "Delete for me"}) {
+		t.Errorf("the menu has %q", got)
+	}
+	c.Composer.Reply(mine.Key)
+	c.Composer.Edit(mine.Key)
+	if c.Composer.EditLast() || c.Composer.Look.Get().Reply != nil || c.Composer.Look.Get().Edit != nil {
+		t.Error("it can be answered or edited")
+	}
+	var failures []string
+	s.Failures.Observe(func(f string) { failures = append(failures, f) })
+	c.Composer.Attach(t.TempDir())
+	if len(failures) != 1 || !strings.Contains(failures[0], "folders") || len(c.Composer.Look.Get().Files) > 0 || c.Composer.Folders() {
+		t.Errorf("a folder: %q", failures)
+	}
+	c.Composer.Typed("something")
+	w.until("the draft is kept", func() bool { _, ok := core.lastAsked().(*controlpb.SetChatRequest); return ok })
+	core.mu.Lock()
+	for _, r := range core.invoked {
+		if r.GetRequest().GetAction() == "typing" {
+			t.Error("they are told that something is typed")
+		}
+	}
+	core.mu.Unlock()
+
+	c.Open("b", nil)
+	if h := c.Header.Get(); h.Lock != Encrypted || !c.Composer.Folders() {
+		t.Errorf("%+v", h)
+	}
+	c.Open(group2019, nil)
+	if h := c.Header.Get(); h.Lock != NotEncrypted || h.User != "" || h.Line != "3 members, 1 online" {
+		t.Errorf("%+v", h)
+	}
+	if v := s.OpenPerson(wang).View.Get(); !v.Open || !v.Known || len(v.Safety) > 0 {
+		t.Errorf("%+v", v)
+	}
+	if r := s.Contacts.Incoming.At(0); r.RowKey() != "net2019:2017000004" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestNet2019LogIn: what is wrong stands beside its field, also when the core says it.
+func TestNet2019LogIn(t *testing.T) {
+	core := newFakeCore()
+	w := openWindow(t, core)
+	n := w.session.OpenNet2019()
+	defer n.Close()
+	view := n.View.Get
+	if v := view(); v.On || v.State != "Switched off" {
+		t.Errorf("%+v", v)
+	}
+	full := Net2019Form{ID: "net2019:2017000001", Elsewhere: true, Server: "192.0.2.7:5555", Password: "word", Port: "4000"}
+	for name, x := range map[string]struct {
+		change func(*Net2019Form)
+		field  Net2019Field
+	}{
+		"no id": {func(f *Net2019Form) { f.ID = "" }, Net2019ID}, "a short id": {func(f *Net2019Form) { f.ID = "201700001" }, Net2019ID},
+		"letters": {func(f *Net2019Form) { f.ID = "20170000ab" }, Net2019ID}, "no server": {func(f *Net2019Form) { f.Server = " " }, Net2019Server},
+		"no password": {func(f *Net2019Form) { f.Password = "" }, Net2019Password}, "a low port": {func(f *Net2019Form) { f.Port = "80" }, Net2019Port},
+		"no port": {func(f *Net2019Form) { f.Port = "many" }, Net2019Port}, "a high port": {func(f *Net2019Form) { f.Port = "70000" }, Net2019Port},
+	} {
+		n.Form = full
+		x.change(&n.Form)
+		n.LogIn()
+		if v := view(); v.Field != x.field || v.Problem == "" || v.Busy != "" {
+			t.Errorf("%s: %+v", name, v)
+		}
+		n.Typed()
+		if v := view(); v.Problem != "" || v.Field != Net2019None {
+			t.Errorf("%s is put right, and still said: %+v", name, v)
+		}
+	}
+	if core.lastAsked() != nil {
+		t.Errorf("the core was asked %v", core.lastAsked())
+	}
+	for _, x := range []struct {
+		code  codes.Code
+		says  string
+		field Net2019Field
+		want  string
+	}{
+		{codes.PermissionDenied, `The server of 2019 at 192.0.2.7:5555 refused the log-in of 2017000001 ("no"): check the password`, Net2019Password, "refused 2017000001. Check"},
+		{codes.Unavailable, "The server of 2019 at 192.0.2.7:5555 cannot be reached: refused; check", Net2019Server, "192.0.2.7:5555 cannot be reached. Check the address"},
+		{codes.AlreadyExists, "taken", Net2019ID, "Somebody is online"},
+		{codes.FailedPrecondition, "Nobody of 2019 can connect: port 4000 cannot be listened on: address already in use. Choose another (parley login --net2019 ... --port N).", Net2019Port, "port 4000 cannot be used here (address already in use)"},
+		{codes.InvalidArgument, "port 3306 cannot be taken for net2019: it is one of", Net2019Port, "Port 3306 cannot"},
+		{codes.InvalidArgument, `"a b" is no server: write HOST:PORT, such as`, Net2019Server, "no address of a server"},
+		{codes.InvalidArgument, "that cannot be the password of a server of 2019: it has a blank", Net2019Password, "cannot be the password"},
+		{codes.Unimplemented, "no", Net2019None, "does not serve"},
+	} {
+		n.Form = full
+		core.setRefuse(status.Error(x.code, x.says))
+		n.LogIn()
+		if view().Busy == "" {
+			t.Error("nothing says that it logs in")
+		}
+		w.until("it is refused", func() bool { return view().Busy == "" })
+		if v := view(); v.Field != x.field || !strings.Contains(v.Problem, x.want) || strings.Contains(v.Problem, "parley login") {
+			t.Errorf("%s is %+v", x.says, v)
+		}
+	}
+	core.setRefuse(nil)
+	n.LogIn()
+	w.until("it is taken", func() bool { return view().Busy == "" })
+	want := &controlpb.LogInNet2019Request{Id: "2017000001", Server: "192.0.2.7:5555", Password: "word", Port: 4000}
+	if r, ok := core.lastAsked().(*controlpb.LogInNet2019Request); !ok || r.String() != want.String() || n.Form.Password != "" {
+		t.Errorf("%v; the form keeps %q", r, n.Form.Password)
+	}
+	stands := func(st *controlpb.Net2019Status) string {
+		core.tell(nil, &controlpb.Event{Event: &controlpb.Event_Status{Status: &controlpb.Status{State: controlpb.AccountState_ACCOUNT_STATE_OPEN, User: "alice", Net2019: st}}})
+		was := view().State
+		w.until("it stands otherwise", func() bool { return view().State != was })
+		return view().State
+	}
+	if s := stands(&controlpb.Net2019Status{On: true, Id: "2017000001", Server: "192.0.2.7:5555"}); s != "Logging in…" {
+		t.Error(s)
+	}
+	if s := stands(&controlpb.Net2019Status{On: true, Id: "2017000001", Server: "192.0.2.7:5555", LoggedIn: true}); s != "Logged in at 192.0.2.7:5555 as 2017000001" || !view().On {
+		t.Error(s)
+	}
+	if s := stands(&controlpb.Net2019Status{On: true, Error: "The server of 2019 at 192.0.2.7:5555 ended the session; connecting again."}); !strings.Contains(s, "is being made again") || !view().Trouble {
+		t.Error(s)
+	}
+	n.Off()
+	w.until("it is switched off", func() bool {
+		_, ok := core.lastAsked().(*controlpb.LogOutNet2019Request)
+		return ok && view().Busy == ""
+	})
+	n.Form = Net2019Form{ID: "2017000001", Server: "left over", Password: "too", Course: true}
+	n.LogIn()
+	w.until("it is taken", func() bool { return view().Busy == "" })
+	if r, ok := core.lastAsked().(*controlpb.LogInNet2019Request); !ok || r.String() != (&controlpb.LogInNet2019Request{Id: "2017000001"}).String() {
+		t.Errorf("at the own directory it asks for %v", r)
+	}
+}
+
+// TestAddNet2019: somebody of 2019 is a contact at once, without a greeting.
+func TestAddNet2019(t *testing.T) {
+	core := core2019()
+	w := openWindow(t, core)
+	a := w.session.NewAddContact()
+	for who, part := range map[string]string{"net2019:1": "ten digits", "net2019:2017000001": "yourself", "net2019:201700000a": "ten digits"} {
+		a.Ask(who, "")
+		if s := a.State.Get(); !strings.Contains(s.UserProblem, part) {
+			t.Errorf("%s: %+v", who, s)
+		}
+	}
+	a.Ask(" net2019:2017000009 ", "hello")
+	w.until("it is done", func() bool { return a.State.Get().Done != "" })
+	if r, ok := core.lastAsked().(*controlpb.RequestContactRequest); !ok || r.GetUser() != "net2019:2017000009" || r.GetGreeting() != "" {
+		t.Errorf("%v", r)
+	}
+	if s := a.State.Get().Done; !strings.Contains(s, "Nothing that you say to each other is encrypted") {
+		t.Error(s)
+	}
+	off := newFakeCore()
+	w = openWindow(t, off)
+	a = w.session.NewAddContact()
+	a.Ask("net2019:2017000009", "")
+	if s := a.State.Get(); !strings.Contains(s.UserProblem, "switched off") || off.lastAsked() != nil {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestNewNet2019Group: of people of 2019 alone.
+func TestNewNet2019Group(t *testing.T) {
+	core := core2019()
+	w := openWindow(t, core)
+	n := w.session.NewGroup()
+	defer n.Close()
+	made := ""
+	n.Made.Observe(func(chat string) { made = chat })
+	n.People.Choose(wang, true)
+	n.Create("", "", HistoryFromJoin)
+	if s := n.State.Get(); !strings.Contains(s.Problem, "at least two") {
+		t.Errorf("%+v", s)
+	}
+	n.People.Choose("bob", true)
+	n.Create("", "", HistoryFromJoin)
+	if s := n.State.Get(); !strings.Contains(s.Problem, "with each other") {
+		t.Errorf("%+v", s)
+	}
+	n.People.Choose("bob", false)
+	n.People.Choose("net2019:2017000003", true)
+	n.Create("", "", HistoryFromJoin)
+	w.until("it is made", func() bool { return made == group2019 })
+	if r, ok := core.lastAsked().(*controlpb.CreateNet2019GroupRequest); !ok || !slices.Equal(r.GetUsers(), []string{wang, "net2019:2017000003"}) {
+		t.Errorf("%v", r)
+	}
+	w.session.LeaveNet2019(group2019, false)
+	w.until("it is left", func() bool {
+		r, ok := core.lastAsked().(*controlpb.LeaveNet2019GroupRequest)
+		return ok && r.GetChat() == group2019
+	})
+	core.tell(func() {
+		core.status = &controlpb.Status{State: controlpb.AccountState_ACCOUNT_STATE_OPEN, User: "alice"}
+	},
+		&controlpb.Event{Event: &controlpb.Event_Resync{Resync: &controlpb.Resync{}}})
+	w.until("it is off", func() bool { return !w.session.Status.Get().GetNet2019().GetOn() })
+	other := w.session.NewGroup()
+	defer other.Close()
+	if other.People.Rows.Len() != 1 || other.People.Rows.At(0).RowKey() != "bob" {
+		t.Errorf("%d people are offered while it is off", other.People.Rows.Len())
+	}
+}
+
+// TestNet2019IsSaid: what the core says of 2019 is said in the window's words, with
+// what is in it, and harmless.
+func TestNet2019IsSaid(t *testing.T) {
+	w := openWindow(t, newFakeCore())
+	for core, want := range map[string]string{
+		"The protocol of 2019 cannot say this (app.parley.poll): it has texts, pictures and files, and nothing more.":                              "This cannot be said to people of 2019: they get texts, pictures and files, and nothing more.",
+		"net2019:2017000002 wanted a video call, which was declined: calls of 2019 send programs for the other side to run, so Parley takes none.": "net2019:2017000002 wanted a video call. It was declined: calls of 2019 send programs for the other side to run, so Parley takes none.",
+		"Li \u202ex is no contact any more: add them again (parley contacts add net2019:2017000003) to write.":                                     "Li x is no contact any more. Add them again to write.",
+		"something else": "something else", "%s of 100%": "%s of 100%",
+	} {
+		if got := w.session.said(core); strings.ReplaceAll(got, "\ufffd", "") != want {
+			t.Errorf("%q is %q, want %q", core, got, want)
+		}
+	}
+	chinese := openWindow(t, newFakeCore(), func(c *Config) { c.Texts = texts.New("zh-Hans") })
+	if got := chinese.session.NoticeText(&controlpb.Notice{Text: "net2019:2017000002 wanted a video call, which was declined: x"}); !strings.HasPrefix(got, "net2019:2017000002 发起了视频通话") {
+		t.Error(got)
+	}
+}

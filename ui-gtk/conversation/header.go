@@ -103,7 +103,7 @@ func (h *header) show(x viewmodel.Header) {
 	case viewmodel.KeyChanged:
 		icon = "security-low-symbolic"
 	case viewmodel.NotEncrypted:
-		icon = "channel-insecure-symbolic"
+		icon = "changes-allow-symbolic"
 	}
 	h.open.SetVisible(x.Lock == viewmodel.NotEncrypted)
 	h.lock.SetFromIconName(icon, gtk.ICON_SIZE_MENU)

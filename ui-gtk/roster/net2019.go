@@ -21,7 +21,7 @@ func openNote(t *texts.Texts) *gtk.Box {
 // else.
 func showNet2019Group(w widget.Window, chat string) {
 	t, s := w.Texts(), w.Session()
-	d := newDialog(w, t.T("About the group"), 440, 560)
+	d := newDialog(w, t.T("About the group"), 440, 640)
 	avatar := widget.NewAvatar(w, widget.AvatarLarge)
 	title, line := centered(widget.Label("", "name")), centered(widget.Label("", "dim"))
 	mute, pin := widget.Button("", nil), widget.Button("", nil)

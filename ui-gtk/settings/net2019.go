@@ -116,7 +116,8 @@ func (n *net2019Page) toggled(on bool) {
 	if !on {
 		n.wanted = false
 		if n.model.View.Get().On {
-			n.model.Off()
+			n.model.Off() // draws when it is done
+			return
 		}
 		n.look()
 		return
@@ -144,7 +145,9 @@ func (n *net2019Page) toggled(on bool) {
 }
 
 func (n *net2019Page) draw(v viewmodel.Net2019View) {
-	if v.On && !n.was.On {
+	// The core says that it is on while it tries; only once it has worked does the form
+	// stand and fall with that.
+	if n.was.Busy != "" && v.Busy == "" && v.On && v.Problem == "" {
 		n.wanted = false
 	}
 	n.was = v
@@ -158,6 +161,9 @@ func (n *net2019Page) draw(v viewmodel.Net2019View) {
 		widget.SetClass(entry, "error", problem != "")
 		gtkx.SetDescription(entry, problem)
 		entry.SetSensitive(v.Busy == "")
+	}
+	if password := n.entries[viewmodel.Net2019Password]; n.model.Form.Password == "" && widget.Must(password.GetText()) != "" {
+		password.SetText("") // it is logged in
 	}
 	if v.Field != viewmodel.Net2019None && v.Problem != "" && n.entries[v.Field].GetMapped() {
 		n.entries[v.Field].GrabFocus()
@@ -189,10 +195,14 @@ func (n *net2019Page) draw(v viewmodel.Net2019View) {
 
 // look shows the rows that make sense now.
 func (n *net2019Page) look() {
-	shown := n.wanted || n.model.View.Get().On
-	n.setting = true
-	n.onSwitch.SetActive(shown)
-	n.setting = false
+	v := n.model.View.Get()
+	shown := n.wanted || v.On
+	// Not while it is under way: a switch must not be set while it tells that it was.
+	if v.Busy == "" && n.onSwitch.GetActive() != shown {
+		n.setting = true
+		n.onSwitch.SetActive(shown)
+		n.setting = false
+	}
 	n.form.SetVisible(shown)
 	f := n.model.Form
 	n.elsewhere.SetVisible(f.Elsewhere)

@@ -152,7 +152,8 @@ func (c *Chats) contactChanged(user string) {
 		ids = append(ids, direct)
 	}
 	for id := range c.groups {
-		if c.byID[id].GetLast().GetAuthor() == user {
+		x := c.byID[id]
+		if x.GetLast().GetAuthor() == user || x.GetKind() == kindNet2019 && slices.Contains(x.GetMembers(), user) {
 			ids = append(ids, id)
 		}
 	}
@@ -178,6 +179,9 @@ func (c *Chats) row(x *controlpb.Chat) ChatRow {
 			r.Contact, r.Title = c.session.Contacts.Get(other), c.session.Contacts.Name(other)
 		}
 	}
+	if x.GetKind() == kindNet2019 && r.Contact == nil {
+		r.Title = c.net2019Title(x)
+	}
 	if x.GetKind() == kindGroup {
 		r.Group = c.session.Groups.Get(x.GetId())
 	}
@@ -196,6 +200,17 @@ func (c *Chats) row(x *controlpb.Chat) ChatRow {
 		r.Draft, r.Sign, r.Line = true, SignNone, draft
 	}
 	return r
+}
+
+// net2019Title is what a group of 2019 is called, which has no name: by its people.
+func (c *Chats) net2019Title(x *controlpb.Chat) string {
+	var names []string
+	for _, user := range x.GetMembers() {
+		if user != c.session.User() {
+			names = append(names, c.session.Contacts.Name(user))
+		}
+	}
+	return tidyName(strings.Join(names, c.session.Texts().T(", ")))
 }
 
 // other gives the other one of a chat of two.

@@ -64,7 +64,11 @@ func (c *Contacts) Name(user string) string {
 			return name
 		}
 	}
-	if name := tidyName(c.byUser[user].GetName()); name != "" {
+	name := tidyName(c.byUser[user].GetName())
+	if IsNet2019(user) && (name == "" || name == user) {
+		return net2019Name(user)
+	}
+	if name != "" {
 		return name
 	}
 	return tidy(user, maxShownName)

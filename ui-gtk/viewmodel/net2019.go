@@ -25,6 +25,12 @@ const (
 // chat, is one of 2019: nothing that is said there is encrypted.
 func IsNet2019(id string) bool { return strings.HasPrefix(id, net2019Prefix) }
 
+// net2019Name is what somebody of 2019 is called who has no other name: the digits
+// first, which tell one from the other where there is little room.
+func net2019Name(user string) string {
+	return tidy(strings.TrimPrefix(user, net2019Prefix), maxShownName) + " (2019)"
+}
+
 // ofTwo says whether a chat has one other person: what is said needs no names then.
 func ofTwo(x *controlpb.Chat) bool {
 	return x.GetKind() == kindDirect || x.GetKind() == kindNet2019 && len(x.GetMembers()) == 2

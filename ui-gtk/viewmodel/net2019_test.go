@@ -56,15 +56,19 @@ func TestNet2019Chat(t *testing.T) {
 	w := openWindow(t, core)
 	s, c := w.session, w.session.Conversation
 	row, _ := s.Chats.Row(chat2019)
-	if !row.Open || row.Title != wang || row.Line != "hello" || row.Presence() != Online || !strings.Contains(s.Chats.Spoken(row), "not encrypted") {
+	if !row.Open || row.Title != "2017000002 (2019)" || row.Line != "hello" || row.Presence() != Online || !strings.Contains(s.Chats.Spoken(row), "not encrypted") {
 		t.Errorf("%+v, spoken %q", row, s.Chats.Spoken(row))
 	}
-	if g, _ := s.Chats.Row(group2019); !g.Open || g.Line != wang+": all" || g.Contact != nil {
+	if g, _ := s.Chats.Row(group2019); !g.Open || g.Line != "2017000002 (2019): all" || g.Title != "2017000002 (2019), Li" || g.Contact != nil {
 		t.Errorf("%+v", g)
 	}
 	if b, _ := s.Chats.Row("b"); b.Open {
 		t.Error("an encrypted chat is said to be open")
 	}
+	core.tell(nil, &controlpb.Event{Event: &controlpb.Event_Contact{Contact: &controlpb.Contact{
+		User: "net2019:2017000003", Name: "Li Na", State: controlpb.ContactState_CONTACT_STATE_CONTACT,
+	}}})
+	w.until("the group is called after its people", func() bool { g, _ := s.Chats.Row(group2019); return g.Title == "2017000002 (2019), Li Na" })
 	c.Open(chat2019, nil)
 	w.until("the chat is read", func() bool { return c.loaded && c.Rows.Len() == 2 })
 	if h := c.Header.Get(); h.Lock != NotEncrypted || h.LockText != "Not encrypted" || h.User != wang || h.Line != "Online" {

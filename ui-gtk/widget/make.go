@@ -101,7 +101,7 @@ func Icon(name string, size gtk.IconSize, classes ...string) *gtk.Image {
 // OpenLock is an open lock in red, with words or without them, of what is not
 // encrypted; text says so to those who do not see it.
 func OpenLock(text string, words bool) *gtk.Box {
-	icon := Class(Must(gtk.ImageNewFromIconName("channel-insecure-symbolic", gtk.ICON_SIZE_MENU)), "danger")
+	icon := Class(Must(gtk.ImageNewFromIconName("changes-allow-symbolic", gtk.ICON_SIZE_MENU)), "danger")
 	icon.SetPixelSize(14)
 	row := Row(4, icon)
 	if words {

@@ -179,27 +179,27 @@ func TestAuthorGoesWhileGiving(t *testing.T) {
 	}
 }
 
-var people = flag.Int("people", 40, "how large the large group is")
+var largePeople = flag.Int("people", 40, "how large the large group is")
 
 // A large group: three write at once, one is away and comes back, one is removed.
 // `make test` asks for 200 people without the race detector.
 func TestLargeGroup(t *testing.T) {
 	t.Parallel()
-	n := mesh(t, *people, nil)
-	away, gone := n.nodes[17], n.nodes[*people*3/4]
+	n := mesh(t, *largePeople, nil)
+	away, gone := n.nodes[17], n.nodes[*largePeople*3/4]
 	for _, w := range slices.Clone(n.wires) {
 		if w.ends[0] == away || w.ends[1] == away {
 			n.cut(w)
 		}
 	}
 	var ids []packet.PacketID
-	for _, i := range []int{0, *people / 2, *people - 1} {
+	for _, i := range []int{0, *largePeople / 2, *largePeople - 1} {
 		ids = append(ids, n.nodes[i].write(group, fmt.Sprint("at once ", i)))
 	}
 	n.quiet(time.Minute)
 	for _, id := range ids {
-		if got := n.reached(id, 0); len(got) != *people-1 {
-			t.Errorf("a message is with %d of %d", len(got), *people-1)
+		if got := n.reached(id, 0); len(got) != *largePeople-1 {
+			t.Errorf("a message is with %d of %d", len(got), *largePeople-1)
 		}
 	}
 	// Its author is not there when he who was away comes back.

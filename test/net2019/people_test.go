@@ -3,7 +3,7 @@ package net2019
 import (
 	"context"
 	"fmt"
-	"net"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -16,6 +16,7 @@ import (
 
 	"github.com/parley-chat/parley/bench/process"
 	"github.com/parley-chat/parley/core/client"
+	"github.com/parley-chat/parley/internal/freeport"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/pluginpb"
 	"github.com/parley-chat/parley/test/net2019/original"
@@ -136,10 +137,9 @@ func itoa(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
 
 func freePort(t *testing.T) uint32 {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	address, err := freeport.Local(t.Context())
 	must(t, err)
-	defer func() { _ = l.Close() }()
-	return uint32(l.Addr().(*net.TCPAddr).Port)
+	return uint32(netip.MustParseAddrPort(address).Port())
 }
 
 // addr is where the person listens for those of 2019.

@@ -38,5 +38,6 @@ func Init() error {
 		}
 		return ErrNoDisplay
 	}
+	TraceInit()
 	return nil
 }

@@ -3,7 +3,6 @@ package app
 import (
 	"github.com/gotk3/gotk3/glib"
 
-	"github.com/parley-chat/parley/ui-gtk/gtkx"
 	"github.com/parley-chat/parley/ui-gtk/viewmodel"
 )
 
@@ -11,6 +10,6 @@ import (
 // GTK has nothing better to do, and all that has gathered at once.
 func newLoop() *viewmodel.Queue {
 	var queue *viewmodel.Queue
-	queue = viewmodel.NewQueue(func() { glib.IdleAdd(func() { gtkx.Trace("loop-begin"); queue.Run(); gtkx.Trace("loop-end"); gtkx.TraceFlush() }) })
+	queue = viewmodel.NewQueue(func() { glib.IdleAdd(func() { queue.Run() }) })
 	return queue
 }

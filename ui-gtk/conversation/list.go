@@ -190,27 +190,17 @@ func (l *messageList) draw(steps []viewmodel.Change[*viewmodel.MessageRow]) {
 		return
 	}
 	l.clear()
-	gtkx.Trace("draw-steps")
-	defer gtkx.Trace("draw-steps-end")
 	for _, s := range steps {
 		switch s.Kind {
 		case viewmodel.Inserted:
-			t := gtkx.CPU()
 			r := newMessageRow(l, s.Row)
-			t = gtkx.Add("new", t)
 			l.rows = slices.Insert(l.rows, s.At, r)
 			l.box.Insert(r.native, s.At)
-			t = gtkx.Add("insert", t)
 			r.native.ShowAll()
-			t = gtkx.Add("show", t)
 		case viewmodel.Changed:
-			t := gtkx.CPU()
 			l.rows[s.At].update(s.Row)
-			t = gtkx.Add("update", t)
 		case viewmodel.Removed:
-			t := gtkx.CPU()
 			l.rows[s.At].destroy()
-			t = gtkx.Add("destroy", t)
 			l.rows = slices.Delete(l.rows, s.At, s.At+1)
 		}
 	}
@@ -253,7 +243,6 @@ func (l *messageList) clear() {
 
 // hold notes what is seen now.
 func (l *messageList) hold() {
-	defer gtkx.Add("hold", gtkx.CPU())
 	l.anchors = l.anchors[:0]
 	top, page := l.adj.GetValue(), l.adj.GetPageSize()
 	first := sort.Search(len(l.rows), func(i int) bool {
@@ -271,7 +260,6 @@ func (l *messageList) hold() {
 
 // settle puts what was seen to where it was, once the rows have their sizes.
 func (l *messageList) settle() {
-	defer gtkx.Add("settle", gtkx.CPU())
 	if width := l.scroll.GetAllocatedWidth(); width != l.width && !l.posted {
 		l.posted = true
 		glib.IdleAdd(func() {
@@ -376,7 +364,6 @@ func (l *messageList) keepEnd() {
 
 // look tells the model what is seen, and has pages read before their place is.
 func (l *messageList) look() {
-	defer gtkx.Add("look", gtkx.CPU())
 	if l.settling || l.place != nil || !l.box.GetMapped() || len(l.rows) == 0 {
 		return
 	}

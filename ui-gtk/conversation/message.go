@@ -32,7 +32,6 @@ type messageRow struct {
 
 func newMessageRow(l *messageList, row *viewmodel.MessageRow) *messageRow {
 	r := &messageRow{list: l, row: row, native: widget.Must(gtk.ListBoxRowNew()), alive: true}
-	if gtkx.Toggle("NOCSS") { widget.Must(r.native.GetStyleContext()).AddClass("x") }
 	r.native.SetSelectable(false)
 	r.native.SetActivatable(false)
 	r.native.Connect("button-press-event", func(_ *gtk.ListBoxRow, e *gdk.Event) bool {
@@ -105,12 +104,9 @@ func (r *messageRow) draw() {
 		gtkx.SetName(r.native, row.Label)
 		return
 	}
-	tt := gtkx.CPU()
 	r.bubble = widget.Column(2)
 	r.file, r.foot = nil, newFoot(p)
-	tt = gtkx.Add("new.foot", tt)
 	r.fill()
-	tt = gtkx.Add("new.fill", tt)
 	r.line = widget.Row(0)
 	if r.inGroup() {
 		r.author()
@@ -126,15 +122,10 @@ func (r *messageRow) draw() {
 		r.column.PackStart(r.problem(), false, false, 0)
 	}
 	r.drawReactions()
-	tt = gtkx.Add("new.pack", tt)
 	r.native.Add(r.column)
-	tt = gtkx.Add("new.add", tt)
 	r.classes()
-	tt = gtkx.Add("new.classes", tt)
 	r.foot.show(row)
-	tt = gtkx.Add("new.foot.show", tt)
 	gtkx.SetName(r.native, row.Label)
-	tt = gtkx.Add("new.name", tt)
 }
 
 // roomForMore is how wide the button to the menu is, with its distance to the bubble,
@@ -393,7 +384,7 @@ func (f *foot) show(row *viewmodel.MessageRow) {
 	}
 	f.setIcon(icon, row.State == viewmodel.Failed)
 	f.setTicks(ticks, row.State == viewmodel.Read)
-	if said := f.pane.model.StateText(row.State); said != f.said && !gtkx.Toggle("NOTIP") {
+	if said := f.pane.model.StateText(row.State); said != f.said {
 		f.said = said
 		f.box.SetTooltipText(said)
 	}

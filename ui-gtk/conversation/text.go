@@ -22,17 +22,13 @@ const textChars = 64
 func (p *Pane) drawText(t viewmodel.Text, menu func(*gdk.Event) bool) []gtk.IWidget {
 	var list []gtk.IWidget
 	for _, b := range t.Blocks {
-		tt := gtkx.CPU()
 		l := widget.Label("", "body")
-		tt = gtkx.Add("text.label", tt)
 		l.SetMaxWidthChars(textChars)
-		l.SetSelectable(!gtkx.Toggle("NOSEL"))
+		l.SetSelectable(true)
 		l.SetTrackVisitedLinks(false)
-		tt = gtkx.Add("text.sel", tt)
 		l.SetMarkup(p.markup(l, b.Spans))
 		l.SetLineWrapMode(pango.WRAP_WORD_CHAR)
 		narrow(l, b.Spans)
-		tt = gtkx.Add("text.markup", tt)
 		switch {
 		case b.Kind == viewmodel.Quoted:
 			widget.Class(l, "quoted")
@@ -48,7 +44,6 @@ func (p *Pane) drawText(t viewmodel.Text, menu func(*gdk.Event) bool) []gtk.IWid
 		l.Connect("button-press-event", func(_ *gtk.Label, e *gdk.Event) bool {
 			return gdk.EventButtonNewFromEvent(e).Button() == gdk.BUTTON_SECONDARY && menu(e)
 		})
-		tt = gtkx.Add("text.connect", tt)
 		list = append(list, l)
 	}
 	return list

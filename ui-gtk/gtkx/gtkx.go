@@ -38,6 +38,5 @@ func Init() error {
 		}
 		return ErrNoDisplay
 	}
-	TraceInit()
 	return nil
 }

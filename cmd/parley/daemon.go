@@ -52,6 +52,9 @@ parley.log in the profile's folder. Here the log goes to standard error.`,
 					return err
 				}
 			}
+			if err := background(); err != nil {
+				cfg.Log.Warn("the core does not give way to the window", "error", err)
+			}
 			c, err := core.New(cmd.Context(), cfg)
 			if errors.Is(err, core.ErrInvalid) {
 				return usagef("%s", strings.TrimSuffix(err.Error(), ": "+core.ErrInvalid.Error()))

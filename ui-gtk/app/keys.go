@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/gotk3/gotk3/gdk"
+	"github.com/gotk3/gotk3/glib"
 	"github.com/gotk3/gotk3/gtk"
 
 	"github.com/parley-chat/parley/ui-gtk/gtkx"
@@ -75,9 +76,29 @@ func (w *Window) connectKeys() {
 		}
 		return w.command(p)
 	}
-	w.native.Connect("key-press-event", func(_ *gtk.Window, e *gdk.Event) bool { return take(e, false) })
+	w.native.Connect("key-press-event", func(_ *gtk.Window, e *gdk.Event) bool {
+		w.pressed()
+		return take(e, false)
+	})
 	w.native.ConnectAfter("key-press-event", func(_ *gtk.Window, e *gdk.Event) bool {
 		return take(e, true) || w.session.Stage() == viewmodel.Opened && w.chats.Type(e)
+	})
+}
+
+// pressed tells the session that a key was pressed, and when that is on the screen:
+// what waits until GTK has nothing to do runs after the frame whose time has come.
+func (w *Window) pressed() {
+	w.session.Pressed()
+	if w.painting {
+		return
+	}
+	w.painting = true
+	w.native.AddTickCallback(func(*gtk.Widget, *gdk.FrameClock) bool {
+		glib.IdleAdd(func() {
+			w.painting = false
+			w.session.Painted()
+		})
+		return false
 	})
 }
 

@@ -29,6 +29,7 @@ type Window struct {
 	settings *settings.Preferences
 	toast    *toast
 	notifier *viewmodel.Notifier
+	painting bool // the picture after a key is being waited for
 
 	owned []func() // stop what observes for the pages
 	kept  []func() // stop what observes for the window, however often it is drawn

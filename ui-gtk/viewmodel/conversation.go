@@ -26,10 +26,6 @@ const (
 	maxRead     = 500 // what the core gives at once
 )
 
-// frame is how long events are gathered at least, so that a burst is drawn in few
-// steps and typing stays quick; and half of it, changes of rows by other ways.
-const frame = 40 * time.Millisecond
-
 // typingFades is how long a notice of typing counts.
 const typingFades = 6 * time.Second
 

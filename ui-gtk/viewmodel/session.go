@@ -106,6 +106,7 @@ type Session struct {
 	Emojis  *Emojis
 
 	outbox *outbox
+	pace   *pace
 
 	ctx     context.Context // of Run; ends all calls
 	loading bool            // models are being told all anew
@@ -130,6 +131,7 @@ func NewSession(cfg Config) *Session {
 		}
 	}
 	s := &Session{cfg: cfg, ctx: context.Background()}
+	s.pace = newPace(s)
 	s.Contacts = newContacts(s)
 	s.Chats = newChats(s)
 	s.Plugins = newPlugins(s)
@@ -266,12 +268,11 @@ func (s *Session) connection(ctx context.Context) error {
 // maxGathered bounds the events that wait for the loop.
 const maxGathered = 512
 
-// take hands events to the loop: all that have come when the loop gets to it. Then it
-// leaves the loop alone for a frame, or for as long as the loop had no time for it:
-// however many events there are, what a person does comes in between.
+// take hands events to the loop: all that have come when the loop gets to it, or in
+// small steps while somebody types. Then it leaves the loop alone for a frame, or for as
+// long as the loop had no time for it, or until the next key shows: however many
+// events there are, what a person does comes in between.
 func (s *Session) take(ctx context.Context, core Core, incoming <-chan *controlpb.Event) {
-	rest := time.NewTimer(0)
-	defer rest.Stop()
 	for {
 		var batch []*controlpb.Event
 		select {
@@ -280,16 +281,21 @@ func (s *Session) take(ctx context.Context, core Core, incoming <-chan *controlp
 		case e := <-incoming:
 			batch = append(batch, e)
 		}
-		again, began := false, time.Now()
+		var again, typing bool
+		asked := time.Now()
+		began := asked
 		taken := make(chan struct{})
 		s.cfg.Loop.Post(func() {
-			defer close(taken)
-			for len(batch) < maxGathered && len(incoming) > 0 {
-				batch = append(batch, <-incoming)
-			}
-			if ctx.Err() == nil {
-				again = s.handle(batch)
-			}
+			busy := time.Since(asked)
+			s.pace.run(func() {
+				defer close(taken)
+				began = time.Now().Add(-busy) // without the wait for a picture
+				typing = s.pace.typing()
+				batch = gather(batch, incoming, s.pace.step(len(incoming)))
+				if ctx.Err() == nil {
+					again = s.handle(batch)
+				}
+			})
 		})
 		select {
 		case <-ctx.Done():
@@ -301,13 +307,48 @@ func (s *Session) take(ctx context.Context, core Core, incoming <-chan *controlp
 				s.cfg.Loop.Post(func() { s.Failures.emit(client.Message(err)) })
 			}
 		}
-		rest.Reset(max(frame, time.Since(began)))
-		select {
-		case <-ctx.Done():
-			return
-		case <-rest.C:
+		s.rest(ctx, time.Since(began), typing)
+	}
+}
+
+// gather takes events that wait, after those in batch, up to so many messages.
+func gather(batch []*controlpb.Event, incoming <-chan *controlpb.Event, messages int) []*controlpb.Event {
+	for _, e := range batch {
+		if e.GetMessageAdded() != nil {
+			messages--
 		}
 	}
+	for len(batch) < maxGathered && len(incoming) > 0 && messages > 0 {
+		e := <-incoming
+		batch = append(batch, e)
+		if e.GetMessageAdded() != nil {
+			messages--
+		}
+	}
+	return batch
+}
+
+// rest leaves the loop alone after it was busy with events.
+func (s *Session) rest(ctx context.Context, busy time.Duration, typing bool) {
+	wait := func(d time.Duration, or <-chan struct{}) {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+		case <-or:
+		}
+	}
+	if !typing {
+		wait(max(frame, busy), nil)
+		return
+	}
+	wait(frame/2, nil)
+	select {
+	case <-s.pace.painted: // before now
+	default:
+	}
+	wait(max(typingRest-frame/2, busy), s.pace.painted)
 }
 
 // hugeLists is how many people and chats take memory that is worth to be given back once

@@ -68,7 +68,7 @@ func newFileCard(r *messageRow, f *viewmodel.Transfer) *fileCard {
 		c.box.PackStart(column, false, false, 0)
 	}
 	c.box.PackStart(c.buttons, false, false, 0)
-	for _, w := range p.drawText(f.Caption, r.menu) {
+	for _, w := range p.drawText(f.Caption, 0, r.menu) {
 		c.box.PackStart(w, false, false, 0)
 	}
 	c.show(f)

@@ -1,6 +1,8 @@
 package conversation
 
 import (
+	"bytes"
+
 	"github.com/gotk3/gotk3/gtk"
 
 	"github.com/parley-chat/parley/protocol/pluginpb"
@@ -27,6 +29,10 @@ type header struct {
 	review *gtk.Button
 
 	explaining bool
+
+	shown   bool // look and picture are what is drawn
+	look    headerLook
+	picture []byte
 }
 
 func newHeader(p *Pane) *header {
@@ -84,7 +90,25 @@ func (h *header) showPerson() {
 	}
 }
 
+// headerLook is all that the header draws of one, beside the picture.
+type headerLook struct {
+	chat, picked, title, line string
+	presence                  viewmodel.Presence
+	lock                      viewmodel.Lock
+	lockText, warning         string
+}
+
 func (h *header) show(x viewmodel.Header) {
+	// It is told with each message, and is nearly always the same.
+	look := headerLook{x.Chat, x.Picked, x.Title, x.Line, x.Presence, x.Lock, x.LockText, x.Warning}
+	if !h.shown || look != h.look || !bytes.Equal(x.Avatar, h.picture) {
+		h.shown, h.look, h.picture = true, look, x.Avatar
+		h.draw(x)
+	}
+	h.explain(x)
+}
+
+func (h *header) draw(x viewmodel.Header) {
 	there := x.Chat != ""
 	h.person.SetVisible(there)
 	h.search.SetVisible(there)
@@ -117,7 +141,6 @@ func (h *header) show(x viewmodel.Header) {
 	}
 	h.review.SetVisible(x.Lock == viewmodel.KeyChanged)
 	h.banner.SetRevealChild(x.Warning != "")
-	h.explain(x)
 }
 
 // explain says, at the first chat in which nothing is encrypted, what that means.

@@ -26,16 +26,18 @@ type messageList struct {
 	leaving []*messageRow // of the chat before, until those of the next come
 	problem *gtk.Label
 
-	jump  *gtk.Revealer
-	count *gtk.Label
-	down  *gtk.Button
+	jump     *gtk.Revealer
+	count    *gtk.Label
+	down     *gtk.Button
+	downName string
 
 	stick    bool // the end is seen, and stays so
 	anchors  []anchor
 	settling bool // rows changed, and have no sizes yet
 	moving   bool // the adjustment is set here, not by a person
 	place    *viewmodel.Place
-	width    int  // that pictures were made for
+	width    int  // that what is in the rows was fitted to
+	taken    int  // the width of the list then
 	pointing bool // follow was called, and has not looked yet
 	posted   bool
 }
@@ -260,10 +262,12 @@ func (l *messageList) hold() {
 
 // settle puts what was seen to where it was, once the rows have their sizes.
 func (l *messageList) settle() {
-	if width := l.scroll.GetAllocatedWidth(); width != l.width && !l.posted {
+	// All that is in the list is fitted to the width; what is wider nevertheless, too.
+	width, taken := l.scroll.GetAllocatedWidth(), l.box.GetAllocatedWidth()
+	if (width != l.width || taken > width && taken != l.taken) && !l.posted {
 		l.posted = true
 		glib.IdleAdd(func() {
-			l.posted, l.width = false, width
+			l.posted, l.width, l.taken = false, width, taken
 			for _, r := range l.rows {
 				r.fit()
 			}
@@ -388,8 +392,11 @@ func (l *messageList) showJump() {
 		l.count.SetText(t.Number(n))
 	}
 	l.count.SetVisible(n > 0)
-	gtkx.SetName(l.down, name)
-	l.down.SetTooltipText(name)
+	if name != l.downName { // GTK asks the screen where the pointer is, each time
+		l.downName = name
+		gtkx.SetName(l.down, name)
+		l.down.SetTooltipText(name)
+	}
 	far := l.adj.GetUpper()-l.adj.GetPageSize()-l.adj.GetValue() > 80
 	l.jump.SetRevealChild(len(l.rows) > 0 && (far || l.model.Edges.Get().After || n > 0))
 }

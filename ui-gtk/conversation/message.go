@@ -2,6 +2,7 @@ package conversation
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gotk3/gotk3/gdk"
 	"github.com/gotk3/gotk3/glib"
@@ -20,7 +21,8 @@ type messageRow struct {
 	column *gtk.Box // of the row; nil until it is drawn
 	line   *gtk.Box // of the column: the bubble, and what is beside it
 	bubble *gtk.Box
-	more   *gtk.Button // to the menu; nil while nobody is at the message
+	more   *gtk.Button  // to the menu; nil while nobody is at the message
+	lines  []*gtk.Label // of text that is not wrapped
 	foot   *foot
 	file   *fileCard
 	chips  *gtk.Box // reactions; nil without
@@ -96,7 +98,7 @@ func (r *messageRow) draw() {
 		line.PackStart(right, true, true, 0)
 		r.column.PackStart(line, false, false, 0)
 	}
-	r.chips, r.more = nil, nil
+	r.chips, r.more, r.lines = nil, nil, nil
 	if row.Event != "" {
 		r.column.PackStart(event(row), false, false, 0)
 		r.file, r.foot, r.bubble, r.line = nil, nil, nil, nil
@@ -245,8 +247,11 @@ func (r *messageRow) fill() {
 }
 
 func (r *messageRow) text(t viewmodel.Text) {
-	for _, w := range r.list.pane.drawText(t, r.menu) {
-		r.bubble.PackStart(w, false, false, 0)
+	for _, l := range r.list.pane.drawText(t, r.list.room(), r.menu) {
+		r.bubble.PackStart(l, false, false, 0)
+		if !l.GetLineWrap() {
+			r.lines = append(r.lines, l)
+		}
 	}
 	texts := r.list.pane.window.Texts()
 	key := r.row.Key
@@ -339,8 +344,18 @@ func (r *messageRow) flash() {
 	})
 }
 
-// fit makes pictures fit the width.
+// fit makes what is wider than the width fit it: pictures, and text that was on one
+// line.
 func (r *messageRow) fit() {
+	if r.alive {
+		r.lines = slices.DeleteFunc(r.lines, func(l *gtk.Label) bool {
+			if _, width := l.GetPreferredWidth(); width <= r.list.room() {
+				return false
+			}
+			wrap(l, leastChars)
+			return true
+		})
+	}
 	if r.alive && r.file != nil && r.file.picture != nil {
 		r.file.picture.size(r.row.File.Width, r.row.File.Height, r.list.room())
 	}

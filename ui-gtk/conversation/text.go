@@ -18,9 +18,10 @@ import (
 // textChars is how many characters a line of a message has at most.
 const textChars = 64
 
-// drawText makes the widgets of a text. menu opens the message's menu.
-func (p *Pane) drawText(t viewmodel.Text, menu func(*gdk.Event) bool) []gtk.IWidget {
-	var list []gtk.IWidget
+// drawText makes the labels of a text, for which there is so much room, in pixels; 0
+// where that changes. menu opens the message's menu.
+func (p *Pane) drawText(t viewmodel.Text, room int, menu func(*gdk.Event) bool) []*gtk.Label {
+	list := make([]*gtk.Label, 0, len(t.Blocks))
 	for _, b := range t.Blocks {
 		l := widget.Label("", "body")
 		l.SetMaxWidthChars(textChars)
@@ -28,7 +29,11 @@ func (p *Pane) drawText(t viewmodel.Text, menu func(*gdk.Event) bool) []gtk.IWid
 		l.SetTrackVisitedLinks(false)
 		l.SetMarkup(p.markup(l, b.Spans))
 		l.SetLineWrapMode(pango.WRAP_WORD_CHAR)
-		narrow(l, b.Spans)
+		if n := chars(b.Spans); n <= fewChars || !t.Big && b.Kind != viewmodel.CodeBlock && onOneLine(b.Spans, room) {
+			l.SetLineWrap(false)
+		} else {
+			wrap(l, n)
+		}
 		switch {
 		case b.Kind == viewmodel.Quoted:
 			widget.Class(l, "quoted")
@@ -55,20 +60,55 @@ const (
 	leastChars = 20 // of a line that is wrapped
 )
 
-// narrow says how narrow a text may become. Without, GTK finds out how wide it is at
-// least by breaking it at each letter, which takes longer than all else about it.
-func narrow(l *gtk.Label, spans []viewmodel.Span) {
+// chars counts the characters of a text.
+func chars(spans []viewmodel.Span) int {
 	n := 0
 	for _, x := range spans {
 		n += utf8.RuneCountInString(x.Text)
 	}
-	if n <= fewChars {
-		l.SetLineWrap(false)
-		return
-	}
+	return n
+}
+
+// wrap has a text of so many characters wrapped, and says how narrow it may become.
+// Without, GTK finds out how wide it is at least by breaking it at each letter, which
+// takes longer than all else about it.
+func wrap(l *gtk.Label, chars int) {
+	l.SetLineWrap(true)
 	// GTK makes a label as wide as so many letters of the usual width, so that what is
 	// written in narrow ones has room beside it: half of them keeps on the safe side.
-	l.SetWidthChars(min(leastChars, n/2))
+	l.SetWidthChars(min(leastChars, chars/2))
+}
+
+// What onOneLine reckons with. A line of surelyShort small letters is shorter than
+// textChars whatever the letters are, so that it would not be wrapped either.
+const (
+	surelyShort  = 42
+	letterPixels = 14 // of a small letter, with the text half as large again as usual
+)
+
+// onOneLine says whether a text is surely so short that it is on one line where there
+// is so much room, in pixels. GTK lays out what might be wrapped several times, which
+// is half of what a message takes; most messages are short.
+func onOneLine(spans []viewmodel.Span, room int) bool {
+	most := float64(min(surelyShort, room/letterPixels))
+	for _, x := range spans {
+		for _, c := range x.Text {
+			switch {
+			case c == '\n' || c == '\t' || c == '\u2028' || c == '\u2029':
+				return false
+			case c >= 'a' && c <= 'z' && c != 'm' && c != 'w' || c >= '0' && c <= '9' || c == ' ' || c == '.' || c == ',':
+				most--
+			case c < 0x500: // of an alphabet, and wider
+				most -= 1.5
+			default:
+				most -= 2.25
+			}
+		}
+		if most < 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // markup writes spans in Pango's markup. Colours are those of the palette.

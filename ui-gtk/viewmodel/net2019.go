@@ -244,6 +244,9 @@ func net2019Cause(err error) Net2019Field {
 // said gives something that the core says to people in the language, harmless to show
 // on one line.
 func (s *Session) said(sentence string) string {
+	if sentence == "" {
+		return "" // for which catalogues have their header
+	}
 	t := s.Texts()
 	if known := t.T(sentence); known != sentence {
 		return client.PrintableLine(known)

@@ -304,6 +304,9 @@ func TestNet2019IsSaid(t *testing.T) {
 		}
 	}
 	chinese := openWindow(t, newFakeCore(), func(c *Config) { c.Texts = texts.New("zh-Hans") })
+	if got := chinese.session.said(""); got != "" {
+		t.Errorf("nothing is %q", got)
+	}
 	if got := chinese.session.NoticeText(&controlpb.Notice{Text: "net2019:2017000002 wanted a video call, which was declined: x"}); !strings.HasPrefix(got, "net2019:2017000002 发起了视频通话") {
 		t.Error(got)
 	}

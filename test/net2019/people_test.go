@@ -71,9 +71,9 @@ func (p *someone) again() {
 	p.t.Helper()
 	p.core.Kill()
 	p.begin()
-	p.until(p.name+"'s account is open", func() bool {
-		_, err := p.client.ListContacts(p.t.Context(), &controlpb.ListContactsRequest{})
-		return err == nil
+	p.until(p.name+" is logged in to 2019 again", func() bool {
+		status, err := p.client.GetStatus(p.soon(), &controlpb.GetStatusRequest{})
+		return err == nil && status.GetNet2019().GetLoggedIn()
 	})
 	p.watch()
 }

@@ -12,8 +12,11 @@ import (
 )
 
 const (
-	// maxChanges of one group; below the 2^22 that versions can count.
-	maxChanges = 1 << 17
+	// maxChanges of one group. When there are more, somebody may still make those up to
+	// minByMember, so that nobody can use up what others need: with 500 people that is
+	// below the 2^22 that versions can count.
+	maxChanges  = 1 << 17
+	minByMember = 1 << 11
 	// maxByMember bounds the changes of somebody who is no admin, who has nothing to
 	// say but that he joins or leaves.
 	maxByMember = 1 << 14
@@ -28,7 +31,10 @@ const (
 // change is written under.
 const FirstVersion = 1
 
-const versionShift = 40
+const (
+	versionShift = 40
+	maxCount     = 22 // bits of a version that count changes
+)
 
 // Errors of Graph.Add.
 var (
@@ -87,8 +93,9 @@ type Graph struct {
 	chat    packet.ChatID
 	nodes   []node // parents before children
 	index   map[ChangeID]int
-	heads   []int // ascending
-	byOther map[packet.UserID]int
+	heads   []int                 // ascending
+	by      map[packet.UserID]int // of everybody
+	byOther map[packet.UserID]int // of those when he was no admin
 	forged  map[ChangeID]struct{} // at most maxForged that were not taken
 	chokes  []choke
 	known   *State
@@ -112,7 +119,7 @@ type choke struct {
 
 // NewGraph makes the history of a chat, with nothing in it.
 func NewGraph(chat packet.ChatID) *Graph {
-	return &Graph{chat: chat, index: map[ChangeID]int{}, byOther: map[packet.UserID]int{}, forged: map[ChangeID]struct{}{}, known: &State{}}
+	return &Graph{chat: chat, index: map[ChangeID]int{}, by: map[packet.UserID]int{}, byOther: map[packet.UserID]int{}, forged: map[ChangeID]struct{}{}, known: &State{}}
 }
 
 // Has says whether a change is here.
@@ -211,6 +218,7 @@ func (g *Graph) take(c *Signed) (List, error) {
 	if err != nil {
 		return List{}, err
 	}
+	g.by[c.Author]++
 	if !by.leads() {
 		g.byOther[c.Author]++
 	}
@@ -242,7 +250,7 @@ func (g *Graph) admit(c *Signed, by Person) error {
 	if len(c.Parents) == 0 && ChatOf(c.Author, c.Packet) != g.chat {
 		return fmt.Errorf("the group was begun by somebody else: %w", ErrForged)
 	}
-	if len(g.nodes) >= maxChanges {
+	if len(g.nodes) >= maxChanges && (g.by[c.Author] >= minByMember || len(g.nodes) >= 1<<maxCount-1) {
 		return fmt.Errorf("the group has %d: %w", len(g.nodes), ErrFull)
 	}
 	if !by.leads() && g.byOther[c.Author] >= maxByMember {

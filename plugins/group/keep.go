@@ -25,10 +25,13 @@ const (
 	forgedPrefix  = "x/" // + chat + "/" + author: how often he was named
 )
 
-// Changes that wait for their parents are bounded, of one author and of all.
+// Changes that wait for their parents are bounded, of one author and of all. When all
+// together are too many an author may still have a few, so that nobody can use up
+// what others need.
 const (
 	maxWaiting         = 1 << 14
 	maxWaitingOfAuthor = 1 << 12
+	minWaitingOfAuthor = 1 << 6
 )
 
 func changeKey(chat packet.ChatID, id ChangeID) string {
@@ -136,16 +139,16 @@ func (c *chat) wait(s Signed) {
 
 // roomFor says whether one more change of an author may wait.
 func (c *chat) roomFor(author packet.UserID) bool {
+	n, limit := 0, maxWaitingOfAuthor
 	if len(c.waiting) >= maxWaiting {
-		return false
+		limit = minWaitingOfAuthor
 	}
-	n := 0
 	for id := range c.waiting {
 		if c.waiting[id].Author == author {
 			n++
 		}
 	}
-	return n < maxWaitingOfAuthor
+	return n < limit
 }
 
 // admitted is what became of a change that waited.

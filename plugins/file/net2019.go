@@ -46,7 +46,7 @@ func (o *outgoing) encodeIn(chat packet.ChatID) ([]byte, error) {
 }
 
 // decodeIn is DecodeOffer for a packet's chat. A picture of 2019 says nothing of its
-// size, so it is shown as a file.
+// width and height, so until it is here it is shown as a file: see look2019.
 func decodeIn(k sdk.Packet) (Offer, error) {
 	if k.Chat.Kind() != packet.Net2019 {
 		return DecodeOffer(k.Type, k.Content)
@@ -63,10 +63,19 @@ func decodeIn(k sdk.Packet) (Offer, error) {
 	return o, o.check(TypeFile)
 }
 
-// kindIn is the kind of message that an offer becomes.
-func kindIn(k sdk.Packet) string {
-	if k.Chat.Kind() == packet.Net2019 {
-		return KindFile
+// look2019 fills in how a picture of 2019 looks that is here. What is none, whatever
+// its sender says, stays a file.
+func (p *Plugin) look2019(m *sdk.Message, d *Data) {
+	if m.Chat.Kind() != packet.Net2019 || m.Kind != KindImage || d.State != Received {
+		return
 	}
-	return string(k.Type)
+	_, shape, err := p.look(m.ID, d.Path, false)
+	if err != nil || shape.Media == "" {
+		return // or it was moved away already
+	}
+	var o Offer
+	if ok, err := o.show(d.Path, shape); err != nil || !ok {
+		return
+	}
+	d.Media, d.Width, d.Height, d.Animated, d.Thumbnail = o.Media, o.Width, o.Height, o.Animated, []byte(o.Thumbnail)
 }

@@ -1,6 +1,11 @@
 package file
 
 import (
+	"errors"
+	"image"
+	"image/png"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,9 +21,6 @@ func TestNet2019(t *testing.T) {
 	o, err := decodeIn(k)
 	if err != nil || o.Name != "a_photo.PNG" || o.Size != 123 || o.Blob != packet.BlobID(k.ID) || o.Media != "image/png" {
 		t.Errorf("%+v, %v", o, err)
-	}
-	if kind := kindIn(k); kind != KindFile {
-		t.Errorf("shown as %s", kind)
 	}
 	for _, bad := range []string{"", "name", "name_", "../name_1", "name_-1", "name_99999999999999999999"} {
 		k.Content = []byte(bad)
@@ -42,5 +44,37 @@ func TestNet2019(t *testing.T) {
 	}
 	if tell(packet.PacketID{}, "alice-bob", nil) == nil {
 		t.Error("nobody is told elsewhere")
+	}
+}
+
+// TestPictureOfNet2019: what came as a picture is shown as one when it is here, if it
+// is one.
+func TestPictureOfNet2019(t *testing.T) {
+	folder := t.TempDir()
+	whole, none := filepath.Join(folder, "whole.png"), filepath.Join(folder, "none.png")
+	f, err := os.Create(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(png.Encode(f, image.NewRGBA(image.Rect(0, 0, 30, 20))), f.Close(), os.WriteFile(none, []byte("\x89PNG\r\n\x1a\nnothing"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	m := &sdk.Message{ID: packet.NewPacketID(), Chat: "net2019:2017000001-2017000002", Kind: KindImage}
+	for _, c := range []struct {
+		what, path, kind, state string
+		width                   uint32
+	}{
+		{"a picture", whole, KindImage, Received, 30},
+		{"a picture sent as a file", whole, KindFile, Received, 0},
+		{"a picture that is not here", whole, KindImage, Failed, 0},
+		{"none", none, KindImage, Received, 0},
+		{"what was moved away", filepath.Join(folder, "gone.png"), KindImage, Received, 0},
+	} {
+		m.Kind = c.kind
+		d := Data{Path: c.path, State: c.state}
+		(&Plugin{}).look2019(m, &d)
+		if d.Width != c.width || (len(d.Thumbnail) > 0) != (c.width > 0) {
+			t.Errorf("%s: %d x %d, a thumbnail of %d bytes", c.what, d.Width, d.Height, len(d.Thumbnail))
+		}
 	}
 }

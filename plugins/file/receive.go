@@ -59,7 +59,7 @@ func (p *Plugin) handleOffer(ctx context.Context, k sdk.Packet) ([]sdk.Effect, e
 	if err != nil {
 		return nil, err
 	}
-	effects = append(effects, sdk.AddMessage{ID: k.ID, Chat: k.Chat, Kind: kindIn(k), Body: d.body(), ReplyTo: o.ReplyTo, Data: data})
+	effects = append(effects, sdk.AddMessage{ID: k.ID, Chat: k.Chat, Kind: string(k.Type), Body: d.body(), ReplyTo: o.ReplyTo, Data: data})
 	if early.GetDeleted() {
 		return append(effects, sdk.DeleteMessage{ID: k.ID}), nil
 	}
@@ -228,6 +228,7 @@ func (p *Plugin) HandleEvent(ctx context.Context, e sdk.Event) ([]sdk.Effect, er
 	if kind == filepb.Kind_KIND_UNSPECIFIED {
 		return nil, nil
 	}
+	p.look2019(m, &d)
 	state := State{Message: m.ID, Kind: kind, Reason: tellable(b.Reason)}
 	var effects []sdk.Effect
 	if m.Own {

@@ -126,22 +126,31 @@ func (p *Plugin) describe(call sdk.Invocation, o *outgoing) (from string, err er
 		o.offer.Media = mediaOf(o.path)
 		return from, nil
 	}
-	f, err := os.Open(from) //nolint:gosec // a path that the person gave, or the copy
+	ok, err := o.offer.show(from, shape)
+	if ok {
+		o.of = TypeImage
+	}
+	return from, err
+}
+
+// show fills in how the picture at a path looks, whose shape was read; false when it
+// can only be shown as a file.
+func (o *Offer) show(path string, shape picture.Shape) (bool, error) {
+	f, err := os.Open(path) //nolint:gosec // one that the person gave, its copy, or one in the download folder
 	if err != nil {
-		return "", unreadable(from, err)
+		return false, unreadable(path, err)
 	}
 	defer func() { _ = f.Close() }() // only read
 	small, err := picture.Thumbnail(f, shape)
 	// A WebP animation is a picture too, though its first one cannot be decoded
-	// here. Anything else that cannot be is sent as a file.
+	// here. Anything else that cannot be is a file.
 	moving := shape.Media == picture.WebP && shape.Animated && shape.Width <= maxSide && shape.Height <= maxSide
 	if !shape.Complete || err != nil && !moving {
-		return from, nil
+		return false, nil
 	}
-	o.of = TypeImage
-	o.offer.Thumbnail, o.offer.Animated = string(small), shape.Animated
-	o.offer.Width, o.offer.Height = uint32(shape.Width), uint32(shape.Height) //nolint:gosec // of a picture that was decoded, or bounded above
-	return from, nil
+	o.Media, o.Thumbnail, o.Animated = shape.Media, string(small), shape.Animated
+	o.Width, o.Height = uint32(shape.Width), uint32(shape.Height) //nolint:gosec // of a picture that was decoded, or bounded above
+	return true, nil
 }
 
 // mediaOf guesses the media type of a file, by its name or else its beginning.

@@ -2,6 +2,8 @@ package net2019
 
 import (
 	"bytes"
+	"image"
+	"image/png"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -153,6 +155,41 @@ func TestFileFromOriginal(t *testing.T) {
 	p.talk(c, "after it")
 	if p.message(name, nameOf(one), "first!") == nil {
 		t.Error("what was said before is gone")
+	}
+}
+
+// A picture is one on both sides, and shown as one once it is there.
+func TestPictures(t *testing.T) {
+	t.Parallel()
+	w, c, p := befriended(t, nil)
+	chat, name := original.ChatOf(one, two), p.chatWith(one)
+	var b bytes.Buffer
+	must(t, png.Encode(&b, image.NewGray(image.Rect(0, 0, 60, 40))))
+	must(t, c.SendFile(chat, original.Image, "/home/one/theirs_1.png", bytes.NewReader(b.Bytes()), int64(b.Len())))
+	if got := p.accepts(name, one, "theirs_1.png"); !bytes.Equal(got, b.Bytes()) {
+		t.Errorf("alice has %d bytes, which are not those that were sent", len(got))
+	}
+	p.until("it is shown as a picture", func() bool {
+		for _, m := range p.messages(name) {
+			if m.GetPresentation() == pluginpb.Presentation_PRESENTATION_IMAGE && bytes.Contains(m.GetData(), []byte(`"width":60,"height":40`)) {
+				return true
+			}
+		}
+		return false
+	})
+
+	path := filepath.Join(w.folder, "ours.png")
+	must(t, os.WriteFile(path, b.Bytes(), 0o600))
+	must(t, p.invoke("file", &pluginpb.InvokeRequest{Action: "send", Chat: name, Paths: []string{path}}))
+	w.received(c, "ours.png", b.Bytes())
+	kinds := 0
+	for _, f := range c.Links()[0].Frames() {
+		if f.Kind == original.Image {
+			kinds++
+		}
+	}
+	if kinds != 1 {
+		t.Errorf("it heard of %d images", kinds)
 	}
 }
 

@@ -21,7 +21,7 @@ var broken = func() map[string]string {
 			"ClipboardGet", "ClipboardGetForDisplay", "GdkAtomIntern", "WaitIsTargetAvailable", "RequestSelectionNotification",
 			"SetData", "RegisterSerializeTagset", "RegisterDeserializeTagset", "Serialize", "Deserialize",
 		},
-		"its finalizer frees what GTK still has: use the clipboard of ui-gtk/gtkx": {"WaitForContents"},
+		"its finalizer frees what GTK still has: use the clipboard of ui-gtk/gtkx":              {"WaitForContents"},
 		"its finalizer frees memory that is Go's: use GetPreferredWidth and GetPreferredHeight": {"GetPreferredSize"},
 		"it goes through a list of strings by one byte a string, and crashes": {
 			"GetURIs", "GetAuthors", "GetArtists", "GetDocumenters", "SetIcons",

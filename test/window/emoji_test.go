@@ -126,7 +126,9 @@ func complete(p, other *person) {
 	p.screen.Keys("Down")
 	p.screen.Until("another is selected", func() bool { return composer.Description() != first })
 	p.screen.Keys("Up", "Tab")
-	p.screen.Until("it is written", func() bool { return strings.HasPrefix(composer.Text(), "well ") && !strings.Contains(composer.Text(), ":") })
+	p.screen.Until("it is written", func() bool {
+		return strings.HasPrefix(composer.Text(), "well ") && !strings.Contains(composer.Text(), ":")
+	})
 	p.window.Gone(atspi.List, "Completions")
 
 	// Who wants none of it types on.

@@ -3,7 +3,9 @@ package hostile
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -109,6 +111,8 @@ func TestConfinedPluginGetsNoSecret(t *testing.T) {
 	kinds := map[string]int{}
 	err := filepath.WalkDir(bob.home, func(path string, e os.DirEntry, err error) error {
 		switch {
+		case errors.Is(err, fs.ErrNotExist): // a plugin that starts removes what it started with
+			return nil
 		case err != nil || strings.Contains(path, "evil"):
 		case e.Type()&os.ModeSocket != 0:
 			sockets = append(sockets, path)

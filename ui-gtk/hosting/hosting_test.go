@@ -2,6 +2,7 @@ package hosting_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -52,7 +53,8 @@ func servers(h hosting.Host) []int {
 // end ends a host's servers and waits for them.
 func end(t *testing.T, h hosting.Host) {
 	t.Helper()
-	for _, id := range servers(h) {
+	ids := servers(h)
+	for _, id := range ids {
 		p, err := os.FindProcess(id)
 		if err == nil {
 			_ = p.Kill()
@@ -60,11 +62,19 @@ func end(t *testing.T, h hosting.Host) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	for len(servers(h)) > 0 {
+	for slices.ContainsFunc(ids, runs) {
 		if ctx.Err() != nil {
 			t.Fatal("a server does not end")
 		}
+		time.Sleep(time.Millisecond)
 	}
+}
+
+// runs says whether a process is still there. One that is ending loses its command line
+// before its sockets, and its first thread ends before the others.
+func runs(id int) bool {
+	_, err := os.Stat(fmt.Sprintf("/proc/%d", id))
+	return err == nil
 }
 
 // TestDirectoryOnThisComputer: it is started once, comes with an invite, and is the

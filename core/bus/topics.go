@@ -115,7 +115,7 @@ func release(f func()) {
 }
 
 // SyncFrame is a *packet.Vectors, *packet.Want, *packet.Refusals,
-// *packet.Registers or *packet.BlobNews as it came over a link.
+// *packet.Registers, *packet.Compare or *packet.BlobNews as it came over a link.
 type SyncFrame struct {
 	Link    Link
 	Frame   packet.Frame

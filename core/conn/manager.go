@@ -121,13 +121,13 @@ func (m *Manager) Mismatched(user packet.UserID) bool {
 	return m.mismatched[user]
 }
 
-// Send queues a Packet, Vectors, Want, Refusals, Registers or BlobNews on a link. It waits
+// Send queues a Packet, Vectors, Want, Refusals, Registers, Compare or BlobNews on a link. It waits
 // while the queue is full, as it is when the peer is slow. Frames of one caller
 // arrive in order. That Send succeeded does not say that the frame arrives.
 // Errors: ErrLinkGone, ErrNotAFrame, those of packet.AppendFrame, and ctx's.
 func (m *Manager) Send(ctx context.Context, linkID uint64, frame packet.Frame) error {
 	switch frame.(type) {
-	case *packet.Packet, *packet.Vectors, *packet.Want, *packet.Refusals, *packet.Registers, *packet.BlobNews:
+	case *packet.Packet, *packet.Vectors, *packet.Want, *packet.Refusals, *packet.Registers, *packet.Compare, *packet.BlobNews:
 	default:
 		return fmt.Errorf("send %T: %w", frame, ErrNotAFrame)
 	}

@@ -46,6 +46,8 @@ func frameToProto(f Frame) (*peerpb.Frame, error) {
 		return &peerpb.Frame{Body: &peerpb.Frame_Pong{Pong: &peerpb.Pong{Nonce: f.Nonce}}}, nil
 	case *Bye:
 		return &peerpb.Frame{Body: &peerpb.Frame_Bye{Bye: &peerpb.Bye{Reason: peerpb.ByeReason(f.Reason), Text: cutText(f.Text, MaxReason)}}}, nil
+	case *Compare:
+		return &peerpb.Frame{Body: &peerpb.Frame_Compare{Compare: f.proto()}}, nil
 	case *Stream:
 		return &peerpb.Frame{Body: &peerpb.Frame_Stream{Stream: f.proto()}}, nil
 	case *BlobNews:
@@ -91,6 +93,8 @@ func frameFromProto(pb *peerpb.Frame) (Frame, error) {
 			reason = 0
 		}
 		return &Bye{Reason: ByeReason(reason), Text: cutText(body.Bye.GetText(), MaxReason)}, nil
+	case *peerpb.Frame_Compare:
+		return compareFromProto(body.Compare)
 	case *peerpb.Frame_Stream:
 		return streamFromProto(body.Stream)
 	case *peerpb.Frame_BlobNews:
@@ -195,7 +199,7 @@ func refusalsFromProto(pb *peerpb.Refusals) (*Refusals, error) {
 		if r.GetNumber() == 0 || r.GetNumber() > maxCounter || reason < 0 || reason > 255 {
 			return nil, fmt.Errorf("refusal in %s: %w", chat, ErrMalformed)
 		}
-		rs.Refusals = append(rs.Refusals, Refusal{Key: EntryKey{log, r.GetNumber()}, Reason: Reason(reason), Text: cutText(r.GetText(), MaxReason)})
+		rs.Refusals = append(rs.Refusals, Refusal{Key: EntryKey{Log: log, Number: r.GetNumber()}, Reason: Reason(reason), Text: cutText(r.GetText(), MaxReason)})
 	}
 	return rs, nil
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // Frame is one of: *Packet, *Hello, *Vectors, *Want, *Refusals, *Registers,
-// *Ping, *Pong, *Bye, *Stream, *BlobNews, or nil for a kind this version does
+// *Ping, *Pong, *Bye, *Compare, *Stream, *BlobNews, or nil for a kind this version does
 // not know.
 type Frame interface{ frame() }
 

@@ -417,9 +417,25 @@ var (
 			return v
 		}),
 		rapid.Custom(func(t *rapid.T) Frame {
+			c := &Compare{Chat: chatGen.Draw(t, "chat")}
+			for i := range rapid.IntRange(0, 3).Draw(t, "logs") {
+				first := countGen.Draw(t, fmt.Sprint("first", i))
+				d := LogDigest{
+					Device: deviceGen.Draw(t, "device"), Epoch: countGen.Draw(t, "epoch"), Answer: rapid.Bool().Draw(t, "answer"),
+					Places: Range{first, rapid.Uint64Range(first, maxCounter).Draw(t, "last")},
+				}
+				d.Digests = make([]Digest, 1)
+				if parts := Parts(d.Places); len(parts) > 1 && rapid.Bool().Draw(t, "parts") {
+					d.Digests = make([]Digest, len(parts))
+				}
+				c.Logs = append(c.Logs, d)
+			}
+			return c
+		}),
+		rapid.Custom(func(t *rapid.T) Frame {
 			return &Refusals{rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Refusal {
 				return Refusal{
-					EntryKey{logGen.Draw(t, "log"), countGen.Draw(t, "number")},
+					EntryKey{Log: logGen.Draw(t, "log"), Number: countGen.Draw(t, "number")},
 					Reason(rapid.Byte().Draw(t, "reason")), rapid.StringMatching(`[ -~]{0,200}`).Draw(t, "text"),
 				}
 			}), 0, 4).Draw(t, "refusals")}

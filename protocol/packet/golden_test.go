@@ -217,6 +217,9 @@ func view(v reflect.Value) any {
 	case reflect.Struct:
 		fields := map[string]any{}
 		for i := range v.NumField() {
+			if v.Type().Field(i).Tag.Get("json") == "-" {
+				continue // never on the wire
+			}
 			fields[v.Type().Field(i).Name] = view(v.Field(i))
 		}
 		return fields

@@ -118,11 +118,16 @@ func frames(t testing.TB) map[string]Frame {
 			{Chat: "abcdefghijklmnopqrstuvwxyz", Membership: 12, Logs: []LogVector{{Device: alice, Epoch: epoch, Upto: 3}}, Anew: true},
 		}},
 		"want":      &Want{Log: Log{"alice-bob", bob, epoch}, Ranges: []Range{{1, 4}, {6, maxCounter}}},
-		"refusals":  &Refusals{[]Refusal{{EntryKey{Log{"alice-bob", alice, epoch}, 3}, ReasonTooLarge, "larger than 64 KiB"}}},
+		"refusals":  &Refusals{[]Refusal{{EntryKey{Log: Log{"alice-bob", alice, epoch}, Number: 3}, ReasonTooLarge, "larger than 64 KiB"}}},
 		"registers": &Registers{[]Register{register}},
 		"ping":      &Ping{Nonce: 0x0123456789abcdef},
 		"pong":      &Pong{Nonce: 0x0123456789abcdef},
 		"bye":       &Bye{Reason: ByeProtocol, Text: "frame of 2097152 bytes, at most 1048576 here"},
+		"compare": &Compare{Chat: "abcdefghijklmnopqrstuvwxyz", Logs: []LogDigest{
+			{Device: alice, Epoch: epoch, Places: Range{1, 5000}, Digests: []Digest{DigestOf([]byte("all"))}},
+			{Device: alice, Epoch: epoch, Places: Range{4097, 4225}, Digests: []Digest{{1}, {2}, Combine([]Digest{{3}, {4}})}},
+			{Device: bob, Epoch: epoch + 1, Places: Range{7, 7}, Digests: []Digest{{5}, {6}}, Answer: true},
+		}},
 		"stream":    &Stream{Token: testToken, Dial: true},
 		"blob-news": &BlobNews{Chat: "alice-bob", Blobs: []BlobID{testBlob(t), BlobID(text.Header.ID)}},
 	}

@@ -26,6 +26,8 @@ const (
 	MaxHashes       = 16 << 10  // hashes of one frame
 	MaxRequests     = 8         // open on one bulk stream
 	MaxBlobNews     = 256       // blobs of one frame
+	MaxCompared     = 256       // parts of logs in one Compare
+	MaxTwins        = 1 << 10   // entries with one number that a Compare names
 
 	MaxUserID = 64 // bytes of a user id
 	MaxChatID = 2*MaxUserID + 1

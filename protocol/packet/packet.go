@@ -42,10 +42,17 @@ type Log struct {
 type EntryKey struct {
 	Log
 	Number uint64 // 1, 2, 3...
+	// Twin tells apart the entries of an author who signed several with one number:
+	// 0 is the one that came here first. It never leaves this device.
+	Twin uint32 `json:"-"`
 }
 
 func (k EntryKey) String() string {
-	return fmt.Sprintf("%s/%s/%d/%d", k.Chat, k.Device, k.Epoch, k.Number)
+	s := fmt.Sprintf("%s/%s/%d/%d", k.Chat, k.Device, k.Epoch, k.Number)
+	if k.Twin > 0 {
+		s += fmt.Sprintf("+%d", k.Twin)
+	}
+	return s
 }
 
 // Header is the preamble of a packet. See peerpb.Header for each field.
@@ -62,11 +69,12 @@ type Header struct {
 	SentAt      int64 // Unix microseconds by the author's clock
 	Delivery    Delivery
 	ContentHash Hash
+	Twin        uint32 `json:"-"` // of its EntryKey; not signed, and 0 in what comes over a link
 }
 
 // Key names the entry a RELIABLE packet is.
 func (h *Header) Key() EntryKey {
-	return EntryKey{Log{h.Chat, h.Device, h.Epoch}, h.Number}
+	return EntryKey{Log{h.Chat, h.Device, h.Epoch}, h.Number, h.Twin}
 }
 
 // Time is the author's wall clock.

@@ -354,6 +354,7 @@ type Frame struct {
 	//	*Frame_Ping
 	//	*Frame_Pong
 	//	*Frame_Bye
+	//	*Frame_Compare
 	//	*Frame_Stream
 	//	*Frame_BlobNews
 	Body          isFrame_Body `protobuf_oneof:"body"`
@@ -479,6 +480,15 @@ func (x *Frame) GetBye() *Bye {
 	return nil
 }
 
+func (x *Frame) GetCompare() *Compare {
+	if x != nil {
+		if x, ok := x.Body.(*Frame_Compare); ok {
+			return x.Compare
+		}
+	}
+	return nil
+}
+
 func (x *Frame) GetStream() *Stream {
 	if x != nil {
 		if x, ok := x.Body.(*Frame_Stream); ok {
@@ -537,6 +547,10 @@ type Frame_Bye struct {
 	Bye *Bye `protobuf:"bytes,9,opt,name=bye,proto3,oneof"`
 }
 
+type Frame_Compare struct {
+	Compare *Compare `protobuf:"bytes,10,opt,name=compare,proto3,oneof"`
+}
+
 type Frame_Stream struct {
 	Stream *Stream `protobuf:"bytes,16,opt,name=stream,proto3,oneof"`
 }
@@ -562,6 +576,8 @@ func (*Frame_Ping) isFrame_Body() {}
 func (*Frame_Pong) isFrame_Body() {}
 
 func (*Frame_Bye) isFrame_Body() {}
+
+func (*Frame_Compare) isFrame_Body() {}
 
 func (*Frame_Stream) isFrame_Body() {}
 
@@ -1519,6 +1535,154 @@ func (x *RegisterBody) GetVersion() uint64 {
 	return 0
 }
 
+// Compare finds where an author signed several entries with one number and gave
+// them to different people. It is sent some time after entries came, of logs of
+// others than the two who compare. Who finds that its digest of all the places
+// is another answers with those of their parts; for a single place, with what it
+// has there. Both then give each other the entries that the other lacks.
+type Compare struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Chat  string                 `protobuf:"bytes,1,opt,name=chat,proto3" json:"chat,omitempty"`
+	// At most 256.
+	Logs          []*LogDigest `protobuf:"bytes,2,rep,name=logs,proto3" json:"logs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Compare) Reset() {
+	*x = Compare{}
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Compare) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Compare) ProtoMessage() {}
+
+func (x *Compare) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Compare.ProtoReflect.Descriptor instead.
+func (*Compare) Descriptor() ([]byte, []int) {
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Compare) GetChat() string {
+	if x != nil {
+		return x.Chat
+	}
+	return ""
+}
+
+func (x *Compare) GetLogs() []*LogDigest {
+	if x != nil {
+		return x.Logs
+	}
+	return nil
+}
+
+// LogDigest is what the sender has at places (numbers) first to last of a log; see
+// package packet for how digests are made.
+type LogDigest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Device key id of the log's author, 20 bytes.
+	Device []byte `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	Epoch  uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	First  uint64 `protobuf:"varint,3,opt,name=first,proto3" json:"first,omitempty"`
+	Last   uint64 `protobuf:"varint,4,opt,name=last,proto3" json:"last,omitempty"`
+	// 16 bytes each: one of all the places, or one of each part of them (at most
+	// 64). When first is last: one of each entry at that place (at most 1,024).
+	Digests []byte `protobuf:"bytes,5,opt,name=digests,proto3" json:"digests,omitempty"`
+	// Of a single place: what was lacking at the receiver is asked for already.
+	Answer        bool `protobuf:"varint,6,opt,name=answer,proto3" json:"answer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogDigest) Reset() {
+	*x = LogDigest{}
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogDigest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogDigest) ProtoMessage() {}
+
+func (x *LogDigest) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogDigest.ProtoReflect.Descriptor instead.
+func (*LogDigest) Descriptor() ([]byte, []int) {
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *LogDigest) GetDevice() []byte {
+	if x != nil {
+		return x.Device
+	}
+	return nil
+}
+
+func (x *LogDigest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *LogDigest) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *LogDigest) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *LogDigest) GetDigests() []byte {
+	if x != nil {
+		return x.Digests
+	}
+	return nil
+}
+
+func (x *LogDigest) GetAnswer() bool {
+	if x != nil {
+		return x.Answer
+	}
+	return false
+}
+
 // Ping asks for a Pong with the same nonce.
 type Ping struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1529,7 +1693,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[14]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1541,7 +1705,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[14]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1554,7 +1718,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{14}
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Ping) GetNonce() uint64 {
@@ -1574,7 +1738,7 @@ type Pong struct {
 
 func (x *Pong) Reset() {
 	*x = Pong{}
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[15]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1586,7 +1750,7 @@ func (x *Pong) String() string {
 func (*Pong) ProtoMessage() {}
 
 func (x *Pong) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[15]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1599,7 +1763,7 @@ func (x *Pong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pong.ProtoReflect.Descriptor instead.
 func (*Pong) Descriptor() ([]byte, []int) {
-	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{15}
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Pong) GetNonce() uint64 {
@@ -1621,7 +1785,7 @@ type Bye struct {
 
 func (x *Bye) Reset() {
 	*x = Bye{}
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[16]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1633,7 +1797,7 @@ func (x *Bye) String() string {
 func (*Bye) ProtoMessage() {}
 
 func (x *Bye) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[16]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1646,7 +1810,7 @@ func (x *Bye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bye.ProtoReflect.Descriptor instead.
 func (*Bye) Descriptor() ([]byte, []int) {
-	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{16}
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Bye) GetReason() ByeReason {
@@ -1678,7 +1842,7 @@ type Stream struct {
 
 func (x *Stream) Reset() {
 	*x = Stream{}
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[17]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1690,7 +1854,7 @@ func (x *Stream) String() string {
 func (*Stream) ProtoMessage() {}
 
 func (x *Stream) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[17]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1703,7 +1867,7 @@ func (x *Stream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stream.ProtoReflect.Descriptor instead.
 func (*Stream) Descriptor() ([]byte, []int) {
-	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{17}
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Stream) GetToken() []byte {
@@ -1734,7 +1898,7 @@ type BlobNews struct {
 
 func (x *BlobNews) Reset() {
 	*x = BlobNews{}
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[18]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1746,7 +1910,7 @@ func (x *BlobNews) String() string {
 func (*BlobNews) ProtoMessage() {}
 
 func (x *BlobNews) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[18]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1759,7 +1923,7 @@ func (x *BlobNews) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlobNews.ProtoReflect.Descriptor instead.
 func (*BlobNews) Descriptor() ([]byte, []int) {
-	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{18}
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *BlobNews) GetChat() string {
@@ -1798,7 +1962,7 @@ type StreamFrame struct {
 
 func (x *StreamFrame) Reset() {
 	*x = StreamFrame{}
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[19]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1810,7 +1974,7 @@ func (x *StreamFrame) String() string {
 func (*StreamFrame) ProtoMessage() {}
 
 func (x *StreamFrame) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[19]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1823,7 +1987,7 @@ func (x *StreamFrame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamFrame.ProtoReflect.Descriptor instead.
 func (*StreamFrame) Descriptor() ([]byte, []int) {
-	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{19}
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StreamFrame) GetBody() isStreamFrame_Body {
@@ -1953,7 +2117,7 @@ type StreamOpen struct {
 
 func (x *StreamOpen) Reset() {
 	*x = StreamOpen{}
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[20]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1965,7 +2129,7 @@ func (x *StreamOpen) String() string {
 func (*StreamOpen) ProtoMessage() {}
 
 func (x *StreamOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[20]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1978,7 +2142,7 @@ func (x *StreamOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamOpen.ProtoReflect.Descriptor instead.
 func (*StreamOpen) Descriptor() ([]byte, []int) {
-	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{20}
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StreamOpen) GetToken() []byte {
@@ -2013,7 +2177,7 @@ type BlobRequest struct {
 
 func (x *BlobRequest) Reset() {
 	*x = BlobRequest{}
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[21]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2025,7 +2189,7 @@ func (x *BlobRequest) String() string {
 func (*BlobRequest) ProtoMessage() {}
 
 func (x *BlobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[21]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2038,7 +2202,7 @@ func (x *BlobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlobRequest.ProtoReflect.Descriptor instead.
 func (*BlobRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{21}
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *BlobRequest) GetRequest() uint32 {
@@ -2100,7 +2264,7 @@ type BlobCancel struct {
 
 func (x *BlobCancel) Reset() {
 	*x = BlobCancel{}
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[22]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2112,7 +2276,7 @@ func (x *BlobCancel) String() string {
 func (*BlobCancel) ProtoMessage() {}
 
 func (x *BlobCancel) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[22]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2125,7 +2289,7 @@ func (x *BlobCancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlobCancel.ProtoReflect.Descriptor instead.
 func (*BlobCancel) Descriptor() ([]byte, []int) {
-	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{22}
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *BlobCancel) GetRequest() uint32 {
@@ -2155,7 +2319,7 @@ type BlobInfo struct {
 
 func (x *BlobInfo) Reset() {
 	*x = BlobInfo{}
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[23]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2167,7 +2331,7 @@ func (x *BlobInfo) String() string {
 func (*BlobInfo) ProtoMessage() {}
 
 func (x *BlobInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[23]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2180,7 +2344,7 @@ func (x *BlobInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlobInfo.ProtoReflect.Descriptor instead.
 func (*BlobInfo) Descriptor() ([]byte, []int) {
-	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{23}
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *BlobInfo) GetRequest() uint32 {
@@ -2231,7 +2395,7 @@ type Manifest struct {
 
 func (x *Manifest) Reset() {
 	*x = Manifest{}
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[24]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2243,7 +2407,7 @@ func (x *Manifest) String() string {
 func (*Manifest) ProtoMessage() {}
 
 func (x *Manifest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[24]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2256,7 +2420,7 @@ func (x *Manifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Manifest.ProtoReflect.Descriptor instead.
 func (*Manifest) Descriptor() ([]byte, []int) {
-	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{24}
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Manifest) GetBody() []byte {
@@ -2290,7 +2454,7 @@ type ManifestBody struct {
 
 func (x *ManifestBody) Reset() {
 	*x = ManifestBody{}
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[25]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2302,7 +2466,7 @@ func (x *ManifestBody) String() string {
 func (*ManifestBody) ProtoMessage() {}
 
 func (x *ManifestBody) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[25]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2315,7 +2479,7 @@ func (x *ManifestBody) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ManifestBody.ProtoReflect.Descriptor instead.
 func (*ManifestBody) Descriptor() ([]byte, []int) {
-	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{25}
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ManifestBody) GetBlob() []byte {
@@ -2383,7 +2547,7 @@ type Piece struct {
 
 func (x *Piece) Reset() {
 	*x = Piece{}
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[26]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2395,7 +2559,7 @@ func (x *Piece) String() string {
 func (*Piece) ProtoMessage() {}
 
 func (x *Piece) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[26]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2408,7 +2572,7 @@ func (x *Piece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Piece.ProtoReflect.Descriptor instead.
 func (*Piece) Descriptor() ([]byte, []int) {
-	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{26}
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Piece) GetRequest() uint32 {
@@ -2458,7 +2622,7 @@ type BlobHashes struct {
 
 func (x *BlobHashes) Reset() {
 	*x = BlobHashes{}
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[27]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2470,7 +2634,7 @@ func (x *BlobHashes) String() string {
 func (*BlobHashes) ProtoMessage() {}
 
 func (x *BlobHashes) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[27]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2483,7 +2647,7 @@ func (x *BlobHashes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlobHashes.ProtoReflect.Descriptor instead.
 func (*BlobHashes) Descriptor() ([]byte, []int) {
-	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{27}
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *BlobHashes) GetRequest() uint32 {
@@ -2520,7 +2684,7 @@ type BlobEnd struct {
 
 func (x *BlobEnd) Reset() {
 	*x = BlobEnd{}
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[28]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2532,7 +2696,7 @@ func (x *BlobEnd) String() string {
 func (*BlobEnd) ProtoMessage() {}
 
 func (x *BlobEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[28]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2545,7 +2709,7 @@ func (x *BlobEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlobEnd.ProtoReflect.Descriptor instead.
 func (*BlobEnd) Descriptor() ([]byte, []int) {
-	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{28}
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *BlobEnd) GetRequest() uint32 {
@@ -2583,7 +2747,7 @@ type Folder struct {
 
 func (x *Folder) Reset() {
 	*x = Folder{}
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[29]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2595,7 +2759,7 @@ func (x *Folder) String() string {
 func (*Folder) ProtoMessage() {}
 
 func (x *Folder) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[29]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2608,7 +2772,7 @@ func (x *Folder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Folder.ProtoReflect.Descriptor instead.
 func (*Folder) Descriptor() ([]byte, []int) {
-	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{29}
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Folder) GetEntries() []*FolderEntry {
@@ -2646,7 +2810,7 @@ type FolderEntry struct {
 
 func (x *FolderEntry) Reset() {
 	*x = FolderEntry{}
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[30]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2658,7 +2822,7 @@ func (x *FolderEntry) String() string {
 func (*FolderEntry) ProtoMessage() {}
 
 func (x *FolderEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[30]
+	mi := &file_protocol_packet_peerpb_peer_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2671,7 +2835,7 @@ func (x *FolderEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FolderEntry.ProtoReflect.Descriptor instead.
 func (*FolderEntry) Descriptor() ([]byte, []int) {
-	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{30}
+	return file_protocol_packet_peerpb_peer_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *FolderEntry) GetPath() string {
@@ -2720,7 +2884,7 @@ var File_protocol_packet_peerpb_peer_proto protoreflect.FileDescriptor
 
 const file_protocol_packet_peerpb_peer_proto_rawDesc = "" +
 	"\n" +
-	"!protocol/packet/peerpb/peer.proto\x12\x0eparley.peer.v1\"\xb0\x04\n" +
+	"!protocol/packet/peerpb/peer.proto\x12\x0eparley.peer.v1\"\xe5\x04\n" +
 	"\x05Frame\x12-\n" +
 	"\x05hello\x18\x01 \x01(\v2\x15.parley.peer.v1.HelloH\x00R\x05hello\x120\n" +
 	"\x06packet\x18\x02 \x01(\v2\x16.parley.peer.v1.PacketH\x00R\x06packet\x123\n" +
@@ -2730,7 +2894,9 @@ const file_protocol_packet_peerpb_peer_proto_rawDesc = "" +
 	"\tregisters\x18\x06 \x01(\v2\x19.parley.peer.v1.RegistersH\x00R\tregisters\x12*\n" +
 	"\x04ping\x18\a \x01(\v2\x14.parley.peer.v1.PingH\x00R\x04ping\x12*\n" +
 	"\x04pong\x18\b \x01(\v2\x14.parley.peer.v1.PongH\x00R\x04pong\x12'\n" +
-	"\x03bye\x18\t \x01(\v2\x13.parley.peer.v1.ByeH\x00R\x03bye\x120\n" +
+	"\x03bye\x18\t \x01(\v2\x13.parley.peer.v1.ByeH\x00R\x03bye\x123\n" +
+	"\acompare\x18\n" +
+	" \x01(\v2\x17.parley.peer.v1.CompareH\x00R\acompare\x120\n" +
 	"\x06stream\x18\x10 \x01(\v2\x16.parley.peer.v1.StreamH\x00R\x06stream\x127\n" +
 	"\tblob_news\x18\x11 \x01(\v2\x18.parley.peer.v1.BlobNewsH\x00R\bblobNewsB\x06\n" +
 	"\x04body\"\x93\x01\n" +
@@ -2805,7 +2971,17 @@ const file_protocol_packet_peerpb_peer_proto_rawDesc = "" +
 	"\x06device\x18\x03 \x01(\fR\x06device\x12\x12\n" +
 	"\x04name\x18\x04 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x05 \x01(\fR\x05value\x12\x18\n" +
-	"\aversion\x18\x06 \x01(\x04R\aversion\"\x1c\n" +
+	"\aversion\x18\x06 \x01(\x04R\aversion\"L\n" +
+	"\aCompare\x12\x12\n" +
+	"\x04chat\x18\x01 \x01(\tR\x04chat\x12-\n" +
+	"\x04logs\x18\x02 \x03(\v2\x19.parley.peer.v1.LogDigestR\x04logs\"\x95\x01\n" +
+	"\tLogDigest\x12\x16\n" +
+	"\x06device\x18\x01 \x01(\fR\x06device\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
+	"\x05first\x18\x03 \x01(\x04R\x05first\x12\x12\n" +
+	"\x04last\x18\x04 \x01(\x04R\x04last\x12\x18\n" +
+	"\adigests\x18\x05 \x01(\fR\adigests\x12\x16\n" +
+	"\x06answer\x18\x06 \x01(\bR\x06answer\"\x1c\n" +
 	"\x04Ping\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\"\x1c\n" +
 	"\x04Pong\x12\x14\n" +
@@ -2935,7 +3111,7 @@ func file_protocol_packet_peerpb_peer_proto_rawDescGZIP() []byte {
 }
 
 var file_protocol_packet_peerpb_peer_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_protocol_packet_peerpb_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_protocol_packet_peerpb_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_protocol_packet_peerpb_peer_proto_goTypes = []any{
 	(Delivery)(0),        // 0: parley.peer.v1.Delivery
 	(Reason)(0),          // 1: parley.peer.v1.Reason
@@ -2956,23 +3132,25 @@ var file_protocol_packet_peerpb_peer_proto_goTypes = []any{
 	(*Registers)(nil),    // 16: parley.peer.v1.Registers
 	(*Register)(nil),     // 17: parley.peer.v1.Register
 	(*RegisterBody)(nil), // 18: parley.peer.v1.RegisterBody
-	(*Ping)(nil),         // 19: parley.peer.v1.Ping
-	(*Pong)(nil),         // 20: parley.peer.v1.Pong
-	(*Bye)(nil),          // 21: parley.peer.v1.Bye
-	(*Stream)(nil),       // 22: parley.peer.v1.Stream
-	(*BlobNews)(nil),     // 23: parley.peer.v1.BlobNews
-	(*StreamFrame)(nil),  // 24: parley.peer.v1.StreamFrame
-	(*StreamOpen)(nil),   // 25: parley.peer.v1.StreamOpen
-	(*BlobRequest)(nil),  // 26: parley.peer.v1.BlobRequest
-	(*BlobCancel)(nil),   // 27: parley.peer.v1.BlobCancel
-	(*BlobInfo)(nil),     // 28: parley.peer.v1.BlobInfo
-	(*Manifest)(nil),     // 29: parley.peer.v1.Manifest
-	(*ManifestBody)(nil), // 30: parley.peer.v1.ManifestBody
-	(*Piece)(nil),        // 31: parley.peer.v1.Piece
-	(*BlobHashes)(nil),   // 32: parley.peer.v1.BlobHashes
-	(*BlobEnd)(nil),      // 33: parley.peer.v1.BlobEnd
-	(*Folder)(nil),       // 34: parley.peer.v1.Folder
-	(*FolderEntry)(nil),  // 35: parley.peer.v1.FolderEntry
+	(*Compare)(nil),      // 19: parley.peer.v1.Compare
+	(*LogDigest)(nil),    // 20: parley.peer.v1.LogDigest
+	(*Ping)(nil),         // 21: parley.peer.v1.Ping
+	(*Pong)(nil),         // 22: parley.peer.v1.Pong
+	(*Bye)(nil),          // 23: parley.peer.v1.Bye
+	(*Stream)(nil),       // 24: parley.peer.v1.Stream
+	(*BlobNews)(nil),     // 25: parley.peer.v1.BlobNews
+	(*StreamFrame)(nil),  // 26: parley.peer.v1.StreamFrame
+	(*StreamOpen)(nil),   // 27: parley.peer.v1.StreamOpen
+	(*BlobRequest)(nil),  // 28: parley.peer.v1.BlobRequest
+	(*BlobCancel)(nil),   // 29: parley.peer.v1.BlobCancel
+	(*BlobInfo)(nil),     // 30: parley.peer.v1.BlobInfo
+	(*Manifest)(nil),     // 31: parley.peer.v1.Manifest
+	(*ManifestBody)(nil), // 32: parley.peer.v1.ManifestBody
+	(*Piece)(nil),        // 33: parley.peer.v1.Piece
+	(*BlobHashes)(nil),   // 34: parley.peer.v1.BlobHashes
+	(*BlobEnd)(nil),      // 35: parley.peer.v1.BlobEnd
+	(*Folder)(nil),       // 36: parley.peer.v1.Folder
+	(*FolderEntry)(nil),  // 37: parley.peer.v1.FolderEntry
 }
 var file_protocol_packet_peerpb_peer_proto_depIdxs = []int32{
 	6,  // 0: parley.peer.v1.Frame.hello:type_name -> parley.peer.v1.Hello
@@ -2981,37 +3159,39 @@ var file_protocol_packet_peerpb_peer_proto_depIdxs = []int32{
 	13, // 3: parley.peer.v1.Frame.want:type_name -> parley.peer.v1.Want
 	14, // 4: parley.peer.v1.Frame.refusals:type_name -> parley.peer.v1.Refusals
 	16, // 5: parley.peer.v1.Frame.registers:type_name -> parley.peer.v1.Registers
-	19, // 6: parley.peer.v1.Frame.ping:type_name -> parley.peer.v1.Ping
-	20, // 7: parley.peer.v1.Frame.pong:type_name -> parley.peer.v1.Pong
-	21, // 8: parley.peer.v1.Frame.bye:type_name -> parley.peer.v1.Bye
-	22, // 9: parley.peer.v1.Frame.stream:type_name -> parley.peer.v1.Stream
-	23, // 10: parley.peer.v1.Frame.blob_news:type_name -> parley.peer.v1.BlobNews
-	0,  // 11: parley.peer.v1.Header.delivery:type_name -> parley.peer.v1.Delivery
-	10, // 12: parley.peer.v1.Vectors.chats:type_name -> parley.peer.v1.ChatVector
-	11, // 13: parley.peer.v1.ChatVector.logs:type_name -> parley.peer.v1.LogVector
-	12, // 14: parley.peer.v1.LogVector.beyond:type_name -> parley.peer.v1.Range
-	12, // 15: parley.peer.v1.Want.ranges:type_name -> parley.peer.v1.Range
-	15, // 16: parley.peer.v1.Refusals.refusals:type_name -> parley.peer.v1.Refusal
-	1,  // 17: parley.peer.v1.Refusal.reason:type_name -> parley.peer.v1.Reason
-	17, // 18: parley.peer.v1.Registers.registers:type_name -> parley.peer.v1.Register
-	2,  // 19: parley.peer.v1.Bye.reason:type_name -> parley.peer.v1.ByeReason
-	25, // 20: parley.peer.v1.StreamFrame.open:type_name -> parley.peer.v1.StreamOpen
-	26, // 21: parley.peer.v1.StreamFrame.request:type_name -> parley.peer.v1.BlobRequest
-	27, // 22: parley.peer.v1.StreamFrame.cancel:type_name -> parley.peer.v1.BlobCancel
-	28, // 23: parley.peer.v1.StreamFrame.info:type_name -> parley.peer.v1.BlobInfo
-	31, // 24: parley.peer.v1.StreamFrame.piece:type_name -> parley.peer.v1.Piece
-	32, // 25: parley.peer.v1.StreamFrame.hashes:type_name -> parley.peer.v1.BlobHashes
-	33, // 26: parley.peer.v1.StreamFrame.end:type_name -> parley.peer.v1.BlobEnd
-	29, // 27: parley.peer.v1.BlobInfo.manifest:type_name -> parley.peer.v1.Manifest
-	12, // 28: parley.peer.v1.BlobInfo.have:type_name -> parley.peer.v1.Range
-	3,  // 29: parley.peer.v1.BlobEnd.code:type_name -> parley.peer.v1.BlobCode
-	35, // 30: parley.peer.v1.Folder.entries:type_name -> parley.peer.v1.FolderEntry
-	4,  // 31: parley.peer.v1.FolderEntry.kind:type_name -> parley.peer.v1.FolderKind
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	21, // 6: parley.peer.v1.Frame.ping:type_name -> parley.peer.v1.Ping
+	22, // 7: parley.peer.v1.Frame.pong:type_name -> parley.peer.v1.Pong
+	23, // 8: parley.peer.v1.Frame.bye:type_name -> parley.peer.v1.Bye
+	19, // 9: parley.peer.v1.Frame.compare:type_name -> parley.peer.v1.Compare
+	24, // 10: parley.peer.v1.Frame.stream:type_name -> parley.peer.v1.Stream
+	25, // 11: parley.peer.v1.Frame.blob_news:type_name -> parley.peer.v1.BlobNews
+	0,  // 12: parley.peer.v1.Header.delivery:type_name -> parley.peer.v1.Delivery
+	10, // 13: parley.peer.v1.Vectors.chats:type_name -> parley.peer.v1.ChatVector
+	11, // 14: parley.peer.v1.ChatVector.logs:type_name -> parley.peer.v1.LogVector
+	12, // 15: parley.peer.v1.LogVector.beyond:type_name -> parley.peer.v1.Range
+	12, // 16: parley.peer.v1.Want.ranges:type_name -> parley.peer.v1.Range
+	15, // 17: parley.peer.v1.Refusals.refusals:type_name -> parley.peer.v1.Refusal
+	1,  // 18: parley.peer.v1.Refusal.reason:type_name -> parley.peer.v1.Reason
+	17, // 19: parley.peer.v1.Registers.registers:type_name -> parley.peer.v1.Register
+	20, // 20: parley.peer.v1.Compare.logs:type_name -> parley.peer.v1.LogDigest
+	2,  // 21: parley.peer.v1.Bye.reason:type_name -> parley.peer.v1.ByeReason
+	27, // 22: parley.peer.v1.StreamFrame.open:type_name -> parley.peer.v1.StreamOpen
+	28, // 23: parley.peer.v1.StreamFrame.request:type_name -> parley.peer.v1.BlobRequest
+	29, // 24: parley.peer.v1.StreamFrame.cancel:type_name -> parley.peer.v1.BlobCancel
+	30, // 25: parley.peer.v1.StreamFrame.info:type_name -> parley.peer.v1.BlobInfo
+	33, // 26: parley.peer.v1.StreamFrame.piece:type_name -> parley.peer.v1.Piece
+	34, // 27: parley.peer.v1.StreamFrame.hashes:type_name -> parley.peer.v1.BlobHashes
+	35, // 28: parley.peer.v1.StreamFrame.end:type_name -> parley.peer.v1.BlobEnd
+	31, // 29: parley.peer.v1.BlobInfo.manifest:type_name -> parley.peer.v1.Manifest
+	12, // 30: parley.peer.v1.BlobInfo.have:type_name -> parley.peer.v1.Range
+	3,  // 31: parley.peer.v1.BlobEnd.code:type_name -> parley.peer.v1.BlobCode
+	37, // 32: parley.peer.v1.Folder.entries:type_name -> parley.peer.v1.FolderEntry
+	4,  // 33: parley.peer.v1.FolderEntry.kind:type_name -> parley.peer.v1.FolderKind
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_protocol_packet_peerpb_peer_proto_init() }
@@ -3029,10 +3209,11 @@ func file_protocol_packet_peerpb_peer_proto_init() {
 		(*Frame_Ping)(nil),
 		(*Frame_Pong)(nil),
 		(*Frame_Bye)(nil),
+		(*Frame_Compare)(nil),
 		(*Frame_Stream)(nil),
 		(*Frame_BlobNews)(nil),
 	}
-	file_protocol_packet_peerpb_peer_proto_msgTypes[19].OneofWrappers = []any{
+	file_protocol_packet_peerpb_peer_proto_msgTypes[21].OneofWrappers = []any{
 		(*StreamFrame_Open)(nil),
 		(*StreamFrame_Request)(nil),
 		(*StreamFrame_Cancel)(nil),
@@ -3047,7 +3228,7 @@ func file_protocol_packet_peerpb_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_packet_peerpb_peer_proto_rawDesc), len(file_protocol_packet_peerpb_peer_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   31,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -2,7 +2,9 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/parley-chat/parley/protocol/packet"
 )
@@ -23,6 +25,7 @@ func CheckEntry(e *Entry) error {
 	if err != nil {
 		return fmt.Errorf("entry %s: %w", e.Packet.Header.Key(), err)
 	}
+	read.Header.Twin = e.Packet.Header.Twin
 	if read.Header != e.Packet.Header {
 		return fmt.Errorf("entry %s with the header of another: %w", e.Packet.Header.Key(), packet.ErrMalformed)
 	}
@@ -51,4 +54,11 @@ func CheckMessage(m *Message) error {
 		return fmt.Errorf("message %s without a place: %w", m.ID, packet.ErrMalformed)
 	}
 	return nil
+}
+
+// SortDigests puts digests in the order of (number, digest).
+func SortDigests(digests []EntryDigest) {
+	slices.SortFunc(digests, func(a, b EntryDigest) int {
+		return cmp.Or(cmp.Compare(a.Number, b.Number), bytes.Compare(a.Digest[:], b.Digest[:]))
+	})
 }

@@ -64,6 +64,16 @@ func (m model) draw(t *rapid.T) operation {
 		func(tx store.Tx) (string, error) {
 			return "state", tx.SetEntryState(key, state, packet.ReasonForbidden, "no")
 		},
+		func(tx store.Tx) (string, error) {
+			e := storetest.Entry("alice", log, n, n+20, kind, body)
+			e.State = state
+			added, err := tx.PutTwin(e)
+			return fmt.Sprint("twin added ", added), err
+		},
+		func(tx store.Tx) (string, error) {
+			key.Twin = 1
+			return "twin forgotten", tx.ForgetEntry(key)
+		},
 		func(tx store.Tx) (string, error) { return "forgotten", tx.ForgetEntry(key) },
 		func(tx store.Tx) (string, error) { return "drop", tx.DropContent(key) },
 		func(tx store.Tx) (string, error) {

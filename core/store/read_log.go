@@ -10,7 +10,7 @@ import (
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
-const entryColumns = "SELECT e.state, e.attempts, e.dropped, e.reason, e.text, e.raw, e.signature, e.content FROM entries e "
+const entryColumns = "SELECT e.state, e.attempts, e.dropped, e.reason, e.text, e.raw, e.signature, e.content, e.size, e.twin FROM entries e "
 
 func scanEntry(s *sqlite3.Stmt) (Entry, error) {
 	e := Entry{
@@ -21,6 +21,7 @@ func scanEntry(s *sqlite3.Stmt) (Entry, error) {
 	if e.Packet, err = packet.Open(blob(s, 5), blob(s, 6), blob(s, 7)); err != nil {
 		return Entry{}, fmt.Errorf("stored entry: %w: %w", ErrCorrupt, err)
 	}
+	e.Packet.Header.Twin = uint32(s.ColumnInt(9)) //nolint:gosec // as it was put
 	return e, nil
 }
 
@@ -40,7 +41,7 @@ func (t *readTx) Entry(key packet.EntryKey) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	e, found, err := t.entry("WHERE e.log = ? AND e.number = ?", log, key.Number)
+	e, found, err := t.entry("WHERE e.log = ? AND e.number = ? AND e.twin = ?", log, key.Number, int(key.Twin))
 	if err == nil && !found {
 		err = notFound("entry", key)
 	}
@@ -55,7 +56,30 @@ func (t *readTx) EntryByID(id packet.PacketID) (Entry, error) {
 	return e, err
 }
 
+func (t *readTx) EntriesByID(id packet.PacketID, limit int) ([]Entry, error) {
+	var out []Entry
+	err := t.c.each(func(s *sqlite3.Stmt) (bool, error) {
+		e, err := scanEntry(s)
+		out = append(out, e)
+		return true, err
+	}, entryColumns+"WHERE e.packet = ? ORDER BY e.id LIMIT ?", id, max(limit, 0))
+	return out, err
+}
+
 func (t *readTx) Entries(log packet.Log, first, last uint64, limit, maxBytes int, stubs bool) ([]Entry, error) {
+	return t.entries(log, first, limit, maxBytes, `WHERE e.log = ? AND e.number BETWEEN ? AND ? AND e.twin = 0
+		AND (e.state <> 3 OR ?) ORDER BY e.number LIMIT ?`, first, min(last, maxNumber), stubs, limit)
+}
+
+func (t *readTx) Twins(after packet.EntryKey, last uint64, limit, maxBytes int) ([]Entry, error) {
+	return t.entries(after.Log, after.Number, limit, maxBytes, `INDEXED BY entries_twin WHERE e.log = ? AND e.twin > 0
+		AND (e.number, e.twin) > (?, ?) AND e.number <= ? ORDER BY e.number, e.twin LIMIT ?`,
+		after.Number, int(after.Twin), min(last, maxNumber), limit)
+}
+
+// entries gives the entries of a log, as many as fit; args are those of where behind
+// the log, none of them when first cannot be a number.
+func (t *readTx) entries(log packet.Log, first uint64, limit, maxBytes int, where string, args ...any) ([]Entry, error) {
 	row, err := t.logRow(log)
 	if err != nil || row == 0 || limit <= 0 || first > maxNumber {
 		return nil, err
@@ -69,9 +93,21 @@ func (t *readTx) Entries(log packet.Log, first, last uint64, limit, maxBytes int
 		e, err := scanEntry(s)
 		out = append(out, e)
 		return true, err
-	}, `SELECT state, attempts, dropped, reason, text, raw, signature, content, size FROM entries
-		WHERE log = ? AND number BETWEEN ? AND ? AND (state <> 3 OR ?) ORDER BY number LIMIT ?`,
-		row, first, min(last, maxNumber), stubs, limit)
+	}, entryColumns+where, append([]any{row}, args...)...)
+	return out, err
+}
+
+func (t *readTx) Digests(log packet.Log, first, last uint64) ([]EntryDigest, error) {
+	row, err := t.logRow(log)
+	if err != nil || row == 0 || first > maxNumber {
+		return nil, err
+	}
+	var out []EntryDigest
+	err = t.c.each(func(s *sqlite3.Stmt) (bool, error) {
+		out = append(out, EntryDigest{uint64(s.ColumnInt64(0)), packet.DigestOf(s.ColumnRawBlob(1))})
+		return true, nil
+	}, "SELECT number, raw FROM entries WHERE log = ? AND number BETWEEN ? AND ? ORDER BY number", row, first, min(last, maxNumber))
+	SortDigests(out)
 	return out, err
 }
 
@@ -135,23 +171,8 @@ func (t *readTx) NextNumber(log packet.Log) (uint64, error) {
 }
 
 func (t *readTx) Waiting(log packet.Log, first, last uint64, limit, maxBytes int) ([]Entry, error) {
-	row, err := t.logRow(log)
-	if err != nil || row == 0 || limit <= 0 || first > maxNumber {
-		return nil, err
-	}
-	var out []Entry
-	size := 0
-	err = t.c.each(func(s *sqlite3.Stmt) (bool, error) {
-		if size += s.ColumnInt(8); size > maxBytes && len(out) > 0 {
-			return false, nil
-		}
-		e, err := scanEntry(s)
-		out = append(out, e)
-		return true, err
-	}, `SELECT state, attempts, dropped, reason, text, raw, signature, content, size FROM entries INDEXED BY entries_open
-		WHERE log = ? AND number BETWEEN ? AND ? AND state IN (1, 5) AND state = 5 ORDER BY number LIMIT ?`,
-		row, first, min(last, maxNumber), limit)
-	return out, err
+	return t.entries(log, first, limit, maxBytes, `INDEXED BY entries_open WHERE e.log = ? AND e.number BETWEEN ? AND ? AND e.twin = 0
+		AND e.state IN (1, 5) AND e.state = 5 ORDER BY e.number LIMIT ?`, first, min(last, maxNumber), limit)
 }
 
 func (t *readTx) Stubs(log packet.Log, limit int) ([]packet.Refusal, error) {
@@ -165,7 +186,7 @@ func (t *readTx) Stubs(log packet.Log, limit int) ([]packet.Refusal, error) {
 		out = append(out, packet.Refusal{Key: key, Reason: packet.Reason(s.ColumnInt(1)), Text: s.ColumnText(2)})
 		return true, nil
 	}, `SELECT number, reason, text FROM entries INDEXED BY entries_stub
-		WHERE log = ? AND state = 3 ORDER BY number DESC LIMIT ?`, row, limit)
+		WHERE log = ? AND state = 3 AND twin = 0 ORDER BY number DESC LIMIT ?`, row, limit)
 	return out, err
 }
 

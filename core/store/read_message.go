@@ -18,7 +18,7 @@ const (
 )
 
 const messageColumns = `SELECT m.message, c.chat, m.author, m.plugin, m.kind, m.body, m.search, m.reply_to, m.data, m.card,
-	m.sent_at, m.place, m.flags, m.number, l.device, l.epoch
+	m.sent_at, m.place, m.flags, m.number, l.device, l.epoch, m.twin
 	FROM messages m JOIN chats c ON c.id = m.chat LEFT JOIN logs l ON l.id = m.log `
 
 func scanMessage(s *sqlite3.Stmt) Message {
@@ -35,6 +35,7 @@ func scanMessage(s *sqlite3.Stmt) Message {
 	if number := s.ColumnInt64(13); number != 0 {
 		m.Entry = packet.EntryKey{Log: packet.Log{Chat: m.Chat, Epoch: uint64(s.ColumnInt64(15))}, Number: uint64(number)}
 		fill(m.Entry.Device[:], s, 14)
+		m.Entry.Twin = uint32(s.ColumnInt(16)) //nolint:gosec // as it was added
 	}
 	return m
 }

@@ -75,12 +75,23 @@ type ReadTx interface {
 
 	// Entry gives one entry of a log.
 	Entry(key packet.EntryKey) (Entry, error)
-	// EntryByID finds the entry of a packet.
+	// EntryByID finds the entry of a packet, of several the one that came first.
 	EntryByID(id packet.PacketID) (Entry, error)
+	// EntriesByID gives entries with a packet's id, in the order in which they came,
+	// at most limit.
+	EntriesByID(id packet.PacketID, limit int) ([]Entry, error)
 	// Entries gives entries of a log with numbers in [first, last] in ascending
 	// order, at most limit of them and, past the first one, at most maxBytes of
-	// content. Entries in state EntryStub are left out unless stubs is set.
+	// content. Entries in state EntryStub are left out unless stubs is set, and twins
+	// in any case.
 	Entries(log packet.Log, first, last uint64, limit, maxBytes int, stubs bool) ([]Entry, error)
+	// Twins gives the twins (see Tx.PutTwin) of a log that come after an entry of it,
+	// with numbers up to last, in the order of (number, twin), stubs too; at most limit
+	// of them and, past the first one, at most maxBytes of content.
+	Twins(after packet.EntryKey, last uint64, limit, maxBytes int) ([]Entry, error)
+	// Digests gives the digest of each entry of a log with a number in [first, last],
+	// of twins and stubs too, in the order of (number, digest).
+	Digests(log packet.Log, first, last uint64) ([]EntryDigest, error)
 	// Heads says what the store has of each log of a chat (stubs count), in the
 	// order of (device, epoch).
 	Heads(chat packet.ChatID) ([]Head, error)
@@ -89,20 +100,21 @@ type ReadTx interface {
 	// Depth is the highest depth a chat's entries ever had, 0 when there was none.
 	Depth(chat packet.ChatID) (uint64, error)
 	// Unhandled gives entries whose State is EntryNew and of one of the types,
-	// of chat or (empty) of all chats, that are reachable without a gap from the
-	// start of their log, with no EntryWaiting before them in it and no earlier
+	// of chat or (empty) of all chats, twins too, that are reachable without a gap from the
+	// start of their log, with no number before them of which all entries are
+	// EntryWaiting, and no earlier
 	// entry of these types that is not in the answer. Entries of other types hold
 	// up nobody: their plugin may be missing. Per chat they come in the order in which the store got them, those of a
 	// log by number. At most limit entries and, past the first, maxBytes of content.
 	Unhandled(types []packet.Type, chat packet.ChatID, limit, maxBytes int) ([]Entry, error)
 	// UnhandledChats gives the chats that have such entries.
 	UnhandledChats(types []packet.Type) ([]packet.ChatID, error)
-	// Waiting gives entries of a log in state EntryWaiting with numbers in
+	// Waiting gives entries of a log, but no twins, in state EntryWaiting with numbers in
 	// [first, last], ascending, at most limit of them and, past the first one, at
 	// most maxBytes of content.
 	Waiting(log packet.Log, first, last uint64, limit, maxBytes int) ([]Entry, error)
 	// Stubs gives the refusals this account owes to the author of a log: its
-	// stubs, newest first, at most limit.
+	// stubs but for twins, newest first, at most limit.
 	Stubs(log packet.Log, limit int) ([]packet.Refusal, error)
 
 	// PeerHeads says what each other member's device was last known to have of
@@ -184,6 +196,10 @@ type Tx interface {
 	// that key and another header is there: two entries were signed with one
 	// number.
 	PutEntry(e Entry) (added bool, err error)
+	// PutTwin adds an entry beside the one that is there with its key (ErrNotFound
+	// if there is none): its author signed both. It gets the next Twin, and the vector of its
+	// log stays as it is. added is false when it is there already.
+	PutTwin(e Entry) (added bool, err error)
 	// SetEntryState moves an entry to another state; reason is kept for
 	// EntryStub and EntrySetAside, text for EntryWaiting too. A stub loses its
 	// content.
@@ -191,7 +207,7 @@ type Tx interface {
 	// AddAttempt counts a start of handling an entry and gives the count.
 	AddAttempt(key packet.EntryKey) (int, error)
 	// ForgetEntry removes an entry, and its number from the vector of its log, so
-	// that it may be put again.
+	// that it may be put again. Of one that has twins the first takes its place.
 	ForgetEntry(key packet.EntryKey) error
 	// DropContent deletes an entry's content; its header stays.
 	DropContent(key packet.EntryKey) error
@@ -370,9 +386,15 @@ type Entry struct {
 type Head struct {
 	Author packet.UserID
 	packet.LogVector
-	// Waiting are the numbers of entries in that state, ascending; when they lie
-	// in more than 256 places, some between them too.
+	// Waiting are the numbers of which all entries are in that state, ascending; when
+	// they lie in more than 256 places, some between them too.
 	Waiting []packet.Range
+}
+
+// EntryDigest is what stands for an entry when logs are compared.
+type EntryDigest struct {
+	Number uint64
+	Digest packet.Digest
 }
 
 // PeerHead is what a member's device was last known to have of a log.

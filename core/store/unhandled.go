@@ -9,19 +9,19 @@ import (
 // Entries that wait to be handled are found through two small partial indexes,
 // so that millions of handled ones cost nothing: logs_open has the logs with
 // such entries, entries_open the entries. In each log they are walked from the
-// first, past those of other types, and no further than one that blocks: waiting,
-// or beyond a gap.
+// first, past those of other types, and no further than one that blocks: of a number
+// of which all wait, or beyond a gap.
 
 // openLog walks the unhandled entries of one log.
 type openLog struct {
 	log   int64
 	upto  int64
-	after int64       // number of the last one read
+	after openEntry   // the last one read
 	ahead []openEntry // read and not taken yet
 	ended bool
 }
 
-type openEntry struct{ id, number, size int64 }
+type openEntry struct{ id, number, twin, size int64 }
 
 // aheadOf is how many are read at a time.
 const aheadOf = 64
@@ -47,17 +47,18 @@ func (t *readTx) next(l *openLog, types map[string]struct{}) (e openEntry, ok bo
 		read := 0
 		err = t.c.each(func(s *sqlite3.Stmt) (bool, error) {
 			read++
-			e := openEntry{s.ColumnInt64(0), s.ColumnInt64(1), s.ColumnInt64(2)}
-			if l.ended = EntryState(s.ColumnInt(3)) != EntryNew || e.number > l.upto; l.ended {
+			e := openEntry{s.ColumnInt64(0), s.ColumnInt64(1), s.ColumnInt64(2), s.ColumnInt64(3)}
+			if l.ended = s.ColumnBool(6) || e.number > l.upto; l.ended {
 				return false, nil
 			}
-			l.after = e.number
-			if _, wanted := types[s.ColumnText(4)]; wanted {
+			l.after = e
+			if _, wanted := types[s.ColumnText(5)]; wanted && EntryState(s.ColumnInt(4)) == EntryNew {
 				l.ahead = append(l.ahead, e)
 			}
 			return true, nil
-		}, `SELECT id, number, size, state, type FROM entries INDEXED BY entries_open
-			WHERE log = ? AND number > ? AND state IN (1, 5) ORDER BY number LIMIT ?`, l.log, l.after, aheadOf)
+		}, `SELECT id, number, twin, size, state, type, state = 5 AND NOT EXISTS (
+				SELECT 1 FROM entries o WHERE o.log = e.log AND o.number = e.number AND o.state <> 5)
+			FROM entries e INDEXED BY entries_open WHERE log = ? AND (number, twin) > (?, ?) AND state IN (1, 5) ORDER BY number, twin LIMIT ?`, l.log, l.after.number, l.after.twin, aheadOf)
 		l.ended = l.ended || read < aheadOf
 	}
 	if err != nil || len(l.ahead) == 0 {

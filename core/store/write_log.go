@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -37,7 +38,7 @@ func (t *tx) PutEntry(e Entry) (added bool, err error) {
 	same := false
 	found, err := t.c.first(func(s *sqlite3.Stmt) {
 		same = bytes.Equal(s.ColumnRawBlob(0), e.Packet.Raw)
-	}, "SELECT raw FROM entries WHERE log = ? AND number = ?", log, h.Number)
+	}, "SELECT raw FROM entries WHERE log = ? AND number = ? AND twin = 0", log, h.Number)
 	switch {
 	case err != nil:
 		return false, err
@@ -49,18 +50,58 @@ func (t *tx) PutEntry(e Entry) (added bool, err error) {
 	if added, err = t.moveHead(log, h, e.State); err != nil || !added {
 		return false, err
 	}
+	if err := t.insertEntry(log, e, 0); err != nil || e.State != EntryWaiting {
+		return true, err
+	}
+	return true, t.noteWaiting(log, h.Number)
+}
+
+func (t *tx) PutTwin(e Entry) (added bool, err error) {
+	if err := CheckEntry(&e); err != nil {
+		return false, err
+	}
+	h := &e.Packet.Header
+	log, err := t.log(h.Key().Log)
+	if err != nil {
+		return false, err
+	}
+	same, last := false, int64(-1)
+	err = t.c.each(func(s *sqlite3.Stmt) (bool, error) {
+		same, last = same || bytes.Equal(s.ColumnRawBlob(0), e.Packet.Raw), s.ColumnInt64(1)
+		return true, nil
+	}, "SELECT raw, twin FROM entries WHERE log = ? AND number = ? ORDER BY twin", log, h.Number)
+	switch {
+	case err != nil || same:
+		return false, err
+	case last < 0:
+		return false, notFound("entry", h.Key())
+	}
+	if isOpen(e.State) {
+		err = t.c.run("UPDATE logs SET open = open + 1 WHERE id = ?1", log)
+	}
+	if err == nil {
+		err = t.insertEntry(log, e, last+1)
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, t.noteWaiting(log, h.Number)
+}
+
+func (t *tx) insertEntry(log int64, e Entry, twin int64) error {
+	h := &e.Packet.Header
 	e = settle(e, e.State, e.Reason, e.Text)
 	if e.Dropped {
 		e.Packet.Content = nil
 	}
-	err = t.c.run(`INSERT INTO entries (log, number, packet, type, state, attempts, dropped, reason, text, size, raw,
-		signature, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		log, h.Number, h.ID, h.Type, int(e.State), e.Attempts, e.Dropped, int(e.Reason), e.Text, len(e.Packet.Content),
+	err := t.c.run(`INSERT INTO entries (log, number, twin, packet, type, state, attempts, dropped, reason, text, size, raw,
+		signature, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		log, h.Number, twin, h.ID, h.Type, int(e.State), e.Attempts, e.Dropped, int(e.Reason), e.Text, len(e.Packet.Content),
 		e.Packet.Raw, e.Packet.Signature, e.Packet.Content)
 	if err != nil {
-		return false, err
+		return err
 	}
-	return true, t.c.run("UPDATE chats SET depth = ?2 WHERE chat = ?1 AND depth < ?2", h.Chat, h.Depth)
+	return t.c.run("UPDATE chats SET depth = ?2 WHERE chat = ?1 AND depth < ?2", h.Chat, h.Depth)
 }
 
 // moveHead counts an entry into its log's vector. It gives false when it was
@@ -73,25 +114,34 @@ func (t *tx) moveHead(log int64, h *packet.Header, state EntryState) (bool, erro
 	if err != nil || !vector.Add(&v, h.Number) {
 		return false, err
 	}
-	err = t.c.run(`UPDATE logs SET upto = ?2, beyond = ?3, open = open + ?4,
+	return true, t.c.run(`UPDATE logs SET upto = ?2, beyond = ?3, open = open + ?4,
 		author = CASE WHEN author = '' THEN ?5 ELSE author END WHERE id = ?1`,
 		log, v.Upto, encodeRanges(v.Beyond), isOpen(state), h.Author)
-	if err != nil || state != EntryWaiting {
-		return true, err
-	}
-	return true, t.noteWaiting(log, h.Number, vector.Put)
 }
 
 func isOpen(s EntryState) bool { return s == EntryNew || s == EntryWaiting }
 
-// noteWaiting notes that an entry begins or ends to wait.
-func (t *tx) noteWaiting(log int64, number uint64, change func([]packet.Range, uint64) []packet.Range) error {
-	var waiting []packet.Range
-	_, err := t.c.first(func(s *sqlite3.Stmt) { waiting = decodeRanges(s.ColumnRawBlob(0)) }, "SELECT waiting FROM logs WHERE id = ?", log)
+// noteWaiting notes whether all entries with a number wait: one that does not is
+// enough for others to be given the number, and for what is behind it to be handled.
+func (t *tx) noteWaiting(log int64, number uint64) error {
+	waits, _, err := t.c.number("SELECT coalesce(min(state = 5), 0) FROM entries WHERE log = ? AND number = ?", log, number)
 	if err != nil {
 		return err
 	}
-	return t.c.run("UPDATE logs SET waiting = ?2 WHERE id = ?1", log, encodeRanges(change(waiting, number)))
+	var before []packet.Range
+	_, err = t.c.first(func(s *sqlite3.Stmt) { before = decodeRanges(s.ColumnRawBlob(0)) }, "SELECT waiting FROM logs WHERE id = ?", log)
+	if err != nil {
+		return err
+	}
+	change := vector.Take
+	if waits != 0 {
+		change = vector.Put
+	}
+	now := change(slices.Clone(before), number)
+	if slices.Equal(now, before) {
+		return nil
+	}
+	return t.c.run("UPDATE logs SET waiting = ?2 WHERE id = ?1", log, encodeRanges(now))
 }
 
 // settle gives e in a state.
@@ -116,7 +166,7 @@ func (t *tx) existing(key packet.EntryKey) (id, log int64, state EntryState, err
 	}
 	found, err := t.c.first(func(s *sqlite3.Stmt) {
 		id, state = s.ColumnInt64(0), EntryState(s.ColumnInt(1))
-	}, "SELECT id, state FROM entries WHERE log = ? AND number = ?", log, key.Number)
+	}, "SELECT id, state FROM entries WHERE log = ? AND number = ? AND twin = ?", log, key.Number, int(key.Twin))
 	if err == nil && !found {
 		err = notFound("entry", key)
 	}
@@ -140,10 +190,8 @@ func (t *tx) SetEntryState(key packet.EntryKey, state EntryState, reason packet.
 	}
 	switch {
 	case err != nil || before == state:
-	case state == EntryWaiting:
-		err = t.noteWaiting(log, key.Number, vector.Put)
-	case before == EntryWaiting:
-		err = t.noteWaiting(log, key.Number, vector.Take)
+	case state == EntryWaiting || before == EntryWaiting:
+		err = t.noteWaiting(log, key.Number)
 	}
 	if err != nil || isOpen(before) == isOpen(state) {
 		return err
@@ -172,10 +220,28 @@ func (t *tx) ForgetEntry(key packet.EntryKey) error {
 	if err != nil {
 		return err
 	}
-	if state == EntryWaiting {
-		if err := t.noteWaiting(log, key.Number, vector.Take); err != nil {
+	if err := t.c.run("DELETE FROM entries WHERE id = ?", id); err != nil {
+		return err
+	}
+	if err := t.noteWaiting(log, key.Number); err != nil {
+		return err
+	}
+	if isOpen(state) {
+		if err := t.c.run("UPDATE logs SET open = open - 1 WHERE id = ?1", log); err != nil {
 			return err
 		}
+	}
+	if key.Twin > 0 {
+		return nil
+	}
+	if heir, there, err := t.c.number("SELECT min(twin) FROM entries WHERE log = ? AND number = ? HAVING count(*) > 0", log, key.Number); err != nil || there {
+		if err == nil {
+			err = t.c.run("UPDATE entries SET twin = 0 WHERE log = ? AND number = ? AND twin = ?", log, key.Number, heir)
+		}
+		if err == nil {
+			err = t.c.run("UPDATE messages SET twin = 0 WHERE log = ? AND number = ? AND twin = ?", log, key.Number, heir)
+		}
+		return err
 	}
 	var v packet.LogVector
 	_, err = t.c.first(func(s *sqlite3.Stmt) {
@@ -185,15 +251,7 @@ func (t *tx) ForgetEntry(key packet.EntryKey) error {
 		return err
 	}
 	vector.Remove(&v, key.Number)
-	open := 0
-	if isOpen(state) {
-		open = 1
-	}
-	err = t.c.run("UPDATE logs SET upto = ?2, beyond = ?3, open = open - ?4 WHERE id = ?1", log, v.Upto, encodeRanges(v.Beyond), open)
-	if err != nil {
-		return err
-	}
-	return t.c.run("DELETE FROM entries WHERE id = ?", id)
+	return t.c.run("UPDATE logs SET upto = ?2, beyond = ?3 WHERE id = ?1", log, v.Upto, encodeRanges(v.Beyond))
 }
 
 func (t *tx) DropContent(key packet.EntryKey) error {

@@ -69,9 +69,9 @@ func (t *tx) insertMessage(chat int64, m *Message) (row int64, err error) {
 	if !m.ReplyTo.IsZero() {
 		replyTo = m.ReplyTo
 	}
-	return row, t.c.run(`INSERT INTO messages (id, message, chat, place, flags, author, plugin, kind, sent_at, log, number,
-		reply_to, body, search, data, card) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		row, m.ID, chat, m.Order, flags(m), m.Author, m.Plugin, m.Kind, m.SentAt, log, number,
+	return row, t.c.run(`INSERT INTO messages (id, message, chat, place, flags, author, plugin, kind, sent_at, log, number, twin,
+		reply_to, body, search, data, card) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		row, m.ID, chat, m.Order, flags(m), m.Author, m.Plugin, m.Kind, m.SentAt, log, number, int(m.Entry.Twin),
 		replyTo, m.Body, m.Search, m.Data, m.Card)
 }
 

@@ -128,7 +128,7 @@ type state struct {
 	depths      tree[uint64]           // chat; outlives the chat
 	heads       tree[store.Head]       // log; outlives the chat
 	memberships tree[store.Membership] // chat, version
-	entries     tree[entry]            // log, number
+	entries     tree[entry]            // log, number, twin
 	byID        tree[packet.EntryKey]  // packet id, arrival
 	peerHeads   tree[store.PeerHead]   // log, user, device
 	refused     tree[store.Refused]    // log, number, user
@@ -177,7 +177,7 @@ func key(parts ...any) string {
 		case packet.Log:
 			b = append(b, key(p.Chat, p.Device, p.Epoch)...)
 		case packet.EntryKey:
-			b = append(b, key(p.Log, p.Number)...)
+			b = append(b, key(p.Log, p.Number, uint64(p.Twin))...)
 		case uint64:
 			b = binary.BigEndian.AppendUint64(b, p)
 		default:

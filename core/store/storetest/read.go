@@ -94,6 +94,51 @@ func (t *tx) EntryByID(id packet.PacketID) (store.Entry, error) {
 	return store.Entry{}, notFound("entry of packet", id)
 }
 
+func (t *tx) EntriesByID(id packet.PacketID, limit int) ([]store.Entry, error) {
+	var out []store.Entry
+	for _, k := range t.s.byID.prefix(key(id)) {
+		if len(out) >= limit {
+			break
+		}
+		e, err := t.Entry(k)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+func (t *tx) Twins(behind packet.EntryKey, last uint64, limit, maxBytes int) ([]store.Entry, error) {
+	var out []store.Entry
+	size := 0
+	for k, e := range t.s.entries.up(after(key(behind))) {
+		if !strings.HasPrefix(k, key(behind.Log)) || e.Packet.Header.Number > last || len(out) >= limit {
+			break
+		}
+		if e.Packet.Header.Twin == 0 {
+			continue
+		}
+		if size += len(e.Packet.Content); size > maxBytes && len(out) > 0 {
+			break
+		}
+		out = append(out, cloneEntry(e.Entry))
+	}
+	return out, nil
+}
+
+func (t *tx) Digests(log packet.Log, first, last uint64) ([]store.EntryDigest, error) {
+	var out []store.EntryDigest
+	for k, e := range t.s.entries.up(key(log, first)) {
+		if !strings.HasPrefix(k, key(log)) || e.Packet.Header.Number > last {
+			break
+		}
+		out = append(out, store.EntryDigest{Number: e.Packet.Header.Number, Digest: packet.DigestOf(e.Packet.Raw)})
+	}
+	store.SortDigests(out)
+	return out, nil
+}
+
 func (t *tx) Entries(log packet.Log, first, last uint64, limit, maxBytes int, stubs bool) ([]store.Entry, error) {
 	var out []store.Entry
 	size := 0
@@ -101,7 +146,7 @@ func (t *tx) Entries(log packet.Log, first, last uint64, limit, maxBytes int, st
 		if !strings.HasPrefix(k, key(log)) || e.Packet.Header.Number > last || len(out) >= limit {
 			break
 		}
-		if e.State == store.EntryStub && !stubs {
+		if e.State == store.EntryStub && !stubs || e.Packet.Header.Twin > 0 {
 			continue
 		}
 		if size += len(e.Packet.Content); size > maxBytes && len(out) > 0 {
@@ -146,10 +191,10 @@ func (t *tx) ready(log packet.Log, head store.Head, types []packet.Type) []entry
 		if e.State != store.EntryNew && e.State != store.EntryWaiting {
 			continue
 		}
-		if e.State == store.EntryWaiting || e.Packet.Header.Number > head.Upto {
+		if k := e.Packet.Header.Key(); k.Number > head.Upto || e.State == store.EntryWaiting && t.allWait(k) {
 			break
 		}
-		if slices.Contains(types, e.Packet.Header.Type) {
+		if e.State == store.EntryNew && slices.Contains(types, e.Packet.Header.Type) {
 			out = append(out, e)
 		}
 	}
@@ -206,7 +251,7 @@ func (t *tx) Waiting(log packet.Log, first, last uint64, limit, maxBytes int) ([
 	var out []store.Entry
 	size := 0
 	for _, e := range t.s.entries.prefix(key(log)) {
-		if n := e.Packet.Header.Number; e.State != store.EntryWaiting || n < first || n > last {
+		if n := e.Packet.Header.Number; e.State != store.EntryWaiting || n < first || n > last || e.Packet.Header.Twin > 0 {
 			continue
 		}
 		if size += len(e.Packet.Content); len(out) >= limit || len(out) > 0 && size > maxBytes {
@@ -223,7 +268,7 @@ func (t *tx) Stubs(log packet.Log, limit int) ([]packet.Refusal, error) {
 		if !strings.HasPrefix(k, key(log)) || len(out) >= limit {
 			break
 		}
-		if e.State == store.EntryStub {
+		if e.State == store.EntryStub && e.Packet.Header.Twin == 0 {
 			out = append(out, packet.Refusal{Key: e.Packet.Header.Key(), Reason: e.Reason, Text: e.Text})
 		}
 	}

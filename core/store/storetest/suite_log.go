@@ -51,6 +51,111 @@ var logTests = []subtest{
 			return errors.Join(err, err2)
 		})
 	}},
+	{"twins", func(t *tester) {
+		t.chats()
+		t.put(letter(bobLog, 1, "text"), letter(bobLog, 2, "text"))
+		twin := func(number, depth uint64, state store.EntryState) store.Entry {
+			e := Entry("bob", bobLog, number, depth, "text", "a twin")
+			e.State = state
+			return e
+		}
+		first, second := twin(1, 10, store.EntryNew), twin(1, 11, store.EntryWaiting)
+		t.update(func(tx store.Tx) error {
+			for _, put := range []struct {
+				e     store.Entry
+				added bool
+			}{{letter(bobLog, 1, "text"), false}, {first, true}, {second, true}, {first, false}} {
+				added, err := tx.PutTwin(put.e)
+				if t.same(put.added, added); err != nil {
+					return err
+				}
+			}
+			_, err := tx.PutTwin(twin(3, 12, store.EntryNew))
+			t.is(err, store.ErrNotFound)
+			return nil
+		})
+		second.Packet.Header.Twin, first.Packet.Header.Twin = 2, 1
+		ids := func(entries []store.Entry) (twins []uint32) {
+			for i := range entries {
+				twins = append(twins, entries[i].Packet.Header.Twin)
+			}
+			return twins
+		}
+		t.view(func(tx store.ReadTx) error {
+			h, err := tx.Head(bobLog)
+			t.same(packet.LogVector{Device: bobLog.Device, Epoch: bobLog.Epoch, Upto: 2}, h.LogVector)
+			t.same(0, len(h.Waiting)) // not all of its entries do
+			one, err2 := tx.Entry(second.Packet.Header.Key())
+			t.same("a twin", string(one.Packet.Content))
+			t.same(second.Packet.Header, one.Packet.Header)
+			entries, err3 := tx.Entries(bobLog, 1, 9, 9, 1000, true)
+			t.same([]uint32{0, 0}, ids(entries))
+			twins, err4 := tx.Twins(at(bobLog, 0), 9, 9, 1000)
+			t.same([]uint32{1, 2}, ids(twins))
+			twins, err5 := tx.Twins(first.Packet.Header.Key(), 9, 9, 1000)
+			t.same([]uint32{2}, ids(twins))
+			none, err6 := tx.Waiting(bobLog, 1, 9, 9, 1000)
+			t.same(0, len(none))
+			digests, err7 := tx.Digests(bobLog, 1, 9)
+			t.same(4, len(digests))
+			t.same(store.EntryDigest{Number: 2, Digest: packet.DigestOf(entries[1].Packet.Raw)}, digests[3])
+			same, err8 := tx.EntriesByID(second.Packet.Header.ID, 5)
+			t.same([]uint32{0, 1, 2}, ids(same)) // these have one id, too
+			unhandled, err9 := tx.Unhandled([]packet.Type{"text"}, chatA, 9, 1000)
+			t.same([]uint64{1, 1, 2}, numbers(unhandled)) // one that waits holds up nobody
+			return errors.Join(err, err2, err3, err4, err5, err6, err7, err8, err9)
+		})
+		// When all wait, the number does, until one is there that does not.
+		waits := func(number uint64, handled ...uint64) {
+			t.Helper()
+			t.view(func(tx store.ReadTx) error {
+				h, err := tx.Head(bobLog)
+				if t.same(min(number, 1), uint64(len(h.Waiting))); number > 0 {
+					t.same(packet.Range{First: number, Last: number}, h.Waiting[0])
+				}
+				unhandled, err2 := tx.Unhandled([]packet.Type{"text"}, chatA, 9, 1000)
+				t.same(handled, numbers(unhandled))
+				return errors.Join(err, err2)
+			})
+		}
+		t.state(first.Packet.Header.Key(), store.EntryWaiting)
+		waits(0, 1, 2)
+		t.state(at(bobLog, 1), store.EntryWaiting)
+		waits(1)
+		third := twin(1, 13, store.EntryNew)
+		t.update(func(tx store.Tx) error {
+			_, err := tx.PutTwin(third)
+			return err
+		})
+		waits(0, 1, 2)
+		third.Packet.Header.Twin = 3
+		t.update(func(tx store.Tx) error { return tx.ForgetEntry(third.Packet.Header.Key()) })
+		waits(1)
+		t.state(first.Packet.Header.Key(), store.EntryNew)
+		waits(0, 1, 2)
+		// Each has its own state, and the place of one that is forgotten is not empty.
+		t.state(second.Packet.Header.Key(), store.EntryHandled)
+		t.state(at(bobLog, 1), store.EntryHandled)
+		t.update(func(tx store.Tx) error { return tx.ForgetEntry(at(bobLog, 1)) })
+		t.view(func(tx store.ReadTx) error {
+			h, err := tx.Head(bobLog)
+			t.same(uint64(2), h.Upto)
+			t.same(0, len(h.Waiting))
+			now, err2 := tx.Entry(at(bobLog, 1))
+			t.same(first.Packet.Header.Depth, now.Packet.Header.Depth)
+			unhandled, err3 := tx.Unhandled([]packet.Type{"text"}, chatA, 9, 1000)
+			t.same([]uint64{1, 2}, numbers(unhandled))
+			return errors.Join(err, err2, err3)
+		})
+		t.update(func(tx store.Tx) error {
+			return errors.Join(tx.ForgetEntry(second.Packet.Header.Key()), tx.ForgetEntry(at(bobLog, 1)))
+		})
+		t.view(func(tx store.ReadTx) error {
+			h, err := tx.Head(bobLog)
+			t.same(uint64(0), h.Upto)
+			return err
+		})
+	}},
 	{"bad entries", func(t *tester) {
 		t.chats()
 		t.update(func(tx store.Tx) error {

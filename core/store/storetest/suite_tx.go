@@ -242,6 +242,10 @@ func Dump(tx store.ReadTx, chats ...packet.ChatID) (map[string]any, error) {
 			log := packet.Log{Chat: chat, Device: h.Device, Epoch: h.Epoch}
 			entries, err := tx.Entries(log, 0, 1<<62, 1<<20, 1<<40, true)
 			keep(fmt.Sprint("entries", name, log), entries, err)
+			twins, err := tx.Twins(packet.EntryKey{Log: log}, 1<<62, 1<<20, 1<<40)
+			keep(fmt.Sprint("twins", name, log), twins, err)
+			digests, err := tx.Digests(log, 0, 1<<62)
+			keep(fmt.Sprint("digests", name, log), digests, err)
 			stubs, err := tx.Stubs(log, 1<<20)
 			keep(fmt.Sprint("stubs", name, log), stubs, err)
 			peers, err := tx.PeerHeads(log)

@@ -140,8 +140,36 @@ func (t *tx) PutEntry(e store.Entry) (bool, error) {
 	if !vector.Add(&head.LogVector, k.Number) {
 		return false, nil // of a chat that was deleted since
 	}
-	keep(&head, k.Number, 0, e.State)
 	t.s.heads.put(key(k.Log), head)
+	t.insert(e)
+	return true, nil
+}
+
+func (t *tx) PutTwin(e store.Entry) (bool, error) {
+	h := &e.Packet.Header
+	if err := store.CheckEntry(&e); err != nil {
+		return false, err
+	}
+	if _, err := t.chat(h.Chat); err != nil {
+		return false, err
+	}
+	there := false
+	for _, old := range t.s.entries.prefix(key(h.Key().Log, h.Number)) {
+		if there = true; bytes.Equal(old.Packet.Raw, e.Packet.Raw) {
+			return false, nil
+		}
+		h.Twin = old.Packet.Header.Twin + 1
+	}
+	if !there {
+		return false, notFound("entry", h.Key())
+	}
+	t.insert(e)
+	return true, nil
+}
+
+func (t *tx) insert(e store.Entry) {
+	h := e.Packet.Header
+	k := h.Key()
 	t.s.arrivals++
 	e = settle(cloneEntry(e), e.State, e.Reason, e.Text)
 	if e.Dropped {
@@ -149,10 +177,12 @@ func (t *tx) PutEntry(e store.Entry) (bool, error) {
 	}
 	t.s.entries.put(key(k), entry{e, t.s.arrivals})
 	t.s.byID.put(key(h.ID, t.s.arrivals), k)
+	if e.State == store.EntryWaiting || h.Twin > 0 {
+		t.keep(k)
+	}
 	if d, _ := t.s.depths.get(key(h.Chat)); h.Depth > d {
 		t.s.depths.put(key(h.Chat), h.Depth)
 	}
-	return true, nil
 }
 
 // settle gives e in a state.
@@ -184,25 +214,46 @@ func (t *tx) SetEntryState(k packet.EntryKey, s store.EntryState, reason packet.
 	if err := store.CheckEntryState(s); err != nil {
 		return err
 	}
-	return t.changeEntry(k, func(e *store.Entry) {
-		if head, ok := t.s.heads.get(key(k.Log)); ok && head.Has(k.Number) {
-			head = cloneHead(head)
-			keep(&head, k.Number, e.State, s)
-			t.s.heads.put(key(k.Log), head)
-		}
+	var before store.EntryState
+	err := t.changeEntry(k, func(e *store.Entry) {
+		before = e.State
 		*e = settle(*e, s, reason, text)
 	})
+	if err == nil && before != s && (before == store.EntryWaiting || s == store.EntryWaiting) {
+		t.keep(k)
+	}
+	return err
 }
 
-// keep notes in a log that an entry of it moves between states, 0 for none.
-func keep(h *store.Head, number uint64, from, to store.EntryState) {
-	switch {
-	case from == to:
-	case to == store.EntryWaiting:
-		h.Waiting = vector.Put(h.Waiting, number)
-	case from == store.EntryWaiting:
-		h.Waiting = vector.Take(h.Waiting, number)
+// allWait says whether there are entries with a number, and all wait.
+func (t *tx) allWait(k packet.EntryKey) (all bool) {
+	for _, e := range t.s.entries.prefix(key(k.Log, k.Number)) {
+		if all = e.State == store.EntryWaiting; !all {
+			return false
+		}
 	}
+	return all
+}
+
+// keep notes in a log whether all entries with a number of it wait.
+func (t *tx) keep(k packet.EntryKey) {
+	head, ok := t.s.heads.get(key(k.Log))
+	if !ok || !head.Has(k.Number) {
+		return
+	}
+	head = cloneHead(head)
+	before := slices.Clone(head.Waiting)
+	waits := t.allWait(k)
+	there := slices.ContainsFunc(before, func(r packet.Range) bool { return r.First <= k.Number && k.Number <= r.Last })
+	switch {
+	case waits && !there:
+		head.Waiting = vector.Put(head.Waiting, k.Number)
+	case !waits && there:
+		head.Waiting = vector.Take(head.Waiting, k.Number)
+	default:
+		return
+	}
+	t.s.heads.put(key(k.Log), head)
 }
 
 func (t *tx) ForgetEntry(k packet.EntryKey) error {
@@ -210,18 +261,42 @@ func (t *tx) ForgetEntry(k packet.EntryKey) error {
 	if !ok {
 		return notFound("entry", k)
 	}
+	t.s.byID.remove(key(e.Packet.Header.ID, e.arrival))
+	t.s.entries.remove(key(k))
+	t.keep(k)
+	if k.Twin > 0 {
+		return nil
+	}
+	for _, heir := range t.s.entries.prefix(key(k.Log, k.Number)) {
+		t.promote(heir)
+		return nil
+	}
 	head, _ := t.s.heads.get(key(k.Log))
 	head = cloneHead(head)
-	keep(&head, k.Number, e.State, 0)
 	vector.Remove(&head.LogVector, k.Number)
 	if vector.Highest(&head.LogVector) == 0 {
 		t.s.heads.remove(key(k.Log))
 	} else {
 		t.s.heads.put(key(k.Log), head)
 	}
-	t.s.byID.remove(key(e.Packet.Header.ID, e.arrival))
-	t.s.entries.remove(key(k))
 	return nil
+}
+
+// promote makes a twin the first of its number.
+func (t *tx) promote(e entry) {
+	before := e.Packet.Header.Key()
+	e.Packet.Header.Twin = 0
+	now := e.Packet.Header.Key()
+	t.s.entries.remove(key(before))
+	t.s.entries.put(key(now), e)
+	t.s.byID.put(key(e.Packet.Header.ID, e.arrival), now)
+	for k, id := range t.s.byEntry.prefix(key(before)) {
+		m, _ := t.s.messages.get(key(id))
+		m.Entry = now
+		t.s.messages.put(key(id), m)
+		t.s.byEntry.remove(k)
+		t.s.byEntry.put(key(now, id), id)
+	}
 }
 
 func (t *tx) AddAttempt(k packet.EntryKey) (int, error) {

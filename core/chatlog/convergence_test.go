@@ -30,17 +30,25 @@ var keptSeeds = []uint64{30, 36, 48, 54, 141, 174, 204, 549, 678, 771, 909, 1377
 // race detector: the network is one goroutine.
 func TestConvergence(t *testing.T) {
 	t.Parallel()
-	try := func(seed uint64) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+	try := func(seed uint64, lies bool) {
+		name := fmt.Sprint(seed)
+		if lies {
+			name += " with a liar"
+		}
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			converge(t, seed)
+			converge(t, seed, lies)
 		})
 	}
 	for _, seed := range keptSeeds {
-		try(seed)
+		try(seed, false)
 	}
 	for i := range *seeds {
-		try(*firstSeed + i)
+		seed := *firstSeed + i
+		try(seed, false)
+		if seed%3 == 0 {
+			try(seed, true)
+		}
 	}
 }
 
@@ -53,16 +61,22 @@ func TestSoakConvergence(t *testing.T) {
 	first := uint64(time.Now().UnixNano())
 	seed := first
 	for end := time.Now().Add(span); time.Now().Before(end) && !t.Failed(); seed++ {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { converge(t, seed) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { converge(t, seed, seed%3 == 0) })
 	}
 	t.Logf("%d seeds from %d on", seed-first, first)
 }
 
-func converge(t *testing.T, seed uint64) {
-	users := []packet.UserID{"alice", "bob", "carol", "dave", "erin"}
-	sc := newScene(newNetwork(t, seed, users[:2+seed%4]...), seed)
+func converge(t *testing.T, seed uint64, lies bool) {
+	users := []packet.UserID{"alice", "bob", "carol", "dave", "erin"}[:2+seed%4]
+	if lies {
+		users = append(users[:max(3, len(users)-1):5], "mallory")
+	}
+	sc := newScene(newNetwork(t, seed, users...), seed, lies)
 	for range 300 {
 		sc.step()
+		if lies && sc.rng.IntN(12) == 0 {
+			sc.lie()
+		}
 	}
 	sc.end()
 }
@@ -90,7 +104,9 @@ func (sc *scene) end() {
 	sc.sparse()
 	sc.quiet(time.Hour)
 	for _, chat := range sc.chats {
-		if !sc.restores { // a fork shows when its author meets who has the other branch
+		// A fork shows when its author meets who has the other branch; and whom a lie made
+		// a member may just know people who have not heard of it.
+		if !sc.restores && sc.liar == nil {
 			sc.check(chat, held[chat], true)
 		}
 	}
@@ -106,7 +122,7 @@ func (sc *scene) end() {
 		sc.check(chat, held[chat], false)
 		sc.receipts(chat, held[chat])
 	}
-	if !sc.restores || len(sc.nodes) == 2 {
+	if !sc.restores && sc.liar == nil || len(sc.nodes) == 2 {
 		sc.noNotices() // in a group a fork can be met before it is found
 	}
 	for _, d := range sc.nodes {
@@ -115,6 +131,9 @@ func (sc *scene) end() {
 	if sc.members {
 		sc.agree()
 		sc.private()
+	}
+	if sc.liar != nil {
+		sc.alike()
 	}
 }
 
@@ -127,7 +146,7 @@ func (sc *scene) honest() {
 			return // a store that was put back no longer has what it acknowledged
 		}
 		for _, r := range l.by.recipients(l.ID) {
-			if r.State != Delivered {
+			if r.State != Delivered || r.User == sc.lying() {
 				continue
 			}
 			must(sc.t, sc.node(r.User).store.View(sc.t.Context(), func(tx store.ReadTx) error {
@@ -228,9 +247,12 @@ func (sc *scene) check(chat packet.ChatID, held map[packet.PacketID]bool, withou
 		place := map[packet.PacketID]int{}
 		for i, m := range d.messages(chat) {
 			l := written[m.ID]
-			if l == nil {
+			if l == nil && m.Author != sc.lying() {
 				sc.t.Errorf("%s shows %q, which nobody wrote", d.user, m.Body)
 				continue
+			}
+			if l == nil {
+				continue // see alike
 			}
 			if !sc.counts(l) {
 				if !m.Own && !m.Deleted { // it stays with its author, and says that it failed
@@ -293,7 +315,7 @@ func (sc *scene) receipts(chat packet.ChatID, held map[packet.PacketID]bool) {
 			if chat == group && !slices.Contains(sc.allLists[l.Membership].Members, r.User) {
 				sc.t.Errorf("%s is a recipient of line %s, which was not written to it", r.User, l.Key())
 			}
-			if r.State != want {
+			if r.State != want && r.User != sc.lying() {
 				sc.t.Errorf("%s hears of line %s that it is %d with %s, not %d", l.by.user, l.Key(), r.State, r.User, want)
 			}
 		}

@@ -220,8 +220,10 @@ func (d *node) change(c change) {
 	c.Parents = d.dag().heads()
 	content, err := json.Marshal(c)
 	must(d.n.t, err)
+	d.n.made++
+	id := packet.PacketID{2, 14: byte(d.n.made >> 8), 15: byte(d.n.made)} // not random, because of what follows from it
 	d.update(func(tx store.Tx) error {
-		p, err := d.svc.Append(tx, Draft{Chat: group, Type: typeMembers, Content: content})
+		p, err := d.svc.Append(tx, Draft{ID: id, Chat: group, Type: typeMembers, Content: content})
 		if err != nil {
 			return err
 		}
@@ -254,7 +256,11 @@ func (n *network) found(all bool, users ...*node) {
 func (sc *scene) changeMembers() {
 	d := sc.nodes[sc.rng.IntN(len(sc.nodes))]
 	p := d.dag().people()
-	other := sc.nodes[sc.rng.IntN(len(sc.nodes))]
+	people := sc.nodes
+	if sc.liar != nil {
+		people = append(slices.Clone(people), sc.liar)
+	}
+	other := people[sc.rng.IntN(len(people))]
 	if c, ok := d.chat(group); !ok || !slices.Contains(c.Members, d.user) || !p.members[d.user] {
 		return
 	}
@@ -293,6 +299,7 @@ func (sc *scene) truth() store.Membership {
 		return sc.allLists[1]
 	}
 	g := dag{}
+	lies := map[uint64][]*change{} // by number: those behind a gap are not handled
 	for _, d := range sc.nodes {
 		must(sc.t, d.store.View(sc.t.Context(), func(tx store.ReadTx) error {
 			heads, err := tx.Heads(group)
@@ -301,11 +308,20 @@ func (sc *scene) truth() store.Membership {
 				if err != nil {
 					return err
 				}
+				twins, err := tx.Twins(packet.EntryKey{Log: packet.Log{Chat: group, Device: h.Device, Epoch: h.Epoch}}, noLimit, 1000, 1<<20)
+				if err != nil {
+					return err
+				}
+				entries = append(entries, twins...)
 				for i := range entries {
 					if p := &entries[i].Packet; p.Header.Type == typeMembers {
 						c, err := changeOf(p)
 						if err != nil {
 							return err
+						}
+						if c.author == sc.lying() {
+							lies[p.Header.Number] = append(lies[p.Header.Number], c)
+							continue
 						}
 						g[c.id] = c
 					}
@@ -313,6 +329,11 @@ func (sc *scene) truth() store.Membership {
 			}
 			return err
 		}))
+	}
+	for number := uint64(1); lies[number] != nil; number++ {
+		for _, c := range lies[number] {
+			g[c.id] = c
+		}
 	}
 	return g.list()
 }
@@ -354,6 +375,9 @@ func (sc *scene) agree() {
 // version is the highest present list among members.
 func (sc *scene) version(members []packet.UserID) (v uint64) {
 	for _, user := range members {
+		if user == sc.lying() {
+			continue
+		}
 		c, _ := sc.node(user).chat(group)
 		v = max(v, c.Membership)
 	}

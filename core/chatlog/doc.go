@@ -59,6 +59,13 @@
 //   - Recipients of a message are the members of the list it was written under who are
 //     present: that somebody has an entry without its content is no receipt.
 //
+// # Authors who say two things at once
+//
+// An author may sign several entries with one number and give each to others, whose
+// vectors then say the same. All of them count, for everybody: those that come later
+// are twins of the first (store.Tx.PutTwin), and judged like it. Members find them by
+// comparing digests of logs; see compare.go and packet.Compare. Who does that is named.
+//
 // # Chats that are told later
 //
 // A link begins with the vectors of all chats the peer is a member of. A chat
@@ -95,8 +102,7 @@
 // In a direct chat nobody else can have got the forked entries: the only other
 // person is audited before he is sent any. In a group a third member may have
 // got them before the fork was found. He is caught up by the new epoch too. Should
-// he and a member of the other branch exchange just those numbers, each keeps
-// what it had first and names the author: the two entries are there, signed, and
-// nobody can tell a restored backup from a lie. A core that knows by itself that its store
+// he and a member of the other branch compare before that, each comes to have both as
+// twins and names the author: nobody can tell a restored backup from a lie. A core that knows by itself that its store
 // was restored calls Renew before it writes, and none of this happens.
 package chatlog

@@ -1,8 +1,8 @@
 package chatlog
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
@@ -20,8 +20,21 @@ func (r *run) entry(l bus.Link, c *chatState, p *packet.Packet) error {
 	if head == nil {
 		return nil // too many logs
 	}
+	twin := false
 	if head.Has(h.Number) {
-		return r.put(l, store.Entry{Packet: *p, State: store.EntryNew}, head)
+		if twin, err = r.twin(p); err != nil {
+			return err
+		}
+		if !twin {
+			return r.put(l, store.Entry{Packet: *p, State: store.EntryNew}, head)
+		}
+		repeated, err := r.copyOf(h)
+		if err != nil {
+			return err
+		}
+		if repeated == nil { // else a device was restored, and has begun a new epoch with both
+			r.equivocates(h)
+		}
 	}
 	standing, err := r.standing(c, h)
 	if err != nil {
@@ -34,7 +47,7 @@ func (r *run) entry(l bus.Link, c *chatState, p *packet.Packet) error {
 		}
 		return nil
 	}
-	full := standing == waiting && count(head.Waiting) >= maxWaiting
+	full := standing == waiting && !twin && count(head.Waiting) >= maxWaiting
 	if full {
 		r.accuse(h.Author, fmt.Sprintf("%s wrote more than %d messages of which it is not known here whether they count. No more are taken until it is.", h.Author, maxWaiting))
 	}
@@ -66,6 +79,9 @@ func (r *run) entry(l bus.Link, c *chatState, p *packet.Packet) error {
 		})
 		return nil
 	}
+	if twin {
+		return r.putTwin(l, e, head)
+	}
 	return r.put(l, e, head)
 }
 
@@ -78,6 +94,17 @@ func (r *run) reached(l bus.Link, h *packet.Header, head *store.Head, limit uint
 			s.reached(l, h.Key().Log, h.Number, have, limit)
 		}
 	})
+}
+
+// twin says whether an entry is another than those that are here with its number.
+func (r *run) twin(p *packet.Packet) (bool, error) {
+	h := &p.Header
+	there, err := r.tx.Digests(h.Key().Log, h.Number, h.Number)
+	if err != nil || len(there) == 0 || len(there) >= packet.MaxTwins {
+		return false, err // none of a chat that was deleted and made again
+	}
+	is := store.EntryDigest{Number: h.Number, Digest: packet.DigestOf(p.Raw)}
+	return !slices.Contains(there, is), nil
 }
 
 // roomFor says whether number can be taken now: not absurdly far ahead, and not
@@ -135,24 +162,42 @@ func (r *run) judge(l bus.Link, p *packet.Packet, st standing) (e store.Entry, o
 		e.Dropped = true
 		return r.judgeBare(l, e, st)
 	}
-	first, err := r.tx.EntryByID(h.ID)
-	switch {
-	case err == nil && (first.Packet.Header.Device != h.Device || first.Packet.Header.Chat != h.Chat):
-		if change {
-			return e, true, nil // whatever its id: it must reach all, and its message alone is missing
-		}
-		r.copied(h.Author, first.Packet.Header.Author)
-		return stub(packet.ReasonUnreadable, textTaken)
-	case err == nil:
-		return r.again(e, &first, st)
-	case !errors.Is(err, store.ErrNotFound):
+	switch first, err := r.copyOf(h); {
+	case err != nil:
 		return e, false, err
+	case first != nil:
+		return r.again(e, first, st)
+	}
+	first, err := r.tx.EntryByID(h.ID)
+	if err != nil && !isNotFound(err) {
+		return e, false, err
+	}
+	// A change must reach all whatever its id, and its message alone is missing.
+	if k := &first.Packet.Header; err == nil && !change && (k.Device != h.Device || k.Chat != h.Chat) {
+		r.copied(h.Author, k.Author)
+		return stub(packet.ReasonUnreadable, textTaken)
 	}
 	if st == waiting {
 		e.State = store.EntryWaiting
 	}
 	return e, true, nil
 }
+
+// copyOf finds what says the same under the same id in another place: its author
+// began a new epoch. nil when there is none.
+func (r *run) copyOf(h *packet.Header) (*store.Entry, error) {
+	known, err := r.tx.EntriesByID(h.ID, maxSameID)
+	for i := range known {
+		k := &known[i].Packet.Header
+		if k.Device == h.Device && k.Chat == h.Chat && k.Type == h.Type && k.ContentHash == h.ContentHash {
+			return &known[i], err
+		}
+	}
+	return nil, err
+}
+
+// maxSameID bounds the packets with one id among which the same one is looked for.
+const maxSameID = 64
 
 // judgeBare judges an entry that came without content. It was deleted if who gives
 // it could have had the content; else it is good for those who may not have it, and
@@ -200,10 +245,6 @@ const (
 func (r *run) put(l bus.Link, e store.Entry, head *store.Head) error {
 	h := &e.Packet.Header
 	added, err := r.tx.PutEntry(e)
-	if errors.Is(err, store.ErrConflict) {
-		r.equivocates(h)
-		return nil
-	}
 	if err != nil {
 		return fmt.Errorf("put entry %s: %w", h.Key(), err)
 	}
@@ -213,15 +254,44 @@ func (r *run) put(l bus.Link, e store.Entry, head *store.Head) error {
 		return nil
 	}
 	head.LogVector = add(head.LogVector, h.Number)
-	switch e.State {
-	case store.EntryWaiting:
+	if e.State == store.EntryWaiting {
 		head.Waiting = union(head.Waiting, []packet.Range{{First: h.Number, Last: h.Number}})
+	}
+	r.follow(&e)
+	return nil
+}
+
+// putTwin adds an entry beside another of its author's with its number: all who
+// have one come to have both, so that both count alike for all.
+func (r *run) putTwin(l bus.Link, e store.Entry, head *store.Head) error {
+	key := e.Packet.Header.Key()
+	if _, err := r.tx.PutTwin(e); err != nil {
+		return fmt.Errorf("put a twin of entry %s: %w", key, err)
+	}
+	if err := undoDigests(r.tx, key); err != nil {
+		return err
+	}
+	t := r.touch(key.Log, &head.LogVector)
+	t.from[l.ID], t.twins = struct{}{}, true
+	r.follow(&e)
+	if e.State == store.EntryWaiting || !contains(head.Waiting, key.Number) {
+		return nil
+	}
+	// The first with this number that does not wait: what is behind it can be handled,
+	// and others can be given the number.
+	head.Waiting, t.opened = without(head.Waiting, key.Number), true
+	return r.wakeBeyond(key.Log, key.Number+1, min(head.Upto, key.Number+maxWaiting))
+}
+
+// follow notes what follows from an entry that was added.
+func (r *run) follow(e *store.Entry) {
+	h := &e.Packet.Header
+	switch e.State {
 	case store.EntryNew:
 		r.stored(h.Type, h.Chat)
 	case store.EntryStub:
 		r.refuse(h.Key(), e.Reason, e.Text)
 	}
-	return nil
 }
 
 func (r *run) touch(log packet.Log, head *packet.LogVector) *touch {
@@ -249,7 +319,7 @@ func (r *run) equivocates(h *packet.Header) {
 		if !known {
 			bus.Publish(s.cfg.Bus, bus.Noticed, bus.Notice{
 				Level: "warning", Subject: "contact:" + string(author),
-				Text: fmt.Sprintf("%s sent two different messages as one; the first is kept. Others may see the second. "+
+				Text: fmt.Sprintf("%s sent two different messages as one, so that some would see one and some the other. Both are kept, and passed on. "+
 					"A device that was restored from a backup can do that, and so can one that lies.", author),
 			})
 		}

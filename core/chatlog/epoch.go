@@ -27,6 +27,7 @@ import (
 //	reviewed/<chat>                    the lists that there were then
 //	farewell/<chat>/<user>             what somebody may have who is no member any more
 //	opened/<chat>/<user>               a guest: see access.go
+//	digest/<chat>/<device>/<epoch>/... the digest of a part of a log: see compare.go
 const namespace = "chatlog"
 
 const keyFloor = "floor"

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -147,11 +148,149 @@ func TestEquivocation(t *testing.T) {
 	n.give(w, bob, alice.text(direct, 1, "one thing"))
 	n.give(w, bob, alice.text(direct, 1, "another"))
 	n.quiet(time.Minute)
-	if got := bob.lines(direct); len(got) != 1 || got[0] != "alice: one thing" {
+	if got := bob.lines(direct); !slices.Equal(slices.Sorted(slices.Values(got)), []string{"alice: another", "alice: one thing"}) {
 		t.Errorf("bob shows %q", got)
 	}
 	if !bob.noticed("contact:alice alice sent two different") {
 		t.Error("alice was not named")
+	}
+}
+
+// One says different things under one number to two people, amid a thousand
+// other messages and with other numbers as well. Their vectors are the same; both end
+// up with all of it, and know who it was.
+func TestEquivocationToTwo(t *testing.T) {
+	n, alice, bob, carol := trio(t)
+	const last = 1000
+	lies := []uint64{1, 63, 64, 65, 300, last}
+	for number := range uint64(last + 1) {
+		switch {
+		case number == 0:
+		case slices.Contains(lies, number):
+			n.whisper(carol, alice, carol.text(group, number, fmt.Sprint("heads ", number)))
+			n.whisper(carol, bob, carol.text(group, number, fmt.Sprint("tails ", number)))
+		default:
+			p := carol.text(group, number, fmt.Sprint(number))
+			n.whisper(carol, alice, p)
+			n.whisper(carol, bob, p)
+		}
+	}
+	n.quiet(0)
+	n.connect(alice, bob)
+	frames := 0
+	n.saw = func(f packet.Frame) {
+		if p, ok := f.(*packet.Packet); ok || f != nil {
+			frames++
+			if ok && !slices.Contains(lies, p.Header.Number) {
+				t.Errorf("entry %s was passed on, which is the same for both", p.Header.Key())
+			}
+		}
+	}
+	n.quiet(time.Minute)
+	n.saw = nil
+	if got := n.same(group, alice, bob); len(got) != last+len(lies) {
+		t.Errorf("they show %d lines", len(got))
+	}
+	if t.Logf("%d frames", frames); frames > 60 {
+		t.Errorf("%d frames were needed", frames)
+	}
+	for _, d := range []*node{alice, bob} {
+		if !d.noticed("contact:carol carol sent two different") {
+			t.Errorf("%s is not told", d.user)
+		}
+	}
+	for _, l := range alice.svc.links {
+		if len(l.doubts) > 0 || len(alice.svc.comparing.grown) > 0 {
+			t.Errorf("it goes on: %d doubts, %d logs to compare", len(l.doubts), len(alice.svc.comparing.grown))
+		}
+	}
+	// What comes later at an old place is found, though digests were kept.
+	n.whisper(carol, bob, carol.text(group, 100, "a third thing"))
+	n.quiet(time.Minute)
+	if got := n.same(group, alice, bob); len(got) != last+len(lies)+1 {
+		t.Errorf("they show %d lines in the end", len(got))
+	}
+}
+
+// What waits for ever, because nobody knows its list, hides nothing else of its number,
+// nor holds up what follows, whichever comes first.
+func TestWaitingTwinHidesNothing(t *testing.T) {
+	for _, name := range []string{"it comes last", "it comes first"} {
+		t.Run(name, func(t *testing.T) {
+			n, alice, bob, carol := trio(t)
+			said := []*packet.Packet{
+				carol.text(group, 1, "one"), carol.text(group, 2, "two"),
+				forge(t, carol.id, packet.Header{Chat: group, Author: "carol", Device: carol.id.Device(), Number: 1, Membership: 999}, "under no list"),
+			}
+			if name == "it comes first" {
+				slices.Reverse(said)
+			}
+			n.connect(alice, bob)
+			for _, p := range said {
+				n.whisper(carol, alice, p)
+				n.quiet(time.Minute)
+			}
+			if got := n.same(group, alice, bob); !slices.Equal(slices.Sorted(slices.Values(got)), []string{"carol: one", "carol: two"}) {
+				t.Errorf("they show %q", got)
+			}
+		})
+	}
+}
+
+// Who compares without end, or what is not there, gets nothing that costs.
+func TestHostileCompare(t *testing.T) {
+	n, alice, bob, carol := trio(t)
+	n.connect(alice, bob)
+	w := n.connect(bob, carol)
+	for i := range 200 {
+		alice.write(group, fmt.Sprint(i))
+	}
+	n.quiet(time.Minute)
+	var heads []store.Head
+	must(t, bob.store.View(t.Context(), func(tx store.ReadTx) (err error) {
+		heads, err = tx.Heads(group)
+		return err
+	}))
+	alices := packet.LogDigest{Device: alice.id.Device(), Epoch: heads[0].Epoch, Digests: make([]packet.Digest, 1)}
+	at := func(first, last uint64, digests int) packet.LogDigest {
+		d := alices
+		d.Places, d.Digests = packet.Range{First: first, Last: last}, make([]packet.Digest, digests)
+		return d
+	}
+	answers := 0
+	n.saw = func(f packet.Frame) {
+		if c, ok := f.(*packet.Compare); ok {
+			answers += len(c.Logs)
+		}
+	}
+	strange := at(1, 1, 1)
+	strange.Device = packet.DeviceIDOf([]byte("nobody's"))
+	for _, d := range []packet.LogDigest{at(2, 66, 1), at(1, 201, 1), at(1, 1<<40, 1), strange} {
+		n.give(w, bob, &packet.Compare{Chat: group, Logs: []packet.LogDigest{d}})
+		n.give(w, bob, &packet.Compare{Chat: direct, Logs: []packet.LogDigest{d}})
+	}
+	n.quiet(0)
+	if answers > 0 {
+		t.Errorf("%d answers to what cannot be compared", answers)
+	}
+	for range 1000 {
+		n.give(w, bob, &packet.Compare{Chat: group, Logs: []packet.LogDigest{at(1, 200, 1), at(1, 200, 4), at(7, 7, 1)}})
+	}
+	for bob.work() {
+	}
+	for _, l := range bob.svc.links {
+		if len(l.comparing) > maxComparing || len(l.doubts) > maxDoubts {
+			t.Errorf("kept: %d frames, %d doubts", len(l.comparing), len(l.doubts))
+		}
+	}
+	n.quiet(time.Minute)
+	if answers == 0 {
+		t.Error("no answers to what can be")
+	}
+	carol.write(group, "still talking")
+	n.quiet(time.Minute)
+	if got := bob.lines(group); len(got) != 201 {
+		t.Errorf("bob shows %d lines", len(got))
 	}
 }
 

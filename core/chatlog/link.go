@@ -43,6 +43,11 @@ type link struct {
 	refusals       []packet.Refusal
 	registers      map[registerKey]packet.Register
 
+	compareAll bool   // all logs are to be compared with the peer's
+	compared   uint64 // what grew up to here was
+	doubts     map[packet.Log]*doubt
+	comparing  []packet.Frame // to be sent
+
 	fresh  map[packet.ChatID]struct{} // chats with new entries of one's own
 	push   map[packet.Log]*cursor
 	serve  map[packet.Log][]packet.Range // what the peer wants
@@ -119,6 +124,7 @@ func newLink(l bus.Link) *link {
 		tell: map[packet.Log]struct{}{}, wants: map[packet.Log][]packet.Range{}, registers: map[registerKey]packet.Register{},
 		fresh: map[packet.ChatID]struct{}{}, push: map[packet.Log]*cursor{}, serve: map[packet.Log][]packet.Range{},
 		tasked: map[task]struct{}{}, claims: map[packet.Log]*claim{}, audits: map[packet.Log]*audit{}, asked: map[packet.Log][]packet.Range{},
+		compareAll: true, doubts: map[packet.Log]*doubt{},
 	}
 }
 
@@ -152,6 +158,7 @@ func (l *link) nextTask() *task {
 func (l *link) share(chat packet.ChatID, r role) {
 	if l.shared[chat] == nil {
 		l.shared[chat] = &shared{role: r, anew: true}
+		l.compareAll = true
 	}
 	l.retell(chat)
 }
@@ -178,6 +185,7 @@ func (l *link) unshare(chat packet.ChatID) {
 	dropChat(l.claims, chat)
 	dropChat(l.audits, chat)
 	dropChat(l.asked, chat)
+	dropChat(l.doubts, chat)
 }
 
 func dropChat[T any](m map[packet.Log]T, chat packet.ChatID) {
@@ -309,6 +317,7 @@ func (s *Service) forget(chat packet.ChatID) {
 	dropChat(s.pulls, chat)
 	s.rumours.forget(chat)
 	dropChat(s.named, chat)
+	dropChat(s.comparing.grown, chat)
 }
 
 // catchUp does what a crash may have left undone.

@@ -236,12 +236,9 @@ func (r *run) rejudge(c *chatState) error {
 	}
 	for _, log := range sortedLogs(c.heads) {
 		head := c.heads[log]
-		moved := false
-		if len(head.Waiting) > 0 {
-			var err error
-			if moved, err = r.release(c, log, head); err != nil {
-				return err
-			}
+		moved, err := r.release(c, log, head)
+		if err != nil {
+			return err
 		}
 		// What the user wrote he keeps.
 		if limit := c.limit(log, head.Author); log.Device != r.s.device && limit < highest(head.LogVector) {
@@ -253,7 +250,10 @@ func (r *run) rejudge(c *chatState) error {
 		}
 		if moved {
 			have := head.LogVector
-			r.then(func(s *Service) { s.rumour(log, have) }) // what others are offered of it is another
+			r.then(func(s *Service) {
+				s.rumour(log, have) // what others are offered of it is another
+				s.grew(log)         // and what could not be given may be now
+			})
 		}
 	}
 	return nil
@@ -261,7 +261,25 @@ func (r *run) rejudge(c *chatState) error {
 
 // release judges the entries of a log that wait; moved says that some do no more.
 func (r *run) release(c *chatState, log packet.Log, head *store.Head) (moved bool, err error) {
-	freed := uint64(0)
+	freed, twins := uint64(0), false
+	judge := func(e *store.Entry) error {
+		number := e.Packet.Header.Number
+		if e.State != store.EntryWaiting {
+			return nil
+		}
+		is, err := r.releaseOne(c, e, head)
+		if is && (freed == 0 || number < freed) {
+			freed = number
+		}
+		return err
+	}
+	err = r.eachTwin(log, 1, noLimit, func(e *store.Entry) error {
+		twins = true
+		return judge(e)
+	})
+	if err != nil || len(head.Waiting) == 0 && !twins {
+		return false, err
+	}
 	for first := uint64(1); ; {
 		entries, err := r.tx.Waiting(log, first, noLimit, turnEntries, turnBytes)
 		if err != nil {
@@ -271,31 +289,9 @@ func (r *run) release(c *chatState, log packet.Log, head *store.Head) (moved boo
 			break
 		}
 		for i := range entries {
-			h := &entries[i].Packet.Header
-			first = h.Number + 1
-			st, err := r.standing(c, h)
-			if err != nil {
+			first = entries[i].Packet.Header.Number + 1
+			if err := judge(&entries[i]); err != nil {
 				return false, err
-			}
-			switch st {
-			case counts:
-				if entries[i].Dropped {
-					err = r.settleBare(&entries[i], head)
-					break
-				}
-				err = r.tx.SetEntryState(h.Key(), store.EntryNew, 0, "")
-				r.stored(h.Type, h.Chat)
-			case forbidden:
-				err = r.tx.SetEntryState(h.Key(), store.EntryStub, packet.ReasonForbidden, textForbidden)
-				r.refuse(h.Key(), packet.ReasonForbidden, textForbidden)
-			default:
-				continue
-			}
-			if err != nil {
-				return false, err
-			}
-			if freed == 0 {
-				freed = h.Number
 			}
 		}
 	}
@@ -304,6 +300,28 @@ func (r *run) release(c *chatState, log packet.Log, head *store.Head) (moved boo
 	}
 	// Wake who handles the entries that stood behind.
 	return true, r.wakeBeyond(log, freed+1, min(head.Upto, freed+maxWaiting))
+}
+
+// releaseOne judges an entry that waits, and says whether it still does.
+func (r *run) releaseOne(c *chatState, e *store.Entry, head *store.Head) (freed bool, err error) {
+	h := &e.Packet.Header
+	st, err := r.standing(c, h)
+	if err != nil {
+		return false, err
+	}
+	switch {
+	case st == counts && e.Dropped:
+		err = r.settleBare(e, head)
+	case st == counts:
+		err = r.tx.SetEntryState(h.Key(), store.EntryNew, 0, "")
+		r.stored(h.Type, h.Chat)
+	case st == forbidden:
+		err = r.tx.SetEntryState(h.Key(), store.EntryStub, packet.ReasonForbidden, textForbidden)
+		r.refuse(h.Key(), packet.ReasonForbidden, textForbidden)
+	default:
+		return false, nil
+	}
+	return true, err
 }
 
 // settleBare settles an entry that came without content before it was known to
@@ -319,7 +337,7 @@ func (r *run) settleBare(e *store.Entry, head *store.Head) error {
 	if giver == "" || giver == h.Author || under == nil || !under.has(r.s.self) || under.has(giver) {
 		return r.tx.SetEntryState(h.Key(), store.EntryHandled, 0, "")
 	}
-	if err := r.tx.ForgetEntry(h.Key()); err != nil {
+	if err := errors.Join(r.tx.ForgetEntry(h.Key()), undoDigests(r.tx, h.Key())); err != nil {
 		return err
 	}
 	rest, err := r.tx.Head(h.Key().Log)
@@ -331,27 +349,39 @@ func (r *run) settleBare(e *store.Entry, head *store.Head) error {
 // messages: they do not count, as long as no other list says that they do. It says
 // whether there were any.
 func (r *run) cut(c *chatState, log packet.Log, first uint64) (some bool, err error) {
+	err = r.eachTwin(log, first, noLimit, func(e *store.Entry) error {
+		is, err := r.cutOne(c, e)
+		some = some || is
+		return err
+	})
+	if err != nil {
+		return some, err
+	}
 	for {
 		entries, err := r.tx.Entries(log, first, noLimit, turnEntries, turnBytes, false)
 		if err != nil || len(entries) == 0 {
 			return some, err
 		}
 		for i := range entries {
-			e := &entries[i]
-			h := &e.Packet.Header
-			first = h.Number + 1
-			if e.State == store.EntryWaiting || r.s.kindOf(h.Type, c.ID) == changes {
-				continue
-			}
-			if err := r.tx.SetEntryState(h.Key(), store.EntryWaiting, 0, ""); err != nil {
+			first = entries[i].Packet.Header.Number + 1
+			is, err := r.cutOne(c, &entries[i])
+			some = some || is
+			if err != nil {
 				return some, err
 			}
-			if err := r.withdraw(h); err != nil {
-				return some, err
-			}
-			some = true
 		}
 	}
+}
+
+func (r *run) cutOne(c *chatState, e *store.Entry) (is bool, err error) {
+	h := &e.Packet.Header
+	if e.State == store.EntryWaiting || e.State == store.EntryStub || r.s.kindOf(h.Type, c.ID) == changes {
+		return false, nil
+	}
+	if err := r.tx.SetEntryState(h.Key(), store.EntryWaiting, 0, ""); err != nil {
+		return false, err
+	}
+	return true, r.withdraw(h)
 }
 
 func (r *run) withdraw(h *packet.Header) error {

@@ -192,6 +192,8 @@ func (s *Service) take(l *link) *turn {
 		t.frames = append(t.frames, p)
 	}
 	l.ephemeral, l.ephemeralBytes = nil, 0
+	t.frames = append(t.frames, l.comparing...)
+	l.comparing = nil
 	for _, log := range sortedLogs(l.wants) {
 		if len(t.frames) >= maxEphemeral+turnWants {
 			break
@@ -398,13 +400,17 @@ func (s *Service) work(tx store.ReadTx, l *link, t task) ([]packet.Frame, error)
 	if err != nil {
 		return nil, err
 	}
-	if a == nil || a.role == guest {
+	own := t.serve && t.log.Device == l.Device // may be lost there
+	if a == nil || a.role == guest && !own {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(l.serve, t.log) // asked for when it was the peer's to have
 		return nil, nil
 	}
 	last := a.last(t.log)
+	if own {
+		last = noLimit
+	}
 	if t.log.Device == s.device {
 		limit, err := forkLimit(tx, t.log)
 		if err != nil {

@@ -52,6 +52,8 @@ type touch struct {
 	before packet.LogVector
 	after  *packet.LogVector
 	from   map[uint64]struct{} // links
+	twins  bool                // some came
+	opened bool                // others can be offered a number that could not be before
 }
 
 func (s *Service) newRun(tx store.Tx) *run {
@@ -188,6 +190,8 @@ func (r *run) event(e event) error {
 		r.publish(func(s *Service) { s.wanted(e.link.ID, f) })
 	case *packet.Refusals:
 		return r.refusals(e.link, f)
+	case *packet.Compare:
+		return r.compared(e.link, f)
 	case *packet.Registers:
 		return r.registers(e.link, f)
 	}
@@ -363,8 +367,11 @@ func (r *run) finish() error {
 			r.then(func(s *Service) { s.progress(log, after, id) })
 		}
 		r.then(func(s *Service) {
-			if grew {
+			if grew || t.opened {
 				s.rumour(log, after)
+			}
+			if grew || t.twins {
+				s.grew(log)
 			}
 			for id, l := range s.links {
 				if _, came := t.from[id]; (came || l.Device == log.Device) && l.shared[log.Chat] != nil {
@@ -380,17 +387,42 @@ func (r *run) finish() error {
 
 // wakeBeyond wakes who handles entries that a closed gap made reachable.
 func (r *run) wakeBeyond(log packet.Log, first, last uint64) error {
+	wake := func(e *store.Entry) error {
+		if e.State == store.EntryNew {
+			r.stored(e.Packet.Header.Type, log.Chat)
+		}
+		return nil
+	}
+	if err := r.eachTwin(log, first, last, wake); err != nil {
+		return err
+	}
 	for first <= last {
 		entries, err := r.tx.Entries(log, first, last, turnEntries, turnBytes, false)
 		if err != nil || len(entries) == 0 {
 			return err
 		}
 		for i := range entries {
-			if entries[i].State == store.EntryNew {
-				r.stored(entries[i].Packet.Header.Type, log.Chat)
+			if err := wake(&entries[i]); err != nil {
+				return err
 			}
 		}
 		first = entries[len(entries)-1].Packet.Header.Number + 1
 	}
 	return nil
+}
+
+// eachTwin looks at the twins of a log with numbers in [first, last].
+func (r *run) eachTwin(log packet.Log, first, last uint64, look func(*store.Entry) error) error {
+	for after := (packet.EntryKey{Log: log, Number: first}); ; {
+		twins, err := r.tx.Twins(after, last, turnEntries, turnBytes)
+		if err != nil || len(twins) == 0 {
+			return err
+		}
+		for i := range twins {
+			after = twins[i].Packet.Header.Key()
+			if err := look(&twins[i]); err != nil {
+				return err
+			}
+		}
+	}
 }

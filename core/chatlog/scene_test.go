@@ -24,6 +24,12 @@ type scene struct {
 	// was written before. strangers: not all know each other's keys.
 	restores, members, all, strangers bool
 
+	// liar is one more member, an admin, who signs what he likes with one number and
+	// gives it to whom he likes. He is no node: nobody hears from him otherwise.
+	liar *node
+	lies []*packet.Header
+	told map[uint64]uint64 // the last number of each of his logs
+
 	backups map[*node]*storetest.Fake
 	last    store.Membership // of the group, in the end
 	written []*line
@@ -37,13 +43,24 @@ type line struct {
 	after packet.PacketID // the last one its author saw
 }
 
-func newScene(n *network, seed uint64) *scene {
-	sc := &scene{network: n, chats: []packet.ChatID{direct}, backups: map[*node]*storetest.Fake{}}
+func newScene(n *network, seed uint64, lies bool) *scene {
+	sc := &scene{network: n, chats: []packet.ChatID{direct}, backups: map[*node]*storetest.Fake{}, told: map[uint64]uint64{}}
+	if lies {
+		last := len(n.nodes) - 1
+		sc.liar, n.nodes = n.nodes[last], n.nodes[:last]
+	}
 	for _, d := range n.nodes {
 		d.skew = sc.someSkew()
 		d.acquainted()
 	}
-	if len(n.nodes) > 2 {
+	if lies {
+		sc.chats = []packet.ChatID{group, direct}
+		sc.members, sc.all = true, seed%2 == 0
+		n.found(sc.all, n.nodes[1:]...)
+		n.nodes[0].change(change{Op: "invite", User: sc.liar.user})
+		n.nodes[0].change(change{Op: "promote", User: sc.liar.user})
+		n.nodes[0].host()
+	} else if len(n.nodes) > 2 {
 		sc.chats = []packet.ChatID{group, direct}
 		sc.restores, sc.members, sc.strangers = seed%3 == 0, seed%3 == 1, seed%5 == 2
 		if sc.members {

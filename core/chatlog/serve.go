@@ -27,18 +27,23 @@ func (s *Service) serveBatch(a *access, l *link, log packet.Log, last uint64) ([
 			ranges = ranges[1:]
 			continue
 		}
-		for i := range entries {
-			size += len(entries[i].Packet.Content)
-			switch p := &entries[i].Packet; {
+		through := entries[len(entries)-1].Packet.Header.Number
+		twins, err := a.tx.Twins(packet.EntryKey{Log: log, Number: r.First}, through, turnEntries, turnBytes)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range slices.Concat(entries, twins) { // of very many twins the rest comes of comparing
+			size += len(e.Packet.Content)
+			switch {
 			case log.Device == l.Device:
-				frames = append(frames, p)
-			case passable(&entries[i]):
-				if frames, err = a.give(frames, p); err != nil {
+				frames = append(frames, &e.Packet)
+			case passable(&e):
+				if frames, err = a.give(frames, &e.Packet); err != nil {
 					return nil, err
 				}
 			}
 		}
-		ranges = minus(ranges, []packet.Range{{First: 1, Last: entries[len(entries)-1].Packet.Header.Number}})
+		ranges = minus(ranges, []packet.Range{{First: 1, Last: through}})
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,7 +75,10 @@ func (s *Service) wanted(id uint64, w *packet.Want) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.links[id]
-	if l == nil || l.shared[w.Log.Chat] == nil || l.shared[w.Log.Chat].role == guest || len(w.Ranges) == 0 {
+	if l == nil || l.shared[w.Log.Chat] == nil || len(w.Ranges) == 0 {
+		return
+	}
+	if l.shared[w.Log.Chat].role == guest && w.Log.Device != l.Device {
 		return
 	}
 	if _, ok := l.serve[w.Log]; !ok && len(l.serve) >= maxServing {

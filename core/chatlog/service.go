@@ -73,14 +73,15 @@ type Service struct {
 
 	// mu guards all below and everything in links; nothing is read, written or
 	// sent under it.
-	mu       sync.Mutex
-	links    map[uint64]*link
-	pulls    map[packet.Log]*pull
-	rumours  rumours
-	settled  []settling                 // audits that are over, to be noted in the store
-	named    map[packet.Log]struct{}    // equivocators' logs that were noticed
-	accused  map[packet.UserID]struct{} // who was noticed for something else
-	restored bool                       // the user was told that the store is an older copy
+	mu        sync.Mutex
+	links     map[uint64]*link
+	pulls     map[packet.Log]*pull
+	rumours   rumours
+	comparing comparing
+	settled   []settling                 // audits that are over, to be noted in the store
+	named     map[packet.Log]struct{}    // equivocators' logs that were noticed
+	accused   map[packet.UserID]struct{} // who was noticed for something else
+	restored  bool                       // the user was told that the store is an older copy
 	// spawn starts a link's pump; nil while Serve does not run.
 	spawn func(*link)
 }
@@ -130,7 +131,8 @@ func New(cfg Config) *Service {
 		started: uint64(cfg.Now().UnixMicro()),
 		events:  bus.NewQueue[event](queueLength),
 		links:   map[uint64]*link{}, pulls: map[packet.Log]*pull{},
-		named: map[packet.Log]struct{}{}, accused: map[packet.UserID]struct{}{},
+		comparing: comparing{grown: map[packet.Log]uint64{}},
+		named:     map[packet.Log]struct{}{}, accused: map[packet.UserID]struct{}{},
 	}
 	bus.Feed(cfg.Bus, bus.LinkUp, s.events, func(l bus.Link) (event, bool) { return event{kind: linkUp, link: l}, true })
 	bus.Feed(cfg.Bus, bus.LinkDown, s.events, func(l bus.Link) (event, bool) { return event{kind: linkDown, link: l}, true })
@@ -286,6 +288,7 @@ func (s *Service) handle(ctx context.Context, e event) {
 		err = s.chatChanged(ctx, e.chat)
 	case chatRemoved:
 		s.forget(e.chat)
+		err = s.cfg.Store.Update(ctx, store.Lazy, func(tx store.Tx) error { return forgetDigests(tx, e.chat) })
 	case bookChanged:
 		s.planAll()
 	}
@@ -304,6 +307,7 @@ func (s *Service) tick(ctx context.Context) {
 	s.tickPushes(now)
 	s.mu.Unlock()
 	s.settle(ctx)
+	s.compare(ctx)
 }
 
 // deadline says when tick has something to do.
@@ -318,6 +322,7 @@ func (s *Service) deadline() (at time.Time, ok bool) {
 	for _, due := range s.rumours.due {
 		sooner(due)
 	}
+	sooner(s.comparing.at)
 	for _, p := range s.pulls {
 		sooner(p.deadline)
 	}
@@ -327,6 +332,9 @@ func (s *Service) deadline() (at time.Time, ok bool) {
 		}
 		for _, c := range l.push {
 			sooner(c.retry)
+		}
+		for _, d := range l.doubts {
+			sooner(d.at)
 		}
 	}
 	return at, ok

@@ -56,6 +56,8 @@ type network struct {
 	ids   uint64
 	// frames counts those that were given to links, by their type.
 	frames map[string]int
+	made   uint64             // changes of the members
+	saw    func(packet.Frame) // is told of all that is sent
 	// changes and allLists are what plugins of groups made, on any node.
 	changes  map[string]*change
 	allLists map[uint64]store.Membership
@@ -318,6 +320,9 @@ func (n *network) pump(w *wire, from int) bool {
 		w.ways[1-from] = append(w.ways[1-from], f2)
 		n.frames[fmt.Sprintf("%T", f)]++
 		d.svc.sent(l, f)
+		if n.saw != nil {
+			n.saw(f2)
+		}
 	}
 	return len(frames) > 0
 }
@@ -383,7 +388,7 @@ func (n *network) quiet(span time.Duration) {
 
 // busy says whether a pump may have something to say.
 func (l *link) busy() bool {
-	return !l.complete || len(l.tasks)+len(l.exchange)+len(l.extras)+len(l.wants)+len(l.tell)+len(l.fresh)+len(l.ephemeral)+len(l.refusals)+len(l.registers) > 0
+	return !l.complete || len(l.tasks)+len(l.exchange)+len(l.extras)+len(l.wants)+len(l.tell)+len(l.fresh)+len(l.ephemeral)+len(l.refusals)+len(l.registers)+len(l.comparing) > 0
 }
 
 // pending says whether a pump has something to look at.
@@ -391,7 +396,7 @@ func (n *network) pending() bool {
 	for _, w := range n.wires {
 		for i, d := range w.ends {
 			l := d.svc.links[w.links[i].ID]
-			if l != nil && len(l.tasks)+len(l.exchange)+len(l.extras)+len(l.wants)+len(l.tell)+len(l.fresh) > 0 {
+			if l != nil && l.busy() {
 				return true
 			}
 		}

@@ -26,6 +26,7 @@ func (r *run) vectors(l bus.Link, f *packet.Vectors) error {
 			return
 		}
 		l.peerComplete = true
+		s.compareSoon()
 		for chat, sh := range l.shared {
 			if !sh.met {
 				s.pushOpening(l, chat)

@@ -36,7 +36,7 @@ var (
 		6: {in: map[protowire.Number]shape{1: {least: 66 + 30}}},                 // Registers.registers
 
 		10: {in: map[protowire.Number]shape{2: {least: 22 + 2 + 2 + 2 + 18, most: MaxCompared}}}, // Compare.logs
-		17: {in: map[protowire.Number]shape{2: {least: len(BlobID{}), most: MaxBlobNews}}}, // BlobNews.blobs
+		17: {in: map[protowire.Number]shape{2: {least: len(BlobID{}), most: MaxBlobNews}}},       // BlobNews.blobs
 	}}
 	streamShape = shape{in: map[protowire.Number]shape{
 		4: {in: map[protowire.Number]shape{5: {most: MaxRanges}}}, // BlobInfo.have

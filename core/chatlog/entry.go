@@ -172,10 +172,8 @@ func (r *run) judge(l bus.Link, p *packet.Packet, st standing) (e store.Entry, o
 	if err != nil && !isNotFound(err) {
 		return e, false, err
 	}
-	// A change must reach all whatever its id, and its message alone is missing.
-	if k := &first.Packet.Header; err == nil && !change && (k.Device != h.Device || k.Chat != h.Chat) {
-		r.copied(h.Author, k.Author)
-		return stub(packet.ReasonUnreadable, textTaken)
+	if err == nil {
+		r.copied(h.Author, first.Packet.Header.Author)
 	}
 	if st == waiting {
 		e.State = store.EntryWaiting
@@ -238,7 +236,6 @@ const (
 	textForbidden  = "You are not a member of this chat."
 	textBlocked    = "This person does not take messages from you."
 	textUnreadable = "It came damaged."
-	textTaken      = "Another message has its id."
 )
 
 // put adds an entry and notes what follows from it.
@@ -343,13 +340,14 @@ func (r *run) accuse(user packet.UserID, text string) {
 	})
 }
 
-// copied tells that a message cannot be shown, because an earlier one has its id: who
-// of the two authors took it from the other is not to be seen from here.
+// copied tells that a message has the id of another, and is shown under one of its own
+// (store.MessageID): who of the two authors took it from the other is not to be
+// seen from here.
 func (r *run) copied(later, earlier packet.UserID) {
 	if later == earlier {
 		return
 	}
-	r.accuse(later, fmt.Sprintf("A message of %s cannot be shown: one of %s, which came first, has the same id. "+
+	r.accuse(later, fmt.Sprintf("A message of %s has the same id as one of %s, which came first. Both are shown. "+
 		"That does not happen by chance: one of them has copied it from the other.", later, earlier))
 }
 

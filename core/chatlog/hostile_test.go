@@ -339,19 +339,43 @@ func TestBadChangesReachAll(t *testing.T) {
 	}
 }
 
-// Who takes the id of a message that others have not got yet keeps it from them, and
-// not in secret.
+// Who takes the id of a message that others have not got yet, or says two things under
+// one id, keeps nothing from them: all is shown, each under its own author, and not in secret.
 func TestCopiedID(t *testing.T) {
 	n, alice, bob, carol := trio(t)
-	w := n.connect(bob, carol)
-	n.quiet(time.Minute)
 	id := alice.write(group, "true")
-	n.give(w, bob, forge(t, carol.id, packet.Header{ID: id, Chat: group, Author: "carol", Device: carol.id.Device()}, "copied"))
+	say := func(number uint64, content string) *packet.Packet {
+		return forge(t, carol.id, packet.Header{ID: id, Chat: group, Author: "carol", Device: carol.id.Device(), Number: number, Depth: 5 + number}, content)
+	}
+	n.whisper(carol, bob, say(1, "copied"))
+	n.whisper(carol, bob, say(2, "and again"))
 	n.quiet(time.Minute)
 	n.connect(alice, bob)
 	n.quiet(time.Minute)
-	if !bob.noticed("A message of alice cannot be shown: one of carol") {
-		t.Error("bob is not told")
+	if got := n.same(group, alice, bob); !slices.Equal(got, []string{"alice: true", "carol: copied", "carol: and again"}) {
+		t.Errorf("they show %q", got)
+	}
+	if !bob.noticed("A message of alice has the same id as one of carol") || !alice.noticed("A message of carol has the same id as one of alice") {
+		t.Error("they are not told")
+	}
+	ids := map[string]map[packet.UserID]packet.PacketID{}
+	for _, d := range []*node{alice, bob} {
+		for _, m := range d.messages(group) {
+			if ids[m.Body] == nil {
+				ids[m.Body] = map[packet.UserID]packet.PacketID{}
+			}
+			ids[m.Body][d.user] = m.ID
+			must(t, d.store.View(t.Context(), func(tx store.ReadTx) error {
+				of, err := store.MessageOf(tx, m.Author, id)
+				if of.Author != m.Author {
+					t.Errorf("%s finds the message of %s for %s", d.user, of.Author, m.Author)
+				}
+				return err
+			}))
+		}
+	}
+	if again := ids["and again"]; again["alice"] != again["bob"] || ids["true"]["alice"] != id || ids["copied"]["bob"] != id {
+		t.Errorf("they have the ids %v", ids)
 	}
 }
 

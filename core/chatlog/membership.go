@@ -384,19 +384,20 @@ func (r *run) cutOne(c *chatState, e *store.Entry) (is bool, err error) {
 	return true, r.withdraw(h)
 }
 
+// withdraw takes the message of an entry out of sight.
 func (r *run) withdraw(h *packet.Header) error {
-	m, err := r.tx.Message(h.ID)
-	if errors.Is(err, store.ErrNotFound) || err == nil && (m.Entry != h.Key()) {
+	m, err := store.MessageOf(r.tx, h.Author, h.ID)
+	if errors.Is(err, store.ErrNotFound) || err == nil && m.Entry != h.Key() {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if err := r.tx.WithdrawMessage(h.ID); err != nil {
+	if err := r.tx.WithdrawMessage(m.ID); err != nil {
 		return err
 	}
 	r.publish(func(s *Service) {
-		bus.Publish(s.cfg.Bus, bus.MessageRemoved, bus.MessageRef{Chat: h.Chat, ID: h.ID})
+		bus.Publish(s.cfg.Bus, bus.MessageRemoved, bus.MessageRef{Chat: h.Chat, ID: m.ID})
 	})
 	return nil
 }

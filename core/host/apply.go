@@ -119,6 +119,9 @@ func (a *applier) addMessage(e *pluginpb.AddMessage) error {
 	case of != nil:
 		h := &of.Header
 		m.Author, m.SentAt, m.Order, m.Entry = h.Author, h.SentAt, h.Order(), h.Key()
+		if m.ID, err = store.MessageID(a.tx, h); err != nil {
+			return fmt.Errorf("add_message: %w", err)
+		}
 	case !e.GetLocal():
 		return errors.New("add_message.id is neither the packet being handled nor one sent by this call, and local is not set")
 	default:
@@ -132,7 +135,7 @@ func (a *applier) addMessage(e *pluginpb.AddMessage) error {
 		return fmt.Errorf("add_message: %w", err)
 	}
 	if added {
-		a.news.message(messageAdded, chat, id)
+		a.news.message(messageAdded, chat, m.ID)
 	}
 	return nil
 }
@@ -201,7 +204,9 @@ func encodeCard(card *pluginpb.Card) ([]byte, error) {
 // ok is false when there is nothing to do. anyone lifts the rule that a packet
 // changes only messages of its author.
 func (a *applier) ownMessage(what string, b []byte, anyone bool) (m store.Message, ok bool, err error) {
-	m, err = a.tx.Message(packet.PacketID(b))
+	if m, err = a.tx.Message(packet.PacketID(b)); a.origin != nil && !anyone {
+		m, err = store.MessageOf(a.tx, a.origin.Header.Author, packet.PacketID(b))
+	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return m, false, nil

@@ -381,6 +381,23 @@ func TestEvents(t *testing.T) {
 	})})
 	r.install(r.bundled, "nosy", plan{manifest: manifestOf("nosy", func(m *pluginpb.Manifest) { m.Topics = []string{"message"} })})
 	r.serve()
+	r.eventually("all listen", func() bool {
+		r.host.mu.Lock() // not in the middle of it
+		defer r.host.mu.Unlock()
+		for _, name := range []string{"text", "watch", "nosy"} {
+			p := r.host.plugins[name]
+			if p == nil {
+				return false
+			}
+			p.mu.Lock()
+			listens := p.subscription != nil
+			p.mu.Unlock()
+			if !listens {
+				return false
+			}
+		}
+		return true
+	})
 	r.put("text", "hello")
 	r.eventually("the message event", func() bool { return slices.Equal(r.lines("watch", "events"), []string{"message hello"}) })
 	bus.Publish(r.bus, bus.PresenceChanged, bus.Presence{User: "bob", Online: true})

@@ -39,7 +39,7 @@ func (m *Manager) acceptAll(ctx context.Context, l Listener) error {
 
 // admit has a stranger handled if the limits allow.
 func (m *Manager) admit(ctx context.Context, in Incoming) {
-	leave, err := m.gate.enter(in.Remote().Addr())
+	leave, err := m.gate.Enter(in.Remote().Addr())
 	if err != nil {
 		in.Drop()
 		m.loud.Do(func() { m.log.Warn("connections are dropped", "err", err) })

@@ -41,15 +41,14 @@ var (
 
 // Why a dial was given up; for this package only.
 var (
-	errLinked      = errors.New("device is linked already")
-	errPreempted   = errors.New("another link of the same device was settled on")
-	errStopping    = errors.New("connection manager stops")
-	errPenalty     = errors.New("peer broke the protocol a short while ago")
-	errDuplicate   = errors.New("peer keeps another link of the same device")
-	errLocalClose  = errors.New("closed on purpose")
-	errReplaced    = errors.New("replaced by a newer link")
-	errUntrusted   = errors.New("user or key is no longer trusted")
-	errTooManyHere = errors.New("too many connections from there")
+	errLinked     = errors.New("device is linked already")
+	errPreempted  = errors.New("another link of the same device was settled on")
+	errStopping   = errors.New("connection manager stops")
+	errPenalty    = errors.New("peer broke the protocol a short while ago")
+	errDuplicate  = errors.New("peer keeps another link of the same device")
+	errLocalClose = errors.New("closed on purpose")
+	errReplaced   = errors.New("replaced by a newer link")
+	errUntrusted  = errors.New("user or key is no longer trusted")
 )
 
 // byeError is a Bye from the peer as an error.

@@ -29,6 +29,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/parley-chat/parley/core/bus"
+	"github.com/parley-chat/parley/internal/gate"
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
@@ -37,7 +38,7 @@ type Manager struct {
 	config Config
 	timing timing
 	log    *slog.Logger
-	gate   *gate
+	gate   *gate.Gate
 	dials  *semaphore.Weighted
 	// Of dials to those who are no contacts.
 	distant *semaphore.Weighted
@@ -82,7 +83,7 @@ func New(config Config) (*Manager, error) {
 	}
 	return &Manager{
 		config: config, timing: defaultTiming(), log: config.Log,
-		gate: newGate(config.Limits), dials: semaphore.NewWeighted(int64(config.Limits.Dials)),
+		gate: gate.New(config.Limits.gate()), dials: semaphore.NewWeighted(int64(config.Limits.Dials)),
 		distant: semaphore.NewWeighted(int64(config.Limits.DistantDials)),
 		turns:   rate.NewLimiter(rate.Limit(config.Limits.DistantPerSecond), config.Limits.DistantBurst),
 		loud:    rate.Sometimes{Interval: 10 * time.Second}, quiet: rate.Sometimes{First: 5, Interval: time.Second},

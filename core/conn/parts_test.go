@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/parley-chat/parley/core/bus"
@@ -119,93 +118,6 @@ func TestBackoff(t *testing.T) {
 			t.Errorf("after %d failures from %s to %s, want from %s to %s", failures, low, high, most/2, most)
 		}
 	}
-}
-
-func TestGate(t *testing.T) {
-	addr := netip.MustParseAddr
-	limits := Limits{Handshakes: 10, HandshakesPerIP: 3, AcceptsPerSecond: 2, AcceptBurst: 6}
-	t.Run("at once", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			g := newGate(limits)
-			var leaves []func()
-			for i := range 5 {
-				leave, err := g.enter(addr("203.0.113.1"))
-				if (err == nil) != (i < 3) {
-					t.Fatalf("number %d from one address: %v", i+1, err)
-				}
-				if err == nil {
-					leaves = append(leaves, leave)
-				}
-			}
-			leaves[0]()
-			leaves[0]() // leaving twice is leaving once
-			time.Sleep(time.Minute)
-			if _, err := g.enter(addr("203.0.113.1")); err != nil {
-				t.Errorf("after one left: %v", err)
-			}
-			if _, err := g.enter(addr("203.0.113.1")); err == nil {
-				t.Error("one too many")
-			}
-		})
-	})
-	t.Run("in all", func(t *testing.T) {
-		g := newGate(limits)
-		in := 0
-		for i := range 100 {
-			if _, err := g.enter(addr(fmt.Sprintf("203.0.113.%d", i))); err == nil {
-				in++
-			}
-		}
-		if in != limits.Handshakes {
-			t.Errorf("%d are in, want %d", in, limits.Handshakes)
-		}
-	})
-	t.Run("rate", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			g := newGate(limits)
-			in := 0
-			for range 100 {
-				if leave, err := g.enter(addr("203.0.113.1")); err == nil {
-					in++
-					leave()
-				}
-				time.Sleep(100 * time.Millisecond)
-			}
-			if in < 24 || in > 27 {
-				t.Errorf("%d in 10 s at 2 a second after 6", in)
-			}
-		})
-	})
-	t.Run("one customer", func(t *testing.T) {
-		g := newGate(limits)
-		in := 0
-		for i := range 100 {
-			if _, err := g.enter(addr(fmt.Sprintf("2001:db8::%x", i))); err == nil {
-				in++
-			}
-		}
-		if in != limits.HandshakesPerIP {
-			t.Errorf("%d addresses of one /64 are in, want %d", in, limits.HandshakesPerIP)
-		}
-	})
-	t.Run("memory", func(t *testing.T) {
-		g := newGate(limits)
-		kept, _ := g.enter(addr("198.51.100.1"))
-		defer kept()
-		for i := range 3 * maxVisitors {
-			if leave, err := g.enter(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})); err == nil {
-				leave()
-			} else {
-				t.Fatal(err)
-			}
-		}
-		if n := len(g.visitors); n > maxVisitors {
-			t.Errorf("%d visitors are remembered", n)
-		}
-		if v := g.visitors[placeOf(addr("198.51.100.1"))]; v == nil || v.active != 1 {
-			t.Error("one in its handshake was forgotten")
-		}
-	})
 }
 
 func TestNewNeedsItsParts(t *testing.T) {

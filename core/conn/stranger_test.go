@@ -185,10 +185,8 @@ func TestSilentAfterHandshake(t *testing.T) {
 			t.Errorf("ended after %s with %v", took, err)
 		}
 		synctest.Wait()
-		p.a.m.gate.mu.Lock()
-		defer p.a.m.gate.mu.Unlock()
-		if p.a.m.gate.active != 0 {
-			t.Errorf("%d handshakes are counted", p.a.m.gate.active)
+		if active := p.a.m.gate.Active(); active != 0 {
+			t.Errorf("%d handshakes are counted", active)
 		}
 	})
 }

@@ -322,10 +322,7 @@ func TestFloodStarvesNobody(t *testing.T) {
 			_ = c.Close()
 		}
 	}
-	a.m.gate.mu.Lock()
-	active := a.m.gate.active
-	a.m.gate.mu.Unlock()
-	if active > a.m.config.Limits.HandshakesPerIP {
+	if active := a.m.gate.Active(); active > a.m.config.Limits.HandshakesPerIP {
 		t.Errorf("%d handshakes with one address", active)
 	}
 	b.start()

@@ -31,8 +31,11 @@ func (r *run) accept(l net.Listener) {
 		wait = backoff{}
 		conn := c.(*net.TCPConn) //nolint:forcetypeassert // a TCP listener's
 		remote, err := netip.ParseAddrPort(conn.RemoteAddr().String())
-		leave, ok := r.gate.enter(remote.Addr())
-		if err != nil || !ok {
+		var leave func()
+		if err == nil {
+			leave, err = r.gate.Enter(remote.Addr())
+		}
+		if err != nil {
 			_ = conn.Close()
 			continue
 		}

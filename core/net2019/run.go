@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/parley-chat/parley/internal/gate"
 	"github.com/parley-chat/parley/protocol/packet"
 	wire "github.com/parley-chat/parley/protocol/packet/net2019"
 )
@@ -27,7 +28,7 @@ type run struct {
 	asks  chan struct{} // wakes who asks a server; has room for one
 	steer chan struct{} // wakes who dials; has room for one
 
-	gate *gate
+	gate *gate.Gate
 	port uint16 // listened on; set before anything else runs
 
 	mu      sync.Mutex // guards all below; taken after Service.mu
@@ -65,7 +66,7 @@ func (s *Service) start(ctx context.Context, set setting) *run {
 func newRun(ctx context.Context, s *Service, set setting) *run {
 	r := &run{
 		s: s, set: set, first: make(chan error, 1), asks: make(chan struct{}, 1), steer: make(chan struct{}, 1),
-		gate: newGate(), places: map[wire.ID]*place{}, pairs: map[pairKey]*pair{}, invited: map[packet.ChatID]wire.ID{}, calls: map[wire.ID]time.Time{},
+		gate: gate.New(unknown), places: map[wire.ID]*place{}, pairs: map[pairKey]*pair{}, invited: map[packet.ChatID]wire.ID{}, calls: map[wire.ID]time.Time{},
 	}
 	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx)) // stop ends it, with farewells
 	return r

@@ -1,9 +1,6 @@
 package identity
 
-import (
-	"errors"
-	"fmt"
-)
+import "errors"
 
 // Errors of a Vault. They come as a sentence that says what to do.
 var (
@@ -28,16 +25,3 @@ var (
 	// ErrPlace: no such place, or it cannot be used here.
 	ErrPlace = errors.New("unusable place")
 )
-
-// failure is a sentence for people, of a kind for programs.
-type failure struct {
-	kind error
-	text string
-}
-
-func (f *failure) Error() string { return f.text }
-func (f *failure) Unwrap() error { return f.kind }
-
-func fail(kind error, format string, args ...any) error {
-	return &failure{kind, fmt.Sprintf(format, args...)}
-}

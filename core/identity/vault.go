@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/zeebo/blake3"
+
+	"github.com/parley-chat/parley/internal/failure"
 )
 
 // KeySize is the length of a database's key in bytes.
@@ -43,7 +45,7 @@ func ParsePlace(s string) (Place, error) {
 	case "", PlaceService, PlaceFile, PlacePassphrase, PlaceDescriptor, PlaceCredential:
 		return p, nil
 	}
-	return "", fail(ErrPlace, "%.40q is no place to keep a key: use secret-service, file, passphrase, descriptor or credential", s)
+	return "", failure.New(ErrPlace, "%.40q is no place to keep a key: use secret-service, file, passphrase, descriptor or credential", s)
 }
 
 // VaultConfig says where a vault may keep its key.
@@ -113,7 +115,7 @@ func (v *Vault) Place() (Place, error) {
 // when the place is asked for and cannot be used.
 func (v *Vault) Create(ctx context.Context, place Place, passphrase string) ([]byte, error) {
 	if _, err := v.read(); err == nil {
-		return nil, fail(ErrVaultExists, "%s is there already: the account has its key", v.path(vaultFile))
+		return nil, failure.New(ErrVaultExists, "%s is there already: the account has its key", v.path(vaultFile))
 	} else if !errors.Is(err, ErrNoVault) {
 		return nil, err
 	}
@@ -152,10 +154,10 @@ func (v *Vault) choose(place Place, passphrase string) (Place, error) {
 	}
 	switch {
 	case place != PlaceFile && stray:
-		return "", fail(ErrVaultExists, "%s is there, but %s, which says how it is used, is not: put %s back, or move the key away if it is of no use",
+		return "", failure.New(ErrVaultExists, "%s is there, but %s, which says how it is used, is not: put %s back, or move the key away if it is of no use",
 			v.path(keyFile), vaultFile, vaultFile)
 	case place != "" && place != PlacePassphrase && passphrase != "":
-		return "", fail(ErrPlace, "a key kept in the place %q has no passphrase: leave one of the two out", place)
+		return "", failure.New(ErrPlace, "a key kept in the place %q has no passphrase: leave one of the two out", place)
 	}
 	return place, nil
 }
@@ -185,7 +187,7 @@ func (v *Vault) keep(ctx context.Context, rec *record, passphrase string) ([]byt
 		rec.Place = PlaceService
 		return key, nil
 	case rec.Place == PlaceService:
-		return nil, fail(ErrPlace, "the Secret Service cannot keep the key (%v): unlock the desktop's keyring and try again, or choose the place \"file\"", err)
+		return nil, failure.New(ErrPlace, "the Secret Service cannot keep the key (%v): unlock the desktop's keyring and try again, or choose the place \"file\"", err)
 	}
 	rec.Place = PlaceFile
 	return v.keepFile()
@@ -216,7 +218,7 @@ func (v *Vault) Open(ctx context.Context, passphrase string) ([]byte, error) {
 		return nil, err
 	}
 	if subtle.ConstantTimeCompare([]byte(checkOf(key)), []byte(rec.Check)) != 1 {
-		return nil, fail(ErrWrongKey, "the key kept in the place %q is not the one of this account: put back the one that was there", rec.Place)
+		return nil, failure.New(ErrWrongKey, "the key kept in the place %q is not the one of this account: put back the one that was there", rec.Place)
 	}
 	return key, nil
 }
@@ -229,7 +231,7 @@ func (v *Vault) ChangePassphrase(_ context.Context, old, passphrase string) erro
 		return err
 	}
 	if rec.Place != PlacePassphrase {
-		return fail(ErrPlace, "the key is kept in the place %q and has no passphrase to change", rec.Place)
+		return failure.New(ErrPlace, "the key is kept in the place %q and has no passphrase to change", rec.Place)
 	}
 	if err := checkPassphrase(passphrase); err != nil {
 		return err
@@ -251,7 +253,7 @@ func (v *Vault) read() (*record, error) {
 	path := v.path(vaultFile)
 	b, err := readPrivate(path, maxVaultFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fail(ErrNoVault, "no key was made in %s yet", v.cfg.Folder)
+		return nil, failure.New(ErrNoVault, "no key was made in %s yet", v.cfg.Folder)
 	}
 	if err != nil {
 		return nil, err
@@ -263,13 +265,13 @@ func parseRecord(path string, b []byte) (*record, error) {
 	rec := &record{}
 	err := json.Unmarshal(b, rec)
 	if err == nil && rec.Version > vaultVersion {
-		return nil, fail(ErrDamaged, "%s was written by a newer version of Parley: use that one", path)
+		return nil, failure.New(ErrDamaged, "%s was written by a newer version of Parley: use that one", path)
 	}
 	if err == nil {
 		err = rec.validate()
 	}
 	if err != nil {
-		return nil, fail(ErrDamaged, "%s is damaged (%v): put it back from a backup; without it the messages cannot be read", path, err)
+		return nil, failure.New(ErrDamaged, "%s is damaged (%v): put it back from a backup; without it the messages cannot be read", path, err)
 	}
 	return rec, nil
 }
@@ -298,7 +300,7 @@ func (rec *record) validate() error {
 func (v *Vault) write(rec *record) error {
 	b, err := json.MarshalIndent(rec, "", "  ")
 	if err != nil {
-		return fail(ErrDamaged, "encode %s: %v", vaultFile, err)
+		return failure.New(ErrDamaged, "encode %s: %v", vaultFile, err)
 	}
 	return writePrivate(v.path(vaultFile), append(b, '\n'))
 }

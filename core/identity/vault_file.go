@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/parley-chat/parley/internal/failure"
 )
 
 // maxKeyText bounds what may be written around a key: hexadecimal digits and a
@@ -32,14 +34,14 @@ func (v *Vault) fromFile() ([]byte, error) {
 	path := v.path(keyFile)
 	b, err := readPrivate(path, maxKeyText)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fail(ErrKeyMissing, "%s is missing: put it back from a backup; without it the messages cannot be read", path)
+		return nil, failure.New(ErrKeyMissing, "%s is missing: put it back from a backup; without it the messages cannot be read", path)
 	}
 	if err != nil {
 		return nil, err
 	}
 	key, err := parseKey(b)
 	if err != nil {
-		return nil, fail(ErrDamaged, "%s is damaged (%v): put it back from a backup; without it the messages cannot be read", path, err)
+		return nil, failure.New(ErrDamaged, "%s is damaged (%v): put it back from a backup; without it the messages cannot be read", path, err)
 	}
 	return key, nil
 }
@@ -80,7 +82,7 @@ func readPrivate(path string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	if folderInfo.Mode().Perm()&0o022 != 0 {
-		return nil, fail(ErrPermissions, "others could replace the files in %s: run  chmod 700 %s", folder, folder)
+		return nil, failure.New(ErrPermissions, "others could replace the files in %s: run  chmod 700 %s", folder, folder)
 	}
 	return readBounded(f, limit)
 }
@@ -90,7 +92,7 @@ func readPrivate(path string, limit int64) ([]byte, error) {
 func openRegular(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.ELOOP) {
-		return nil, fail(ErrDamaged, "%s is a symbolic link: put the file itself there", path)
+		return nil, failure.New(ErrDamaged, "%s is a symbolic link: put the file itself there", path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read key: %w", err)
@@ -98,17 +100,17 @@ func openRegular(path string) (*os.File, error) {
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
 		_ = f.Close()
-		return nil, fail(ErrDamaged, "%s is not a regular file", path)
+		return nil, failure.New(ErrDamaged, "%s is not a regular file", path)
 	}
 	return f, nil
 }
 
 func checkOwn(path string, info fs.FileInfo) error {
 	if info.Mode().Perm()&0o077 != 0 {
-		return fail(ErrPermissions, "others could read or write %s: run  chmod 600 %s", path, path)
+		return failure.New(ErrPermissions, "others could read or write %s: run  chmod 600 %s", path, path)
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
-		return fail(ErrPermissions, "%s belongs to another user: run  chown %d %s  as root", path, os.Geteuid(), path)
+		return failure.New(ErrPermissions, "%s belongs to another user: run  chown %d %s  as root", path, os.Geteuid(), path)
 	}
 	return nil
 }
@@ -119,7 +121,7 @@ func readBounded(f *os.File, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", f.Name(), err)
 	}
 	if int64(len(b)) > limit {
-		return nil, fail(ErrDamaged, "%s is damaged: it has more than %d bytes", f.Name(), limit)
+		return nil, failure.New(ErrDamaged, "%s is damaged: it has more than %d bytes", f.Name(), limit)
 	}
 	return b, nil
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/parley-chat/parley/internal/failure"
 )
 
 // unitKey is what the unit's LoadCredential calls the key.
@@ -63,13 +65,13 @@ func (d *Descriptor) read(ctx context.Context) ([]byte, error) {
 func (v *Vault) handedIn(ctx context.Context) ([]byte, error) {
 	d := v.cfg.Descriptor
 	if d == nil {
-		return nil, fail(ErrLocked, "the key of the account is handed in by a file descriptor: start the core with one, parley daemon --key-fd N")
+		return nil, failure.New(ErrLocked, "the key of the account is handed in by a file descriptor: start the core with one, parley daemon --key-fd N")
 	}
 	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
 	key, err := d.read(ctx)
 	if err != nil {
-		return nil, fail(ErrLocked, "the file descriptor gave no key (%v): start the core again with one that does", err)
+		return nil, failure.New(ErrLocked, "the file descriptor gave no key (%v): start the core again with one that does", err)
 	}
 	return key, nil
 }
@@ -86,11 +88,11 @@ func (v *Vault) hasCredential() bool {
 // may do so by an access list, which looks like a file others can read.
 func (v *Vault) credential() ([]byte, error) {
 	if v.cfg.Credentials == "" {
-		return nil, fail(ErrLocked, "the key of the account is the systemd credential %q, and there are no credentials: start the core from its unit", unitKey)
+		return nil, failure.New(ErrLocked, "the key of the account is the systemd credential %q, and there are no credentials: start the core from its unit", unitKey)
 	}
 	f, err := openRegular(filepath.Join(v.cfg.Credentials, unitKey))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fail(ErrKeyMissing, "the systemd credential %q is missing: add LoadCredentialEncrypted=%s to the unit", unitKey, unitKey)
+		return nil, failure.New(ErrKeyMissing, "the systemd credential %q is missing: add LoadCredentialEncrypted=%s to the unit", unitKey, unitKey)
 	}
 	if err != nil {
 		return nil, err
@@ -102,7 +104,7 @@ func (v *Vault) credential() ([]byte, error) {
 	}
 	key, err := parseKey(b)
 	if err != nil {
-		return nil, fail(ErrDamaged, "the systemd credential %q is not a key (%v): put the right one there", unitKey, err)
+		return nil, failure.New(ErrDamaged, "the systemd credential %q is not a key (%v): put the right one there", unitKey, err)
 	}
 	return key, nil
 }

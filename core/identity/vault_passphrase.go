@@ -10,6 +10,8 @@ import (
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/chacha20poly1305"
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/parley-chat/parley/internal/failure"
 )
 
 // argonParams are the costs of Argon2id.
@@ -58,9 +60,9 @@ func (s *sealed) validate() error {
 func checkPassphrase(passphrase string) error {
 	switch {
 	case !utf8.ValidString(passphrase) || len(passphrase) > maxPassphrase:
-		return fail(ErrPassphrase, "a passphrase is text of at most %d bytes: choose another", maxPassphrase)
+		return failure.New(ErrPassphrase, "a passphrase is text of at most %d bytes: choose another", maxPassphrase)
 	case utf8.RuneCountInString(norm.NFKC.String(passphrase)) < minPassphrase:
-		return fail(ErrPassphrase, "a passphrase has at least %d characters: choose a longer one", minPassphrase)
+		return failure.New(ErrPassphrase, "a passphrase has at least %d characters: choose a longer one", minPassphrase)
 	}
 	return nil
 }
@@ -92,10 +94,10 @@ func seal(key []byte, id, passphrase string, params argonParams) (*sealed, error
 
 func (v *Vault) fromPassphrase(rec *record, passphrase string) ([]byte, error) {
 	if passphrase == "" {
-		return nil, fail(ErrLocked, "the account is protected by a passphrase: run  parley unlock")
+		return nil, failure.New(ErrLocked, "the account is protected by a passphrase: run  parley unlock")
 	}
 	if len(passphrase) > maxPassphrase {
-		return nil, fail(ErrWrongPassphrase, "that is not the passphrase: try again")
+		return nil, failure.New(ErrWrongPassphrase, "that is not the passphrase: try again")
 	}
 	aead, err := rec.Sealed.aead(passphrase)
 	if err != nil {
@@ -103,7 +105,7 @@ func (v *Vault) fromPassphrase(rec *record, passphrase string) ([]byte, error) {
 	}
 	key, err := aead.Open(nil, rec.Sealed.Nonce, rec.Sealed.Key, associated(rec.ID))
 	if err != nil {
-		return nil, fail(ErrWrongPassphrase, "that is not the passphrase (or %s was changed): try again", v.path(vaultFile))
+		return nil, failure.New(ErrWrongPassphrase, "that is not the passphrase (or %s was changed): try again", v.path(vaultFile))
 	}
 	return key, nil
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"github.com/zalando/go-keyring"
+
+	"github.com/parley-chat/parley/internal/failure"
 )
 
 // serviceName is the "service" under which the desktop's keyring lists the keys.
@@ -99,26 +101,26 @@ type serviceLookup struct {
 // keyring asks the user for a password only once, and hung calls do not pile up.
 func (v *Vault) fromService(ctx context.Context, id string) ([]byte, error) {
 	if !v.service.Reachable() {
-		return nil, fail(ErrLocked, "the key of the account is in the desktop's keyring, and there is no desktop session: log in to the desktop, then run  parley unlock")
+		return nil, failure.New(ErrLocked, "the key of the account is in the desktop's keyring, and there is no desktop session: log in to the desktop, then run  parley unlock")
 	}
 	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
 	l := v.startLookup(id)
 	select {
 	case <-ctx.Done():
-		return nil, fail(ErrLocked, "the desktop's keyring did not answer: unlock it, then run  parley unlock")
+		return nil, failure.New(ErrLocked, "the desktop's keyring did not answer: unlock it, then run  parley unlock")
 	case <-l.done:
 	}
 	v.endLookup(l)
 	switch {
 	case errors.Is(l.err, keyring.ErrNotFound):
-		return nil, fail(ErrKeyMissing, "the desktop's keyring has no key for this account (entry %q of %q): restore the keyring; without the key the messages cannot be read", id, serviceName)
+		return nil, failure.New(ErrKeyMissing, "the desktop's keyring has no key for this account (entry %q of %q): restore the keyring; without the key the messages cannot be read", id, serviceName)
 	case l.err != nil:
-		return nil, fail(ErrLocked, "the desktop's keyring did not give the key (%v): unlock it, then run  parley unlock", l.err)
+		return nil, failure.New(ErrLocked, "the desktop's keyring did not give the key (%v): unlock it, then run  parley unlock", l.err)
 	}
 	key, err := hex.DecodeString(l.secret)
 	if err != nil || len(key) != KeySize {
-		return nil, fail(ErrWrongKey, "the desktop's keyring has something else in place of the key (entry %q of %q): restore the keyring", id, serviceName)
+		return nil, failure.New(ErrWrongKey, "the desktop's keyring has something else in place of the key (entry %q of %q): restore the keyring", id, serviceName)
 	}
 	return key, nil
 }

@@ -2,9 +2,9 @@ package net2019
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 )
 
 // Kinds of errors. What a Service returns is one of these, store.ErrNotFound or
@@ -34,19 +34,6 @@ var (
 	ErrFull = errors.New("full")
 )
 
-// failure is a sentence for people, of a kind for programs.
-type failure struct {
-	kind error
-	text string
-}
-
-func (f *failure) Error() string { return f.text }
-func (f *failure) Unwrap() error { return f.kind }
-
-func fail(kind error, format string, args ...any) error {
-	return &failure{kind, fmt.Sprintf(format, args...)}
-}
-
 func notFound(err error) bool { return errors.Is(err, store.ErrNotFound) }
 
-var errOff = fail(ErrOff, "The protocol of 2019 is off: parley login --net2019 switches it on (nothing in it is encrypted).")
+var errOff = failure.New(ErrOff, "The protocol of 2019 is off: parley login --net2019 switches it on (nothing in it is encrypted).")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/packet"
 	wire "github.com/parley-chat/parley/protocol/packet/net2019"
 )
@@ -99,14 +100,14 @@ func (s *Service) CreateGroup(ctx context.Context, users []packet.UserID) (packe
 	}
 	chat, err := wire.NewChat(ids...)
 	if err != nil || !chat.Group() {
-		return "", fail(ErrInvalid, "a group of 2019 has 3 to %d people, you among them; this would have %d", wire.MaxMembers, len(slices.Compact(slices.Sorted(slices.Values(ids)))))
+		return "", failure.New(ErrInvalid, "a group of 2019 has 3 to %d people, you among them; this would have %d", wire.MaxMembers, len(slices.Compact(slices.Sorted(slices.Values(ids)))))
 	}
 	for _, id := range chat {
 		s.mu.Lock()
 		state := s.people[id].state
 		s.mu.Unlock()
 		if state == store.ContactBlocked {
-			return "", fail(ErrBlocked, "%s is blocked: unblock first", s.Name(packet.UserID(id.Name())))
+			return "", failure.New(ErrBlocked, "%s is blocked: unblock first", s.Name(packet.UserID(id.Name())))
 		}
 	}
 	return chat.ID(), s.openGroup(ctx, chat, own)
@@ -120,7 +121,7 @@ func (s *Service) openGroup(ctx context.Context, chat wire.Chat, starter wire.ID
 	old, n := s.groups[id], len(s.groups)
 	s.mu.Unlock()
 	if old == nil && n >= maxGroups {
-		return fail(ErrFull, "there are %d groups of 2019 already, which is the most there can be: leave some first", maxGroups)
+		return failure.New(ErrFull, "there are %d groups of 2019 already, which is the most there can be: leave some first", maxGroups)
 	}
 	g := &group{chat: chat, starter: starter, gone: map[wire.ID]bool{}}
 	s.mu.Lock()
@@ -204,7 +205,7 @@ func (s *Service) opening(tx store.Tx, chat wire.Chat, starter, own wire.ID) (pa
 func (s *Service) LeaveGroup(ctx context.Context, id packet.ChatID, eraseHistory bool) error {
 	chat, err := wire.ParseChatID(id)
 	if err != nil || !chat.Group() {
-		return fail(ErrInvalid, "%.140q is no group of 2019", string(id))
+		return failure.New(ErrInvalid, "%.140q is no group of 2019", string(id))
 	}
 	removed := false
 	err = s.cfg.Store.Update(context.WithoutCancel(ctx), store.Synced, func(tx store.Tx) error {

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/parley-chat/parley/core/bus"
+	"github.com/parley-chat/parley/internal/failure"
 )
 
 // nativeEvent is one of what serveNative hears of.
@@ -91,7 +92,7 @@ func (r *run) disconnected(why error) {
 	if why != nil {
 		text = why.Error()
 	}
-	r.tell(false, fail(ErrUnreachable, "Not among those of 2019, because the directory is not there: %s", text))
+	r.tell(false, failure.New(ErrUnreachable, "Not among those of 2019, because the directory is not there: %s", text))
 }
 
 // refusal is the directory's, by its kind.
@@ -99,12 +100,12 @@ func refusal(err error) error {
 	s := status.Convert(err)
 	switch s.Code() {
 	case codes.AlreadyExists:
-		return fail(ErrTaken, "%s", s.Message())
+		return failure.New(ErrTaken, "%s", s.Message())
 	case codes.InvalidArgument:
-		return fail(ErrInvalid, "%s", s.Message())
+		return failure.New(ErrInvalid, "%s", s.Message())
 	case codes.Unimplemented:
-		return fail(ErrNotServed, "%s", s.Message())
+		return failure.New(ErrNotServed, "%s", s.Message())
 	default:
-		return fail(ErrRefused, "%s", s.Message())
+		return failure.New(ErrRefused, "%s", s.Message())
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/packet"
 	wire "github.com/parley-chat/parley/protocol/packet/net2019"
@@ -42,7 +43,7 @@ func (p person) name(id wire.ID) string {
 func of(user packet.UserID) (wire.ID, error) {
 	id, err := wire.ParseName(string(user))
 	if err != nil {
-		return "", fail(ErrInvalid, "%.70q is no name of 2019: \"net2019:\" and ten digits, such as net2019:2017000001", string(user))
+		return "", failure.New(ErrInvalid, "%.70q is no name of 2019: \"net2019:\" and ten digits, such as net2019:2017000001", string(user))
 	}
 	return id, nil
 }
@@ -115,7 +116,7 @@ func (s *Service) Contact(ctx context.Context, user packet.UserID) (*controlpb.C
 		return err
 	})
 	if notFound(err) {
-		return nil, fail(store.ErrNotFound, "%s is not among your contacts", user)
+		return nil, failure.New(store.ErrNotFound, "%s is not among your contacts", user)
 	}
 	return v, err
 }
@@ -294,7 +295,7 @@ func (s *Service) count(states ...store.ContactState) int {
 // accept makes the person a contact, with a chat.
 func (st *step) accept() error {
 	if st.state() != store.ContactAccepted && st.s.count(store.ContactAccepted, store.ContactBlocked) >= maxPeople {
-		return fail(ErrFull, "there are %d contacts of 2019 already, which is the most there can be: remove some first", maxPeople)
+		return failure.New(ErrFull, "there are %d contacts of 2019 already, which is the most there can be: remove some first", maxPeople)
 	}
 	if st.c == nil {
 		st.c = &store.Contact{User: packet.UserID(st.id.Name()), CreatedAt: st.s.now()}
@@ -306,7 +307,7 @@ func (st *step) accept() error {
 func (st *step) openChat() error {
 	chat, err := wire.NewChat(st.own, st.id)
 	if err != nil {
-		return fail(ErrInvalid, "%s is yourself: give the id of somebody else", st.id.Name())
+		return failure.New(ErrInvalid, "%s is yourself: give the id of somebody else", st.id.Name())
 	}
 	made, err := st.s.makeChat(st.tx, chat, person{nickname: st.c.Nickname}.name(st.id))
 	if made {
@@ -329,16 +330,16 @@ func (s *Service) Request(ctx context.Context, user packet.UserID, greeting stri
 	case !on:
 		return errOff
 	case id == own:
-		return fail(ErrInvalid, "%s is yourself: give the id of somebody else", user)
+		return failure.New(ErrInvalid, "%s is yourself: give the id of somebody else", user)
 	case greeting != "":
-		return fail(ErrCannot, "The protocol of 2019 has no greetings: add %s without one, and write to them.", user)
+		return failure.New(ErrCannot, "The protocol of 2019 has no greetings: add %s without one, and write to them.", user)
 	}
 	err = s.update(ctx, id, func(st *step) error {
 		switch st.state() {
 		case store.ContactAccepted:
-			return fail(ErrContact, "%s is a contact already", s.Name(user))
+			return failure.New(ErrContact, "%s is a contact already", s.Name(user))
 		case store.ContactBlocked:
-			return fail(ErrBlocked, "%s is blocked: unblock first, then add", s.Name(user))
+			return failure.New(ErrBlocked, "%s is blocked: unblock first, then add", s.Name(user))
 		case store.ContactIncoming:
 			return st.take()
 		}
@@ -369,7 +370,7 @@ func (s *Service) Answer(ctx context.Context, user packet.UserID, accept bool) e
 		case accept && st.state() == store.ContactAccepted:
 			return nil // asked twice
 		case st.state() != store.ContactIncoming:
-			return fail(store.ErrNotFound, "there is no request of %s to answer", s.Name(user))
+			return failure.New(store.ErrNotFound, "there is no request of %s to answer", s.Name(user))
 		case accept:
 			return st.take()
 		}
@@ -439,7 +440,7 @@ func (s *Service) Block(ctx context.Context, user packet.UserID, block bool) err
 			return nil
 		case block && st.c == nil:
 			if s.count(store.ContactAccepted, store.ContactBlocked) >= maxPeople {
-				return fail(ErrFull, "there are %d contacts and blocked people of 2019 already, which is the most there can be", maxPeople)
+				return failure.New(ErrFull, "there are %d contacts and blocked people of 2019 already, which is the most there can be", maxPeople)
 			}
 			st.c = &store.Contact{User: user, State: store.ContactBlocked, CreatedAt: s.now()}
 			return nil
@@ -466,11 +467,11 @@ func (s *Service) Rename(ctx context.Context, user packet.UserID, nickname strin
 		return err
 	}
 	if !utf8.ValidString(nickname) || utf8.RuneCountInString(nickname) > maxNickname || strings.ContainsAny(nickname, "\n\r\x00") {
-		return fail(ErrInvalid, "a nickname is one line of at most %d characters", maxNickname)
+		return failure.New(ErrInvalid, "a nickname is one line of at most %d characters", maxNickname)
 	}
 	return s.update(ctx, id, func(st *step) error {
 		if st.c == nil {
-			return fail(store.ErrNotFound, "%s is not among your contacts", user)
+			return failure.New(store.ErrNotFound, "%s is not among your contacts", user)
 		}
 		st.c.Nickname = nickname
 		return nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	wire "github.com/parley-chat/parley/protocol/packet/net2019"
 )
@@ -69,33 +70,33 @@ func chosen(req *controlpb.LogInNet2019Request, before setting) (setting, error)
 	if req.GetId() != "" {
 		id, err := wire.ParseID(strings.TrimPrefix(req.GetId(), "net2019:"))
 		if err != nil {
-			return s, fail(ErrInvalid, "%.40q is no id of 2019: it has ten digits, such as 2017000001", req.GetId())
+			return s, failure.New(ErrInvalid, "%.40q is no id of 2019: it has ten digits, such as 2017000001", req.GetId())
 		}
 		s.ID = id
 	}
 	if s.ID == "" {
-		return s, fail(ErrInvalid, "say which id you have in 2019: ten digits, such as 2017000001")
+		return s, failure.New(ErrInvalid, "say which id you have in 2019: ten digits, such as 2017000001")
 	}
 	if p := req.GetPort(); p != 0 {
 		if p > 65535 || wire.CheckPort(uint16(p)) != nil {
-			return s, fail(ErrInvalid, "port %d cannot be taken for net2019: it is one of 1025 to 65535, and not one that databases use", p)
+			return s, failure.New(ErrInvalid, "port %d cannot be taken for net2019: it is one of 1025 to 65535, and not one that databases use", p)
 		}
 		s.Port = uint16(p)
 	}
 	if s.Course && s.Port != 0 && s.Port != wire.DefaultPort {
-		return s, fail(ErrInvalid, "with the course's log-in, which names no port, others connect to %d: leave the port out", wire.DefaultPort)
+		return s, failure.New(ErrInvalid, "with the course's log-in, which names no port, others connect to %d: leave the port out", wire.DefaultPort)
 	}
 	if s.Course {
 		s.Port = wire.DefaultPort
 	}
 	if s.Server == "" {
 		if s.Password != "" || s.Course {
-			return s, fail(ErrInvalid, "a password and the course's form are for servers of 2019; the account's own directory needs neither")
+			return s, failure.New(ErrInvalid, "a password and the course's form are for servers of 2019; the account's own directory needs neither")
 		}
 		return s, nil
 	}
 	if err := wire.CheckPassword(s.Password); err != nil {
-		return s, fail(ErrInvalid, "that cannot be the password of a server of 2019: %v", err)
+		return s, failure.New(ErrInvalid, "that cannot be the password of a server of 2019: %v", err)
 	}
 	var err error
 	s.Server, err = parseServer(s.Server, s.Course)
@@ -106,7 +107,7 @@ const maxHost = 253
 
 // parseServer gives "host:port".
 func parseServer(server string, course bool) (string, error) {
-	bad := fail(ErrInvalid, "%.100q is no server: write HOST:PORT, such as chat.example.org:%d", server, wire.DirectoryPort)
+	bad := failure.New(ErrInvalid, "%.100q is no server: write HOST:PORT, such as chat.example.org:%d", server, wire.DirectoryPort)
 	host, port, err := net.SplitHostPort(server)
 	if err != nil { // no port, or an address with too many colons
 		host, port = strings.Trim(server, "[]"), strconv.Itoa(wire.DirectoryPort)

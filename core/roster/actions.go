@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/protocol/packet"
 )
@@ -20,7 +21,7 @@ func (r *Roster) Request(ctx context.Context, user packet.UserID, greeting strin
 		return err
 	}
 	if len(greeting) > maxGreeting || !utf8.ValidString(greeting) {
-		return fail(ErrInvalid, "a greeting is text of at most %d bytes, and this one has %d: shorten it", maxGreeting, len(greeting))
+		return failure.New(ErrInvalid, "a greeting is text of at most %d bytes, and this one has %d: shorten it", maxGreeting, len(greeting))
 	}
 	if err := r.mayRequest(user); err != nil {
 		return err
@@ -52,20 +53,20 @@ func (r *Roster) Request(ctx context.Context, user packet.UserID, greeting strin
 
 func (r *Roster) checkUser(user packet.UserID) error {
 	if _, err := packet.ParseUserID(string(user)); err != nil {
-		return fail(ErrInvalid, "%.70q is not a user id: 1 to 64 of a-z, 0-9, \".\" and \"_\", starting with a letter or digit", string(user))
+		return failure.New(ErrInvalid, "%.70q is not a user id: 1 to 64 of a-z, 0-9, \".\" and \"_\", starting with a letter or digit", string(user))
 	}
 	if user == r.self {
-		return fail(ErrInvalid, "%s is yourself: give the user id of somebody else", user)
+		return failure.New(ErrInvalid, "%s is yourself: give the user id of somebody else", user)
 	}
 	return nil
 }
 
 func errContact(name string) error {
-	return fail(ErrContact, "%s is a contact already", name)
+	return failure.New(ErrContact, "%s is a contact already", name)
 }
 
 func errBlocked(name string) error {
-	return fail(ErrBlocked, "%s is blocked: unblock first, then ask", name)
+	return failure.New(ErrBlocked, "%s is blocked: unblock first, then ask", name)
 }
 
 // mayRequest saves a look-up whose outcome would not matter.
@@ -88,7 +89,7 @@ func (r *Roster) lookUp(ctx context.Context, user packet.UserID) (*directorypb.L
 	defer cancel()
 	found, err := r.cfg.Directory.LookUp(ctx, user)
 	if status.Code(err) == codes.NotFound {
-		return nil, fail(ErrNoUser, "the directory knows no user %q: check the spelling", string(user))
+		return nil, failure.New(ErrNoUser, "the directory knows no user %q: check the spelling", string(user))
 	}
 	if err == nil && found.GetUser() != string(user) {
 		return nil, status.Errorf(codes.Internal, "the directory answered for %q when asked for %q", found.GetUser(), user)
@@ -112,7 +113,7 @@ func (r *Roster) Answer(ctx context.Context, user packet.UserID, accept bool) er
 		case accept && s.state() == store.ContactAccepted:
 			return nil // asked twice
 		case s.state() != store.ContactIncoming:
-			return fail(store.ErrNotFound, "there is no request of %s to answer", s.name())
+			return failure.New(store.ErrNotFound, "there is no request of %s to answer", s.name())
 		case accept:
 			return s.accept()
 		}
@@ -213,7 +214,7 @@ func (r *Roster) Rename(ctx context.Context, user packet.UserID, nickname string
 	}
 	return r.update(ctx, store.Synced, user, func(s *step) error {
 		if s.c == nil {
-			return fail(store.ErrNotFound, "%s is not among your contacts", user)
+			return failure.New(store.ErrNotFound, "%s is not among your contacts", user)
 		}
 		s.c.Nickname = nickname
 		return nil

@@ -2,12 +2,12 @@ package roster
 
 import (
 	"errors"
-	"fmt"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 )
 
 // Kinds of errors. What a Roster returns is one of these, store.ErrNotFound
@@ -29,25 +29,12 @@ var (
 	ErrFull = errors.New("roster is full")
 )
 
-// failure is a sentence for people, of a kind for programs.
-type failure struct {
-	kind error
-	text string
-}
-
-func (f *failure) Error() string { return f.text }
-func (f *failure) Unwrap() error { return f.kind }
-
-func fail(kind error, format string, args ...any) error {
-	return &failure{kind, fmt.Sprintf(format, args...)}
-}
-
 func notFound(err error) bool { return errors.Is(err, store.ErrNotFound) }
 
 // unreachable says whether a call to the directory failed in a way that says
 // nothing of what was asked, so that trying again later may well work.
 func unreachable(err error) bool {
-	var f *failure
+	var f *failure.Failure
 	if errors.As(err, &f) {
 		return false
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/parley-chat/parley/core/identity"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/protocol/packet"
 )
@@ -149,10 +150,10 @@ func (s *step) observe(listed []ed25519.PublicKey) error {
 func (r *Roster) AcceptKeys(ctx context.Context, user packet.UserID, newSafetyNumber string) error {
 	return r.update(ctx, store.Synced, user, func(s *step) error {
 		if s.c == nil {
-			return fail(store.ErrNotFound, "%s is neither among your contacts nor in one of your groups", user)
+			return failure.New(store.ErrNotFound, "%s is neither among your contacts nor in one of your groups", user)
 		}
 		if !keyChanged(s.c.Devices) {
-			return fail(ErrKeys, "the keys of %s have not changed: there is nothing to accept", s.name())
+			return failure.New(ErrKeys, "the keys of %s have not changed: there is nothing to accept", s.name())
 		}
 		listed, err := s.value(keyListed)
 		if err != nil {
@@ -160,7 +161,7 @@ func (r *Roster) AcceptKeys(ctx context.Context, user packet.UserID, newSafetyNu
 		}
 		keys := decodeKeys(listed)
 		if digits(r.safetyNumber(user, keys)) != digits(newSafetyNumber) {
-			return fail(ErrKeys, "that is not the safety number of the keys %s has now: look at the new number again, compare it, then accept it", s.name())
+			return failure.New(ErrKeys, "that is not the safety number of the keys %s has now: look at the new number again, compare it, then accept it", s.name())
 		}
 		if err := s.remember(pinnedKeys(s.c.Devices)); err != nil {
 			return err
@@ -180,11 +181,11 @@ func (r *Roster) SetVerified(ctx context.Context, user packet.UserID, verified b
 	return r.update(ctx, store.Synced, user, func(s *step) error {
 		switch {
 		case s.c == nil:
-			return fail(store.ErrNotFound, "%s is neither among your contacts nor in one of your groups", user)
+			return failure.New(store.ErrNotFound, "%s is neither among your contacts nor in one of your groups", user)
 		case verified && keyChanged(s.c.Devices):
-			return fail(ErrKeys, "the keys of %s changed: accept the new safety number first", s.name())
+			return failure.New(ErrKeys, "the keys of %s changed: accept the new safety number first", s.name())
 		case verified && len(s.c.Devices) == 0:
-			return fail(ErrKeys, "the keys of %s are not known yet: wait until the directory can be reached", s.name())
+			return failure.New(ErrKeys, "the keys of %s are not known yet: wait until the directory can be reached", s.name())
 		}
 		s.c.Verified = verified
 		return nil

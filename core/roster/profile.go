@@ -12,6 +12,7 @@ import (
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/protocol/packet"
@@ -26,13 +27,13 @@ func hidden(c rune) bool {
 func checkName(what, name string) error {
 	switch {
 	case !utf8.ValidString(name):
-		return fail(ErrInvalid, "%s must be UTF-8 text", what)
+		return failure.New(ErrInvalid, "%s must be UTF-8 text", what)
 	case utf8.RuneCountInString(name) > maxName:
-		return fail(ErrInvalid, "%s has at most %d characters, and this one has %d: shorten it", what, maxName, utf8.RuneCountInString(name))
+		return failure.New(ErrInvalid, "%s has at most %d characters, and this one has %d: shorten it", what, maxName, utf8.RuneCountInString(name))
 	case strings.ContainsFunc(name, hidden):
-		return fail(ErrInvalid, "%s must not have line breaks or other control characters", what)
+		return failure.New(ErrInvalid, "%s must not have line breaks or other control characters", what)
 	case name != strings.TrimSpace(name):
-		return fail(ErrInvalid, "%s must not begin or end with a space", what)
+		return failure.New(ErrInvalid, "%s must not begin or end with a space", what)
 	}
 	return nil
 }
@@ -154,7 +155,7 @@ func (r *Roster) SetProfile(ctx context.Context, req *controlpb.SetProfileReques
 		}
 	}
 	if req.GetSetAvatar() && len(req.GetAvatar()) > 0 && !picture(req.GetAvatar()) {
-		return fail(ErrInvalid, "a picture is a PNG, JPEG or WebP of at most 64 KiB: choose another, or make it smaller")
+		return failure.New(ErrInvalid, "a picture is a PNG, JPEG or WebP of at most 64 KiB: choose another, or make it smaller")
 	}
 	err := r.cfg.Store.Update(ctx, store.Synced, func(tx store.Tx) error {
 		p, err := readProfile(tx)

@@ -10,6 +10,7 @@ import (
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/identity"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
@@ -222,7 +223,7 @@ func (s *step) now() int64 { return s.r.clock().UnixMicro() }
 // add begins a contact.
 func (s *step) add(state store.ContactState) error {
 	if n := s.r.count(func(p person) bool { return p.state != store.ContactAcquaintance }); n >= maxPeople {
-		return fail(ErrFull, "there are %d contacts, requests and blocked people already, which is the most there can be: remove some first", n)
+		return failure.New(ErrFull, "there are %d contacts, requests and blocked people already, which is the most there can be: remove some first", n)
 	}
 	if s.c == nil {
 		s.c = &store.Contact{User: s.user, CreatedAt: s.now()}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/protocol/packet/net2019"
@@ -84,7 +85,7 @@ func (r *Roster) Contact(ctx context.Context, user packet.UserID) (*controlpb.Co
 		return err
 	})
 	if notFound(err) {
-		return nil, fail(store.ErrNotFound, "%s is not among your contacts", user)
+		return nil, failure.New(store.ErrNotFound, "%s is not among your contacts", user)
 	}
 	return v, err
 }

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -252,6 +253,57 @@ func (n *Network) SetUplink(name string, on bool) error {
 // AddAddress gives a host an address, such as "10.9.0.1/24".
 func (n *Network) AddAddress(name, address string) error {
 	return n.changeAddress(name, address, (*netlink.Handle).AddrAdd)
+}
+
+// Introduce has all hosts know each other's addresses as they are now, for good.
+// Without it they ask for them, as hosts do, and what they learn stands in a table
+// of the kernel that is one for all namespaces and, on most machines, holds 1,024
+// entries: those of 33 hosts who all talk with each other, after which most of
+// their packets are lost. Addresses must not move to other hosts afterwards.
+func (n *Network) Introduce() error {
+	bridge, err := n.link(n.first, uplink)
+	if err == nil { // until it is set, it follows the ports'
+		err = n.hosts[n.first].LinkSetHardwareAddr(bridge, bridge.Attrs().HardwareAddr)
+	}
+	if err != nil {
+		return fmt.Errorf("hardware address of %s: %w", n.first, err)
+	}
+	for name, h := range n.hosts {
+		link, err := n.link(name, uplink)
+		if err != nil {
+			return err
+		}
+		addresses, err := h.AddrList(link, netlink.FAMILY_V4)
+		if err != nil {
+			return fmt.Errorf("addresses of %s: %w", name, err)
+		}
+		for _, a := range addresses {
+			if err := n.introduce(name, a.IP, link.Attrs().HardwareAddr); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// introduce has the others know one address of a host.
+func (n *Network) introduce(name string, ip net.IP, hardware net.HardwareAddr) error {
+	for other, h := range n.hosts {
+		if other == name {
+			continue
+		}
+		link, err := n.link(other, uplink)
+		if err != nil {
+			return err
+		}
+		err = h.NeighSet(&netlink.Neigh{
+			LinkIndex: link.Attrs().Index, State: netlink.NUD_PERMANENT, IP: ip, HardwareAddr: hardware, // not counted
+		})
+		if err != nil {
+			return fmt.Errorf("introduce %s to %s: %w", name, other, err)
+		}
+	}
+	return nil
 }
 
 // RemoveAddress takes an address from a host.

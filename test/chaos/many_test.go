@@ -86,7 +86,9 @@ func newGroupOf(t *testing.T, n int) *groupWorld {
 		names[i] = fmt.Sprintf("member%02d", i)
 		addresses[names[i]] = fmt.Sprintf("10.79.0.%d/24", i+2)
 	}
-	g := &groupWorld{world: emptyWorldIn(t, networktest.New(t, "directory", addresses), "10.79.0.1:7410", "0.0.0.0:0")}
+	hosts := networktest.New(t, "directory", addresses)
+	must(t, hosts.Introduce())
+	g := &groupWorld{world: emptyWorldIn(t, hosts, "10.79.0.1:7410", "0.0.0.0:0")}
 	for _, name := range names {
 		g.join(name)
 	}

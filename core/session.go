@@ -276,7 +276,9 @@ func (s *session) start(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// serveConn keeps why nobody can connect, when that is so.
+// serveConn keeps why nobody can connect, when that is so. No link comes up before it
+// is known what plugins own: a peer gives what opens a chat, such as an invitation to
+// a group, once on a link, and of a type that nobody owns it opens nothing.
 func (s *session) serveConn(ctx context.Context) error {
 	err := s.conn.Listen(ctx)
 	if err != nil {
@@ -287,6 +289,13 @@ func (s *session) serveConn(ctx context.Context) error {
 		return err
 	}
 	s.deaf.Store(nil)
+	patience := time.NewTimer(startPatience)
+	defer patience.Stop()
+	select {
+	case <-s.host.Known():
+	case <-patience.C:
+	case <-ctx.Done():
+	}
 	return s.conn.Serve(ctx)
 }
 

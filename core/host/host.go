@@ -47,6 +47,9 @@ type Host struct {
 	ready     chan struct{} // closed by readyOnce when Serve runs
 	readyOnce sync.Once
 
+	allKnown  chan struct{} // closed by knownOnce when all manifests were read
+	knownOnce sync.Once
+
 	mu          sync.Mutex // guards all below
 	plugins     map[string]*plugin
 	service     *service // while Serve runs
@@ -69,7 +72,7 @@ func New(cfg Config) (*Host, error) {
 	}
 	h := &Host{
 		cfg: cfg, scanning: make(chan struct{}, 1), hashes: hashes{}, again: make(chan struct{}, 1),
-		ready: make(chan struct{}), plugins: map[string]*plugin{}, invocations: map[packet.PacketID]*invocation{}, noticed: map[string]bool{},
+		ready: make(chan struct{}), allKnown: make(chan struct{}), plugins: map[string]*plugin{}, invocations: map[packet.PacketID]*invocation{}, noticed: map[string]bool{},
 	}
 	h.sandbox = sync.OnceValue(func() sandbox { return probeSandbox(cfg.Bubblewrap) })
 	owners, _ := settle(nil)
@@ -118,6 +121,10 @@ func (h *Host) Serve(ctx context.Context) error {
 
 // Ready is closed once Serve runs for the first time: from then on Invoke works.
 func (h *Host) Ready() <-chan struct{} { return h.ready }
+
+// Known is closed once it is known what each plugin that may run owns, but for those
+// that fail to say it: until then MaxContent does not know every type.
+func (h *Host) Known() <-chan struct{} { return h.allKnown }
 
 func (h *Host) begin(svc *service) error {
 	h.mu.Lock()

@@ -218,6 +218,14 @@ func (p *plugin) types() []packet.Type {
 	return types
 }
 
+// unknown says whether it may still say what it owns: one that has crashed before
+// it did is not waited for.
+func (p *plugin) unknown() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.runnable() && !p.checked && len(p.crashes.recent) == 0
+}
+
 // powers are what its answers are judged by.
 func (p *plugin) powers() powers {
 	p.mu.Lock()

@@ -21,6 +21,7 @@ func (p *plugin) supervise(ctx context.Context, l *launcher) {
 		}
 		if err != nil {
 			p.crashed(err)
+			p.host.settleOwners() // nobody waits for what it owns any more
 		}
 		if p.desk.waiting() {
 			p.need()

@@ -272,3 +272,27 @@ func TestOutgoingIsCut(t *testing.T) {
 		t.Errorf("%d bytes are still counted", o.bytes)
 	}
 }
+
+// TestKnown: what plugins own is known when Known says so, on the first start and
+// later; one that cannot say it is not waited for.
+func TestKnown(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.install(r.bundled, "poll", plan{})
+	r.install(r.bundled, "bad", plan{mode: "exit"})
+	for range 2 {
+		r.serve()
+		select {
+		case <-r.host.Known():
+		case <-time.After(time.Minute):
+			t.Fatal("it never was")
+		}
+		if _, _, ok := r.host.MaxContent("poll"); !ok {
+			t.Error("nobody owns a plugin's type")
+		}
+		r.stop()
+		var err error
+		r.host, err = New(r.cfg)
+		must(t, err)
+	}
+}

@@ -266,6 +266,15 @@ func (h *Host) settleOwners() {
 			p.subscribe(h.service)
 		}
 	}
+	if h.service == nil {
+		return
+	}
+	for _, p := range h.plugins {
+		if p.unknown() {
+			return
+		}
+	}
+	h.knownOnce.Do(func() { close(h.allKnown) })
 }
 
 // SetEnabled enables or disables a plugin. Enabling pins the file's hash;

@@ -106,14 +106,21 @@ func (a *applier) addMessage(e *pluginpb.AddMessage) error {
 	if len(e.GetReplyTo()) > 0 {
 		m.ReplyTo = packet.PacketID(e.GetReplyTo())
 	}
-	var err error
-	if m.Card, err = encodeCard(e.GetCard()); err != nil {
+	card, err := encodeCard(e.GetCard())
+	if err != nil {
 		return err
 	}
+	m.Card = card
 	if err := a.chatThere(chat); err != nil {
 		return err
 	}
-	switch of, err := a.packetOf(id, chat); {
+	of, err := a.packetOf(id, chat)
+	if e.GetHandled() != nil {
+		if of, err = a.handled(id, chat, e.GetHandled()); of == nil {
+			return err
+		}
+	}
+	switch {
 	case err != nil:
 		return err
 	case of != nil:
@@ -166,6 +173,29 @@ func (a *applier) packetOf(id packet.PacketID, chat packet.ChatID) (*packet.Pack
 		return nil, fmt.Errorf("add_message.chat is %s, but its packet is in %s", chat, of.Header.Chat)
 	}
 	return of, nil
+}
+
+// handled gives a packet that the plugin handled before; nil when it is not there,
+// or does not count.
+func (a *applier) handled(id packet.PacketID, chat packet.ChatID, which *pluginpb.HandledPacket) (*packet.Packet, error) {
+	const most = 64 // packets with that id
+	entries, err := a.tx.EntriesByID(id, most)
+	if err != nil {
+		return nil, fmt.Errorf("add_message.handled: %w", err)
+	}
+	for i := range entries {
+		h := &entries[i].Packet.Header
+		if h.Chat != chat || string(h.Author) != which.GetAuthor() || h.ContentHash != packet.Hash(which.GetContentHash()) {
+			continue
+		}
+		if !a.owns(h.Type) {
+			return nil, fmt.Errorf("add_message.handled: packet %s is of the type %s, which is not this plugin's", id, h.Type)
+		}
+		if s := entries[i].State; s != store.EntryWaiting && s != store.EntryStub {
+			return &entries[i].Packet, nil
+		}
+	}
+	return nil, nil
 }
 
 // placeLocal puts a message of no packet behind all that is in the chat now.

@@ -120,6 +120,11 @@ func (c *checker) addMessage(w powers, at string, e *pluginpb.AddMessage) {
 	c.optionalID(at+".reply_to", e.GetReplyTo())
 	c.within(at+".data", len(e.GetData()), maxData)
 	c.card(w, at+".card", e.GetCard())
+	if of := e.GetHandled(); of != nil {
+		c.user(at+".handled.author", of.GetAuthor())
+		c.must(len(of.GetContentHash()) == len(packet.Hash{}), at+".handled.content_hash", "has %d bytes, not %d", len(of.GetContentHash()), len(packet.Hash{}))
+		c.must(!e.GetLocal(), at+".local", "a message of a packet is not local")
+	}
 }
 
 func (c *checker) changeMessage(w powers, at string, e *pluginpb.ChangeMessage) {

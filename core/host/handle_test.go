@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -215,6 +216,36 @@ func TestAnswersThatCannotBeUsed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A packet that was handled before can be shown later, in its place; one that is not
+// there, or does not count, cannot.
+func TestShownLater(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.install(r.bundled, "text", plan{})
+	r.serve()
+	const silent = `raw:{"effects":[]}`
+	keys := r.put("text", "one", silent, "two", silent)
+	r.eventually("handling", func() bool { return r.entry(keys[3]).State == store.EntryHandled })
+	r.wantBodies("one", "two")
+	show := func(of packet.EntryKey, body, author, content string) {
+		t.Helper()
+		hash := packet.HashOf([]byte(content))
+		id := r.entry(of).Packet.Header.ID
+		later := r.put("text", fmt.Sprintf(`raw:{"effects":[{"addMessage":{"id":%s,"chat":"alice-bob","kind":"text","body":%q,"handled":{"author":%q,"contentHash":%q}}}]}`,
+			jsonOf(id), body, author, base64.StdEncoding.EncodeToString(hash[:])))
+		r.eventually("handling", func() bool { return r.entry(later[0]).State == store.EntryHandled })
+	}
+	peer := string(r.peer.User())
+	show(keys[1], "of another", "alice", silent)
+	show(keys[1], "of another content", peer, "x")
+	r.update(func(tx store.Tx) error { return tx.SetEntryState(keys[3], store.EntryStub, packet.ReasonForbidden, "") })
+	show(keys[3], "does not count", peer, silent)
+	r.wantBodies("one", "two")
+	show(keys[1], "between", peer, silent)
+	show(keys[1], "once more", peer, silent)
+	r.wantBodies("one", "between", "two")
 }
 
 func TestRefusal(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/parley-chat/parley/plugins/sdk"
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
@@ -27,6 +28,14 @@ type Fact struct {
 	Title   string        `json:"title,omitempty"`   // not made harmless
 	History string        `json:"history,omitempty"` // "from-join", "all"
 	Removed bool          `json:"removed,omitempty"`
+}
+
+// message shows what a change did, in the place of its packet.
+func (e *Event) message(chat packet.ChatID, s *Signed) sdk.AddMessage {
+	return sdk.AddMessage{
+		ID: s.Packet, Chat: chat, Kind: KindEvent, Body: e.sentence(), Data: mustJSON(e),
+		Handled: &sdk.HandledPacket{Author: s.Author, ContentHash: s.Content},
+	}
 }
 
 // Changed is the data, as JSON, of the event EventChanged.
@@ -135,9 +144,9 @@ func (f *Fact) phrase() string {
 		return "changed the picture"
 	case "history":
 		if f.History == HistoryAll.String() {
-			return "lets joiners see all of the past"
+			return "shares what is said from now on with new members, too"
 		}
-		return "lets joiners see what is said from then on"
+		return "no longer shares what is said from now on with new members"
 	case "forged":
 		return "tried to change the group without having the right to; it was ignored"
 	}

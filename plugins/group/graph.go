@@ -54,15 +54,16 @@ func (e *MissingError) Error() string {
 // Signed is a change with whose it is.
 type Signed struct {
 	Change
-	ID     ChangeID
-	Author packet.UserID
-	Packet packet.PacketID
+	ID      ChangeID
+	Author  packet.UserID
+	Packet  packet.PacketID
+	Content packet.Hash // of the packet
 }
 
 // Sign names the change that a packet holds.
 func Sign(chat packet.ChatID, author packet.UserID, id packet.PacketID, content []byte) (Signed, error) {
 	c, err := DecodeChange(content)
-	return Signed{Change: c, ID: IDOf(chat, author, id, content), Author: author, Packet: id}, err
+	return Signed{Change: c, ID: IDOf(chat, author, id, content), Author: author, Packet: id, Content: packet.HashOf(content)}, err
 }
 
 // List is a version of the member list.
@@ -130,19 +131,6 @@ func (g *Graph) Has(id ChangeID) bool {
 
 // Len is how many changes are here.
 func (g *Graph) Len() int { return len(g.nodes) }
-
-// replay gives the lists of all changes again, each with its change.
-func (g *Graph) replay() []admitted {
-	again := NewGraph(g.chat)
-	all := make([]admitted, len(g.nodes))
-	for i := range g.nodes {
-		n := &g.nodes[i]
-		s := Signed{Change: Change{Parents: g.idsOf(n.parents), Operations: n.operations}, ID: n.id, Author: n.author, Packet: n.packet}
-		list, err := again.Add(s)
-		all[i] = admitted{s, list, err}
-	}
-	return all
-}
 
 // Split says whether what is known was changed apart and not joined again.
 func (g *Graph) Split() bool { return len(g.heads) > 1 }

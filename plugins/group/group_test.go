@@ -164,7 +164,7 @@ func TestGroup(t *testing.T) {
 		t.Errorf("bob is told %+v", i)
 	}
 	const story = "anna created the group “Tea”, invited bob and carol|bob joined|carol joined|anna made bob an admin|bob invited dave|" +
-		"dave declined the invitation|bob named the group “Tea at five”|bob changed the description|bob lets joiners see all of the past|anna removed carol|anna left"
+		"dave declined the invitation|bob named the group “Tea at five”|bob changed the description|bob shares what is said from now on with new members, too|anna removed carol|anna left"
 	if got := told(bob, chat); got != story {
 		t.Errorf("bob is told\n%s\nnot\n%s", got, story)
 	}
@@ -438,12 +438,60 @@ func TestLongHistory(t *testing.T) {
 		if i := info(t, dave, chat); i.Title != "Tea 599" || i.Waiting != 0 || real != len(h[0].Lists(chat)) {
 			t.Errorf("dave has %+v and %d lists, anna %d", i, real, len(h[0].Lists(chat)))
 		}
+		if n := len(dave.Messages(chat)); n != len(h[0].Messages(chat)) {
+			t.Errorf("dave is told %d things, anna %d", n, len(h[0].Messages(chat)))
+		}
 		for key := range dave.Values() {
 			if strings.HasPrefix(key, "l/") {
 				t.Error("it is still noted that lists are missing")
 			}
 		}
 	})
+}
+
+// What is said to be done is shown when it is known that it may be, in the place of
+// its packet; who forged it is named then.
+func TestWaitingIsNotShown(t *testing.T) {
+	h := people(t, "anna", "bob")
+	anna, bob := h[0], h[1]
+	chat := tea(t, h)
+	last := packets(bob, chat)[0]
+	next := func(author packet.UserID, after *sdk.Packet, o group.Operation) sdk.Packet {
+		content, err := group.Change{Parents: []group.ChangeID{group.IDOf(chat, after.Author, after.ID, after.Content)}, Operations: []group.Operation{o}}.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bob.Packet(chat, author, group.TypeChange, content)
+	}
+	coffee := next("anna", &last, group.Operation{Verb: group.VerbSetTitle, Text: "Coffee"})
+	cake := next("anna", &coffee, group.Operation{Verb: group.VerbSetTitle, Text: "Cake"})
+	forged := next("bob", &coffee, group.Operation{Verb: group.VerbInvite, User: "mallory"})
+	nowhere := next("bob", &sdk.Packet{Author: "anna", ID: packet.NewPacketID()}, group.Operation{Verb: group.VerbInvite, User: "mallory"})
+	for _, x := range []*plugintest.Host{anna, bob} {
+		before := told(x, chat)
+		for _, p := range []sdk.Packet{cake, forged, nowhere} {
+			p.Own = p.Author == x.User()
+			x.Receive(p)
+		}
+		if got := told(x, chat); got != before {
+			t.Errorf("%s is told %s, and was told %s", x.User(), got, before)
+		}
+		x.Restart()
+		p := coffee
+		p.Own = p.Author == x.User()
+		x.Receive(p)
+		want := before + "|anna named the group “Coffee”|anna named the group “Cake”"
+		if x == anna {
+			want += "|bob tried to change the group without having the right to; it was ignored"
+		}
+		got := strings.Split(told(x, chat), "|") // the test's host does not know the order of packets
+		slices.Sort(got)
+		all := strings.Split(want, "|")
+		slices.Sort(all)
+		if !slices.Equal(got, all) {
+			t.Errorf("%s is told %q, not %q", x.User(), got, all)
+		}
+	}
 }
 
 func TestForgedIsNamed(t *testing.T) {

@@ -18,10 +18,11 @@ import (
 )
 
 const (
-	// What one answer holds of lists; the rest is set a little later.
-	maxLists     = 200
-	maxListBytes = 1 << 20
-	maxVouched   = 2000 // keys of one list
+	// What one answer holds of lists and of messages that waited; the rest follows a
+	// little later.
+	maxAtOnce      = 200
+	maxAtOnceBytes = 1 << 20
+	maxVouched     = 2000 // keys of one list
 	// maxNotices is how often somebody is named in a chat for what is forged.
 	maxNotices = 3
 )
@@ -71,7 +72,8 @@ func (p *Plugin) again(ctx context.Context, c *chat, s *Signed) (done bool, err 
 	if len(values) == 1 && values[0].Key == key {
 		return true, nil
 	}
-	return false, p.reload(ctx, c)
+	_, err = p.reload(ctx, c)
+	return false, err
 }
 
 // take takes a new change; the caller holds c.mu.
@@ -89,27 +91,29 @@ func (p *Plugin) take(ctx context.Context, c *chat, s *Signed, k *sdk.Packet) ([
 	if err != nil {
 		return nil, err
 	}
-	var lists []sdk.SetMembers
+	var effects []sdk.Effect
 	if len(s.Parents) == 0 {
-		lists = append(lists, sdk.SetMembers{
+		effects = append(effects, sdk.SetMembers{
 			Chat: c.id, Version: FirstVersion, Title: s.Operations[0].Text, Members: []packet.UserID{s.Author}, History: pluginpb.History_HISTORY_FROM_JOIN,
 		})
 	}
-	lists = append(lists, listEffect(c.id, list, &s.Change))
+	effects = append(effects, listEffect(c.id, list, &s.Change))
 	followers := c.follow(s.ID)
-	for _, a := range followers {
-		if a.err == nil {
-			lists = append(lists, listEffect(c.id, a.list, &a.change.Change))
-		}
+	for i := range followers {
+		effects = append(effects, admittedEffects(c.id, &followers[i])...)
 	}
 	if c.graph.Split() {
-		lists = append(lists, listEffect(c.id, c.graph.Known(), nil))
+		effects = append(effects, listEffect(c.id, c.graph.Known(), nil))
 		p.join(c)
 	}
-	effects := p.setLists(c, lists)
+	effects = p.atOnce(c, effects)
 	effects = append(effects, sdk.PutValue{Key: changeKey(c.id, s.ID), Value: value})
-	effects = append(effects, messageOf(k, &s.Change)...)
-	effects = append(effects, p.dropped(c, followers)...)
+	effects = append(effects, messageOf(c.id, s)...)
+	dropped, err := p.dropped(ctx, c, followers)
+	if err != nil {
+		return nil, err
+	}
+	effects = append(effects, dropped...)
 	summary, err := p.summary(c)
 	if err != nil {
 		return nil, err
@@ -118,12 +122,20 @@ func (p *Plugin) take(ctx context.Context, c *chat, s *Signed, k *sdk.Packet) ([
 }
 
 // messageOf tells what was done, in the place of the packet.
-func messageOf(k *sdk.Packet, c *Change) []sdk.Effect {
-	event := Event{By: k.Author, Facts: factsOf(c)}
+func messageOf(chat packet.ChatID, s *Signed) []sdk.Effect {
+	event := Event{By: s.Author, Facts: factsOf(&s.Change)}
 	if len(event.Facts) == 0 {
 		return nil
 	}
-	return []sdk.Effect{sdk.AddMessage{ID: k.ID, Chat: k.Chat, Kind: KindEvent, Body: event.sentence(), Data: mustJSON(event)}}
+	return []sdk.Effect{event.message(chat, s)}
+}
+
+// admittedEffects gives what follows from a change that waited, and is taken now.
+func admittedEffects(chat packet.ChatID, a *admitted) []sdk.Effect {
+	if a.err != nil {
+		return nil
+	}
+	return append(messageOf(chat, &a.change), listEffect(chat, a.list, &a.change.Change))
 }
 
 // changed tells front ends.
@@ -164,34 +176,40 @@ func listEffect(chat packet.ChatID, l List, by *Change) sdk.SetMembers {
 	return set
 }
 
-func sizeOf(l *sdk.SetMembers) int {
-	size := 100 + len(l.Title) + 110*len(l.Cutoffs) + 110*len(l.Vouched)
-	for _, user := range l.Members {
-		size += len(user) + 2
+// sizeOf is about how large the effects of a change are.
+func sizeOf(e sdk.Effect) int {
+	switch e := e.(type) {
+	case sdk.SetMembers:
+		size := 100 + len(e.Title) + 110*len(e.Cutoffs) + 110*len(e.Vouched)
+		for _, user := range e.Members {
+			size += len(user) + 2
+		}
+		return size
+	case sdk.AddMessage:
+		return 200 + len(e.Body) + len(e.Data)
 	}
-	return size
+	return 0
 }
 
-// setLists gives effects that set as many lists as fit, the newest first, and has
-// the rest set afterwards; the caller holds c.mu.
-func (p *Plugin) setLists(c *chat, lists []sdk.SetMembers) []sdk.Effect {
-	slices.Reverse(lists)
-	effects, size := []sdk.Effect{}, 0
-	for i := range lists {
-		if size += sizeOf(&lists[i]); len(effects) >= maxLists || size > maxListBytes && i > 0 {
-			c.queue = append(c.queue, lists[i:]...)
-			effects = append(effects, sdk.PutValue{Key: listsPrefix + string(c.id), Value: []byte{1}})
-			p.setQueued(c)
-			break
+// atOnce gives as many effects as fit into an answer, the newest first, and has the
+// rest applied afterwards; the caller holds c.mu.
+func (p *Plugin) atOnce(c *chat, effects []sdk.Effect) []sdk.Effect {
+	slices.Reverse(effects)
+	size := 0
+	for i, e := range effects {
+		if size += sizeOf(e); i >= maxAtOnce || size > maxAtOnceBytes && i > 0 {
+			c.queue = append(c.queue, effects[i:]...)
+			p.applyQueued(c)
+			return append(effects[:i:i], sdk.PutValue{Key: queuedPrefix + string(c.id), Value: []byte{1}})
 		}
-		effects = append(effects, lists[i])
 	}
 	return effects
 }
 
-// setQueued sets what is queued, beside Handle; the caller holds c.mu. Lists are for ever
-// and say nothing that Handle reads, so it does not matter when.
-func (p *Plugin) setQueued(c *chat) {
+// applyQueued has what is queued applied, beside Handle; the caller holds c.mu. Lists are
+// for ever, messages have their places, and neither says anything that Handle reads,
+// so it does not matter when.
+func (p *Plugin) applyQueued(c *chat) {
 	if c.setting {
 		return
 	}
@@ -200,14 +218,14 @@ func (p *Plugin) setQueued(c *chat) {
 		for {
 			c.mu.Lock()
 			effects, size, n := []sdk.Effect{}, 0, 0
-			for n < len(c.queue) && n < maxLists && size < maxListBytes {
-				effects, size, n = append(effects, c.queue[n]), size+sizeOf(&c.queue[n]), n+1
+			for n < len(c.queue) && n < maxAtOnce && size < maxAtOnceBytes {
+				effects, size, n = append(effects, c.queue[n]), size+sizeOf(c.queue[n]), n+1
 			}
 			last := n == len(c.queue)
 			c.mu.Unlock()
 			if last {
 				p.noted(c)
-				effects = append(effects, sdk.PutValue{Key: listsPrefix + string(c.id)})
+				effects = append(effects, sdk.PutValue{Key: queuedPrefix + string(c.id)})
 			}
 			if err := p.core.Apply(p.ctx, effects...); err != nil {
 				if !p.pause(p.ctx, 5*time.Second) {
@@ -228,12 +246,12 @@ func (p *Plugin) setQueued(c *chat) {
 	})
 }
 
-// noted waits until it is noted that lists are missing: Handle's answer, which says
+// noted waits until it is noted that something is queued: Handle's answer, which says
 // so, may be committed later than what is done beside it. Should the note come
-// later still, the lists are set once more at the next start.
+// later still, all is done once more at the next start.
 func (p *Plugin) noted(c *chat) {
 	for range 100 {
-		values, err := p.core.Values(p.ctx, listsPrefix+string(c.id), 1)
+		values, err := p.core.Values(p.ctx, queuedPrefix+string(c.id), 1)
 		if err == nil && len(values) > 0 || !p.pause(p.ctx, 50*time.Millisecond) {
 			return
 		}
@@ -252,8 +270,8 @@ func (p *Plugin) pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// keepWaiting keeps a change whose parents are not here. Its message is made now, in
-// its place.
+// keepWaiting keeps a change whose parents are not here. Nothing is shown of it: it may
+// be forged.
 func (p *Plugin) keepWaiting(ctx context.Context, c *chat, s *Signed, k *sdk.Packet) ([]sdk.Effect, error) {
 	if !c.roomFor(s.Author) {
 		return p.forged(ctx, c, s, ErrFull)
@@ -271,8 +289,7 @@ func (p *Plugin) keepWaiting(ctx context.Context, c *chat, s *Signed, k *sdk.Pac
 		return nil, err
 	}
 	c.wait(*s)
-	effects = append(effects, sdk.PutValue{Key: changeKey(c.id, s.ID), Value: value})
-	return append(effects, messageOf(k, &s.Change)...), nil
+	return append(effects, sdk.PutValue{Key: changeKey(c.id, s.ID), Value: value}), nil
 }
 
 // provisional: nothing of the group's history is here but a later change. That the
@@ -326,27 +343,52 @@ func vouched(c *Change) []sdk.DeviceKey {
 // maxDropped bounds what one answer takes back of changes that waited.
 const maxDropped = 20
 
-// dropped takes back what was kept of changes that waited and turned out not to be
-// taken: their messages were made when they came.
-func (p *Plugin) dropped(c *chat, followers []admitted) []sdk.Effect {
+// dropped forgets changes that waited and turned out not to be taken, and names who
+// forged them.
+func (p *Plugin) dropped(ctx context.Context, c *chat, followers []admitted) ([]sdk.Effect, error) {
 	var effects []sdk.Effect
-	for _, a := range followers {
-		if a.err == nil || len(effects) >= 2*maxDropped {
+	named := map[packet.UserID]bool{}
+	n := 0
+	for i := range followers {
+		a := &followers[i]
+		if a.err == nil || n >= maxDropped {
 			continue
 		}
-		p.core.Log().Warn("a change of a group is not taken", "chat", c.id, "author", a.change.Author, "error", a.err)
-		effects = append(effects, sdk.DeleteMessage{ID: a.change.Packet, Local: true}, sdk.PutValue{Key: changeKey(c.id, a.change.ID)})
+		n++
+		effects = append(effects, sdk.PutValue{Key: changeKey(c.id, a.change.ID)})
+		if named[a.change.Author] || !errors.Is(a.err, ErrForged) {
+			p.core.Log().Warn("a change of a group is not taken", "chat", c.id, "author", a.change.Author, "error", a.err)
+			continue
+		}
+		named[a.change.Author] = true
+		notice, err := p.name(ctx, c, &a.change, a.err)
+		if err != nil {
+			return nil, err
+		}
+		effects = append(effects, notice...)
 	}
-	return effects
+	return effects, nil
 }
 
-// forged names whoever made a change that is not taken, a few times.
+// forged is for a change that is not taken, nor is what waited for it.
 func (p *Plugin) forged(ctx context.Context, c *chat, s *Signed, why error) ([]sdk.Effect, error) {
-	if effects := p.dropped(c, c.follow(s.ID)); len(effects) > 0 {
-		return effects, nil
-	}
-	if c.graph.Len() == 0 || s.Author == p.self {
+	followers := c.follow(s.ID)
+	if s.Author == p.self {
 		return p.ignore(s, c.id, why)
+	}
+	effects, err := p.name(ctx, c, s, why)
+	if err != nil {
+		return nil, err
+	}
+	dropped, err := p.dropped(ctx, c, followers)
+	return append(effects, dropped...), err
+}
+
+// name names whoever made a change that is not taken, a few times.
+func (p *Plugin) name(ctx context.Context, c *chat, s *Signed, why error) ([]sdk.Effect, error) {
+	p.core.Log().Warn("a change of a group is not taken", "chat", c.id, "author", s.Author, "error", why)
+	if c.graph.Len() == 0 || s.Author == p.self {
+		return nil, nil
 	}
 	key := forgedPrefix + string(c.id) + "/" + string(s.Author)
 	values, err := p.core.Values(ctx, key, 1)
@@ -358,14 +400,10 @@ func (p *Plugin) forged(ctx context.Context, c *chat, s *Signed, why error) ([]s
 		n, _ = strconv.Atoi(string(values[0].Value)) // written by nobody but us
 	}
 	if n >= maxNotices {
-		return p.ignore(s, c.id, why)
+		return nil, nil
 	}
-	p.core.Log().Warn("a change of a group is not taken", "chat", c.id, "author", s.Author, "error", why)
 	event := Event{By: s.Author, Facts: []Fact{{What: "forged"}}}
-	return []sdk.Effect{
-		sdk.PutValue{Key: key, Value: strconv.AppendInt(nil, int64(n+1), 10)},
-		sdk.AddMessage{ID: s.Packet, Chat: c.id, Kind: KindEvent, Body: event.sentence(), Data: mustJSON(event)},
-	}, nil
+	return []sdk.Effect{sdk.PutValue{Key: key, Value: strconv.AppendInt(nil, int64(n+1), 10)}, event.message(c.id, s)}, nil
 }
 
 // ignore does nothing with a change. Another's is not refused: a refused packet cannot

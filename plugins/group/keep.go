@@ -21,7 +21,7 @@ import (
 const (
 	changePrefix  = "c/" // + chat + "/" + change id in hexadecimal: grouppb.Known
 	summaryPrefix = "s/" // + chat: Summary
-	listsPrefix   = "l/" // + chat: not all lists are set yet
+	queuedPrefix  = "l/" // + chat: not all lists are set yet, or not all messages made
 	forgedPrefix  = "x/" // + chat + "/" + author: how often he was named
 )
 
@@ -50,8 +50,8 @@ type chat struct {
 	graph   *Graph
 	waiting map[ChangeID]Signed
 	heirs   map[ChangeID][]ChangeID        // missing one -> what waits for it
-	queue   []sdk.SetMembers               // lists that did not fit into an answer
-	setting bool                           // somebody sets them
+	queue   []sdk.Effect                   // lists and messages that did not fit into an answer
+	setting bool                           // somebody has them applied
 	joining bool                           // somebody waits to join what was changed apart
 	handled map[packet.PacketID]chan error // has room for one: who waits for his own change
 }
@@ -68,38 +68,40 @@ func (p *Plugin) load(ctx context.Context, c *chat) error {
 	if c.loaded {
 		return nil
 	}
-	return p.reload(ctx, c)
+	_, err := p.reload(ctx, c)
+	return err
 }
 
-// reload reads the changes anew. When it fails, all stays as it is.
-func (p *Plugin) reload(ctx context.Context, c *chat) error {
+// reload reads the changes anew, and gives those that do not wait. When it fails, all
+// stays as it is.
+func (p *Plugin) reload(ctx context.Context, c *chat) ([]admitted, error) {
 	values, err := p.all(ctx, changePrefix+string(c.id)+"/")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	fresh := newChat(c.id)
 	var ready []ChangeID
 	for _, v := range values {
 		k := &grouppb.Known{}
 		if err := proto.Unmarshal(v.Value, k); err != nil {
-			return fmt.Errorf("kept change %s: %w", v.Key, err)
+			return nil, fmt.Errorf("kept change %s: %w", v.Key, err)
 		}
 		id, err := packet.PacketIDFromBytes(k.GetPacket())
 		if err != nil {
-			return fmt.Errorf("kept change %s: %w", v.Key, err)
+			return nil, fmt.Errorf("kept change %s: %w", v.Key, err)
 		}
 		s, err := Sign(c.id, packet.UserID(k.GetAuthor()), id, k.GetContent())
 		if err != nil {
-			return fmt.Errorf("kept change %s: %w", v.Key, err)
+			return nil, fmt.Errorf("kept change %s: %w", v.Key, err)
 		}
 		fresh.wait(s)
 		if len(s.Parents) == 0 {
 			ready = append(ready, s.ID)
 		}
 	}
-	fresh.admit(ready)
+	done := fresh.admit(ready)
 	c.loaded, c.graph, c.waiting, c.heirs = true, fresh.graph, fresh.waiting, fresh.heirs
-	return nil
+	return done, nil
 }
 
 // all gives the values whose keys begin with prefix and go on in hexadecimal,

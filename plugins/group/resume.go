@@ -11,16 +11,16 @@ import (
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
-// resume goes on, after a start, with lists that were not all set, and with
-// joining what was changed apart.
+// resume goes on, after a start, with lists and messages that were not all there, and
+// with joining what was changed apart.
 func (p *Plugin) resume(ctx context.Context) error {
-	unset, err := p.core.Values(ctx, listsPrefix, 0)
+	queued, err := p.core.Values(ctx, queuedPrefix, 0)
 	if err != nil {
-		return fmt.Errorf("read which member lists are to be set: %w", err)
+		return fmt.Errorf("read in which groups something was left to do: %w", err)
 	}
-	for _, v := range unset {
-		c := p.chat(packet.ChatID(strings.TrimPrefix(v.Key, listsPrefix)))
-		p.work.Go(func() { p.setAll(c) })
+	for _, v := range queued {
+		c := p.chat(packet.ChatID(strings.TrimPrefix(v.Key, queuedPrefix)))
+		p.work.Go(func() { p.redo(c) })
 	}
 	summaries, err := p.summaries(ctx)
 	if err != nil {
@@ -37,23 +37,24 @@ func (p *Plugin) resume(ctx context.Context) error {
 	return nil
 }
 
-// setAll sets the lists of all changes of a chat.
-func (p *Plugin) setAll(c *chat) {
+// redo sets the lists of all changes of a chat, and makes their messages: what is there
+// already stays as it is.
+func (p *Plugin) redo(c *chat) {
 	for {
 		c.mu.Lock()
-		err := p.load(p.ctx, c)
+		done, err := p.reload(p.ctx, c)
 		if err == nil {
-			for _, a := range c.graph.replay() {
-				c.queue = append(c.queue, listEffect(c.id, a.list, &a.change.Change))
+			for i := range done {
+				c.queue = append(c.queue, admittedEffects(c.id, &done[i])...)
 			}
 			c.queue = append(c.queue, listEffect(c.id, c.graph.Known(), nil))
-			p.setQueued(c)
+			p.applyQueued(c)
 		}
 		c.mu.Unlock()
 		if err == nil {
 			return
 		}
-		p.core.Log().Warn("member lists could not be read yet", "chat", c.id, "error", err)
+		p.core.Log().Warn("a group could not be read yet", "chat", c.id, "error", err)
 		if !p.pause(p.ctx, 5*time.Second) {
 			return
 		}

@@ -14,8 +14,8 @@ type Effect interface {
 }
 
 // AddMessage adds a message of one of the plugin's own kinds. ID is that of the
-// packet being handled or sent by the same call, or, with Local, a new one. One
-// that is there already is left as it is.
+// packet being handled or sent by the same call, of one that Handled names, or, with
+// Local, a new one. One that is there already is left as it is.
 type AddMessage struct {
 	ID   packet.PacketID
 	Chat packet.ChatID
@@ -28,6 +28,16 @@ type AddMessage struct {
 	Data  []byte
 	Card  *pluginpb.Card
 	Local bool // seen by this account only
+	// Handled is a packet that this plugin handled before, and has something to show
+	// for now. Nothing is added when it is not there any more, or does not count.
+	Handled *HandledPacket
+}
+
+// HandledPacket tells which of the packets with an id is meant: ids are their
+// authors', who can give one twice.
+type HandledPacket struct {
+	Author      packet.UserID
+	ContentHash packet.Hash
 }
 
 // ChangeMessage changes a message this plugin made. It fails the call when the
@@ -172,9 +182,13 @@ type SteerBlob struct {
 }
 
 func (e AddMessage) proto() *pluginpb.Effect {
-	return &pluginpb.Effect{Effect: &pluginpb.Effect_AddMessage{AddMessage: &pluginpb.AddMessage{
+	add := &pluginpb.AddMessage{
 		Id: idBytes(e.ID), Chat: string(e.Chat), Kind: e.Kind, Body: e.Body, ReplyTo: idBytes(e.ReplyTo), Data: e.Data, Card: e.Card, Local: e.Local,
-	}}}
+	}
+	if e.Handled != nil {
+		add.Handled = &pluginpb.HandledPacket{Author: string(e.Handled.Author), ContentHash: e.Handled.ContentHash[:]}
+	}
+	return &pluginpb.Effect{Effect: &pluginpb.Effect_AddMessage{AddMessage: add}}
 }
 
 func (e ChangeMessage) proto() *pluginpb.Effect {

@@ -297,15 +297,16 @@ func (SettingType) EnumDescriptor() ([]byte, []int) {
 	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{3}
 }
 
-// History is what of a chat's past its members may see.
+// History is who may see what is written under a member list. It does not count
+// for what was written under earlier lists: who wrote that was told otherwise.
 type History int32
 
 const (
 	// Of SetMembers: as FROM_JOIN.
 	History_HISTORY_UNSPECIFIED History = 0
-	// What was written under lists that they are in.
+	// The list's members.
 	History_HISTORY_FROM_JOIN History = 1
-	// All.
+	// And whoever is a member later.
 	History_HISTORY_ALL History = 2
 )
 
@@ -3111,8 +3112,8 @@ type AddMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The packet's id, 16 bytes, so that all members name the message alike. The
 	// message takes its author, time and place in the order from that packet,
-	// which must be the one being handled or sent by this call. A message of no
-	// packet (local) has a new UUIDv7 and local set.
+	// which must be the one being handled, one sent by this call, or one that
+	// handled names. A message of no packet (local) has a new UUIDv7 and local set.
 	Id   []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Chat string `protobuf:"bytes,2,opt,name=chat,proto3" json:"chat,omitempty"`
 	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
@@ -3126,7 +3127,10 @@ type AddMessage struct {
 	// For PRESENTATION_CARD.
 	Card *Card `protobuf:"bytes,7,opt,name=card,proto3" json:"card,omitempty"`
 	// Seen by this account only.
-	Local         bool `protobuf:"varint,8,opt,name=local,proto3" json:"local,omitempty"`
+	Local bool `protobuf:"varint,8,opt,name=local,proto3" json:"local,omitempty"`
+	// The packet is one that the plugin handled before, and has something to show
+	// for now. Nothing is added when it is not there any more, or does not count.
+	Handled       *HandledPacket `protobuf:"bytes,9,opt,name=handled,proto3" json:"handled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3217,6 +3221,68 @@ func (x *AddMessage) GetLocal() bool {
 	return false
 }
 
+func (x *AddMessage) GetHandled() *HandledPacket {
+	if x != nil {
+		return x.Handled
+	}
+	return nil
+}
+
+// HandledPacket tells which of the packets with an id is meant: ids are their
+// authors', who can give one twice.
+type HandledPacket struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Author string                 `protobuf:"bytes,1,opt,name=author,proto3" json:"author,omitempty"`
+	// BLAKE3 of the content, 32 bytes.
+	ContentHash   []byte `protobuf:"bytes,2,opt,name=content_hash,json=contentHash,proto3" json:"content_hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HandledPacket) Reset() {
+	*x = HandledPacket{}
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HandledPacket) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HandledPacket) ProtoMessage() {}
+
+func (x *HandledPacket) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HandledPacket.ProtoReflect.Descriptor instead.
+func (*HandledPacket) Descriptor() ([]byte, []int) {
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *HandledPacket) GetAuthor() string {
+	if x != nil {
+		return x.Author
+	}
+	return ""
+}
+
+func (x *HandledPacket) GetContentHash() []byte {
+	if x != nil {
+		return x.ContentHash
+	}
+	return nil
+}
+
 // ChangeMessage changes a message the same plugin made. It fails the call when
 // the packet being handled has another author than the message; it does
 // nothing when the message is deleted or unknown.
@@ -3234,7 +3300,7 @@ type ChangeMessage struct {
 
 func (x *ChangeMessage) Reset() {
 	*x = ChangeMessage{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[32]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3246,7 +3312,7 @@ func (x *ChangeMessage) String() string {
 func (*ChangeMessage) ProtoMessage() {}
 
 func (x *ChangeMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[32]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3259,7 +3325,7 @@ func (x *ChangeMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeMessage.ProtoReflect.Descriptor instead.
 func (*ChangeMessage) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{32}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ChangeMessage) GetId() []byte {
@@ -3314,7 +3380,7 @@ type SetCard struct {
 
 func (x *SetCard) Reset() {
 	*x = SetCard{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[33]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3326,7 +3392,7 @@ func (x *SetCard) String() string {
 func (*SetCard) ProtoMessage() {}
 
 func (x *SetCard) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[33]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3339,7 +3405,7 @@ func (x *SetCard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetCard.ProtoReflect.Descriptor instead.
 func (*SetCard) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{33}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SetCard) GetId() []byte {
@@ -3370,7 +3436,7 @@ type DeleteMessage struct {
 
 func (x *DeleteMessage) Reset() {
 	*x = DeleteMessage{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[34]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3382,7 +3448,7 @@ func (x *DeleteMessage) String() string {
 func (*DeleteMessage) ProtoMessage() {}
 
 func (x *DeleteMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[34]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3395,7 +3461,7 @@ func (x *DeleteMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteMessage.ProtoReflect.Descriptor instead.
 func (*DeleteMessage) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{34}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DeleteMessage) GetId() []byte {
@@ -3428,7 +3494,7 @@ type DropContent struct {
 
 func (x *DropContent) Reset() {
 	*x = DropContent{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[35]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3440,7 +3506,7 @@ func (x *DropContent) String() string {
 func (*DropContent) ProtoMessage() {}
 
 func (x *DropContent) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[35]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3453,7 +3519,7 @@ func (x *DropContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropContent.ProtoReflect.Descriptor instead.
 func (*DropContent) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{35}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DropContent) GetId() []byte {
@@ -3484,7 +3550,7 @@ type Annotate struct {
 
 func (x *Annotate) Reset() {
 	*x = Annotate{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[36]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3496,7 +3562,7 @@ func (x *Annotate) String() string {
 func (*Annotate) ProtoMessage() {}
 
 func (x *Annotate) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[36]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3509,7 +3575,7 @@ func (x *Annotate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Annotate.ProtoReflect.Descriptor instead.
 func (*Annotate) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{36}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Annotate) GetChat() string {
@@ -3559,7 +3625,7 @@ type RemoveAnnotation struct {
 
 func (x *RemoveAnnotation) Reset() {
 	*x = RemoveAnnotation{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[37]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3571,7 +3637,7 @@ func (x *RemoveAnnotation) String() string {
 func (*RemoveAnnotation) ProtoMessage() {}
 
 func (x *RemoveAnnotation) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[37]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3584,7 +3650,7 @@ func (x *RemoveAnnotation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAnnotation.ProtoReflect.Descriptor instead.
 func (*RemoveAnnotation) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{37}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RemoveAnnotation) GetChat() string {
@@ -3633,7 +3699,7 @@ type SendPacket struct {
 
 func (x *SendPacket) Reset() {
 	*x = SendPacket{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[38]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3645,7 +3711,7 @@ func (x *SendPacket) String() string {
 func (*SendPacket) ProtoMessage() {}
 
 func (x *SendPacket) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[38]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3658,7 +3724,7 @@ func (x *SendPacket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendPacket.ProtoReflect.Descriptor instead.
 func (*SendPacket) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{38}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SendPacket) GetId() []byte {
@@ -3748,7 +3814,7 @@ type SetMembers struct {
 
 func (x *SetMembers) Reset() {
 	*x = SetMembers{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[39]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3760,7 +3826,7 @@ func (x *SetMembers) String() string {
 func (*SetMembers) ProtoMessage() {}
 
 func (x *SetMembers) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[39]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3773,7 +3839,7 @@ func (x *SetMembers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMembers.ProtoReflect.Descriptor instead.
 func (*SetMembers) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{39}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SetMembers) GetChat() string {
@@ -3843,7 +3909,7 @@ type DeviceKey struct {
 
 func (x *DeviceKey) Reset() {
 	*x = DeviceKey{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[40]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3855,7 +3921,7 @@ func (x *DeviceKey) String() string {
 func (*DeviceKey) ProtoMessage() {}
 
 func (x *DeviceKey) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[40]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3868,7 +3934,7 @@ func (x *DeviceKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceKey.ProtoReflect.Descriptor instead.
 func (*DeviceKey) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{40}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DeviceKey) GetUser() string {
@@ -3900,7 +3966,7 @@ type Cutoff struct {
 
 func (x *Cutoff) Reset() {
 	*x = Cutoff{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[41]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3912,7 +3978,7 @@ func (x *Cutoff) String() string {
 func (*Cutoff) ProtoMessage() {}
 
 func (x *Cutoff) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[41]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3925,7 +3991,7 @@ func (x *Cutoff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cutoff.ProtoReflect.Descriptor instead.
 func (*Cutoff) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{41}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Cutoff) GetUser() string {
@@ -3968,7 +4034,7 @@ type PutValue struct {
 
 func (x *PutValue) Reset() {
 	*x = PutValue{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[42]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3980,7 +4046,7 @@ func (x *PutValue) String() string {
 func (*PutValue) ProtoMessage() {}
 
 func (x *PutValue) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[42]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3993,7 +4059,7 @@ func (x *PutValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutValue.ProtoReflect.Descriptor instead.
 func (*PutValue) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{42}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *PutValue) GetKey() string {
@@ -4025,7 +4091,7 @@ type PublishEvent struct {
 
 func (x *PublishEvent) Reset() {
 	*x = PublishEvent{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[43]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4037,7 +4103,7 @@ func (x *PublishEvent) String() string {
 func (*PublishEvent) ProtoMessage() {}
 
 func (x *PublishEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[43]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4050,7 +4116,7 @@ func (x *PublishEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishEvent.ProtoReflect.Descriptor instead.
 func (*PublishEvent) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{43}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *PublishEvent) GetName() string {
@@ -4097,7 +4163,7 @@ type ShareBlob struct {
 
 func (x *ShareBlob) Reset() {
 	*x = ShareBlob{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[44]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4109,7 +4175,7 @@ func (x *ShareBlob) String() string {
 func (*ShareBlob) ProtoMessage() {}
 
 func (x *ShareBlob) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[44]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4122,7 +4188,7 @@ func (x *ShareBlob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShareBlob.ProtoReflect.Descriptor instead.
 func (*ShareBlob) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{44}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ShareBlob) GetBlob() []byte {
@@ -4173,7 +4239,7 @@ type FetchBlob struct {
 
 func (x *FetchBlob) Reset() {
 	*x = FetchBlob{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[45]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4185,7 +4251,7 @@ func (x *FetchBlob) String() string {
 func (*FetchBlob) ProtoMessage() {}
 
 func (x *FetchBlob) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[45]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4198,7 +4264,7 @@ func (x *FetchBlob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchBlob.ProtoReflect.Descriptor instead.
 func (*FetchBlob) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{45}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *FetchBlob) GetBlob() []byte {
@@ -4257,7 +4323,7 @@ type SteerBlob struct {
 
 func (x *SteerBlob) Reset() {
 	*x = SteerBlob{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[46]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4269,7 +4335,7 @@ func (x *SteerBlob) String() string {
 func (*SteerBlob) ProtoMessage() {}
 
 func (x *SteerBlob) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[46]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4282,7 +4348,7 @@ func (x *SteerBlob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SteerBlob.ProtoReflect.Descriptor instead.
 func (*SteerBlob) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{46}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SteerBlob) GetBlob() []byte {
@@ -4320,7 +4386,7 @@ type Card struct {
 
 func (x *Card) Reset() {
 	*x = Card{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[47]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4332,7 +4398,7 @@ func (x *Card) String() string {
 func (*Card) ProtoMessage() {}
 
 func (x *Card) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[47]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4345,7 +4411,7 @@ func (x *Card) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Card.ProtoReflect.Descriptor instead.
 func (*Card) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{47}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Card) GetTitle() string {
@@ -4388,7 +4454,7 @@ type Button struct {
 
 func (x *Button) Reset() {
 	*x = Button{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[48]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4400,7 +4466,7 @@ func (x *Button) String() string {
 func (*Button) ProtoMessage() {}
 
 func (x *Button) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[48]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4413,7 +4479,7 @@ func (x *Button) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Button.ProtoReflect.Descriptor instead.
 func (*Button) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{48}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Button) GetLabel() string {
@@ -4461,7 +4527,7 @@ type HostRequest struct {
 
 func (x *HostRequest) Reset() {
 	*x = HostRequest{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[49]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4473,7 +4539,7 @@ func (x *HostRequest) String() string {
 func (*HostRequest) ProtoMessage() {}
 
 func (x *HostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[49]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4486,7 +4552,7 @@ func (x *HostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostRequest.ProtoReflect.Descriptor instead.
 func (*HostRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{49}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *HostRequest) GetId() uint64 {
@@ -4677,7 +4743,7 @@ type HostResponse struct {
 
 func (x *HostResponse) Reset() {
 	*x = HostResponse{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[50]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4689,7 +4755,7 @@ func (x *HostResponse) String() string {
 func (*HostResponse) ProtoMessage() {}
 
 func (x *HostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[50]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4702,7 +4768,7 @@ func (x *HostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostResponse.ProtoReflect.Descriptor instead.
 func (*HostResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{50}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *HostResponse) GetId() uint64 {
@@ -4854,7 +4920,7 @@ type PrepareBlob struct {
 
 func (x *PrepareBlob) Reset() {
 	*x = PrepareBlob{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[51]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4866,7 +4932,7 @@ func (x *PrepareBlob) String() string {
 func (*PrepareBlob) ProtoMessage() {}
 
 func (x *PrepareBlob) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[51]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4879,7 +4945,7 @@ func (x *PrepareBlob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareBlob.ProtoReflect.Descriptor instead.
 func (*PrepareBlob) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{51}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *PrepareBlob) GetPath() string {
@@ -4899,7 +4965,7 @@ type QueryBlobs struct {
 
 func (x *QueryBlobs) Reset() {
 	*x = QueryBlobs{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[52]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4911,7 +4977,7 @@ func (x *QueryBlobs) String() string {
 func (*QueryBlobs) ProtoMessage() {}
 
 func (x *QueryBlobs) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[52]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4924,7 +4990,7 @@ func (x *QueryBlobs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryBlobs.ProtoReflect.Descriptor instead.
 func (*QueryBlobs) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{52}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *QueryBlobs) GetBlobs() [][]byte {
@@ -4943,7 +5009,7 @@ type Blobs struct {
 
 func (x *Blobs) Reset() {
 	*x = Blobs{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[53]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4955,7 +5021,7 @@ func (x *Blobs) String() string {
 func (*Blobs) ProtoMessage() {}
 
 func (x *Blobs) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[53]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4968,7 +5034,7 @@ func (x *Blobs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blobs.ProtoReflect.Descriptor instead.
 func (*Blobs) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{53}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Blobs) GetBlobs() []*Blob {
@@ -5010,7 +5076,7 @@ type Blob struct {
 
 func (x *Blob) Reset() {
 	*x = Blob{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5022,7 +5088,7 @@ func (x *Blob) String() string {
 func (*Blob) ProtoMessage() {}
 
 func (x *Blob) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[54]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5035,7 +5101,7 @@ func (x *Blob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blob.ProtoReflect.Descriptor instead.
 func (*Blob) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{54}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Blob) GetId() []byte {
@@ -5151,7 +5217,7 @@ type LeftOut struct {
 
 func (x *LeftOut) Reset() {
 	*x = LeftOut{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5163,7 +5229,7 @@ func (x *LeftOut) String() string {
 func (*LeftOut) ProtoMessage() {}
 
 func (x *LeftOut) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[55]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5176,7 +5242,7 @@ func (x *LeftOut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeftOut.ProtoReflect.Descriptor instead.
 func (*LeftOut) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{55}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *LeftOut) GetPath() string {
@@ -5202,7 +5268,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5214,7 +5280,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[56]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5227,7 +5293,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{56}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ApplyRequest) GetEffects() []*Effect {
@@ -5245,7 +5311,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5257,7 +5323,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[57]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5270,7 +5336,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{57}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{58}
 }
 
 // QueryMessages selects messages of one chat by ids, or a page of them.
@@ -5289,7 +5355,7 @@ type QueryMessages struct {
 
 func (x *QueryMessages) Reset() {
 	*x = QueryMessages{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5301,7 +5367,7 @@ func (x *QueryMessages) String() string {
 func (*QueryMessages) ProtoMessage() {}
 
 func (x *QueryMessages) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[58]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5314,7 +5380,7 @@ func (x *QueryMessages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryMessages.ProtoReflect.Descriptor instead.
 func (*QueryMessages) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{58}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *QueryMessages) GetChat() string {
@@ -5354,7 +5420,7 @@ type Messages struct {
 
 func (x *Messages) Reset() {
 	*x = Messages{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5366,7 +5432,7 @@ func (x *Messages) String() string {
 func (*Messages) ProtoMessage() {}
 
 func (x *Messages) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[59]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5379,7 +5445,7 @@ func (x *Messages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Messages.ProtoReflect.Descriptor instead.
 func (*Messages) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{59}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Messages) GetMessages() []*Message {
@@ -5411,7 +5477,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5423,7 +5489,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[60]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5436,7 +5502,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{60}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Message) GetId() []byte {
@@ -5530,7 +5596,7 @@ type QueryAnnotations struct {
 
 func (x *QueryAnnotations) Reset() {
 	*x = QueryAnnotations{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5542,7 +5608,7 @@ func (x *QueryAnnotations) String() string {
 func (*QueryAnnotations) ProtoMessage() {}
 
 func (x *QueryAnnotations) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[61]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5555,7 +5621,7 @@ func (x *QueryAnnotations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAnnotations.ProtoReflect.Descriptor instead.
 func (*QueryAnnotations) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{61}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *QueryAnnotations) GetChat() string {
@@ -5588,7 +5654,7 @@ type Annotations struct {
 
 func (x *Annotations) Reset() {
 	*x = Annotations{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[62]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5600,7 +5666,7 @@ func (x *Annotations) String() string {
 func (*Annotations) ProtoMessage() {}
 
 func (x *Annotations) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[62]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5613,7 +5679,7 @@ func (x *Annotations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Annotations.ProtoReflect.Descriptor instead.
 func (*Annotations) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{62}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Annotations) GetAnnotations() []*Annotation {
@@ -5637,7 +5703,7 @@ type Annotation struct {
 
 func (x *Annotation) Reset() {
 	*x = Annotation{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[63]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5649,7 +5715,7 @@ func (x *Annotation) String() string {
 func (*Annotation) ProtoMessage() {}
 
 func (x *Annotation) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[63]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5662,7 +5728,7 @@ func (x *Annotation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Annotation.ProtoReflect.Descriptor instead.
 func (*Annotation) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{63}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Annotation) GetChat() string {
@@ -5711,7 +5777,7 @@ type QueryContacts struct {
 
 func (x *QueryContacts) Reset() {
 	*x = QueryContacts{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[64]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5723,7 +5789,7 @@ func (x *QueryContacts) String() string {
 func (*QueryContacts) ProtoMessage() {}
 
 func (x *QueryContacts) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[64]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5736,7 +5802,7 @@ func (x *QueryContacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryContacts.ProtoReflect.Descriptor instead.
 func (*QueryContacts) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{64}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *QueryContacts) GetMembers() bool {
@@ -5755,7 +5821,7 @@ type Contacts struct {
 
 func (x *Contacts) Reset() {
 	*x = Contacts{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[65]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5767,7 +5833,7 @@ func (x *Contacts) String() string {
 func (*Contacts) ProtoMessage() {}
 
 func (x *Contacts) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[65]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5780,7 +5846,7 @@ func (x *Contacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contacts.ProtoReflect.Descriptor instead.
 func (*Contacts) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{65}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Contacts) GetContacts() []*Contact {
@@ -5808,7 +5874,7 @@ type Contact struct {
 
 func (x *Contact) Reset() {
 	*x = Contact{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[66]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5820,7 +5886,7 @@ func (x *Contact) String() string {
 func (*Contact) ProtoMessage() {}
 
 func (x *Contact) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[66]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5833,7 +5899,7 @@ func (x *Contact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contact.ProtoReflect.Descriptor instead.
 func (*Contact) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{66}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Contact) GetUser() string {
@@ -5883,7 +5949,7 @@ type QueryChats struct {
 
 func (x *QueryChats) Reset() {
 	*x = QueryChats{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[67]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5895,7 +5961,7 @@ func (x *QueryChats) String() string {
 func (*QueryChats) ProtoMessage() {}
 
 func (x *QueryChats) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[67]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5908,7 +5974,7 @@ func (x *QueryChats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryChats.ProtoReflect.Descriptor instead.
 func (*QueryChats) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{67}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *QueryChats) GetChat() string {
@@ -5934,7 +6000,7 @@ type Chats struct {
 
 func (x *Chats) Reset() {
 	*x = Chats{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[68]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5946,7 +6012,7 @@ func (x *Chats) String() string {
 func (*Chats) ProtoMessage() {}
 
 func (x *Chats) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[68]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5959,7 +6025,7 @@ func (x *Chats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chats.ProtoReflect.Descriptor instead.
 func (*Chats) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{68}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Chats) GetChats() []*Chat {
@@ -5987,7 +6053,7 @@ type Chat struct {
 
 func (x *Chat) Reset() {
 	*x = Chat{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[69]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5999,7 +6065,7 @@ func (x *Chat) String() string {
 func (*Chat) ProtoMessage() {}
 
 func (x *Chat) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[69]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6012,7 +6078,7 @@ func (x *Chat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chat.ProtoReflect.Descriptor instead.
 func (*Chat) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{69}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *Chat) GetId() string {
@@ -6062,7 +6128,7 @@ type QueryValues struct {
 
 func (x *QueryValues) Reset() {
 	*x = QueryValues{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[70]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6074,7 +6140,7 @@ func (x *QueryValues) String() string {
 func (*QueryValues) ProtoMessage() {}
 
 func (x *QueryValues) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[70]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6087,7 +6153,7 @@ func (x *QueryValues) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryValues.ProtoReflect.Descriptor instead.
 func (*QueryValues) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{70}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *QueryValues) GetPrefix() string {
@@ -6113,7 +6179,7 @@ type Values struct {
 
 func (x *Values) Reset() {
 	*x = Values{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[71]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6125,7 +6191,7 @@ func (x *Values) String() string {
 func (*Values) ProtoMessage() {}
 
 func (x *Values) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[71]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6138,7 +6204,7 @@ func (x *Values) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Values.ProtoReflect.Descriptor instead.
 func (*Values) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{71}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Values) GetValues() []*PutValue {
@@ -6160,7 +6226,7 @@ type LogRequest struct {
 
 func (x *LogRequest) Reset() {
 	*x = LogRequest{}
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[72]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6172,7 +6238,7 @@ func (x *LogRequest) String() string {
 func (*LogRequest) ProtoMessage() {}
 
 func (x *LogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[72]
+	mi := &file_protocol_pluginpb_plugin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6185,7 +6251,7 @@ func (x *LogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
 func (*LogRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{72}
+	return file_protocol_pluginpb_plugin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *LogRequest) GetLevel() Level {
@@ -6388,7 +6454,7 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"fetch_blob\x18\x11 \x01(\v2\x1b.parley.plugin.v1.FetchBlobH\x00R\tfetchBlob\x12<\n" +
 	"\n" +
 	"steer_blob\x18\x12 \x01(\v2\x1b.parley.plugin.v1.SteerBlobH\x00R\tsteerBlobB\b\n" +
-	"\x06effectJ\x04\b\x13\x10\x18\"\xc9\x01\n" +
+	"\x06effectJ\x04\b\x13\x10\x18\"\x84\x02\n" +
 	"\n" +
 	"AddMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
@@ -6398,7 +6464,11 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\breply_to\x18\x05 \x01(\fR\areplyTo\x12\x12\n" +
 	"\x04data\x18\x06 \x01(\fR\x04data\x12*\n" +
 	"\x04card\x18\a \x01(\v2\x16.parley.plugin.v1.CardR\x04card\x12\x14\n" +
-	"\x05local\x18\b \x01(\bR\x05local\"\x8b\x01\n" +
+	"\x05local\x18\b \x01(\bR\x05local\x129\n" +
+	"\ahandled\x18\t \x01(\v2\x1f.parley.plugin.v1.HandledPacketR\ahandled\"J\n" +
+	"\rHandledPacket\x12\x16\n" +
+	"\x06author\x18\x01 \x01(\tR\x06author\x12!\n" +
+	"\fcontent_hash\x18\x02 \x01(\fR\vcontentHash\"\x8b\x01\n" +
 	"\rChangeMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\tR\x04body\x12\x12\n" +
@@ -6684,7 +6754,7 @@ func file_protocol_pluginpb_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_protocol_pluginpb_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_protocol_pluginpb_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 77)
+var file_protocol_pluginpb_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 78)
 var file_protocol_pluginpb_plugin_proto_goTypes = []any{
 	(Capability)(0),          // 0: parley.plugin.v1.Capability
 	(Presentation)(0),        // 1: parley.plugin.v1.Presentation
@@ -6726,57 +6796,58 @@ var file_protocol_pluginpb_plugin_proto_goTypes = []any{
 	(*StopResponse)(nil),     // 37: parley.plugin.v1.StopResponse
 	(*Effect)(nil),           // 38: parley.plugin.v1.Effect
 	(*AddMessage)(nil),       // 39: parley.plugin.v1.AddMessage
-	(*ChangeMessage)(nil),    // 40: parley.plugin.v1.ChangeMessage
-	(*SetCard)(nil),          // 41: parley.plugin.v1.SetCard
-	(*DeleteMessage)(nil),    // 42: parley.plugin.v1.DeleteMessage
-	(*DropContent)(nil),      // 43: parley.plugin.v1.DropContent
-	(*Annotate)(nil),         // 44: parley.plugin.v1.Annotate
-	(*RemoveAnnotation)(nil), // 45: parley.plugin.v1.RemoveAnnotation
-	(*SendPacket)(nil),       // 46: parley.plugin.v1.SendPacket
-	(*SetMembers)(nil),       // 47: parley.plugin.v1.SetMembers
-	(*DeviceKey)(nil),        // 48: parley.plugin.v1.DeviceKey
-	(*Cutoff)(nil),           // 49: parley.plugin.v1.Cutoff
-	(*PutValue)(nil),         // 50: parley.plugin.v1.PutValue
-	(*PublishEvent)(nil),     // 51: parley.plugin.v1.PublishEvent
-	(*ShareBlob)(nil),        // 52: parley.plugin.v1.ShareBlob
-	(*FetchBlob)(nil),        // 53: parley.plugin.v1.FetchBlob
-	(*SteerBlob)(nil),        // 54: parley.plugin.v1.SteerBlob
-	(*Card)(nil),             // 55: parley.plugin.v1.Card
-	(*Button)(nil),           // 56: parley.plugin.v1.Button
-	(*HostRequest)(nil),      // 57: parley.plugin.v1.HostRequest
-	(*HostResponse)(nil),     // 58: parley.plugin.v1.HostResponse
-	(*PrepareBlob)(nil),      // 59: parley.plugin.v1.PrepareBlob
-	(*QueryBlobs)(nil),       // 60: parley.plugin.v1.QueryBlobs
-	(*Blobs)(nil),            // 61: parley.plugin.v1.Blobs
-	(*Blob)(nil),             // 62: parley.plugin.v1.Blob
-	(*LeftOut)(nil),          // 63: parley.plugin.v1.LeftOut
-	(*ApplyRequest)(nil),     // 64: parley.plugin.v1.ApplyRequest
-	(*ApplyResponse)(nil),    // 65: parley.plugin.v1.ApplyResponse
-	(*QueryMessages)(nil),    // 66: parley.plugin.v1.QueryMessages
-	(*Messages)(nil),         // 67: parley.plugin.v1.Messages
-	(*Message)(nil),          // 68: parley.plugin.v1.Message
-	(*QueryAnnotations)(nil), // 69: parley.plugin.v1.QueryAnnotations
-	(*Annotations)(nil),      // 70: parley.plugin.v1.Annotations
-	(*Annotation)(nil),       // 71: parley.plugin.v1.Annotation
-	(*QueryContacts)(nil),    // 72: parley.plugin.v1.QueryContacts
-	(*Contacts)(nil),         // 73: parley.plugin.v1.Contacts
-	(*Contact)(nil),          // 74: parley.plugin.v1.Contact
-	(*QueryChats)(nil),       // 75: parley.plugin.v1.QueryChats
-	(*Chats)(nil),            // 76: parley.plugin.v1.Chats
-	(*Chat)(nil),             // 77: parley.plugin.v1.Chat
-	(*QueryValues)(nil),      // 78: parley.plugin.v1.QueryValues
-	(*Values)(nil),           // 79: parley.plugin.v1.Values
-	(*LogRequest)(nil),       // 80: parley.plugin.v1.LogRequest
-	nil,                      // 81: parley.plugin.v1.StartRequest.SettingsEntry
-	nil,                      // 82: parley.plugin.v1.SettingsChanged.SettingsEntry
-	nil,                      // 83: parley.plugin.v1.InvokeRequest.ArgsEntry
-	nil,                      // 84: parley.plugin.v1.Button.ArgsEntry
+	(*HandledPacket)(nil),    // 40: parley.plugin.v1.HandledPacket
+	(*ChangeMessage)(nil),    // 41: parley.plugin.v1.ChangeMessage
+	(*SetCard)(nil),          // 42: parley.plugin.v1.SetCard
+	(*DeleteMessage)(nil),    // 43: parley.plugin.v1.DeleteMessage
+	(*DropContent)(nil),      // 44: parley.plugin.v1.DropContent
+	(*Annotate)(nil),         // 45: parley.plugin.v1.Annotate
+	(*RemoveAnnotation)(nil), // 46: parley.plugin.v1.RemoveAnnotation
+	(*SendPacket)(nil),       // 47: parley.plugin.v1.SendPacket
+	(*SetMembers)(nil),       // 48: parley.plugin.v1.SetMembers
+	(*DeviceKey)(nil),        // 49: parley.plugin.v1.DeviceKey
+	(*Cutoff)(nil),           // 50: parley.plugin.v1.Cutoff
+	(*PutValue)(nil),         // 51: parley.plugin.v1.PutValue
+	(*PublishEvent)(nil),     // 52: parley.plugin.v1.PublishEvent
+	(*ShareBlob)(nil),        // 53: parley.plugin.v1.ShareBlob
+	(*FetchBlob)(nil),        // 54: parley.plugin.v1.FetchBlob
+	(*SteerBlob)(nil),        // 55: parley.plugin.v1.SteerBlob
+	(*Card)(nil),             // 56: parley.plugin.v1.Card
+	(*Button)(nil),           // 57: parley.plugin.v1.Button
+	(*HostRequest)(nil),      // 58: parley.plugin.v1.HostRequest
+	(*HostResponse)(nil),     // 59: parley.plugin.v1.HostResponse
+	(*PrepareBlob)(nil),      // 60: parley.plugin.v1.PrepareBlob
+	(*QueryBlobs)(nil),       // 61: parley.plugin.v1.QueryBlobs
+	(*Blobs)(nil),            // 62: parley.plugin.v1.Blobs
+	(*Blob)(nil),             // 63: parley.plugin.v1.Blob
+	(*LeftOut)(nil),          // 64: parley.plugin.v1.LeftOut
+	(*ApplyRequest)(nil),     // 65: parley.plugin.v1.ApplyRequest
+	(*ApplyResponse)(nil),    // 66: parley.plugin.v1.ApplyResponse
+	(*QueryMessages)(nil),    // 67: parley.plugin.v1.QueryMessages
+	(*Messages)(nil),         // 68: parley.plugin.v1.Messages
+	(*Message)(nil),          // 69: parley.plugin.v1.Message
+	(*QueryAnnotations)(nil), // 70: parley.plugin.v1.QueryAnnotations
+	(*Annotations)(nil),      // 71: parley.plugin.v1.Annotations
+	(*Annotation)(nil),       // 72: parley.plugin.v1.Annotation
+	(*QueryContacts)(nil),    // 73: parley.plugin.v1.QueryContacts
+	(*Contacts)(nil),         // 74: parley.plugin.v1.Contacts
+	(*Contact)(nil),          // 75: parley.plugin.v1.Contact
+	(*QueryChats)(nil),       // 76: parley.plugin.v1.QueryChats
+	(*Chats)(nil),            // 77: parley.plugin.v1.Chats
+	(*Chat)(nil),             // 78: parley.plugin.v1.Chat
+	(*QueryValues)(nil),      // 79: parley.plugin.v1.QueryValues
+	(*Values)(nil),           // 80: parley.plugin.v1.Values
+	(*LogRequest)(nil),       // 81: parley.plugin.v1.LogRequest
+	nil,                      // 82: parley.plugin.v1.StartRequest.SettingsEntry
+	nil,                      // 83: parley.plugin.v1.SettingsChanged.SettingsEntry
+	nil,                      // 84: parley.plugin.v1.InvokeRequest.ArgsEntry
+	nil,                      // 85: parley.plugin.v1.Button.ArgsEntry
 }
 var file_protocol_pluginpb_plugin_proto_depIdxs = []int32{
 	11, // 0: parley.plugin.v1.CoreMessage.requests:type_name -> parley.plugin.v1.HookRequest
-	58, // 1: parley.plugin.v1.CoreMessage.responses:type_name -> parley.plugin.v1.HostResponse
+	59, // 1: parley.plugin.v1.CoreMessage.responses:type_name -> parley.plugin.v1.HostResponse
 	12, // 2: parley.plugin.v1.PluginMessage.responses:type_name -> parley.plugin.v1.HookResponse
-	57, // 3: parley.plugin.v1.PluginMessage.requests:type_name -> parley.plugin.v1.HostRequest
+	58, // 3: parley.plugin.v1.PluginMessage.requests:type_name -> parley.plugin.v1.HostRequest
 	13, // 4: parley.plugin.v1.HookRequest.describe:type_name -> parley.plugin.v1.DescribeRequest
 	20, // 5: parley.plugin.v1.HookRequest.start:type_name -> parley.plugin.v1.StartRequest
 	22, // 6: parley.plugin.v1.HookRequest.handle:type_name -> parley.plugin.v1.HandleRequest
@@ -6799,80 +6870,81 @@ var file_protocol_pluginpb_plugin_proto_depIdxs = []int32{
 	1,  // 23: parley.plugin.v1.MessageKind.presentation:type_name -> parley.plugin.v1.Presentation
 	2,  // 24: parley.plugin.v1.Action.places:type_name -> parley.plugin.v1.Place
 	3,  // 25: parley.plugin.v1.Setting.type:type_name -> parley.plugin.v1.SettingType
-	81, // 26: parley.plugin.v1.StartRequest.settings:type_name -> parley.plugin.v1.StartRequest.SettingsEntry
+	82, // 26: parley.plugin.v1.StartRequest.settings:type_name -> parley.plugin.v1.StartRequest.SettingsEntry
 	23, // 27: parley.plugin.v1.HandleRequest.items:type_name -> parley.plugin.v1.Item
 	24, // 28: parley.plugin.v1.Item.packet:type_name -> parley.plugin.v1.Packet
 	25, // 29: parley.plugin.v1.Item.event:type_name -> parley.plugin.v1.Event
 	27, // 30: parley.plugin.v1.Event.presence:type_name -> parley.plugin.v1.Presence
 	28, // 31: parley.plugin.v1.Event.link:type_name -> parley.plugin.v1.Link
-	68, // 32: parley.plugin.v1.Event.message:type_name -> parley.plugin.v1.Message
+	69, // 32: parley.plugin.v1.Event.message:type_name -> parley.plugin.v1.Message
 	26, // 33: parley.plugin.v1.Event.settings:type_name -> parley.plugin.v1.SettingsChanged
-	62, // 34: parley.plugin.v1.Event.blob:type_name -> parley.plugin.v1.Blob
-	82, // 35: parley.plugin.v1.SettingsChanged.settings:type_name -> parley.plugin.v1.SettingsChanged.SettingsEntry
+	63, // 34: parley.plugin.v1.Event.blob:type_name -> parley.plugin.v1.Blob
+	83, // 35: parley.plugin.v1.SettingsChanged.settings:type_name -> parley.plugin.v1.SettingsChanged.SettingsEntry
 	30, // 36: parley.plugin.v1.HandleResponse.outcomes:type_name -> parley.plugin.v1.Outcome
 	38, // 37: parley.plugin.v1.Outcome.effects:type_name -> parley.plugin.v1.Effect
-	83, // 38: parley.plugin.v1.InvokeRequest.args:type_name -> parley.plugin.v1.InvokeRequest.ArgsEntry
-	55, // 39: parley.plugin.v1.InvokeUpdate.card:type_name -> parley.plugin.v1.Card
+	84, // 38: parley.plugin.v1.InvokeRequest.args:type_name -> parley.plugin.v1.InvokeRequest.ArgsEntry
+	56, // 39: parley.plugin.v1.InvokeUpdate.card:type_name -> parley.plugin.v1.Card
 	33, // 40: parley.plugin.v1.InvokeUpdate.progress:type_name -> parley.plugin.v1.Progress
 	38, // 41: parley.plugin.v1.InvokeResponse.effects:type_name -> parley.plugin.v1.Effect
 	39, // 42: parley.plugin.v1.Effect.add_message:type_name -> parley.plugin.v1.AddMessage
-	40, // 43: parley.plugin.v1.Effect.change_message:type_name -> parley.plugin.v1.ChangeMessage
-	42, // 44: parley.plugin.v1.Effect.delete_message:type_name -> parley.plugin.v1.DeleteMessage
-	44, // 45: parley.plugin.v1.Effect.annotate:type_name -> parley.plugin.v1.Annotate
-	45, // 46: parley.plugin.v1.Effect.remove_annotation:type_name -> parley.plugin.v1.RemoveAnnotation
-	46, // 47: parley.plugin.v1.Effect.send_packet:type_name -> parley.plugin.v1.SendPacket
-	47, // 48: parley.plugin.v1.Effect.set_members:type_name -> parley.plugin.v1.SetMembers
-	50, // 49: parley.plugin.v1.Effect.put_value:type_name -> parley.plugin.v1.PutValue
-	51, // 50: parley.plugin.v1.Effect.publish_event:type_name -> parley.plugin.v1.PublishEvent
-	43, // 51: parley.plugin.v1.Effect.drop_content:type_name -> parley.plugin.v1.DropContent
-	41, // 52: parley.plugin.v1.Effect.set_card:type_name -> parley.plugin.v1.SetCard
-	52, // 53: parley.plugin.v1.Effect.share_blob:type_name -> parley.plugin.v1.ShareBlob
-	53, // 54: parley.plugin.v1.Effect.fetch_blob:type_name -> parley.plugin.v1.FetchBlob
-	54, // 55: parley.plugin.v1.Effect.steer_blob:type_name -> parley.plugin.v1.SteerBlob
-	55, // 56: parley.plugin.v1.AddMessage.card:type_name -> parley.plugin.v1.Card
-	55, // 57: parley.plugin.v1.ChangeMessage.card:type_name -> parley.plugin.v1.Card
-	55, // 58: parley.plugin.v1.SetCard.card:type_name -> parley.plugin.v1.Card
-	49, // 59: parley.plugin.v1.SetMembers.cutoffs:type_name -> parley.plugin.v1.Cutoff
-	4,  // 60: parley.plugin.v1.SetMembers.history:type_name -> parley.plugin.v1.History
-	48, // 61: parley.plugin.v1.SetMembers.vouched:type_name -> parley.plugin.v1.DeviceKey
-	5,  // 62: parley.plugin.v1.SteerBlob.order:type_name -> parley.plugin.v1.BlobOrder
-	56, // 63: parley.plugin.v1.Card.buttons:type_name -> parley.plugin.v1.Button
-	84, // 64: parley.plugin.v1.Button.args:type_name -> parley.plugin.v1.Button.ArgsEntry
-	64, // 65: parley.plugin.v1.HostRequest.apply:type_name -> parley.plugin.v1.ApplyRequest
-	66, // 66: parley.plugin.v1.HostRequest.query_messages:type_name -> parley.plugin.v1.QueryMessages
-	69, // 67: parley.plugin.v1.HostRequest.query_annotations:type_name -> parley.plugin.v1.QueryAnnotations
-	72, // 68: parley.plugin.v1.HostRequest.query_contacts:type_name -> parley.plugin.v1.QueryContacts
-	75, // 69: parley.plugin.v1.HostRequest.query_chats:type_name -> parley.plugin.v1.QueryChats
-	78, // 70: parley.plugin.v1.HostRequest.query_values:type_name -> parley.plugin.v1.QueryValues
-	80, // 71: parley.plugin.v1.HostRequest.log:type_name -> parley.plugin.v1.LogRequest
-	59, // 72: parley.plugin.v1.HostRequest.prepare_blob:type_name -> parley.plugin.v1.PrepareBlob
-	60, // 73: parley.plugin.v1.HostRequest.query_blobs:type_name -> parley.plugin.v1.QueryBlobs
-	10, // 74: parley.plugin.v1.HostResponse.error:type_name -> parley.plugin.v1.Error
-	65, // 75: parley.plugin.v1.HostResponse.apply:type_name -> parley.plugin.v1.ApplyResponse
-	67, // 76: parley.plugin.v1.HostResponse.messages:type_name -> parley.plugin.v1.Messages
-	70, // 77: parley.plugin.v1.HostResponse.annotations:type_name -> parley.plugin.v1.Annotations
-	73, // 78: parley.plugin.v1.HostResponse.contacts:type_name -> parley.plugin.v1.Contacts
-	76, // 79: parley.plugin.v1.HostResponse.chats:type_name -> parley.plugin.v1.Chats
-	79, // 80: parley.plugin.v1.HostResponse.values:type_name -> parley.plugin.v1.Values
-	61, // 81: parley.plugin.v1.HostResponse.blobs:type_name -> parley.plugin.v1.Blobs
-	62, // 82: parley.plugin.v1.Blobs.blobs:type_name -> parley.plugin.v1.Blob
-	6,  // 83: parley.plugin.v1.Blob.state:type_name -> parley.plugin.v1.BlobState
-	63, // 84: parley.plugin.v1.Blob.left_out:type_name -> parley.plugin.v1.LeftOut
-	38, // 85: parley.plugin.v1.ApplyRequest.effects:type_name -> parley.plugin.v1.Effect
-	68, // 86: parley.plugin.v1.Messages.messages:type_name -> parley.plugin.v1.Message
-	71, // 87: parley.plugin.v1.Annotations.annotations:type_name -> parley.plugin.v1.Annotation
-	74, // 88: parley.plugin.v1.Contacts.contacts:type_name -> parley.plugin.v1.Contact
-	77, // 89: parley.plugin.v1.Chats.chats:type_name -> parley.plugin.v1.Chat
-	49, // 90: parley.plugin.v1.Chat.heads:type_name -> parley.plugin.v1.Cutoff
-	50, // 91: parley.plugin.v1.Values.values:type_name -> parley.plugin.v1.PutValue
-	7,  // 92: parley.plugin.v1.LogRequest.level:type_name -> parley.plugin.v1.Level
-	8,  // 93: parley.plugin.v1.Plugin.Session:input_type -> parley.plugin.v1.CoreMessage
-	9,  // 94: parley.plugin.v1.Plugin.Session:output_type -> parley.plugin.v1.PluginMessage
-	94, // [94:95] is the sub-list for method output_type
-	93, // [93:94] is the sub-list for method input_type
-	93, // [93:93] is the sub-list for extension type_name
-	93, // [93:93] is the sub-list for extension extendee
-	0,  // [0:93] is the sub-list for field type_name
+	41, // 43: parley.plugin.v1.Effect.change_message:type_name -> parley.plugin.v1.ChangeMessage
+	43, // 44: parley.plugin.v1.Effect.delete_message:type_name -> parley.plugin.v1.DeleteMessage
+	45, // 45: parley.plugin.v1.Effect.annotate:type_name -> parley.plugin.v1.Annotate
+	46, // 46: parley.plugin.v1.Effect.remove_annotation:type_name -> parley.plugin.v1.RemoveAnnotation
+	47, // 47: parley.plugin.v1.Effect.send_packet:type_name -> parley.plugin.v1.SendPacket
+	48, // 48: parley.plugin.v1.Effect.set_members:type_name -> parley.plugin.v1.SetMembers
+	51, // 49: parley.plugin.v1.Effect.put_value:type_name -> parley.plugin.v1.PutValue
+	52, // 50: parley.plugin.v1.Effect.publish_event:type_name -> parley.plugin.v1.PublishEvent
+	44, // 51: parley.plugin.v1.Effect.drop_content:type_name -> parley.plugin.v1.DropContent
+	42, // 52: parley.plugin.v1.Effect.set_card:type_name -> parley.plugin.v1.SetCard
+	53, // 53: parley.plugin.v1.Effect.share_blob:type_name -> parley.plugin.v1.ShareBlob
+	54, // 54: parley.plugin.v1.Effect.fetch_blob:type_name -> parley.plugin.v1.FetchBlob
+	55, // 55: parley.plugin.v1.Effect.steer_blob:type_name -> parley.plugin.v1.SteerBlob
+	56, // 56: parley.plugin.v1.AddMessage.card:type_name -> parley.plugin.v1.Card
+	40, // 57: parley.plugin.v1.AddMessage.handled:type_name -> parley.plugin.v1.HandledPacket
+	56, // 58: parley.plugin.v1.ChangeMessage.card:type_name -> parley.plugin.v1.Card
+	56, // 59: parley.plugin.v1.SetCard.card:type_name -> parley.plugin.v1.Card
+	50, // 60: parley.plugin.v1.SetMembers.cutoffs:type_name -> parley.plugin.v1.Cutoff
+	4,  // 61: parley.plugin.v1.SetMembers.history:type_name -> parley.plugin.v1.History
+	49, // 62: parley.plugin.v1.SetMembers.vouched:type_name -> parley.plugin.v1.DeviceKey
+	5,  // 63: parley.plugin.v1.SteerBlob.order:type_name -> parley.plugin.v1.BlobOrder
+	57, // 64: parley.plugin.v1.Card.buttons:type_name -> parley.plugin.v1.Button
+	85, // 65: parley.plugin.v1.Button.args:type_name -> parley.plugin.v1.Button.ArgsEntry
+	65, // 66: parley.plugin.v1.HostRequest.apply:type_name -> parley.plugin.v1.ApplyRequest
+	67, // 67: parley.plugin.v1.HostRequest.query_messages:type_name -> parley.plugin.v1.QueryMessages
+	70, // 68: parley.plugin.v1.HostRequest.query_annotations:type_name -> parley.plugin.v1.QueryAnnotations
+	73, // 69: parley.plugin.v1.HostRequest.query_contacts:type_name -> parley.plugin.v1.QueryContacts
+	76, // 70: parley.plugin.v1.HostRequest.query_chats:type_name -> parley.plugin.v1.QueryChats
+	79, // 71: parley.plugin.v1.HostRequest.query_values:type_name -> parley.plugin.v1.QueryValues
+	81, // 72: parley.plugin.v1.HostRequest.log:type_name -> parley.plugin.v1.LogRequest
+	60, // 73: parley.plugin.v1.HostRequest.prepare_blob:type_name -> parley.plugin.v1.PrepareBlob
+	61, // 74: parley.plugin.v1.HostRequest.query_blobs:type_name -> parley.plugin.v1.QueryBlobs
+	10, // 75: parley.plugin.v1.HostResponse.error:type_name -> parley.plugin.v1.Error
+	66, // 76: parley.plugin.v1.HostResponse.apply:type_name -> parley.plugin.v1.ApplyResponse
+	68, // 77: parley.plugin.v1.HostResponse.messages:type_name -> parley.plugin.v1.Messages
+	71, // 78: parley.plugin.v1.HostResponse.annotations:type_name -> parley.plugin.v1.Annotations
+	74, // 79: parley.plugin.v1.HostResponse.contacts:type_name -> parley.plugin.v1.Contacts
+	77, // 80: parley.plugin.v1.HostResponse.chats:type_name -> parley.plugin.v1.Chats
+	80, // 81: parley.plugin.v1.HostResponse.values:type_name -> parley.plugin.v1.Values
+	62, // 82: parley.plugin.v1.HostResponse.blobs:type_name -> parley.plugin.v1.Blobs
+	63, // 83: parley.plugin.v1.Blobs.blobs:type_name -> parley.plugin.v1.Blob
+	6,  // 84: parley.plugin.v1.Blob.state:type_name -> parley.plugin.v1.BlobState
+	64, // 85: parley.plugin.v1.Blob.left_out:type_name -> parley.plugin.v1.LeftOut
+	38, // 86: parley.plugin.v1.ApplyRequest.effects:type_name -> parley.plugin.v1.Effect
+	69, // 87: parley.plugin.v1.Messages.messages:type_name -> parley.plugin.v1.Message
+	72, // 88: parley.plugin.v1.Annotations.annotations:type_name -> parley.plugin.v1.Annotation
+	75, // 89: parley.plugin.v1.Contacts.contacts:type_name -> parley.plugin.v1.Contact
+	78, // 90: parley.plugin.v1.Chats.chats:type_name -> parley.plugin.v1.Chat
+	50, // 91: parley.plugin.v1.Chat.heads:type_name -> parley.plugin.v1.Cutoff
+	51, // 92: parley.plugin.v1.Values.values:type_name -> parley.plugin.v1.PutValue
+	7,  // 93: parley.plugin.v1.LogRequest.level:type_name -> parley.plugin.v1.Level
+	8,  // 94: parley.plugin.v1.Plugin.Session:input_type -> parley.plugin.v1.CoreMessage
+	9,  // 95: parley.plugin.v1.Plugin.Session:output_type -> parley.plugin.v1.PluginMessage
+	95, // [95:96] is the sub-list for method output_type
+	94, // [94:95] is the sub-list for method input_type
+	94, // [94:94] is the sub-list for extension type_name
+	94, // [94:94] is the sub-list for extension extendee
+	0,  // [0:94] is the sub-list for field type_name
 }
 
 func init() { file_protocol_pluginpb_plugin_proto_init() }
@@ -6930,7 +7002,7 @@ func file_protocol_pluginpb_plugin_proto_init() {
 		(*Effect_FetchBlob)(nil),
 		(*Effect_SteerBlob)(nil),
 	}
-	file_protocol_pluginpb_plugin_proto_msgTypes[49].OneofWrappers = []any{
+	file_protocol_pluginpb_plugin_proto_msgTypes[50].OneofWrappers = []any{
 		(*HostRequest_Apply)(nil),
 		(*HostRequest_QueryMessages)(nil),
 		(*HostRequest_QueryAnnotations)(nil),
@@ -6941,7 +7013,7 @@ func file_protocol_pluginpb_plugin_proto_init() {
 		(*HostRequest_PrepareBlob)(nil),
 		(*HostRequest_QueryBlobs)(nil),
 	}
-	file_protocol_pluginpb_plugin_proto_msgTypes[50].OneofWrappers = []any{
+	file_protocol_pluginpb_plugin_proto_msgTypes[51].OneofWrappers = []any{
 		(*HostResponse_Error)(nil),
 		(*HostResponse_Apply)(nil),
 		(*HostResponse_Messages)(nil),
@@ -6957,7 +7029,7 @@ func file_protocol_pluginpb_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_pluginpb_plugin_proto_rawDesc), len(file_protocol_pluginpb_plugin_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   77,
+			NumMessages:   78,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

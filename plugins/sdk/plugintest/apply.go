@@ -202,7 +202,13 @@ func (a *applier) addMessage(e *pluginpb.AddMessage) error {
 	if err := a.chatThere(e.GetChat()); err != nil {
 		return err
 	}
-	switch of, err := a.packetOf(id); {
+	of, err := a.packetOf(id)
+	if e.GetHandled() != nil {
+		if of = a.handled(id, e); of == nil {
+			return nil
+		}
+	}
+	switch {
 	case err != nil:
 		return err
 	case of != nil && of.Chat != m.Chat:
@@ -218,6 +224,16 @@ func (a *applier) addMessage(e *pluginpb.AddMessage) error {
 	if _, there := a.h.state.messages[id]; !there {
 		put(&a.undo, a.h.state.places, id, len(a.h.state.places))
 		put(&a.undo, a.h.state.messages, id, m)
+	}
+	return nil
+}
+
+// handled gives a packet that came before; nil when it is not there.
+func (a *applier) handled(id packet.PacketID, e *pluginpb.AddMessage) *sdk.Packet {
+	for _, p := range a.h.state.logs[packet.ChatID(e.GetChat())] {
+		if p.ID == id && string(p.Author) == e.GetHandled().GetAuthor() && packet.HashOf(p.Content) == packet.Hash(e.GetHandled().GetContentHash()) {
+			return &p
+		}
 	}
 	return nil
 }

@@ -192,6 +192,10 @@ func (c *checker) addMessage(m *pluginpb.Manifest, e *pluginpb.AddMessage) {
 	}
 	c.within("add_message.data", len(e.GetData()), maxData)
 	c.card(m, "add_message.card", e.GetCard())
+	if of := e.GetHandled(); of != nil {
+		c.must(len(of.GetContentHash()) == len(packet.Hash{}), "add_message.handled.content_hash has %d bytes", len(of.GetContentHash()))
+		c.must(!e.GetLocal(), "add_message.local: a message of a packet is not local")
+	}
 }
 
 func (c *checker) card(m *pluginpb.Manifest, what string, card *pluginpb.Card) {

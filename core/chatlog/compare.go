@@ -206,6 +206,10 @@ func (s *Service) compareWith(tx store.Tx, c *comparison, sums map[packet.EntryK
 			return nil, err
 		}
 		upto := packet.EntryKey{Log: log, Number: min(head.Upto, a.last(log))}
+		if len(head.Waiting) > 0 {
+			// The peer may not be given what waits: then he has less, and could not compare.
+			upto.Number = min(upto.Number, head.Waiting[0].First-1)
+		}
 		d, known := sums[upto]
 		if !known && upto.Number > 0 {
 			if d, err = sum(tx, log, packet.Range{First: 1, Last: upto.Number}); err != nil {

@@ -237,6 +237,25 @@ func TestWaitingTwinHidesNothing(t *testing.T) {
 	}
 }
 
+// A liar hides nothing of a log behind what waits for ever with some, so that others
+// have less of it.
+func TestTwinBeforeWhatWaits(t *testing.T) {
+	n, alice, bob, carol := trio(t)
+	n.connect(alice, bob)
+	n.whisper(carol, alice, carol.text(group, 1, "one thing"))
+	for number := uint64(2); number < 5; number++ {
+		n.whisper(carol, alice, forge(t, carol.id, packet.Header{
+			Chat: group, Author: "carol", Device: carol.id.Device(), Number: number, Depth: number, Membership: 999,
+		}, "under no list"))
+	}
+	n.quiet(time.Minute)
+	n.whisper(carol, alice, carol.text(group, 1, "another"))
+	n.quiet(time.Minute)
+	if got := n.same(group, alice, bob); len(got) != 2 {
+		t.Errorf("they show %q", got)
+	}
+}
+
 // Who compares without end, or what is not there, gets nothing that costs.
 func TestHostileCompare(t *testing.T) {
 	n, alice, bob, carol := trio(t)

@@ -61,11 +61,28 @@ type link struct {
 
 // shared is a chat that is exchanged on a link.
 type shared struct {
-	role   role // of the peer
+	peerIs
 	told   bool // our vector of it was told
 	served bool // what others wrote that may open it was put up for a peer who does not know it
 	met    bool // the peer's vector of it came
 	anew   bool // it is shared since the first exchange, which our next vector tells
+}
+
+// peerIs is what a peer is in a chat, and if he is leaving what stands for what he may
+// still have.
+type peerIs struct {
+	role     role
+	farewell packet.Hash
+}
+
+// peerIs gives what user is in a chat.
+func (s *Service) peerIs(tx store.ReadTx, c *store.Chat, user packet.UserID) (peerIs, error) {
+	is, err := s.role(tx, c, user)
+	if err != nil || is != leaving {
+		return peerIs{role: is}, err
+	}
+	b, err := tx.Value(namespace, keyFarewell(c.ID, user))
+	return peerIs{leaving, packet.HashOf(b)}, err
 }
 
 // cursor is how far a log of one's own was pushed.
@@ -155,9 +172,9 @@ func (l *link) nextTask() *task {
 }
 
 // share puts a chat up for exchange.
-func (l *link) share(chat packet.ChatID, r role) {
+func (l *link) share(chat packet.ChatID, is peerIs) {
 	if l.shared[chat] == nil {
-		l.shared[chat] = &shared{role: r, anew: true}
+		l.shared[chat] = &shared{peerIs: is, anew: true}
 		l.compareAll = true
 	}
 	l.retell(chat)
@@ -204,13 +221,13 @@ func (s *Service) linkUp(ctx context.Context, up bus.Link) error {
 			return err
 		}
 		for i := range chats {
-			is, err := s.role(tx, &chats[i], up.User)
+			is, err := s.peerIs(tx, &chats[i], up.User)
 			if err != nil {
 				return err
 			}
-			if is != outsider {
+			if is.role != outsider {
 				l.exchange = append(l.exchange, chats[i].ID)
-				l.shared[chats[i].ID] = &shared{role: is}
+				l.shared[chats[i].ID] = &shared{peerIs: is}
 			}
 		}
 		return nil
@@ -249,7 +266,7 @@ func (s *Service) chatChanged(ctx context.Context, chat packet.ChatID) error {
 	if err := s.memberships(ctx, chat); err != nil {
 		return err
 	}
-	roles, err := s.roles(ctx, chat)
+	peers, err := s.peers(ctx, chat)
 	if errors.Is(err, store.ErrNotFound) {
 		s.forget(chat)
 		return nil
@@ -260,20 +277,22 @@ func (s *Service) chatChanged(ctx context.Context, chat packet.ChatID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, l := range s.links {
-		is, looked := roles[id]
+		is, looked := peers[id]
 		sh := l.shared[chat]
 		switch {
 		case !looked: // linkUp looks
-		case is == outsider && sh != nil:
+		case is.role == outsider && sh != nil:
 			l.unshare(chat)
-		case is == outsider:
+		case is.role == outsider:
 		case sh == nil:
 			l.share(chat, is)
 			if l.peerComplete {
 				s.pushOpening(l, chat)
 			}
-		case sh.role != is:
-			sh.role = is
+		case sh.peerIs != is:
+			sh.peerIs = is
+			l.compareAll = true
+			s.compareSoon()
 			l.retell(chat)
 			s.freshen(l, chat)
 		}
@@ -282,28 +301,28 @@ func (s *Service) chatChanged(ctx context.Context, chat packet.ChatID) error {
 	return nil
 }
 
-// roles gives what the peers of the links are in a chat.
-func (s *Service) roles(ctx context.Context, chat packet.ChatID) (map[uint64]role, error) {
+// peers gives what the peers of the links are in a chat.
+func (s *Service) peers(ctx context.Context, chat packet.ChatID) (map[uint64]peerIs, error) {
 	users := map[uint64]packet.UserID{}
 	s.mu.Lock()
 	for id, l := range s.links {
 		users[id] = l.User
 	}
 	s.mu.Unlock()
-	roles := make(map[uint64]role, len(users))
+	peers := make(map[uint64]peerIs, len(users))
 	err := s.cfg.Store.View(ctx, func(tx store.ReadTx) error {
 		c, err := tx.Chat(chat)
 		if err != nil {
 			return err
 		}
 		for id, user := range users {
-			if roles[id], err = s.role(tx, &c, user); err != nil {
+			if peers[id], err = s.peerIs(tx, &c, user); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	return roles, err
+	return peers, err
 }
 
 // forget drops what is in memory of a chat.

@@ -342,7 +342,7 @@ func (r *run) welcome(c *chatState, l bus.Link) error {
 	chat := c.ID
 	r.then(func(s *Service) {
 		if l := s.links[l.ID]; l != nil && l.shared[chat] == nil {
-			l.share(chat, guest)
+			l.share(chat, peerIs{role: guest})
 		}
 	})
 	return r.tx.PutValue(namespace, keyOpened(chat, l.User), []byte{1})

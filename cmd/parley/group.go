@@ -194,7 +194,7 @@ and the same people for ever.`,
 			})
 		},
 	}
-	cmd.Flags().StringVar(&history, "history", "from-join", "what joiners see of the past: from-join, all")
+	cmd.Flags().StringVar(&history, "history", "from-join", "what new members see of what was said before: from-join (nothing), all")
 	return cmd
 }
 
@@ -264,11 +264,11 @@ func (a *app) groupMembersCommand() *cobra.Command {
 				if info.Description != "" {
 					a.println(client.Printable(info.Description))
 				}
-				seen := "what is said from then on"
 				if info.History == "all" {
-					seen = "all of the past"
+					a.println("What is said now, new members will see, too.")
+				} else {
+					a.println("What is said now, new members will not see.")
 				}
-				a.println("Joiners see " + seen + ".")
 				if info.Split {
 					a.println("It was changed in two places at once; that is joined as soon as somebody who may is online.")
 				}
@@ -307,7 +307,7 @@ an admin from then on.`,
 
 func (a *app) groupHistoryCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "history GROUP from-join|all", Short: "Say what joiners see of the past (admins)", Args: needArgs(2, 2), ValidArgsFunction: a.completeGroup("history"),
+		Use: "history GROUP from-join|all", Short: "Say whether new members will see what is said from now on (admins)", Args: needArgs(2, 2), ValidArgsFunction: a.completeGroup("history"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.onGroup(cmd, args[0], &pluginpb.InvokeRequest{Action: "history", Text: args[1]}, "Saved.")
 		},

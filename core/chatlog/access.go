@@ -78,7 +78,7 @@ type access struct {
 	user   packet.UserID
 	role   role
 	limits map[packet.Log]uint64 // of who is leaving, the last numbers
-	in     map[uint64]bool       // versions of the list that are known, and whether user is in them
+	under  map[uint64]giving     // how what was written under versions of the list that are known is given
 }
 
 // access gives nil when user may have nothing of the chat, or it is not there.
@@ -94,7 +94,7 @@ func (s *Service) access(tx store.ReadTx, chat packet.ChatID, user packet.UserID
 	if err != nil || r == outsider {
 		return nil, err
 	}
-	a := &access{s: s, tx: tx, chat: c, user: user, role: r, in: map[uint64]bool{}}
+	a := &access{s: s, tx: tx, chat: c, user: user, role: r, under: map[uint64]giving{}}
 	if r == leaving {
 		b, err := tx.Value(namespace, keyFarewell(chat, user))
 		if err != nil {
@@ -122,32 +122,31 @@ const (
 	whole
 )
 
-// of says how an entry is given: whole if it was written to whom it is given.
-// A present member gets the others without content, so that no gap remains in
-// the logs.
+// of says how an entry is given: whole if it was written to whom it is given, or
+// to all who would ever be members. A present member gets the others without
+// content, so that no gap remains in the logs.
 func (a *access) of(h *packet.Header) (giving, error) {
-	switch {
-	case a.chat.ID.Kind() == packet.Direct, (a.role == present || a.role == parted) && a.chat.History == store.HistoryAll:
-		return whole, nil
-	case a.s.kindOf(h.Type, a.chat.ID) == changes:
+	if a.chat.ID.Kind() == packet.Direct || a.s.kindOf(h.Type, a.chat.ID) == changes {
 		return whole, nil // of who is leaving: what says so
 	}
-	in, known := a.in[h.Membership]
-	if !known {
-		l, err := a.s.list(a.tx, a.chat.ID, h.Membership)
-		if err != nil || l == nil {
-			return nothing, err
-		}
-		in = l.has(a.user)
-		a.in[h.Membership] = in
+	is, known := a.under[h.Membership]
+	if known {
+		return is, nil
+	}
+	l, err := a.s.list(a.tx, a.chat.ID, h.Membership)
+	if err != nil || l == nil {
+		return nothing, err
 	}
 	switch {
-	case in:
-		return whole, nil
-	case a.role == leaving && a.chat.History == store.HistoryAll:
-		return nothing, nil // he may be a member again, who may have it, and not know it from here
+	case l.has(a.user), l.all && (a.role == present || a.role == parted):
+		is = whole
+	case a.role == leaving && l.all:
+		is = nothing // he may be a member again, who may have it, and not know it from here
+	default:
+		is = bare
 	}
-	return bare, nil
+	a.under[h.Membership] = is
+	return is, nil
 }
 
 // give adds an entry to frames as it may be given.
@@ -180,7 +179,7 @@ func decodeFarewell(chat packet.ChatID, b []byte) map[packet.Log]uint64 {
 // farewell gives what user, who is no member any more, may have of what is here
 // now: each log up to the last entry that was written to him.
 func (s *Service) farewell(tx store.ReadTx, c *store.Chat, heads []store.Head, user packet.UserID) ([]byte, error) {
-	a := &access{s: s, tx: tx, chat: *c, user: user, role: leaving, in: map[uint64]bool{}}
+	a := &access{s: s, tx: tx, chat: *c, user: user, role: leaving, under: map[uint64]giving{}}
 	b := make([]byte, 0, len(heads)*farewellSize)
 	for _, head := range heads {
 		key := packet.EntryKey{Log: packet.Log{Chat: c.ID, Device: head.Device, Epoch: head.Epoch}, Number: head.Upto}

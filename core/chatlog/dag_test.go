@@ -19,10 +19,10 @@ import (
 // change is one change, the content of a packet of typeMembers.
 type change struct {
 	Parents []string
-	Op      string // create, invite, remove, promote, leave
+	Op      string // create, invite, remove, promote, leave, history
 	User    packet.UserID
 	Cutoffs []store.Cutoff
-	All     bool // of create: members may have what was written before them
+	All     bool // of create and history: who is invited later may have what is written from then on
 
 	id     string
 	author packet.UserID
@@ -124,6 +124,8 @@ func (p *people) apply(c *change) {
 		p.members[c.User] = true
 	case c.Op == "promote" && p.rank(c.author) == 0 && p.members[c.User] && !slices.Contains(p.senior, c.User):
 		p.senior = append(p.senior, c.User)
+	case c.Op == "history" && admin:
+		p.all = c.All
 	case c.Op == "remove" && admin && p.rank(c.User) > 0, c.Op == "leave" && c.User == c.author && p.rank(c.User) > 0:
 		delete(p.members, c.User)
 		p.senior = slices.DeleteFunc(p.senior, func(user packet.UserID) bool { return user == c.User })
@@ -268,6 +270,8 @@ func (sc *scene) changeMembers() {
 	switch roll := sc.rng.IntN(10); {
 	case other == d && roll < 3 && p.rank(d.user) > 0:
 		d.change(change{Op: "leave", User: d.user, Cutoffs: d.ends(d.user, 8)})
+	case admin && other == d && roll >= 7:
+		d.change(change{Op: "history", All: !p.all})
 	case !admin || other == d:
 	case !p.members[other.user]:
 		d.change(change{Op: "invite", User: other.user})
@@ -387,15 +391,9 @@ func (sc *scene) version(members []packet.UserID) (v uint64) {
 // private checks that nobody has what was not written to him.
 func (sc *scene) private() {
 	sc.t.Helper()
-	if sc.all {
-		return
-	}
 	for _, l := range sc.written {
-		if l.Chat != group {
-			continue
-		}
 		for _, d := range sc.nodes {
-			if slices.Contains(sc.allLists[l.Membership].Members, d.user) {
+			if sc.mayHave(d, l) {
 				continue
 			}
 			must(sc.t, d.store.View(sc.t.Context(), func(tx store.ReadTx) error {
@@ -415,7 +413,8 @@ func (sc *scene) private() {
 	}
 }
 
-// mayHave says whether a line was written to somebody, or all may have all.
+// mayHave says whether a line was written to somebody, or to whoever joins later.
 func (sc *scene) mayHave(d *node, l *line) bool {
-	return l.Chat == direct || sc.all || slices.Contains(sc.allLists[l.Membership].Members, d.user)
+	under := sc.allLists[l.Membership]
+	return l.Chat == direct || under.History == store.HistoryAll || slices.Contains(under.Members, d.user)
 }

@@ -47,13 +47,14 @@
 //     counts is the plugin's to say. They have a log of their own for each device, so that
 //     who is invited handles them without all that was said before.
 //   - An entry is given whole to the members of the list it was written under, and to
-//     all present members if the present list says that they may have all. Other
+//     all present members if that list says that it is for whoever joins later. Other
 //     present members get it without content, so that no gap remains in the logs. It
 //     is theirs to pass on like this; who may have the content does not take it
 //     so from somebody who may not.
 //   - Who is no member any more is given what there was for him when this device
 //     learnt it, and the changes up to then, so that he learns it too: his farewell.
-//     It is kept once, before anything is written under the new list.
+//     It is kept before anything is written under the new list, and is more when a list
+//     comes by which he believes to be a member.
 //   - Who is a member again begins new logs when the present list names the ends of
 //     the old ones.
 //   - Recipients of a message are the members of the list it was written under who are

@@ -132,9 +132,9 @@ func (r *run) judge(l bus.Link, p *packet.Packet, st standing) (e store.Entry, o
 	if r.s.cfg.Book.Person(h.Author).Blocked && !change { // who is blocked may still change who is a member
 		return stub(packet.ReasonBlocked, textBlocked)
 	}
-	if change && l.Device == h.Device && p.CheckContent() != nil {
-		// Nobody drops what he said of who is a member. Were it taken without its
-		// content, those to whom he gives it whole would have members that others never
+	if change && p.CheckContent() != nil {
+		// Nobody drops what is said of who is a member. Were it taken without its
+		// content, those to whom it is given whole would have members that others never
 		// hear of.
 		return e, false, nil //nolint:nilerr // that is the answer
 	}
@@ -198,8 +198,8 @@ func (r *run) copyOf(h *packet.Header) (*store.Entry, error) {
 const maxSameID = 64
 
 // judgeBare judges an entry that came without content. It was deleted if who gives
-// it could have had the content; else it is good for those who may not have it, and
-// others must ask somebody else.
+// it could have had the content; else it is good for those to whom it was not
+// written, and others must ask somebody else.
 func (r *run) judgeBare(l bus.Link, e store.Entry, st standing) (store.Entry, bool, error) {
 	h := &e.Packet.Header
 	if st == waiting {
@@ -212,7 +212,13 @@ func (r *run) judgeBare(l bus.Link, e store.Entry, st standing) (store.Entry, bo
 		return e, true, nil
 	}
 	under, err := r.s.list(r.tx, h.Chat, h.Membership)
-	return e, under == nil || !under.has(r.s.self) || under.has(l.User), err
+	return e, under == nil || !r.missing(under, l.User), err
+}
+
+// missing says whether this account may have what was written under a list, and
+// giver may not.
+func (r *run) missing(under *list, giver packet.UserID) bool {
+	return !under.all && under.has(r.s.self) && !under.has(giver)
 }
 
 // again judges an entry whose packet is here already in another log: its author

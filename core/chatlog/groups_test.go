@@ -2,7 +2,9 @@ package chatlog
 
 import (
 	"crypto/ed25519"
+	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -151,6 +153,119 @@ func TestJoinsLate(t *testing.T) {
 	}
 }
 
+// What of the past joiners have is for each entry as the setting was when it was
+// written, whatever it is when they join.
+func TestSettingOfThePast(t *testing.T) {
+	n := graph(t, false, "alice", "bob", "carol", "dave")
+	alice, bob, carol, dave := n.nodes[0], n.nodes[1], n.nodes[2], n.nodes[3]
+	for _, d := range []*node{carol, dave} {
+		alice.change(change{Op: "remove", User: d.user})
+		n.cut(n.wire(alice, d))
+	}
+	n.quiet(time.Minute)
+	write := func(text string) {
+		alice.write(group, text)
+		n.quiet(time.Minute)
+	}
+	write("for two")
+	alice.change(change{Op: "history", All: true})
+	n.quiet(time.Minute)
+	write("for all")
+	alice.change(change{Op: "invite", User: "carol"})
+	n.quiet(time.Minute)
+	n.connect(bob, carol)
+	n.quiet(time.Minute)
+	n.expect(group, []string{"alice: for all"}, carol)
+	alice.change(change{Op: "history", All: false})
+	n.quiet(time.Minute)
+	write("for three")
+	alice.change(change{Op: "invite", User: "dave"})
+	n.quiet(time.Minute)
+	n.connect(carol, dave) // who has not got all herself
+	n.quiet(time.Minute)
+	n.expect(group, []string{"alice: for all"}, dave)
+	write("for four")
+	n.expect(group, []string{"alice: for two", "alice: for all", "alice: for three", "alice: for four"}, alice, bob)
+	n.expect(group, []string{"alice: for all", "alice: for three", "alice: for four"}, carol)
+	n.expect(group, []string{"alice: for all", "alice: for four"}, dave)
+}
+
+// Who was removed, and comes to believe that he was not by what others do who have not
+// heard of it all, hears of all that it takes to know better.
+func TestBelievesToBeIn(t *testing.T) {
+	n := graph(t, false, "alice", "bob", "carol")
+	alice, bob, carol := n.nodes[0], n.nodes[1], n.nodes[2]
+	alice.change(change{Op: "promote", User: "bob"})
+	alice.change(change{Op: "remove", User: "carol"})
+	n.quiet(time.Minute)
+	n.cut(n.wire(alice, bob))
+	alice.change(change{Op: "remove", User: "bob"}) // of which carol is told nothing
+	n.quiet(time.Minute)
+	bob.change(change{Op: "invite", User: "carol"})
+	n.connect(bob, carol)
+	n.quiet(time.Hour)
+	if c, _ := carol.chat(group); slices.Contains(c.Members, "carol") {
+		t.Errorf("carol still believes that the members are %v", c.Members)
+	}
+}
+
+// Two who are no contacts are removed together, by somebody who had no right to it any
+// more: who of them hears so tells the other.
+func TestRemovedTogether(t *testing.T) {
+	n := graph(t, false, "alice", "bob", "carol", "dave")
+	alice, bob, carol, dave := n.nodes[0], n.nodes[1], n.nodes[2], n.nodes[3]
+	for _, d := range []*node{bob, carol} {
+		d.update(func(tx store.Tx) error { return errors.Join(tx.DeleteContact("bob"), tx.DeleteContact("carol")) })
+		n.cut(n.wire(alice, d))
+		n.connect(d, dave)
+	}
+	alice.change(change{Op: "promote", User: "dave"})
+	n.connect(bob, carol)
+	n.quiet(time.Minute)
+	n.cut(n.wire(alice, dave))
+	dave.change(change{Op: "remove", User: "bob"})
+	dave.change(change{Op: "remove", User: "carol"})
+	n.quiet(time.Minute)
+	if c, _ := carol.chat(group); len(c.Members) != 2 {
+		t.Errorf("carol has the members %v", c.Members)
+	}
+	alice.change(change{Op: "remove", User: "dave"})
+	n.connect(alice, bob)
+	n.quiet(time.Hour)
+	for _, d := range []*node{alice, bob, carol} {
+		if c, _ := d.chat(group); len(c.Members) != 3 {
+			t.Errorf("%s has the members %v", d.user, c.Members)
+		}
+	}
+}
+
+// A change that a member passes on without its content is not one that says nothing.
+func TestBareChange(t *testing.T) {
+	n := graph(t, false, "alice", "bob", "carol")
+	alice, bob, carol := n.nodes[0], n.nodes[1], n.nodes[2]
+	alice.change(change{Op: "invite", User: "dave"})
+	var bare packet.Packet
+	must(t, alice.store.View(t.Context(), func(tx store.ReadTx) error {
+		epoch, err := presentEpoch(tx, group, changes)
+		if err != nil {
+			return err
+		}
+		all, err := tx.Entries(packet.Log{Chat: group, Device: alice.id.Device(), Epoch: epoch}, 1, noLimit, 100, 1<<20, false)
+		bare = all[len(all)-1].Packet
+		bare.Content = nil
+		return err
+	}))
+	n.cut(n.wire(alice, bob))
+	n.cut(n.wire(alice, carol))
+	n.give(n.connect(bob, carol), bob, &bare)
+	n.quiet(time.Minute)
+	n.connect(alice, bob)
+	n.quiet(time.Minute)
+	if c, _ := bob.chat(group); !slices.Contains(c.Members, "dave") {
+		t.Errorf("bob has the members %v", c.Members)
+	}
+}
+
 // A member who gives an entry without its content keeps nobody from it for whom
 // it is: others are asked, also when it was not known yet for whom it is.
 func TestBareCopies(t *testing.T) {
@@ -194,6 +309,18 @@ func TestBareCopies(t *testing.T) {
 			n.give(w, bob, q)
 			n.quiet(time.Minute)
 			n.expect(group, []string{"alice: not for dave"}, bob)
+			// So it does from whoever joined later, if it was for him, too.
+			shared := members(4, "alice", "bob")
+			shared.History = store.HistoryAll
+			for _, d := range []*node{bob, carol} {
+				d.join(group, shared)
+				d.join(group, members(5, "alice", "bob", "carol", "dave"))
+			}
+			n.give(w, bob, bare(forge(t, alice.id, packet.Header{Chat: group, Author: "alice", Device: alice.id.Device(), Membership: 4, Number: 3, Depth: 3}, "deleted")))
+			n.quiet(time.Minute)
+			if _, without := bob.texts(group); without != 2 {
+				t.Errorf("bob has %d entries without content", without)
+			}
 		})
 	}
 }

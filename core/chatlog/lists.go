@@ -23,7 +23,7 @@ type list struct {
 	members []packet.UserID // ascending
 	cutoffs map[packet.Log]store.Cutoff
 	merged  bool // nobody writes under it
-	all     bool // members may have what was written before them
+	all     bool // what is written under it is for whoever will be a member, too
 }
 
 func (l *list) has(user packet.UserID) bool {

@@ -334,7 +334,7 @@ func (r *run) settleBare(e *store.Entry, head *store.Head) error {
 		return err
 	}
 	giver := packet.UserID(e.Text)
-	if giver == "" || giver == h.Author || under == nil || !under.has(r.s.self) || under.has(giver) {
+	if giver == "" || giver == h.Author || under == nil || !r.missing(under, giver) {
 		return r.tx.SetEntryState(h.Key(), store.EntryHandled, 0, "")
 	}
 	if err := errors.Join(r.tx.ForgetEntry(h.Key()), undoDigests(r.tx, h.Key())); err != nil {

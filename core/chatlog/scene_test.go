@@ -20,9 +20,9 @@ type scene struct {
 	*network
 	chats []packet.ChatID
 	// restores: stores are put back from backups. members: several people, at times
-	// apart, remove others and invite them again. all: who is invited may have what
-	// was written before. strangers: not all know each other's keys.
-	restores, members, all, strangers bool
+	// apart, remove others and invite them again, and change who may have what is
+	// written. strangers: not all know each other's keys.
+	restores, members, strangers bool
 
 	// liar is one more member, an admin, who signs what he likes with one number and
 	// gives it to whom he likes. He is no node: nobody hears from him otherwise.
@@ -55,8 +55,8 @@ func newScene(n *network, seed uint64, lies bool) *scene {
 	}
 	if lies {
 		sc.chats = []packet.ChatID{group, direct}
-		sc.members, sc.all = true, seed%2 == 0
-		n.found(sc.all, n.nodes[1:]...)
+		sc.members = true
+		n.found(seed%2 == 0, n.nodes[1:]...)
 		n.nodes[0].change(change{Op: "invite", User: sc.liar.user})
 		n.nodes[0].change(change{Op: "promote", User: sc.liar.user})
 		n.nodes[0].host()
@@ -64,8 +64,7 @@ func newScene(n *network, seed uint64, lies bool) *scene {
 		sc.chats = []packet.ChatID{group, direct}
 		sc.restores, sc.members, sc.strangers = seed%3 == 0, seed%3 == 1, seed%5 == 2
 		if sc.members {
-			sc.all = seed%2 == 0
-			n.found(sc.all, n.nodes[1:2+sc.rng.IntN(len(n.nodes)-1)]...)
+			n.found(seed%2 == 0, n.nodes[1:2+sc.rng.IntN(len(n.nodes)-1)]...)
 		} else {
 			first := store.Membership{Version: 1}
 			for _, d := range n.nodes {

@@ -344,13 +344,13 @@ type Cutoff struct {
 	packet.EntryKey
 }
 
-// History is what members may see of what was written under lists without them.
+// History is who may see what is written under a list.
 type History int
 
 // The values are stored: never renumber.
 const (
-	HistoryFromJoin History = iota // nothing
-	HistoryAll                     // all
+	HistoryFromJoin History = iota // its members
+	HistoryAll                     // and whoever is a member later
 )
 
 // EntryState is what became of an entry.

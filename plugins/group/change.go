@@ -80,7 +80,8 @@ func (r Role) String() string {
 	return ""
 }
 
-// History is what of the past a joiner may see.
+// History is who may see what is written from then on: the members of the time,
+// or also whoever joins later.
 type History int32
 
 // The settings of a group's history.

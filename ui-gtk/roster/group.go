@@ -87,6 +87,7 @@ func (p *groupPage) build() {
 	members := newMemberList(p)
 
 	p.past = widget.Must(gtk.CheckButtonNewWithLabel(t.T("New members can read what was written before they joined")))
+	p.past.SetTooltipText(t.T("It counts for what is written from now on."))
 	p.past.Connect("toggled", func() {
 		if !p.setting {
 			p.groups.SetHistory(p.chat, historyOf(p.past.GetActive()))

@@ -35,7 +35,7 @@ const (
 // leads says whether somebody of the role changes the group.
 func (r Role) leads() bool { return r == RoleOwner || r == RoleAdmin }
 
-// GroupHistory is what new members may read of what was written before.
+// GroupHistory is whether who joins later may read what is written.
 type GroupHistory string
 
 // Histories.
@@ -399,7 +399,7 @@ func (g *Groups) SetPicture(chat, path string, done func(problem string)) {
 	g.do(req, done)
 }
 
-// SetHistory says what new members may read.
+// SetHistory says whether new members may read what is written from now on.
 func (g *Groups) SetHistory(chat string, h GroupHistory) {
 	g.do(&pluginpb.InvokeRequest{Action: "history", Chat: chat, Text: string(h)}, g.fail)
 }
@@ -500,9 +500,9 @@ func factSentence(t translator, by, who string, f groupFact) string {
 		return t.F("%s changed the picture", by)
 	case "history ":
 		if f.History == HistoryAll {
-			return t.F("%s lets new members read what was written before", by)
+			return t.F("%s shares what is written from now on with new members, too", by)
 		}
-		return t.F("%s lets new members read only what is written from then on", by)
+		return t.F("%s no longer shares what is written from now on with new members", by)
 	case "forged ":
 		return t.F("%s tried to change the group without the right to, and nothing came of it", by)
 	}

@@ -84,7 +84,8 @@ func (Role) EnumDescriptor() ([]byte, []int) {
 	return file_plugins_group_grouppb_group_proto_rawDescGZIP(), []int{0}
 }
 
-// History is what of the past a joiner may see.
+// History is who may see what is written from then on: the members of the time,
+// or also whoever joins later.
 type History int32
 
 const (

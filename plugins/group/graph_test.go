@@ -227,16 +227,40 @@ func (w *world) spread() {
 	}
 }
 
+// fork has somebody sign two changes with one packet id, upon whatever he likes of what
+// he knows, and give each to another; ok is false when he may do neither.
+func (w *world) fork(rep *replica) (ok bool) {
+	w.t.Helper()
+	id := w.packet()
+	for range 2 {
+		at := w.r.IntN(rep.graph.Len())
+		state, _ := rep.graph.upTo([]int{at})
+		c := Change{Parents: rep.graph.idsOf([]int{at}), Operations: []Operation{w.operation()}}
+		if _, err := judge(state, &Signed{Change: c, Author: rep.user}); err != nil {
+			continue
+		}
+		ok = true
+		w.deliver(w.replicas[w.r.IntN(len(w.replicas))], w.sign(rep.user, id, c))
+	}
+	return ok
+}
+
 var seeds = flag.Uint64("seeds", 100, "how many random groups to try")
 
+// All end with the same, also when one of the admins signs different changes for
+// different people.
 func TestAllAgree(t *testing.T) {
-	split := 0
+	split, forked := 0, 0
 	for seed := range *seeds {
 		w := newWorld(t, seed, crowd...)
 		w.gather()
 		for range 20 + w.r.IntN(30) {
 			rep := w.replicas[w.r.IntN(len(w.replicas))]
-			w.act(rep, w.operation())
+			if liar := w.replicas[1+seed%3]; rep == liar && w.fork(liar) {
+				forked++
+			} else {
+				w.act(rep, w.operation())
+			}
 			w.spread()
 		}
 		w.settle()
@@ -253,6 +277,53 @@ func TestAllAgree(t *testing.T) {
 	if split < int(*seeds/4) {
 		t.Errorf("only %d of %d groups were changed apart at the end: the test tries too little", split, *seeds)
 	}
+	if forked < int(*seeds) {
+		t.Errorf("two changes were signed as one %d times in %d groups: the test tries too little", forked, *seeds)
+	}
+}
+
+// Two hundred are invited, and each accepts without having heard of the others.
+func TestTwoHundredAtOnce(t *testing.T) {
+	users := []packet.UserID{"owner"}
+	for i := range 199 {
+		users = append(users, packet.UserID(fmt.Sprintf("member%03d", i)))
+	}
+	w := newWorld(t, 1, users...)
+	owner, members := w.replicas[0], w.replicas[1:]
+	for part := range slices.Chunk(users[1:], 50) {
+		var invite []Operation
+		for _, user := range part {
+			invite = append(invite, Operation{Verb: VerbInvite, User: user})
+		}
+		if _, ok := w.act(owner, invite...); !ok {
+			t.Fatal("people cannot be invited")
+		}
+	}
+	for _, rep := range members {
+		for _, c := range w.all[:5] {
+			w.deliver(rep, c)
+		}
+		if _, ok := w.act(rep, Operation{Verb: VerbAccept}); !ok {
+			t.Fatalf("%s cannot accept", rep.user)
+		}
+	}
+	w.replicas = w.replicas[:3]
+	w.settle()
+	joints := 0
+	for owner.graph.Split() {
+		if _, ok := w.act(owner); !ok || joints > len(users) {
+			t.Fatalf("what was done apart is not joined after %d changes", joints)
+		}
+		joints++
+	}
+	w.settle()
+	state := owner.graph.Known().State
+	for _, user := range users[1:] {
+		if r := state.Person(user).Role; r != RoleMember {
+			t.Errorf("%s is %s", user, r)
+		}
+	}
+	t.Logf("joined by %d changes", joints)
 }
 
 // Whoever was removed by the owner and everybody who never was a member say what they like, upon whatever

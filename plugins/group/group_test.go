@@ -347,6 +347,67 @@ func TestApart(t *testing.T) {
 	})
 }
 
+// Many join apart, and hear of each other one after the other: that is joined once,
+// when all have been heard of, and not by everybody.
+func TestManyJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := people(t, "anna", "bob", "carol", "dave", "erin", "frank")
+		chat := do(t, h[0], plugintest.Call{Action: "create", Text: "Tea", Args: map[string]string{"users": "bob,carol,dave,erin,frank"}}).Chat
+		for _, x := range h[1:] {
+			x.SetOnline(false)
+			do(t, x, plugintest.Call{Action: "accept", Chat: chat})
+		}
+		for _, x := range h[1:] {
+			x.SetOnline(true)
+			time.Sleep(50 * time.Minute) // anna's turn is after an hour
+		}
+		time.Sleep(90 * time.Minute)
+		synctest.Wait()
+		joints := 0
+		for _, x := range h {
+			if i := info(t, x, chat); i.Split {
+				t.Errorf("%s has changes that are not joined", x.User())
+			}
+			for _, k := range packets(x, chat) {
+				if c, err := group.DecodeChange(k.Content); err != nil {
+					t.Error(err)
+				} else if len(c.Operations) == 0 {
+					joints++
+				}
+			}
+		}
+		if joints != 1 {
+			t.Errorf("it was joined %d times", joints)
+		}
+		wantAll(t, chat, "anna owner, bob member, carol member, dave member, erin member, frank member", h...)
+	})
+}
+
+// Somebody who does not stop does not keep others from joining what is apart.
+func TestJoinedAnyhow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := people(t, "anna", "bob", "carol")
+		chat := tea(t, h)
+		do(t, h[0], plugintest.Call{Action: "role", Chat: chat, Args: map[string]string{"user": "bob", "role": "admin"}})
+		for i := range 30 {
+			h[1].SetOnline(false)
+			do(t, h[1], plugintest.Call{Action: "rename", Chat: chat, Text: fmt.Sprint("Coffee ", i)})
+			do(t, h[0], plugintest.Call{Action: "describe", Chat: chat, Text: fmt.Sprint("Daily ", i)})
+			h[1].SetOnline(true)
+			time.Sleep(30 * time.Minute) // anna's turn is after an hour
+		}
+		synctest.Wait()
+		joined := false
+		for _, k := range packets(h[0], chat) {
+			c, err := group.DecodeChange(k.Content)
+			joined = joined || err == nil && len(c.Operations) == 0
+		}
+		if !joined {
+			t.Error("anna has joined nothing")
+		}
+	})
+}
+
 // The changes of a group, as packets.
 func packets(h *plugintest.Host, chat packet.ChatID) []sdk.Packet {
 	var all []sdk.Packet

@@ -84,7 +84,7 @@ func (p *Plugin) join(c *chat) {
 	}
 	c.joining = true
 	p.work.Go(func() {
-		for p.pause(p.ctx, p.joinDelay(c)) {
+		for p.lull(c) {
 			id, content := p.joint(c)
 			if content == nil {
 				return
@@ -97,9 +97,34 @@ func (p *Plugin) join(c *chat) {
 	})
 }
 
-func (p *Plugin) joinDelay(c *chat) time.Duration {
+// maxLulls is how many times its length a lull is waited for.
+const maxLulls = 10
+
+// lull waits for this account's turn to join, and until nothing changed for as long
+// as that, but not for ever; false when the plugin ends. When many join a group at
+// once each sees only some of the others for a while, and were each to join what
+// it sees, that would be as many changes again, made apart in their turn.
+func (p *Plugin) lull(c *chat) bool {
+	delay, before := p.joinDelay(c)
+	for range maxLulls {
+		if !p.pause(p.ctx, delay) {
+			return false
+		}
+		next, now := p.joinDelay(c)
+		if now == before || now == 0 {
+			break
+		}
+		delay, before = next, now
+	}
+	return true
+}
+
+// joinDelay is how long to wait, and how many changes there are; 0 when they are
+// joined, or cannot be read.
+func (p *Plugin) joinDelay(c *chat) (delay time.Duration, changes int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	_ = p.load(p.ctx, c) // joint tells of an error
 	above := 0
 	for _, other := range c.graph.Known().State.People() {
 		if other.User == p.self {
@@ -107,7 +132,10 @@ func (p *Plugin) joinDelay(c *chat) time.Duration {
 		}
 		above++
 	}
-	return p.JoinAfter(above)
+	if c.graph.Split() {
+		changes = c.graph.Len()
+	}
+	return p.JoinAfter(above), changes
 }
 
 // joint gives the change that joins all others, or none when there is nothing to

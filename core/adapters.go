@@ -58,7 +58,11 @@ type outbox struct {
 // Append implements host.Outbox.
 func (o outbox) Append(tx store.Tx, d host.Draft) (packet.Packet, error) {
 	if d.Chat.Kind() != packet.Net2019 {
-		return o.Service.Append(tx, chatlog.Draft(d))
+		p, err := o.Service.Append(tx, chatlog.Draft(d))
+		if errors.Is(err, chatlog.ErrNotMember) {
+			err = &host.Refusal{Text: "You are not a member of this chat: nothing can be sent to it."}
+		}
+		return p, err
 	}
 	p, err := o.net2019.Append(tx, net2019.Draft(d))
 	if errors.Is(err, net2019.ErrCannot) {

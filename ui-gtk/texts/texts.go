@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/leonelquinteros/gotext"
 	"golang.org/x/text/language"
@@ -113,8 +114,36 @@ func (t *Texts) T(sentence string) string {
 }
 
 // F is T with fmt.Sprintf's verbs. A translation may take them in another order,
-// as in "%[2]s %[1]s".
-func (t *Texts) F(format string, args ...any) string { return fmt.Sprintf(t.T(format), args...) }
+// as in "%[2]s %[1]s". What is written from right to left stands in the sentence as
+// one piece, so that it does not turn the rest around.
+func (t *Texts) F(format string, args ...any) string {
+	var pieces []any
+	for i, arg := range args {
+		if s, ok := arg.(string); ok && strings.ContainsFunc(s, rightToLeft) {
+			if pieces == nil {
+				pieces = slices.Clone(args)
+			}
+			pieces[i] = isolate + s + endIsolate
+		}
+	}
+	if pieces == nil {
+		return fmt.Sprintf(t.T(format), args...)
+	}
+	// The mark is for toolkits that look into pieces for a paragraph's direction.
+	return leftToRight + fmt.Sprintf(t.T(format), pieces...)
+}
+
+// Characters of Unicode's bidirectional algorithm: a mark, and what begins and ends a
+// piece whose direction is its own.
+const (
+	leftToRight = "\u200e"
+	isolate     = "\u2068"
+	endIsolate  = "\u2069"
+)
+
+func rightToLeft(r rune) bool {
+	return unicode.In(r, unicode.Arabic, unicode.Hebrew, unicode.Syriac, unicode.Thaana, unicode.Nko, unicode.Adlam)
+}
 
 // N gives the sentence for a number of things, which stands in it as %d.
 func (t *Texts) N(one, many string, n int) string {

@@ -82,3 +82,20 @@ func TestSystemLanguage(t *testing.T) {
 		}
 	}
 }
+
+// TestRightToLeft: a name that is written from right to left is one piece of a
+// sentence that is not.
+func TestRightToLeft(t *testing.T) {
+	english := texts.New("en")
+	if got, want := english.F("%[1]s invited %[2]s", "أحمد", "Bob"), "\u200e\u2068أحمد\u2069 invited Bob"; got != want {
+		t.Errorf("%q, not %q", got, want)
+	}
+	names := []any{"Bob", "王伟"}
+	if got := english.F("%[1]s invited %[2]s", names...); got != "Bob invited 王伟" {
+		t.Errorf("%q has marks", got)
+	}
+	rtl := []any{"שלום"}
+	if english.F("%s joined", rtl...); rtl[0] != "שלום" {
+		t.Errorf("what was handed in became %q", rtl[0])
+	}
+}

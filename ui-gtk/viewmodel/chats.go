@@ -243,7 +243,8 @@ func (c *Chats) line(x *controlpb.Chat) (Sign, string) {
 	case m.GetOwn():
 		return sign, t.F("You: %s", line)
 	case !ofTwo(x):
-		return sign, c.session.Contacts.Name(m.GetAuthor()) + ": " + line
+		// Translators: who wrote a message, and its text.
+		return sign, t.F("%[1]s: %[2]s", c.session.Contacts.Name(m.GetAuthor()), line)
 	}
 	return sign, line
 }

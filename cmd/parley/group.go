@@ -127,6 +127,8 @@ type groupSummary struct {
 	Role   string `json:"role"`
 	People int    `json:"people"`
 	By     string `json:"by,omitempty"`
+	// Declined: asked, and never in it.
+	Declined bool `json:"declined,omitempty"`
 }
 
 func groups(ctx context.Context, c *client.Client) ([]groupSummary, error) {
@@ -239,6 +241,9 @@ func groupNote(g groupSummary) string {
 	case "invited":
 		return "invited by " + g.By
 	case "":
+		if g.Declined {
+			return "declined"
+		}
 		return "left"
 	}
 	return g.Role

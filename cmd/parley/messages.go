@@ -235,6 +235,9 @@ func (a *app) listChats(ctx context.Context, c *client.Client) error {
 	var rows [][]string
 	for _, chat := range resp.GetChats() {
 		g := notes[chat.GetId()]
+		if g.Declined && !a.json {
+			continue // as if nobody had asked; parley group list has it
+		}
 		if a.json {
 			j := map[string]any{
 				"id": chat.GetId(), "title": chat.GetTitle(), "kind": chat.GetKind(), "members": chat.GetMembers(), "unread": chat.GetUnread(),
@@ -248,6 +251,7 @@ func (a *app) listChats(ctx context.Context, c *client.Client) error {
 				if g.Role == "invited" {
 					j["invited_by"] = g.By
 				}
+				j["declined"] = g.Declined
 			}
 			if err := a.object(j); err != nil {
 				return err

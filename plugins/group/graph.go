@@ -129,6 +129,20 @@ func (g *Graph) Has(id ChangeID) bool {
 	return ok
 }
 
+// NeverCame says whether somebody is not in the group and never was, but perhaps asked.
+func (g *Graph) NeverCame(user packet.UserID) bool {
+	if g.Known().State.Person(user).Role != RoleNone {
+		return false
+	}
+	for i := range g.nodes {
+		came := func(o Operation) bool { return o.Verb == VerbCreate || o.Verb == VerbAccept }
+		if g.nodes[i].author == user && slices.ContainsFunc(g.nodes[i].operations, came) {
+			return false
+		}
+	}
+	return true
+}
+
 // Len is how many changes are here.
 func (g *Graph) Len() int { return len(g.nodes) }
 

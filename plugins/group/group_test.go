@@ -152,11 +152,17 @@ func TestGroup(t *testing.T) {
 		t.Errorf("dave is told %+v", i)
 	}
 	do(t, dave, plugintest.Call{Action: "decline", Chat: chat})
+	if i := info(t, dave, chat); i.Role != "" || !i.Declined {
+		t.Errorf("dave, who declined, is told %+v", i)
+	}
 	do(t, bob, plugintest.Call{Action: "rename", Chat: chat, Text: " Tea at five "})
 	do(t, bob, plugintest.Call{Action: "describe", Chat: chat, Text: "Daily."})
 	do(t, bob, plugintest.Call{Action: "history", Chat: chat, Text: "all"})
 	do(t, anna, plugintest.Call{Action: "remove", Chat: chat, Text: "carol"})
 	wantAll(t, chat, "anna owner, bob admin", anna, bob, carol)
+	if i := info(t, carol, chat); i.Role != "" || i.Declined {
+		t.Errorf("carol, who was removed, is told %+v", i)
+	}
 	do(t, anna, plugintest.Call{Action: "leave", Chat: chat})
 	wantAll(t, chat, "bob owner", anna, bob)
 	i := info(t, bob, chat)

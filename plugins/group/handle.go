@@ -426,6 +426,8 @@ type Summary struct {
 	People int           `json:"people"`
 	By     packet.UserID `json:"by,omitempty"`    // who invited this account
 	Split  bool          `json:"split,omitempty"` // changes made apart are not joined yet
+	// Declined: this account was asked, never came, and is asked no more.
+	Declined bool `json:"declined,omitempty"`
 }
 
 func (p *Plugin) summary(c *chat) (sdk.Effect, error) {
@@ -433,6 +435,7 @@ func (p *Plugin) summary(c *chat) (sdk.Effect, error) {
 	me := known.State.Person(p.self)
 	b, err := json.Marshal(Summary{
 		Chat: c.id, Title: known.State.Title, Role: me.Role.String(), People: len(known.State.Members()), By: me.By, Split: known.Merged,
+		Declined: c.graph.NeverCame(p.self),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("summary of %s: %w", c.id, err)

@@ -160,6 +160,7 @@ func (p *Picker) draw(v viewmodel.PickerView) {
 	case len(v.Rows) > 0:
 	case v.Problem != "":
 		page = pageProblem
+		p.line.SetText("") // of what was there before
 		p.problem.SetText(v.Problem)
 	case v.Busy:
 		page = pageBusy

@@ -39,7 +39,9 @@ func newPeoplePicker(w widget.Window, model *viewmodel.PeoplePicker, own func(fu
 		query, _ := p.entry.GetText()
 		p.model.Find(query)
 	})
-	p.chosen = hidden(widget.Label("", "dim", "small"))
+	// It is there from the beginning: rows must not move away from below a pointer that
+	// is about to choose the next one.
+	p.chosen = widget.Line("", "dim", "small")
 	p.none = hidden(widget.Label(t.T("There is nobody to choose."), "dim"))
 	p.more = widget.Button("", func() { p.part.Grow(drawnPeople) }, "link")
 	p.more.SetHAlign(gtk.ALIGN_CENTER)
@@ -57,8 +59,12 @@ func newPeoplePicker(w widget.Window, model *viewmodel.PeoplePicker, own func(fu
 		p.more.SetVisible(a.After > 0)
 	}))
 	own(model.Chosen.Observe(func(users []string) {
-		p.chosen.SetVisible(len(users) > 0)
-		p.chosen.SetText(t.N("%d person chosen: ", "%d people chosen: ", len(users)) + w.Session().Named(users))
+		text := t.T("Nobody is chosen yet.")
+		if len(users) > 0 {
+			text = t.N("%d person chosen: ", "%d people chosen: ", len(users)) + w.Session().Named(users)
+		}
+		p.chosen.SetText(text)
+		p.chosen.SetTooltipText(text)
 	}))
 	p.none.SetVisible(model.Rows.Len() == 0)
 	return p

@@ -160,6 +160,12 @@ func (p *Pane) details(key string) {
 			column.PackStart(reason, false, false, 0)
 		}
 	}
+	if len(x.Reactions) > 0 {
+		column.PackStart(widget.Label(t.T("Reactions"), "title", "small"), false, false, 0)
+	}
+	for _, r := range x.Reactions {
+		column.PackStart(widget.Label(r.Who), false, false, 0)
+	}
 	scroll := widget.Scrolled(column)
 	scroll.SetPropagateNaturalHeight(true)
 	scroll.SetMaxContentHeight(400)

@@ -45,7 +45,7 @@ func (r *messageRow) drawReactions() {
 	if x.More > 0 {
 		line.PackStart(widget.Line("+"+t.Number(x.More), "dim", "small"), false, false, 0)
 	}
-	if r.list.pane.window.Session().Emojis.Available.Get() {
+	if r.list.pane.model.MayReact() {
 		var add *gtk.Button
 		add = widget.IconButton("list-add-symbolic", t.T("React"), func() { r.offerReactions(add) }, "reaction", "add")
 		line.PackStart(add, false, false, 0)

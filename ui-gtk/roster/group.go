@@ -50,7 +50,7 @@ type groupPage struct {
 	history           *gtk.Box
 	past              *gtk.CheckButton
 	setting           bool // past is set here, not by a person
-	leave             *gtk.Button
+	leave             *gtk.Box
 	first             *gtk.Button
 }
 
@@ -94,11 +94,11 @@ func (p *groupPage) build() {
 		}
 	})
 	p.history = hidden(widget.Column(6, widget.Label(t.T("History"), "title"), p.past))
-	p.leave = widget.Button(t.T("Leave the group…"), widget.Later(p.askLeave), "destructive-action")
-	p.leave.SetHAlign(gtk.ALIGN_CENTER)
+	leave := widget.Button(t.T("Leave the group…"), widget.Later(p.askLeave), "destructive-action")
+	leave.SetHAlign(gtk.ALIGN_CENTER)
+	p.leave = hidden(widget.Column(14, widget.Must(gtk.SeparatorNew(gtk.ORIENTATION_HORIZONTAL)), leave))
 	p.dialog.add(widget.Column(3, p.avatar, p.title, p.line), p.description, p.problem, actions, p.form,
-		widget.Must(gtk.SeparatorNew(gtk.ORIENTATION_HORIZONTAL)), heading, find, members.box, p.history,
-		widget.Must(gtk.SeparatorNew(gtk.ORIENTATION_HORIZONTAL)), p.leave)
+		widget.Must(gtk.SeparatorNew(gtk.ORIENTATION_HORIZONTAL)), heading, find, members.box, p.history, p.leave)
 }
 
 func historyOf(past bool) viewmodel.GroupHistory {
@@ -198,7 +198,7 @@ func (p *groupPage) draw(v viewmodel.GroupView) {
 	p.setting = true
 	p.past.SetActive(v.History == viewmodel.HistoryAll)
 	p.setting = false
-	p.leave.SetSensitive(v.Role != viewmodel.RoleNone)
+	p.leave.SetVisible(v.Role != viewmodel.RoleNone)
 }
 
 func (p *groupPage) askLeave() {
@@ -312,6 +312,10 @@ func (l *memberList) menu(m viewmodel.MemberRow) []widget.MenuItem {
 			p.groups.SetRole(p.chat, m.User, viewmodel.RoleOwner)
 		}
 	})
+	if m.Role == viewmodel.RoleInvited {
+		add(m.MayRemove, "user-trash-symbolic", t.T("Take the invitation back"), true, func() { p.groups.Remove(p.chat, m.User) })
+		return items
+	}
 	add(m.MayRemove, "user-trash-symbolic", t.T("Remove from the group…"), true, func() {
 		if widget.Ask(p.dialog.native, t.F("Remove %s from the group?", m.Name), t.T("They get nothing of it any more, and everybody in it sees this."), t.T("Remove"), t.T("Cancel"), true) {
 			p.groups.Remove(p.chat, m.User)

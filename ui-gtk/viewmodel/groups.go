@@ -55,6 +55,8 @@ type Group struct {
 	// Role is one's own, and By who invited this account.
 	Role Role   `json:"role"`
 	By   string `json:"by"`
+	// Declined: one was asked, and never was in it.
+	Declined bool `json:"declined"`
 	// People are all, who stand highest first.
 	People []GroupPerson `json:"people"`
 	// Picture as others sent it.
@@ -79,15 +81,15 @@ func (g *Group) person(user string) int {
 // Has says whether somebody is in it, or invited.
 func (g *Group) Has(user string) bool { return g.person(user) >= 0 }
 
-// members counts those who have accepted.
-func (g *Group) members() int {
-	n := 0
+// members gives those who have accepted.
+func (g *Group) members() []string {
+	users := make([]string, 0, len(g.People))
 	for _, p := range g.People {
 		if p.Role != RoleInvited {
-			n++
+			users = append(users, p.User)
 		}
 	}
-	return n
+	return users
 }
 
 // maxGroupPeople bounds what is taken of the plugin's answer.
@@ -163,10 +165,10 @@ func newGroups(s *Session) *Groups {
 func (g *Groups) Get(chat string) *Group { return g.known[chat] }
 
 // unlisted says whether a chat is left out of the list of chats: it is an
-// invitation, or may be one.
+// invitation, may be one, or was one.
 func (g *Groups) unlisted(chat string) bool {
 	if x := g.known[chat]; x != nil {
-		return x.Role == RoleInvited
+		return x.Role == RoleInvited || x.Role == RoleNone && x.Declined
 	}
 	return g.Available.Get() && (g.asking[chat] || slices.Contains(g.queue, chat))
 }
@@ -631,7 +633,11 @@ func (s *Session) member(g *Group, me, at int, p GroupPerson) MemberRow {
 		r.Badge = t.T("Admin")
 	case RoleInvited:
 		r.Badge = t.T("Invited")
-		if p.By != "" {
+		switch p.By {
+		case "":
+		case s.User():
+			r.Line = t.T("Invited by you")
+		default:
 			r.Line = t.F("Invited by %s", s.Contacts.Name(p.By))
 		}
 	}
@@ -648,19 +654,22 @@ func (s *Session) member(g *Group, me, at int, p GroupPerson) MemberRow {
 
 // groupLine says how many are in a group, and how many of the others are there.
 func (s *Session) groupLine(x *controlpb.Chat) string {
-	t := s.Texts()
-	n, online := len(x.GetMembers()), 0
+	t, members := s.Texts(), x.GetMembers()
 	if g := s.Groups.Get(x.GetId()); g != nil {
-		n = g.members()
+		if g.Role == RoleNone {
+			return t.T("Not a member")
+		}
+		members = g.members()
 	}
-	for _, user := range x.GetMembers() {
+	online := 0
+	for _, user := range members {
 		if user != s.User() && presenceOf(s.Contacts.Get(user)) == Online {
 			online++
 		}
 	}
-	line := t.N("%d member", "%d members", n)
+	line := t.N("%d member", "%d members", len(members))
 	if online > 0 {
-		line += t.T(", ") + t.N("%d online", "%d online", online)
+		line += " · " + t.N("%d online", "%d online", online)
 	}
 	return line
 }

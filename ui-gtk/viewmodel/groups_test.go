@@ -193,7 +193,7 @@ func TestInvitation(t *testing.T) {
 	c := s.Conversation
 	c.Open("g", nil)
 	w.until("the chat is read", func() bool { return c.loaded && c.Rows.Len() == 1 })
-	if h := c.Header.Get(); !h.Invited || h.Away != "Bob invites you to this group." || h.Title != "Choir" || h.Line != "2 members, 2 online" {
+	if h := c.Header.Get(); !h.Invited || h.Away != "Bob invites you to this group." || h.Title != "Choir" || h.Line != "2 members · 1 online" {
 		t.Errorf("%+v", h)
 	}
 	core.tell(func() { core.chats[0].Draft = "heard" }, &controlpb.Event{Event: &controlpb.Event_Chat{Chat: core.chats[0]}})
@@ -206,7 +206,7 @@ func TestInvitation(t *testing.T) {
 	w.until("the plugin is asked", func() bool { return slices.Equal(g.asked(), []string{"accept|g|||"}) })
 	g.changed("g", `{"by":"alice","role":"member"}`, func(x *Group) { x.Role, x.People[2].Role = RoleMember, RoleMember })
 	w.until("it is a chat", func() bool { return s.Chats.Rows.Len() == 1 && s.Groups.Invitations.Len() == 0 })
-	if h := c.Header.Get(); h.Away != "" || h.Line != "3 members, 2 online" || s.Chats.Unread.Get() != 3 {
+	if h := c.Header.Get(); h.Away != "" || h.Line != "3 members · 1 online" || s.Chats.Unread.Get() != 3 {
 		t.Errorf("%+v, %d unread", h, s.Chats.Unread.Get())
 	}
 
@@ -223,8 +223,53 @@ func TestInvitation(t *testing.T) {
 	core.tell(func() { core.chats = core.chats[:1] }, &controlpb.Event{Event: &controlpb.Event_ChatRemoved{ChatRemoved: "h"}})
 	w.until("it is gone", func() bool { return s.Groups.Invitations.Len() == 0 && slices.Equal(gone, []string{"h"}) })
 
+	choices := func() (list []MenuChoice) {
+		for _, item := range c.Menu(c.Rows.At(0).Key) {
+			list = append(list, item.Choice)
+		}
+		return list
+	}
+	if !slices.Contains(choices(), ChooseReply) {
+		t.Errorf("a member is offered %v", choices())
+	}
 	g.changed("g", `{"role":""}`, func(x *Group) { x.Role = RoleNone })
 	w.until("one is in it no more", func() bool { return c.Header.Get().Away == "You are not in this group any more." })
+	if h := c.Header.Get(); h.Line != "Not a member" || c.MayReact() {
+		t.Errorf("%+v", h)
+	}
+	if got := choices(); !slices.Equal(got, []MenuChoice{ChooseCopy, ChooseForward, ChooseDetails}) {
+		t.Errorf("who was removed is offered %v", got)
+	}
+	var failures []string
+	defer s.Failures.Observe(func(text string) { failures = append(failures, text) })()
+	c.React(c.Rows.At(0).Key, "👍", true)
+	if !slices.Equal(failures, []string{"You are not in this group any more."}) || len(core.asks("react")) > 0 {
+		t.Errorf("a reaction of who was removed says %q", failures)
+	}
+}
+
+// TestDeclined: a group that one declined to join is gone, as if nobody had asked; one
+// that one left is there.
+func TestDeclined(t *testing.T) {
+	core, g := groupCore()
+	g.put("g", "Choir", RoleInvited, person("bob", RoleOwner), person("alice", RoleInvited))
+	g.put("h", "Hikers", RoleMember, person("bob", RoleOwner), person("alice", RoleMember))
+	core.chats[0].Unread = 2
+	w := openWindow(t, core)
+	s := w.session
+	w.until("the invitation is there", func() bool { return s.Groups.Invitations.Len() == 1 && s.Groups.Get("h") != nil })
+	g.changed("g", `{}`, func(x *Group) { x.Role, x.Declined, x.People = RoleNone, true, x.People[:1] })
+	w.until("it is declined", func() bool { return s.Groups.Get("g").Declined })
+	g.changed("h", `{}`, func(x *Group) { x.Role, x.People = RoleNone, x.People[:1] })
+	w.until("the other is left", func() bool { return s.Groups.Get("h").Role == RoleNone })
+	if s.Groups.Invitations.Len() != 0 || s.Chats.Rows.Len() != 1 || s.Chats.Rows.At(0).Title != "Hikers" || s.Chats.Unread.Get() != 0 {
+		t.Errorf("%d invitations, chats %+v, %d unread", s.Groups.Invitations.Len(), s.Chats.Rows.Rows(), s.Chats.Unread.Get())
+	}
+	// Asked again, it is an invitation again.
+	g.changed("g", `{}`, func(x *Group) {
+		x.Role, x.Declined, x.People = RoleInvited, false, append(x.People, person("alice", RoleInvited))
+	})
+	w.until("it is an invitation again", func() bool { return s.Groups.Invitations.Len() == 1 })
 }
 
 // TestGroupIsReadAgain: what changes while it is read is read once more; a picture

@@ -39,6 +39,10 @@ type MenuItem struct {
 // files, and nothing more.
 func (c *Conversation) limited() bool { return IsNet2019(c.chat) }
 
+// silent says whether nothing that others hear of can be done with what is there: the
+// chat is limited, or one is not in it.
+func (c *Conversation) silent() bool { return c.limited() || c.Header.Get().Away != "" }
+
 // Menu gives what can be done with a message.
 func (c *Conversation) Menu(key string) []MenuItem {
 	r := c.Row(key)
@@ -62,16 +66,16 @@ func (c *Conversation) Menu(key string) []MenuItem {
 		return items
 	}
 	if !m.GetDeleted() {
-		if !c.limited() {
+		if !c.silent() {
 			add(ChooseReply, t.T("Reply"), "mail-reply-sender-symbolic")
 		}
-		if c.session.Emojis.Available.Get() && !c.limited() {
+		if c.session.Emojis.Available.Get() && !c.silent() {
 			add(ChooseReact, t.T("React"), "face-smile-symbolic")
 		}
-		if r.State == Failed && editable(r) {
+		if r.State == Failed && editable(r) && c.Header.Get().Away == "" {
 			add(ChooseRetry, t.T("Send again"), "view-refresh-symbolic")
 		}
-		if editable(r) && !c.limited() {
+		if editable(r) && !c.silent() {
 			add(ChooseEdit, t.T("Edit"), "document-edit-symbolic")
 		}
 		add(ChooseCopy, t.T("Copy"), "edit-copy-symbolic")
@@ -84,7 +88,7 @@ func (c *Conversation) Menu(key string) []MenuItem {
 		return items
 	}
 	for _, a := range c.session.Plugins.Actions(pluginpb.Place_PLACE_MESSAGE_MENU, m.GetKind()) {
-		if !fits(a, r) || c.limited() && a.Plugin == textPlugin && a.Action.GetName() == "delete" {
+		if !fits(a, r) || c.silent() && a.Plugin == textPlugin && a.Action.GetName() == "delete" {
 			continue
 		}
 		items = append(items, MenuItem{

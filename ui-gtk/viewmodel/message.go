@@ -295,6 +295,7 @@ func (c *Conversation) label(r *MessageRow) string {
 type Details struct {
 	Sent       string
 	Recipients []Recipient
+	Reactions  []Reaction
 }
 
 // Recipient is one person's part of Details.
@@ -311,6 +312,9 @@ func (c *Conversation) Details(key string) (Details, bool) {
 		return Details{}, false
 	}
 	d := Details{Sent: c.session.Texts().Moment(time.UnixMicro(r.Message.GetSentAt()), c.session.cfg.Now())}
+	if r.Reactions != nil {
+		d.Reactions = r.Reactions.List
+	}
 	for _, x := range r.Message.GetRecipients() {
 		state := Queued
 		switch x.GetDelivery() {

@@ -113,7 +113,7 @@ func TestNet2019Chat(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 	c.Open(group2019, nil)
-	if h := c.Header.Get(); h.Lock != NotEncrypted || h.User != "" || h.Line != "3 members, 1 online" {
+	if h := c.Header.Get(); h.Lock != NotEncrypted || h.User != "" || h.Line != "3 members · 1 online" {
 		t.Errorf("%+v", h)
 	}
 	if v := s.OpenPerson(wang).View.Get(); !v.Open || !v.Known || len(v.Safety) > 0 {

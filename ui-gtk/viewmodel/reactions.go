@@ -128,6 +128,10 @@ func (c *Conversation) React(key, emoji string, on bool) {
 	if r == nil || r.Unsent {
 		return
 	}
+	if away := c.Header.Get().Away; away != "" {
+		c.session.Failures.emit(away)
+		return
+	}
 	action := "react"
 	if !on {
 		action = "unreact"
@@ -147,6 +151,9 @@ func (c *Conversation) React(key, emoji string, on bool) {
 		}
 	})
 }
+
+// MayReact says whether reactions can be put on messages here.
+func (c *Conversation) MayReact() bool { return c.session.Emojis.Available.Get() && !c.silent() }
 
 // Toggle reacts to a message, or takes that back when one did.
 func (c *Conversation) Toggle(key, emoji string) {

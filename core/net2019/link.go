@@ -197,6 +197,12 @@ func (l *link) read(ctx context.Context, p *pair) error {
 			return err
 		}
 		f, err := wire.Read(l.in)
+		var long *wire.LongError
+		if errors.As(err, &long) && p.isOpen() {
+			if f, err = l.readLong(ctx, long); errors.Is(err, errSkipped) {
+				continue
+			}
+		}
 		switch {
 		case errors.Is(err, io.EOF):
 			return io.EOF
@@ -233,7 +239,11 @@ func (l *link) handle(ctx context.Context, p *pair, f wire.Frame) error {
 				return err
 			}
 		}
-		return s.receive(ctx, f, nil)
+		for _, part := range f.Parts(maxText) {
+			if err := s.receive(ctx, part, nil); err != nil {
+				return err
+			}
+		}
 	case wire.Image, wire.File:
 		return l.file(ctx, p, f)
 	case wire.Deleted, wire.LoggedOut:

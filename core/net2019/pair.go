@@ -470,22 +470,23 @@ func (r *run) presence(chat wire.Chat, peer wire.ID) (online, linked bool, troub
 
 // noticeCall tells of a call that was declined, not too often.
 func (r *run) noticeCall(peer wire.ID) {
-	r.mu.Lock()
-	now := r.s.cfg.Clock()
-	silent := now.Sub(r.calls[peer]) < callNotice || len(r.calls) >= maxPeople
-	if !silent {
-		r.calls[peer] = now
-	}
-	r.mu.Unlock()
-	if silent {
-		return
-	}
-	bus.Publish(r.s.cfg.Bus, bus.Noticed, bus.Notice{
-		Level: "info", Subject: "contact:" + peer.Name(),
-		Text: fmt.Sprintf("%s wanted a video call, which was declined: calls of 2019 send programs for the other side to run, so Parley takes none.",
-			r.s.Name(packet.UserID(peer.Name()))),
-	})
+	r.tellOf(r.calls, peer, "info", fmt.Sprintf("%s wanted a video call, which was declined: calls of 2019 send programs for the other side to run, so Parley takes none.",
+		r.s.Name(packet.UserID(peer.Name()))))
 }
 
-// callNotice is how often one person's calls are told of at most.
-const callNotice = time.Minute
+// tellOf tells something about somebody, if nothing of the kind was told lately.
+func (r *run) tellOf(told map[wire.ID]time.Time, peer wire.ID, level, text string) {
+	r.mu.Lock()
+	now := r.s.cfg.Clock()
+	silent := now.Sub(told[peer]) < noticeEvery || len(told) >= maxPeople
+	if !silent {
+		told[peer] = now
+	}
+	r.mu.Unlock()
+	if !silent {
+		bus.Publish(r.s.cfg.Bus, bus.Noticed, bus.Notice{Level: level, Subject: "contact:" + peer.Name(), Text: text})
+	}
+}
+
+// noticeEvery is how often one thing is told of one person at most.
+const noticeEvery = time.Minute

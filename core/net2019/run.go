@@ -29,6 +29,8 @@ type run struct {
 	asks  chan struct{} // wakes who asks a server; has room for one
 	steer chan struct{} // wakes who dials; has room for one
 
+	reading chan struct{} // held by who reads a long frame; has room for maxReading
+
 	gate *gate.Gate
 	port uint16 // listened on; set before anything else runs
 
@@ -37,7 +39,8 @@ type run struct {
 	places  map[wire.ID]*place
 	pairs   map[pairKey]*pair
 	invited map[packet.ChatID]wire.ID // groups opened by somebody who is no contact yet
-	calls   map[wire.ID]time.Time     // when a call was last told of
+	calls   map[wire.ID]time.Time     // when a call was last told of, and
+	long    map[wire.ID]time.Time     // a text that was too long
 	lost    map[wire.ID]bool          // who were connected before, without a farewell since
 }
 
@@ -68,6 +71,7 @@ func newRun(ctx context.Context, s *Service, set setting) *run {
 	r := &run{
 		s: s, set: set, first: make(chan error, 1), asks: make(chan struct{}, 1), steer: make(chan struct{}, 1),
 		gate: gate.New(unknown), places: map[wire.ID]*place{}, pairs: map[pairKey]*pair{}, invited: map[packet.ChatID]wire.ID{}, calls: map[wire.ID]time.Time{},
+		long: map[wire.ID]time.Time{}, reading: make(chan struct{}, maxReading),
 	}
 	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx)) // stop ends it, with farewells
 	return r

@@ -19,6 +19,7 @@ type timing struct {
 	farewell time.Duration // all farewells together
 	mesh     time.Duration // before a member of a group dials another
 	silent   time.Duration // without a byte of a file
+	long     time.Duration // all of a long frame
 }
 
 func (t timing) withDefaults() timing {
@@ -35,5 +36,6 @@ func (t timing) withDefaults() timing {
 		farewell: cmp.Or(t.farewell, 2*time.Second),
 		mesh:     cmp.Or(t.mesh, time.Second),
 		silent:   cmp.Or(t.silent, 10*time.Second),
+		long:     cmp.Or(t.long, time.Minute),
 	}
 }

@@ -21,9 +21,11 @@ const (
 	// MaxSent is how long a frame that is sent may be, length included: the
 	// published client loses one that comes in two pieces.
 	MaxSent = 1400
-	// MaxFrame is how long a frame that comes may be, without its length: the
-	// published client sends a text as one frame, however long.
+	// MaxFrame is how long a frame may be that Read takes, without its length.
 	MaxFrame = 64 << 10
+	// MaxLong is how long one may be that Decode takes: the published client sends a
+	// text as one frame, however long.
+	MaxLong = 1 << 20
 )
 
 // Kind is what a frame is.
@@ -120,8 +122,10 @@ func (f Frame) check() error {
 // end or a space if there is one in the later half of a frame, else between
 // characters as people see them, and only within one that does not fit as a whole.
 // Other frames, and those that fit, come back alone.
-func (f Frame) Split() []Frame {
-	room := MaxSent - 4 - len(f.head()) - len("_0")
+func (f Frame) Split() []Frame { return f.Parts(MaxSent - 4 - len(f.head()) - len("_0")) }
+
+// Parts is Split into frames with contents of at most room bytes.
+func (f Frame) Parts(room int) []Frame {
 	if f.Kind != Text || len(f.Content) <= room || room < utf8.UTFMax {
 		return []Frame{f}
 	}
@@ -159,8 +163,19 @@ func cut(s string, room int) int {
 	return end
 }
 
-// Read reads one frame and nothing behind it. A frame that is too long is
-// packet.ErrTooLarge before anything is allocated for it, a malformed one
+// LongError is a frame longer than MaxFrame, which was not read: its Size bytes come
+// next. It is a packet.ErrTooLarge.
+type LongError struct{ Size uint32 }
+
+func (e *LongError) Error() string {
+	return fmt.Sprintf("net2019 frame of %d bytes, at most %d here: %v", e.Size, MaxFrame, packet.ErrTooLarge)
+}
+
+// Unwrap implements errors.Is.
+func (e *LongError) Unwrap() error { return packet.ErrTooLarge }
+
+// Read reads one frame and nothing behind it. A frame that is too long is a
+// *LongError before anything is allocated for it, a malformed one
 // packet.ErrMalformed. io.EOF comes only between frames.
 func Read(r io.Reader) (Frame, error) {
 	var length [4]byte
@@ -172,7 +187,7 @@ func Read(r io.Reader) (Frame, error) {
 	}
 	size := binary.BigEndian.Uint32(length[:])
 	if size > MaxFrame {
-		return Frame{}, fmt.Errorf("net2019 frame of %d bytes, at most %d here: %w", size, MaxFrame, packet.ErrTooLarge)
+		return Frame{}, &LongError{Size: size}
 	}
 	b := make([]byte, size)
 	if _, err := io.ReadFull(r, b); err != nil {
@@ -186,7 +201,7 @@ func Read(r io.Reader) (Frame, error) {
 
 // Decode reads a frame without its length.
 func Decode(b []byte) (Frame, error) {
-	if len(b) > MaxFrame {
+	if len(b) > MaxLong {
 		return Frame{}, fmt.Errorf("net2019 frame of %d bytes: %w", len(b), packet.ErrTooLarge)
 	}
 	if !utf8.Valid(b) {

@@ -157,6 +157,9 @@ func (s *Service) changed(id packet.BlobID) {
 		s.log.Warn("a blob cannot be read", "blob", id, "err", err)
 		return
 	}
+	if pushed(&b) && b.State == store.BlobCancelled {
+		s.forget(id)
+	}
 	switch {
 	case b.Own:
 		s.ownChanged(r, &b)

@@ -108,9 +108,49 @@ func moveFile(from, to string) error {
 	return os.Remove(from)
 }
 
-// Fail says that what is pushed will not come whole, and why, for people.
+// Fail says that what is pushed will not come whole, or that nobody could be sent
+// it, and why, for people.
 func (s *Service) Fail(ctx context.Context, id packet.BlobID, reason string) {
-	s.settle(ctx, id, store.BlobFailed, reason, func(b *store.Blob) bool { return pushed(b) && !b.Own && !b.State.Settled() })
+	s.settle(ctx, id, store.BlobFailed, reason, func(b *store.Blob) bool { return pushed(b) && !b.State.Settled() })
+}
+
+// Sent says that one's own was pushed to all who are to have it: it is done, and
+// nobody can have it any more.
+func (s *Service) Sent(ctx context.Context, id packet.BlobID) {
+	s.settle(ctx, id, store.BlobDone, "", func(b *store.Blob) bool { return pushed(b) && b.Own && !b.State.Settled() })
+}
+
+// Moved notes that n bytes of what is pushed came from a peer, or went to one, who
+// is at done. Of b the identity, Size and Own count: it may not be kept yet.
+func (s *Service) Moved(b *store.Blob, peer packet.UserID, n int, done uint64) {
+	s.progress(b, peer, n, done)
+}
+
+// Stopped notes that what was pushed moves no more between here and a peer. One's own
+// that did not go whole counts for nothing: another try begins anew.
+func (s *Service) Stopped(ctx context.Context, b *store.Blob, peer packet.UserID) {
+	now, err := s.blob(context.WithoutCancel(ctx), b.ID)
+	if err != nil || now.State.Settled() {
+		s.forget(b.ID)
+		return
+	}
+	s.mu.Lock()
+	m := s.meterOf(&now)
+	if now.Own {
+		if m.given[peer] = m.peers[peer]; m.given[peer] < now.Size {
+			delete(m.given, peer)
+		}
+		m.done = 0
+		for _, most := range []map[packet.UserID]uint64{m.given, m.peers} {
+			for other, done := range most {
+				if other != peer || done == now.Size {
+					m.done = max(m.done, done)
+				}
+			}
+		}
+	}
+	s.mu.Unlock()
+	s.left(&now, peer)
 }
 
 // Room says how many bytes fit into a folder beside what is kept free.

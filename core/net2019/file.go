@@ -23,8 +23,9 @@ const (
 	// block is how much of a file is written at once: the published client counts
 	// each of its reads as so many bytes, however few it gave.
 	block = 1024
-	// maxFile is the largest file that is taken: whoever is connected pushes it.
-	maxFile = 1 << 30
+	// maxPushed is how much of a file is taken that nobody has accepted: whoever is
+	// connected pushes it.
+	maxPushed = 1 << 30
 	// maxTries is how often a file is written to somebody who hangs up in the middle.
 	maxTries = 3
 )
@@ -79,7 +80,9 @@ func (l *link) file(ctx context.Context, p *pair, f wire.Frame) error {
 	if err != nil {
 		return err
 	}
-	refused, err := l.drain(id, f.Size)
+	t := s.begin(ctx, store.Blob{ID: id, Chat: in.Chat, Message: packet.PacketID(id), Size: f.Size}, f.Sender)
+	refused, err := l.drain(ctx, t)
+	t.end(ctx)
 	switch {
 	case err != nil:
 		in.State, in.Reason = fileFailed, "it did not come whole: "+shortReason(err)
@@ -92,15 +95,16 @@ func (l *link) file(ctx context.Context, p *pair, f wire.Frame) error {
 	if put != nil {
 		return put
 	}
-	s.settleFile(context.WithoutCancel(ctx), id)
+	bus.Publish(s.cfg.Bus, bus.BlobChanged, bus.BlobRef{ID: id, Chat: in.Chat, Message: packet.PacketID(id)}) // watchBlobs settles it
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNotWhole, err)
 	}
 	return nil
 }
 
-// errNotWhole: what comes next on the connection may be the rest of a file.
-var errNotWhole = errors.New("a file did not come whole")
+// errNotWhole: what comes next on the connection may be the rest of a file, or of a
+// frame.
+var errNotWhole = errors.New("what was begun did not come whole")
 
 func shortReason(err error) string {
 	var timeout net.Error
@@ -115,14 +119,17 @@ func shortReason(err error) string {
 }
 
 // drain takes the bytes of a file; refused says why they were not kept.
-func (l *link) drain(id packet.BlobID, size uint64) (refused string, err error) {
-	s := l.run.s
-	out, refused := s.openPartial(id, size)
-	to := io.Discard
-	if out != nil {
-		to = out
-		defer func() { _ = out.Close() }()
-	}
+func (l *link) drain(ctx context.Context, t *transfer) (refused string, err error) {
+	s, size := l.run.s, t.blob.Size
+	out, refused := s.openPartial(t.blob.ID, size)
+	defer func() {
+		if out == nil {
+			return
+		}
+		if closed := out.Close(); closed != nil && refused == "" {
+			refused = "it cannot be written: " + closed.Error()
+		}
+	}()
 	defer func() { _ = l.conn.SetReadDeadline(time.Time{}) }()
 	buffer := make([]byte, 64<<10)
 	for left := size; left > 0; {
@@ -131,8 +138,12 @@ func (l *link) drain(id packet.BlobID, size uint64) (refused string, err error) 
 		}
 		n, err := l.in.Read(buffer[:min(uint64(len(buffer)), left)])
 		left -= uint64(n) //nolint:gosec // not negative
-		if _, diskErr := to.Write(buffer[:n]); diskErr != nil && refused == "" {
-			refused, to = "it cannot be written: "+diskErr.Error(), io.Discard
+		if out != nil {
+			if refused = t.keep(ctx, out, buffer[:n]); refused != "" {
+				_ = out.Close()
+				out = nil
+				s.removePartial(t.blob.ID)
+			}
 		}
 		if err != nil && left > 0 {
 			return refused, err
@@ -141,11 +152,38 @@ func (l *link) drain(id packet.BlobID, size uint64) (refused string, err error) 
 	return refused, nil
 }
 
+// keep puts what came of a file behind what is there, or says why no more of it is
+// kept.
+func (t *transfer) keep(ctx context.Context, out io.Writer, b []byte) (refused string) {
+	most := t.s.cfg.most
+	if t.cancelled.Load() {
+		return "it was cancelled while it came"
+	}
+	if !t.accepted && t.done+uint64(len(b)) > most {
+		// By now it was offered, and accepted by hand or by what the user has set.
+		if t.accepted = t.s.wanted(ctx, t.blob.ID); !t.accepted {
+			return fmt.Sprintf("it has %s, and at most %s are taken of what is not accepted while it comes", bytesize.Text(t.blob.Size), bytesize.Text(most))
+		}
+	}
+	if _, err := out.Write(b); err != nil {
+		return "it cannot be written: " + err.Error()
+	}
+	t.moved(len(b))
+	return ""
+}
+
+// wanted says whether somebody wants a file that comes.
+func (s *Service) wanted(ctx context.Context, id packet.BlobID) bool {
+	var b store.Blob
+	err := s.cfg.Store.View(ctx, func(tx store.ReadTx) (err error) {
+		b, err = tx.Blob(id)
+		return err
+	})
+	return err == nil && b.State == store.BlobWanted
+}
+
 // openPartial opens where a file comes together, or says why it is not kept.
 func (s *Service) openPartial(id packet.BlobID, size uint64) (*os.File, string) {
-	if size > maxFile {
-		return nil, fmt.Sprintf("it has %s, and at most %s are taken from who may push it at any time", bytesize.Text(size), bytesize.Text(maxFile))
-	}
 	if err := os.MkdirAll(s.cfg.Folder, 0o700); err != nil {
 		return nil, "it cannot be kept: " + err.Error()
 	}
@@ -161,49 +199,98 @@ func (s *Service) openPartial(id packet.BlobID, size uint64) (*os.File, string) 
 
 // watchBlobs settles files whose message, or person, wants something else now.
 func (s *Service) watchBlobs(ctx context.Context) {
-	s.settleFiles(ctx, true)
+	s.settleFiles(ctx)
 	for {
 		id, err := s.blobs.Next(ctx)
 		switch {
 		case err == nil:
+			s.halt(ctx, id)
 			s.settleFile(ctx, id)
 		case errors.Is(err, bus.ErrLagged):
-			s.settleFiles(ctx, false)
+			for _, id := range s.underWay() {
+				s.halt(ctx, id)
+			}
+			s.settleFiles(ctx)
 		default:
 			return
 		}
 	}
 }
 
-// settleFiles settles all; at the start nothing is coming any more.
-func (s *Service) settleFiles(ctx context.Context, begin bool) {
+// tidyFiles notes that what was coming comes no more, and removes what there is of
+// it. Before any link is there.
+func (s *Service) tidyFiles(ctx context.Context) {
+	err := s.cfg.Store.Update(ctx, store.Lazy, func(tx store.Tx) error {
+		values, err := tx.Values(namespace, keyFile, 0)
+		for _, v := range values {
+			id, bad := packet.ParsePacketID(strings.TrimPrefix(v.Key, keyFile))
+			var in incoming
+			if err != nil || bad != nil || json.Unmarshal(v.Bytes, &in) != nil || in.State != fileComing {
+				continue
+			}
+			in.State, in.Reason = fileFailed, "it did not come whole: Parley was ended"
+			err = in.put(tx, packet.BlobID(id))
+		}
+		return err
+	})
+	if err == nil {
+		err = s.removeLeft(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
+		s.cfg.Log.Error("what came of files of 2019 cannot be looked through", "error", err)
+	}
+}
+
+// removeLeft removes what nothing is known of, or is known to have failed.
+func (s *Service) removeLeft(ctx context.Context) error {
+	entries, err := os.ReadDir(s.cfg.Folder)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		id, bad := packet.ParsePacketID(e.Name())
+		if bad != nil || !e.Type().IsRegular() {
+			continue // not of this package
+		}
+		var in incoming
+		bad = s.cfg.Store.View(ctx, func(tx store.ReadTx) (err error) {
+			in, err = readIncoming(tx, packet.BlobID(id))
+			return err
+		})
+		if notFound(bad) || bad == nil && in.State == fileFailed {
+			s.removePartial(packet.BlobID(id))
+		}
+	}
+	return err
+}
+
+// settleFiles settles all that came or goes.
+func (s *Service) settleFiles(ctx context.Context) {
 	var values []store.Value
+	var active []store.Blob
 	err := s.cfg.Store.View(ctx, func(tx store.ReadTx) (err error) {
-		values, err = tx.Values(namespace, keyFile, 0)
+		if values, err = tx.Values(namespace, keyFile, 0); err != nil {
+			return err
+		}
+		active, err = tx.Blobs(store.BlobQuery{Active: true})
 		return err
 	})
 	if err != nil && ctx.Err() == nil {
-		s.cfg.Log.Error("files of 2019 that came cannot be read", "error", err)
+		s.cfg.Log.Error("files of 2019 cannot be read", "error", err)
 	}
 	for _, v := range values {
-		id, err := packet.ParsePacketID(strings.TrimPrefix(v.Key, keyFile))
-		if err != nil {
-			continue
+		if id, err := packet.ParsePacketID(strings.TrimPrefix(v.Key, keyFile)); err == nil {
+			s.settleFile(ctx, packet.BlobID(id))
 		}
-		if begin {
-			err = s.cfg.Store.Update(ctx, store.Lazy, func(tx store.Tx) error {
-				in, err := readIncoming(tx, packet.BlobID(id))
-				if err != nil || in.State != fileComing {
-					return err
-				}
-				in.State, in.Reason = fileFailed, "it did not come whole: Parley was ended"
-				return in.put(tx, packet.BlobID(id))
-			})
-			if err != nil && ctx.Err() == nil {
-				s.cfg.Log.Error("what came of a file of 2019 cannot be noted", "error", err)
-			}
+	}
+	for i := range active {
+		switch b := &active[i]; {
+		case b.Chat.Kind() != packet.Net2019:
+		case b.Own:
+			s.settleSent(ctx, b.Message)
+		default:
+			s.settleFile(ctx, b.ID)
 		}
-		s.settleFile(ctx, packet.BlobID(id))
 	}
 }
 
@@ -216,37 +303,48 @@ func readIncoming(tx store.ReadTx, id packet.BlobID) (incoming, error) {
 	return in, err
 }
 
-// settleFile does with a file what its blob says, as far as it has come.
+// settleFile does with a file what its blob says, as far as it has come. It is for
+// watchBlobs alone.
 func (s *Service) settleFile(ctx context.Context, id packet.BlobID) {
 	var in incoming
 	var b store.Blob
-	var chat, known bool
+	var came, chat, known bool
 	err := s.cfg.Store.View(ctx, func(tx store.ReadTx) (err error) {
-		if in, err = readIncoming(tx, id); err != nil {
+		in, err = readIncoming(tx, id)
+		if came = err == nil; err != nil && !notFound(err) {
 			return err
 		}
-		_, err = tx.Chat(in.Chat)
-		if chat = err == nil; !chat {
+		b, err = tx.Blob(id)
+		if known = err == nil; err != nil && !notFound(err) {
+			return err // else its plugin has not looked at it yet
+		}
+		if !came {
 			return nil
 		}
-		b, err = tx.Blob(id)
-		if known = err == nil; notFound(err) {
-			err = nil // its plugin has not looked at it yet
+		_, err = tx.Chat(in.Chat)
+		if chat = err == nil; notFound(err) {
+			err = nil
 		}
 		return err
 	})
 	switch {
-	case notFound(err) || ctx.Err() != nil:
-		return
+	case ctx.Err() != nil:
 	case err != nil:
 		s.cfg.Log.Error("a file of 2019 cannot be looked at", "blob", id, "error", err)
+	case !came:
+		if known && !b.Own && b.State == store.BlobWanted {
+			s.cfg.Files.Fail(ctx, id, "what came of it is gone: its sender must send it again")
+		}
 	case !chat || known && b.State == store.BlobCancelled && in.State != fileComing || known && b.State == store.BlobDone:
 		s.dropFile(ctx, id)
-	case !known || in.State == fileComing:
+	case in.State == fileComing:
 	case in.State == fileFailed:
-		s.cfg.Files.Fail(ctx, id, in.Reason)
-		s.forgetFile(ctx, id) // what came stays until its chat goes
-	case b.State == store.BlobWanted:
+		s.removePartial(id)
+		if known {
+			s.cfg.Files.Fail(ctx, id, in.Reason)
+			s.dropFile(ctx, id)
+		}
+	case known && b.State == store.BlobWanted:
 		if err := s.cfg.Files.Place(ctx, id, s.partial(id)); err != nil {
 			s.cfg.Log.Warn("a file of 2019 cannot be put into its place", "blob", id, "error", err)
 			s.cfg.Files.Fail(ctx, id, err.Error())
@@ -256,65 +354,24 @@ func (s *Service) settleFile(ctx context.Context, id packet.BlobID) {
 	}
 }
 
-// dropFile removes what came of a file.
+// dropFile removes what came of a file, and that it came.
 func (s *Service) dropFile(ctx context.Context, id packet.BlobID) {
-	if err := os.Remove(s.partial(id)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		s.cfg.Log.Warn("what came of a file of 2019 cannot be removed", "error", err)
+	if !s.removePartial(id) {
 		return
 	}
-	s.forgetFile(ctx, id)
-}
-
-func (s *Service) forgetFile(ctx context.Context, id packet.BlobID) {
 	err := s.cfg.Store.Update(context.WithoutCancel(ctx), store.Lazy, func(tx store.Tx) error { return tx.PutValue(namespace, keyOf(id), nil) })
 	if err != nil {
 		s.cfg.Log.Warn("that a file of 2019 is settled cannot be noted", "error", err)
 	}
 }
 
-// outgoing finds the file of one's own packet, and how it cannot be sent.
-func (s *Service) outgoing(ctx context.Context, id packet.PacketID, size uint64) (f *os.File, failed string, err error) {
-	var blobs []store.Blob
-	err = s.cfg.Store.View(ctx, func(tx store.ReadTx) (err error) {
-		blobs, err = tx.BlobsOf([]packet.PacketID{id})
-		return err
-	})
-	if err != nil {
-		return nil, "", err
+// removePartial removes what came of a file, never a file in its place; false when
+// it cannot.
+func (s *Service) removePartial(id packet.BlobID) bool {
+	err := os.Remove(s.partial(id))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		s.cfg.Log.Warn("what came of a file of 2019 cannot be removed", "error", err)
+		return false
 	}
-	if len(blobs) != 1 || !blobs[0].Own || blobs[0].State == store.BlobCancelled {
-		return nil, "it was taken back", nil
-	}
-	const lost = "it was changed or removed before it was sent"
-	if f, err = os.Open(blobs[0].Path); err != nil {
-		return nil, lost, nil //nolint:nilerr // that is the answer
-	}
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() || uint64(info.Size()) != size { //nolint:gosec // not negative
-		_ = f.Close()
-		return nil, lost, nil //nolint:nilerr // that is the answer
-	}
-	return f, "", nil
-}
-
-// errShort: a file ended before its size, and the other side waits for the rest.
-var errShort = errors.New("the file became shorter while it was sent")
-
-// writeFile writes a file's bytes behind its frame. The caller has the turn.
-func (l *link) writeFile(ctx context.Context, f io.Reader, size uint64) error {
-	buffer := make([]byte, block)
-	for size > 0 {
-		b := buffer[:min(size, block)]
-		if _, err := io.ReadFull(f, b); err != nil {
-			return fmt.Errorf("%w: %w", errShort, err)
-		}
-		if err := l.writeBytes(b); err != nil {
-			return err
-		}
-		if err := l.drained(ctx); err != nil {
-			return err
-		}
-		size -= uint64(len(b))
-	}
-	return nil
+	return true
 }

@@ -56,6 +56,7 @@ func TestFileComes(t *testing.T) {
 		return len(ids) == 1
 	})
 	alice.until("what is behind it", func() bool { return slices.Contains(alice.said(chat, bobN), "behind") })
+	alice.told(ids[0], bobN, len(content))
 	if b := alice.blob(ids[0]); b.State != store.BlobOffered || b.Name != "数据_1.bin" || b.Size != uint64(len(content)) {
 		t.Errorf("before it is accepted: %+v", b)
 	}
@@ -67,12 +68,52 @@ func TestFileComes(t *testing.T) {
 	if err != nil || !bytes.Equal(got, content) {
 		t.Errorf("%d bytes came, %v", len(got), err)
 	}
-	if left, _ := os.ReadDir(alice.folder); len(left) != 0 {
-		t.Errorf("left over: %v", left)
+	alice.keeps()
+}
+
+// keeps fails unless exactly these files are kept of what came.
+func (n *node) keeps(names ...string) {
+	n.t.Helper()
+	entries, err := os.ReadDir(n.folder)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	var there []string
+	for _, e := range entries {
+		there = append(there, e.Name())
+	}
+	slices.Sort(names)
+	if !slices.Equal(there, names) {
+		n.t.Errorf("there are %q, not %q", there, names)
+	}
+}
+
+// told checks that all of a file was told of as it moved, in order, and its end.
+func (n *node) told(id packet.BlobID, peer wire.ID, size int) {
+	n.t.Helper()
+	n.until("the end of a transfer is told", func() bool {
+		moves := n.files.of(id)
+		return len(moves) > 0 && moves[len(moves)-1].stopped
+	})
+	moves := n.files.of(id)
+	done := 0
+	for _, m := range moves[:len(moves)-1] {
+		if done += m.n; m.stopped || m.done != uint64(done) || m.peer != packet.UserID(peer.Name()) {
+			n.t.Errorf("at %d bytes: %+v", done, m)
+		}
+	}
+	if done != size || len(moves) < 3 {
+		n.t.Errorf("%d of %d bytes were told, in %d steps", done, size, len(moves))
 	}
 }
 
 func (n *node) setBlob(id packet.BlobID, change func(*store.Blob)) {
+	n.t.Helper()
+	n.setBlobQuietly(id, change)
+	bus.Publish(n.bus, bus.BlobChanged, bus.BlobRef{ID: id, Chat: n.blob(id).Chat})
+}
+
+func (n *node) setBlobQuietly(id packet.BlobID, change func(*store.Blob)) {
 	n.t.Helper()
 	err := n.store.Update(n.t.Context(), store.Synced, func(tx store.Tx) error {
 		b, err := tx.Blob(id)
@@ -85,10 +126,9 @@ func (n *node) setBlob(id packet.BlobID, change func(*store.Blob)) {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	bus.Publish(n.bus, bus.BlobChanged, bus.BlobRef{ID: id, Chat: n.blob(id).Chat})
 }
 
-// TestShortFile: fewer bytes than were announced: it fails with a reason, what came
+// TestShortFile: fewer bytes than were announced: it fails with a reason, nothing of it
 // is kept, and the connection is closed with a farewell.
 func TestShortFile(t *testing.T) {
 	alice, o, l := friends(t, func(c *Config) { c.timing.silent = 100 * time.Millisecond })
@@ -108,8 +148,12 @@ func TestShortFile(t *testing.T) {
 		t.Errorf("closed with %s", kind)
 	}
 	o.closed()
-	if info, err := os.Stat(alice.partial(ids[0])); err != nil || info.Size() != 4000 {
-		t.Errorf("what came: %v, %v", info, err)
+	alice.keeps()
+	// Who asks for it again is told that nothing is there.
+	alice.setBlob(ids[0], func(b *store.Blob) { b.State = store.BlobWanted })
+	alice.until("it failed again", func() bool { return alice.blob(ids[0]).State == store.BlobFailed })
+	if b := alice.blob(ids[0]); !strings.Contains(b.Reason, "must send it again") {
+		t.Errorf("%+v", b)
 	}
 }
 
@@ -154,6 +198,9 @@ func TestFileGoes(t *testing.T) {
 		t.Errorf("behind it: %q", content)
 	}
 	alice.until("both are sent", func() bool { return alice.isSent(chat, id) && alice.isSent(chat, text) })
+	own := alice.blobOf(id)
+	alice.told(own.ID, bobN, len(content))
+	alice.until("the file is done", func() bool { return alice.blobOf(id).State == store.BlobDone })
 }
 
 // TestFileGoesNowhere: one that changed is told to have failed, and holds up nothing.
@@ -164,13 +211,7 @@ func TestFileGoesNowhere(t *testing.T) {
 	_ = o.Close()
 	alice.until("not linked", func() bool { return !alice.linked(bobN) })
 	id := alice.push(chat, "x", []byte("four"))
-	var path string
-	_ = alice.store.View(t.Context(), func(tx store.ReadTx) error {
-		blobs, err := tx.BlobsOf([]packet.PacketID{id})
-		path = blobs[0].Path
-		return err
-	})
-	if err := os.WriteFile(path, []byte("changed"), 0o600); err != nil {
+	if err := os.WriteFile(alice.blobOf(id).Path, []byte("changed"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	text := alice.say(chat, "behind it")
@@ -182,6 +223,10 @@ func TestFileGoesNowhere(t *testing.T) {
 	alice.until("the text is sent", func() bool { return alice.isSent(chat, text) })
 	if got := alice.sent(chat, id); !slices.Equal(got, []controlpb.Delivery{controlpb.Delivery_DELIVERY_FAILED}) {
 		t.Errorf("the file: %v", got)
+	}
+	alice.until("the file failed", func() bool { return alice.blobOf(id).State == store.BlobFailed })
+	if b := alice.blobOf(id); !strings.Contains(b.Reason, "changed") {
+		t.Errorf("%+v", b)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -117,19 +116,25 @@ func TestStrangers(t *testing.T) {
 	server := serveFake(t)
 	alice := newNode(t, "alice", nil)
 	alice.logIn(server, aliceN)
-	var ended atomic.Int32
 	const tooMany = 20
+	ended := make(chan struct{}, maxStrangers+tooMany)
 	for i := range maxStrangers + tooMany {
 		id := wire.ID(fmt.Sprintf("30000%05d", i))
 		o := dialAs(t, id, alice.port(), chatOf(t, aliceN, id))
 		_, _ = o.Write(o.bytes(3, "", 0))
 		go func() {
 			_, _ = io.Copy(io.Discard, o)
-			ended.Add(1)
+			ended <- struct{}{}
 		}()
 	}
 	// Which of them depends on how quickly they came one after another.
-	alice.until("all that are too many are hung up on", func() bool { return ended.Load() >= tooMany })
+	for range tooMany {
+		select {
+		case <-ended:
+		case <-time.After(patience):
+			t.Fatal("not all that are too many are hung up on")
+		}
+	}
 	if n := alice.count(store.ContactIncoming); n > maxStrangers {
 		t.Errorf("%d requests", n)
 	}

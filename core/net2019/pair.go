@@ -377,6 +377,9 @@ func (r *run) pumpOne(p *pair, l *link, e *store.Entry) bool {
 		return r.storeTrouble(err)
 	}
 	bus.Publish(s.cfg.Bus, bus.MessageChanged, bus.MessageRef{Chat: key.Chat, ID: e.Packet.Header.ID})
+	if kind.HasBytes() {
+		s.settleSent(context.WithoutCancel(r.ctx), e.Packet.Header.ID)
+	}
 	return true
 }
 
@@ -426,20 +429,25 @@ func (r *run) send(l *link, p *packet.Packet) (failed string, err error) {
 		return "The protocol of 2019 cannot say this: " + err.Error(), nil //nolint:nilerr // that is the answer
 	}
 	var file *os.File
+	var t *transfer
 	if f.Kind.HasBytes() {
-		if file, failed, err = r.s.outgoing(r.ctx, p.Header.ID, f.Size); err != nil || failed != "" {
+		if file, t, failed, err = r.s.outgoing(r.ctx, p.Header.ID, f.Size, l.peer); err != nil || failed != "" {
 			return failed, err
 		}
 		defer func() { _ = file.Close() }() // only read
+		defer t.end(r.ctx)
 	}
 	if err := l.take(r.ctx); err != nil {
 		return "", err
 	}
 	defer l.give()
-	if err := l.write(r.ctx, f.Split()...); err != nil || file == nil {
+	if t != nil && t.cancelled.Load() {
+		return takenBack, nil
+	}
+	if err := l.write(r.ctx, f.Split()...); err != nil || t == nil {
 		return "", err
 	}
-	return "", l.writeFile(r.ctx, file, f.Size)
+	return l.writeFile(r.ctx, file, t)
 }
 
 // presence says how somebody is shown.

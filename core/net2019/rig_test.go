@@ -582,6 +582,49 @@ type fakeFiles struct {
 	n    *node
 	dir  string
 	room uint64
+
+	mu    sync.Mutex // guards below
+	moves []move
+}
+
+// move is what was told of a file that is under way.
+type move struct {
+	id      packet.BlobID
+	own     bool
+	peer    packet.UserID
+	n       int
+	done    uint64
+	stopped bool
+}
+
+func (f *fakeFiles) Moved(b *store.Blob, peer packet.UserID, n int, done uint64) {
+	f.mu.Lock()
+	f.moves = append(f.moves, move{id: b.ID, own: b.Own, peer: peer, n: n, done: done})
+	f.mu.Unlock()
+	bus.Publish(f.n.bus, bus.BlobChanged, bus.BlobRef{ID: b.ID, Chat: b.Chat})
+}
+
+func (f *fakeFiles) Stopped(_ context.Context, b *store.Blob, peer packet.UserID) {
+	f.mu.Lock()
+	f.moves = append(f.moves, move{id: b.ID, own: b.Own, peer: peer, stopped: true})
+	f.mu.Unlock()
+	bus.Publish(f.n.bus, bus.BlobChanged, bus.BlobRef{ID: b.ID, Chat: b.Chat})
+}
+
+// of gives what was told of a file.
+func (f *fakeFiles) of(id packet.BlobID) (moves []move) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, m := range f.moves {
+		if m.id == id {
+			moves = append(moves, m)
+		}
+	}
+	return moves
+}
+
+func (f *fakeFiles) Sent(ctx context.Context, id packet.BlobID) {
+	_ = f.set(ctx, id, func(b *store.Blob) { b.State = store.BlobDone })
 }
 
 func (f *fakeFiles) Place(ctx context.Context, id packet.BlobID, from string) error {

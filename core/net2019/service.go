@@ -1,6 +1,7 @@
 package net2019
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,13 +29,20 @@ type Directory interface {
 	State() bus.DirectoryState
 }
 
-// Files puts what came whole where it is wanted. Blobs of 2019 have the ids of their
-// messages.
+// Files puts what came whole where it is wanted, and tells how far what comes and goes
+// is. Blobs of 2019 that come have the ids of their messages.
 type Files interface {
 	// Place moves a file to where a blob is wanted.
 	Place(ctx context.Context, id packet.BlobID, from string) error
-	// Fail says that a blob will not come whole, if it is known and not settled.
+	// Fail says that a blob will not come whole, or that nobody could be sent it, if it
+	// is known and not settled.
 	Fail(ctx context.Context, id packet.BlobID, reason string)
+	// Sent says that one's own blob went to all who are to have it.
+	Sent(ctx context.Context, id packet.BlobID)
+	// Moved says that n bytes of b came from a peer, or went to one, who is at done;
+	// Stopped that no more do. b need not be known: its identity, Size and Own count.
+	Moved(b *store.Blob, peer packet.UserID, n int, done uint64)
+	Stopped(ctx context.Context, b *store.Blob, peer packet.UserID)
 	// Room says how many bytes fit into a folder.
 	Room(folder string) (uint64, error)
 }
@@ -55,6 +63,7 @@ type Config struct {
 	Clock func() time.Time
 
 	timing timing // tests make it quicker
+	most   uint64 // maxPushed; tests make it smaller
 }
 
 // Service is the account's side of the protocol of 2019. Its methods may be called
@@ -79,6 +88,7 @@ type Service struct {
 	groups  map[packet.ChatID]*group
 	linked  map[wire.ID]bool // see keyLinked
 	run     *run             // the present one; one that is off before Serve
+	moving  map[*transfer]struct{}
 }
 
 // present gives the present run.
@@ -100,10 +110,10 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
 	}
-	cfg.timing = cfg.timing.withDefaults()
+	cfg.timing, cfg.most = cfg.timing.withDefaults(), cmp.Or(cfg.most, maxPushed)
 	s := &Service{
 		cfg: cfg, self: cfg.Identity.User(), commands: make(chan command), closed: make(chan struct{}),
-		people: map[wire.ID]person{}, applied: map[wire.ID]uint64{}, groups: map[packet.ChatID]*group{}, linked: map[wire.ID]bool{},
+		people: map[wire.ID]person{}, applied: map[wire.ID]uint64{}, groups: map[packet.ChatID]*group{}, linked: map[wire.ID]bool{}, moving: map[*transfer]struct{}{},
 	}
 	s.run = newRun(ctx, s, setting{})
 	s.run.cancel()
@@ -149,6 +159,7 @@ func (s *Service) Serve(ctx context.Context) error {
 	s.mu.Lock()
 	now := s.setting
 	s.mu.Unlock()
+	s.tidyFiles(ctx)
 	r := s.start(ctx, now)
 	defer func() { r.stop(false) }()
 	appending, cancel := context.WithCancel(ctx)

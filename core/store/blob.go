@@ -18,7 +18,7 @@ const (
 	BlobOffered
 	BlobWanted
 	BlobPaused
-	BlobDone
+	BlobDone // one's own: sent to all, in a chat of 2019 alone
 	BlobFailed
 	BlobCancelled
 )

@@ -196,15 +196,18 @@ func (a *applier) steerBlob(e *pluginpb.SteerBlob) error {
 		},
 	}[e.GetOrder()]
 	id := packet.BlobID(e.GetBlob())
-	if a.origin != nil {
+	b, err := a.tx.Blob(id)
+	there := !errors.Is(err, store.ErrNotFound)
+	switch {
+	case err != nil && there:
+		return err
+	case there && e.GetOrder() == pluginpb.BlobOrder_BLOB_ORDER_PAUSE && b.Chat.Kind() == packet.Net2019:
+		return &Refusal{"The protocol of 2019 cannot pause a file: let it go on, or cancel it."}
+	case a.origin != nil:
 		// What a packet leads to concerns its author's blobs and one's own fetches of
 		// them.
-		b, err := a.tx.Blob(id)
-		if errors.Is(err, store.ErrNotFound) {
+		if !there {
 			return nil
-		}
-		if err != nil {
-			return err
 		}
 		if b.Author != a.origin.Header.Author || b.Chat != a.origin.Header.Chat {
 			return fmt.Errorf("steer_blob.blob: %s is by %s, the packet by %s", id, b.Author, a.origin.Header.Author)

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -205,6 +206,33 @@ func TestBlobEffects(t *testing.T) {
 				t.Errorf("asked for %q, %v", got, err)
 			}
 		})
+	}
+}
+
+// TestPauseOf2019: what is pushed cannot be paused, and that is said before anything is
+// done.
+func TestPauseOf2019(t *testing.T) {
+	const chat packet.ChatID = "net2019:2017000001-2017000002"
+	r, blobs := blobRig(t)
+	r.addChat(chat, "alice", "net2019:2017000002")
+	must(t, r.cfg.Store.Update(t.Context(), store.Lazy, func(tx store.Tx) error {
+		return tx.PutBlob(store.Blob{ID: testBlob, Chat: chat, Message: packet.NewPacketID(), Plugin: "text", Own: true, State: store.BlobShared, Size: 1, CreatedAt: 1})
+	}))
+	steer := func(order pluginpb.BlobOrder) *pluginpb.Effect {
+		return &pluginpb.Effect{Effect: &pluginpb.Effect_SteerBlob{SteerBlob: &pluginpb.SteerBlob{Blob: testBlob[:], Order: order}}}
+	}
+	blobs.take()
+	err := r.answers(steer(pluginpb.BlobOrder_BLOB_ORDER_PAUSE))
+	var told *PluginError
+	if !errors.As(err, &told) || told.Code != codes.FailedPrecondition || !strings.HasPrefix(told.Text, "The protocol of 2019 cannot pause") {
+		t.Errorf("%v", err)
+	}
+	if got := blobs.take(); len(got) > 0 {
+		t.Errorf("and %q was asked for", got)
+	}
+	must(t, r.answers(steer(pluginpb.BlobOrder_BLOB_ORDER_CANCEL)))
+	if got := strings.Join(blobs.take(), ", "); got != "cancel, changed" {
+		t.Errorf("a cancel asked for %q", got)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/parley-chat/parley/plugins/sdk"
 	"github.com/parley-chat/parley/protocol/packet"
+	"github.com/parley-chat/parley/protocol/pluginpb"
 )
 
 // TestNet2019: an offer of 2019 is a name and a size, of what has the id of its
@@ -44,6 +45,25 @@ func TestNet2019(t *testing.T) {
 	}
 	if tell(packet.PacketID{}, "alice-bob", nil) == nil {
 		t.Error("nobody is told elsewhere")
+	}
+}
+
+// TestOrdersOfNet2019: what was not kept is not to be had again, and what went to all
+// cannot be taken back.
+func TestOrdersOfNet2019(t *testing.T) {
+	m := &sdk.Message{ID: packet.NewPacketID(), Chat: "net2019:2017000001-2017000002"}
+	p := New()
+	for _, state := range []string{Declined, Cancelled} {
+		_, err := p.accept(sdk.Invocation{}, &target{message: m, data: Data{State: state, Name: "x"}})
+		if err == nil || !strings.Contains(err.Error(), "must send it once more") {
+			t.Errorf("%s: %v", state, err)
+		}
+	}
+	own := *m
+	own.Own = true
+	sent := &target{message: &own, data: Data{State: Shared, Name: "x"}, blob: &sdk.Blob{State: pluginpb.BlobState_BLOB_STATE_DONE}}
+	if _, err := p.cancel(sdk.Invocation{}, sent); err == nil || !strings.Contains(err.Error(), "nothing to cancel") {
+		t.Errorf("%v", err)
 	}
 }
 

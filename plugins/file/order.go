@@ -126,6 +126,8 @@ func (p *Plugin) accept(call sdk.Invocation, t *target) (sdk.Result, error) {
 		return t.done(sdk.SteerBlob{Blob: t.id, Order: pluginpb.BlobOrder_BLOB_ORDER_RESUME})
 	case t.data.State == Fetching:
 		return t.done()
+	case t.message.Chat.Kind() == packet.Net2019 && (t.data.State == Declined || t.data.State == Cancelled):
+		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "%s was not kept, and the protocol of 2019 cannot ask for it again: its sender must send it once more", t.data.Name)
 	case p.core.Setting(settingFolder) == "":
 		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "there is no folder to put %s into: set download-folder of the file plugin", t.data.Name)
 	case t.data.State != Offered:
@@ -159,6 +161,8 @@ func (p *Plugin) cancel(call sdk.Invocation, t *target) (sdk.Result, error) {
 		return sdk.Result{}, err
 	}
 	switch {
+	case t.message.Own && t.blob != nil && t.blob.State == pluginpb.BlobState_BLOB_STATE_DONE:
+		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "%s has gone to all who are to have it: there is nothing to cancel", t.data.Name)
 	case t.message.Own:
 		effects := append(t.stop(), p.forgetCopy(t.message.ID)...)
 		t.data.State, t.data.Reason = Withdrawn, ""

@@ -338,10 +338,16 @@ func blobState(b *controlpb.Blob) string {
 	own, size := b.GetBlob().GetOwn(), b.GetBlob().GetSize()
 	switch b.GetBlob().GetState() {
 	case pluginpb.BlobState_BLOB_STATE_OFFERED:
+		if b.GetDone() > 0 && b.GetDone() < size { // of 2019, which comes before anybody asks
+			return "offered, " + percent(b.GetDone(), size) + " is here; get it: parley file accept " + shortID(b)
+		}
 		return "offered; get it: parley file accept " + shortID(b)
 	case pluginpb.BlobState_BLOB_STATE_PAUSED:
 		return "paused at " + percent(b.GetDone(), size)
 	case pluginpb.BlobState_BLOB_STATE_DONE:
+		if own {
+			return "sent"
+		}
 		return "here: " + client.PrintableLine(b.GetBlob().GetPath())
 	case pluginpb.BlobState_BLOB_STATE_FAILED:
 		return "failed: " + client.PrintableLine(b.GetBlob().GetReason())

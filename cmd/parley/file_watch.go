@@ -127,6 +127,9 @@ func (w *blobWatch) set(t *transfer, b *controlpb.Blob) {
 func barState(b *controlpb.Blob) string {
 	switch b.GetBlob().GetState() {
 	case pluginpb.BlobState_BLOB_STATE_DONE:
+		if b.GetBlob().GetOwn() {
+			return "sent"
+		}
 		return "here"
 	case pluginpb.BlobState_BLOB_STATE_FAILED:
 		return "failed"

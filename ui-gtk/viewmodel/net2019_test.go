@@ -124,6 +124,43 @@ func TestNet2019Chat(t *testing.T) {
 	}
 }
 
+// TestNet2019Files: how far they are is shown in both directions, and what is not
+// possible there is not offered.
+func TestNet2019Files(t *testing.T) {
+	core := core2019()
+	w := openWindow(t, core)
+	c := w.session.Conversation
+	c.Open(chat2019, nil)
+	w.until("the chat is read", func() bool { return c.loaded })
+	blob := func(s pluginpb.BlobState, done, speed uint64) *controlpb.Blob {
+		return &controlpb.Blob{Blob: state(s), Done: done, Speed: speed}
+	}
+	shared, offered, wanted, over := pluginpb.BlobState_BLOB_STATE_SHARED, pluginpb.BlobState_BLOB_STATE_OFFERED, pluginpb.BlobState_BLOB_STATE_WANTED, pluginpb.BlobState_BLOB_STATE_DONE
+	for _, x := range []struct {
+		name, author, state string
+		blob                *controlpb.Blob
+		line                string
+		fraction            float64
+		orders              []Order
+	}{
+		{"coming", wang, "offered", blob(offered, 3_200_000, 1000), "3.20 MB of 12.8 MB · 1.00 kB/s", 0.25, []Order{OrderAccept, OrderDecline}},
+		{"came", wang, "offered", blob(offered, 12_800_000, 0), "12.8 MB", -1, []Order{OrderAccept, OrderDecline}},
+		{"accepted while it comes", wang, "fetching", blob(wanted, 6_400_000, 1000), "6.40 MB of 12.8 MB · 1.00 kB/s", 0.5, []Order{OrderCancel}},
+		{"declined", wang, "declined", nil, "12.8 MB · Declined", -1, nil},
+		{"cancelled", wang, "cancelled", nil, "12.8 MB · Cancelled", -1, nil},
+		{"going", "alice", "shared", blob(shared, 6_400_000, 1000), "6.40 MB of 12.8 MB · 1.00 kB/s", 0.5, []Order{OrderCancel}},
+		{"waiting", "alice", "shared", blob(shared, 0, 0), "12.8 MB", -1, []Order{OrderCancel}},
+		{"went", "alice", "shared", blob(over, 12_800_000, 0), "12.8 MB", -1, nil},
+	} {
+		m := fileMessage(x.author, map[string]any{"state": x.state}, x.blob)
+		m.Chat, m.Own = chat2019, x.author == "alice"
+		f := c.transfer(m)
+		if f.Line != x.line || f.Fraction != x.fraction || !slices.Equal(f.Orders, x.orders) {
+			t.Errorf("%s: %q %v %v", x.name, f.Line, f.Fraction, f.Orders)
+		}
+	}
+}
+
 // TestNet2019LogIn: what is wrong stands beside its field, also when the core says it.
 func TestNet2019LogIn(t *testing.T) {
 	core := newFakeCore()

@@ -126,7 +126,7 @@ func (c *Conversation) transfer(m *controlpb.Message) *Transfer {
 		}
 		b = x
 	}
-	p := progress{t: t, texts: c.session.Texts(), data: d, blob: b, contacts: c.session.Contacts}
+	p := progress{t: t, texts: c.session.Texts(), data: d, blob: b, contacts: c.session.Contacts, limited: c.limited()}
 	if m.GetOwn() {
 		p.own(m)
 	} else {
@@ -142,12 +142,35 @@ type progress struct {
 	data     fileData
 	blob     *controlpb.Blob
 	contacts *Contacts
+	// limited: of 2019, whose files are pushed, cannot be paused and are not sent
+	// again when somebody asks.
+	limited bool
+}
+
+// steers are the orders for what is under way.
+func (p *progress) steers() []Order {
+	if p.limited {
+		return []Order{OrderCancel}
+	}
+	return []Order{OrderPause, OrderCancel}
+}
+
+// again gives the order to get what was refused before, if there can be such.
+func (p *progress) again() []Order {
+	if p.limited {
+		return nil
+	}
+	return []Order{OrderAccept}
 }
 
 func (p *progress) others() {
 	state := p.blob.GetBlob().GetState()
 	switch p.data.State {
 	case "offered":
+		if p.limited && p.blob.GetDone() > 0 && p.blob.GetDone() < p.data.Size {
+			p.moving(OrderAccept, OrderDecline)
+			return
+		}
 		p.say(p.size())
 		p.t.Orders = []Order{OrderAccept, OrderDecline}
 	case "fetching":
@@ -157,7 +180,7 @@ func (p *progress) others() {
 		case pluginpb.BlobState_BLOB_STATE_FAILED:
 			p.failed(p.blob.GetBlob().GetReason(), OrderRetry)
 		default:
-			p.moving(OrderPause, OrderCancel)
+			p.moving(p.steers()...)
 		}
 	case "received":
 		p.say(p.size())
@@ -166,10 +189,10 @@ func (p *progress) others() {
 		p.failed(p.data.Reason, OrderRetry)
 	case "declined":
 		p.say(p.size(), p.texts.T("Declined"))
-		p.t.Orders = []Order{OrderAccept}
+		p.t.Orders = p.again()
 	case "cancelled":
 		p.say(p.size(), p.texts.T("Cancelled"))
-		p.t.Orders = []Order{OrderAccept}
+		p.t.Orders = p.again()
 	case "withdrawn":
 		p.failed(p.data.Reason)
 		if p.data.Reason == "" {
@@ -196,6 +219,10 @@ func (p *progress) own(m *controlpb.Message) {
 		return
 	case pluginpb.BlobState_BLOB_STATE_PAUSED:
 		p.paused()
+		return
+	case pluginpb.BlobState_BLOB_STATE_DONE: // of 2019: it went to all, who say nothing
+		p.say(p.size())
+		p.here(p.data.Path)
 		return
 	}
 	received, problems := 0, []string{}
@@ -227,7 +254,7 @@ func (p *progress) own(m *controlpb.Message) {
 	case len(problems) > 0 && received+len(problems) >= others:
 		p.say(append([]string{p.size()}, problems[:min(len(problems), 3)]...)...)
 	case p.blob.GetSpeed() > 0 || p.blob.GetDone() > 0 && p.blob.GetDone() < p.data.Size:
-		p.moving(OrderPause, OrderCancel)
+		p.moving(p.steers()...)
 		return
 	default:
 		p.say(p.size(), client.PrintableLine(p.blob.GetWaiting()))

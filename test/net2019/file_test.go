@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/pluginpb"
 	"github.com/parley-chat/parley/test/net2019/original"
 )
@@ -49,12 +48,7 @@ func (p *someone) offered(chat, id, name string) (message []byte) {
 
 func (p *someone) blob(chat string, message []byte) *pluginpb.Blob {
 	p.t.Helper()
-	resp, err := p.client.ListMessages(p.soon(), &controlpb.ListMessagesRequest{Chat: chat, Ids: [][]byte{message}})
-	must(p.t, err)
-	if len(resp.GetMessages()) != 1 || len(resp.GetMessages()[0].GetBlobs()) != 1 {
-		p.t.Fatalf("%v", resp)
-	}
-	return resp.GetMessages()[0].GetBlobs()[0].GetBlob()
+	return p.transfer(chat, message).GetBlob()
 }
 
 // accepts takes a file and gives its content.
@@ -147,6 +141,9 @@ func TestFileFromOriginal(t *testing.T) {
 		t.Error("nothing says why")
 	} else {
 		t.Log(reason)
+	}
+	if left := p.pieces(); len(left) > 0 {
+		t.Errorf("it leaves %q", left)
 	}
 	w.await(c, "left", func() bool { return !slices.Contains(c.Chats(), chat) })
 	_, err := c.Add(w.soon(), two)
@@ -257,14 +254,7 @@ func TestFilesInGroup(t *testing.T) {
 // original has added its person again they go through.
 func TestKilledInFile(t *testing.T) {
 	t.Parallel()
-	half, on := make(chan struct{}), make(chan struct{})
-	times := 0
-	pause := func() {
-		if times++; times == 500 {
-			close(half)
-			<-on
-		}
-	}
+	pause := pausingAt(500)
 	content := random(1 << 20)
 	again := func(w *world, c *original.Client, p *someone) {
 		t.Helper()
@@ -275,35 +265,37 @@ func TestKilledInFile(t *testing.T) {
 		p.linked(one)
 	}
 	t.Run("that goes", func(t *testing.T) {
-		w, c, p := befriended(t, func(c *original.Config) { c.BeforeRead = pause })
+		w, c, p := befriended(t, func(c *original.Config) { c.BeforeRead = pause.call })
 		path, name := filepath.Join(w.folder, "going.bin"), p.chatWith(one)
 		must(t, os.WriteFile(path, content, 0o600))
 		must(t, p.invoke("file", &pluginpb.InvokeRequest{Action: "send", Chat: name, Paths: []string{path}}))
 		p.send(name, "behind it")
-		<-half
+		<-pause.there
 		p.core.Kill()
-		close(on)
+		close(pause.on)
 		again(w, c, p)
 		w.received(c, "going.bin", content)
 		w.hears(c, original.ChatOf(one, two), two, "behind it")
 		p.sent(name, "behind it")
 	})
-	half, on, times = make(chan struct{}), make(chan struct{}), 0
+	pause = pausingAt(500)
 	t.Run("that comes", func(t *testing.T) {
 		w, c, p := befriended(t, func(c *original.Config) {
-			c.Writes = func(n int) int { pause(); return n }
+			c.Writes = func(n int) int { pause.call(); return n }
 		})
 		chat, name := original.ChatOf(one, two), p.chatWith(one)
 		sent := make(chan error, 1)
 		go func() { sent <- c.SendFile(chat, original.File, "/coming.bin", bytes.NewReader(content), 1<<20) }()
-		<-half
+		<-pause.there
 		first := p.offered(name, one, "coming.bin")
+		p.until("some of it is kept", func() bool { return len(p.pieces()) == 1 })
 		p.core.Kill()
-		close(on)
+		close(pause.on)
 		if err := <-sent; err != nil {
 			t.Logf("it could not send all: %v", err)
 		}
 		again(w, c, p)
+		p.until("what came of it is gone", func() bool { return len(p.pieces()) == 0 })
 		if b := p.blob(name, first); b.GetState() == pluginpb.BlobState_BLOB_STATE_DONE {
 			t.Errorf("half of it is taken for the whole: %v", b)
 		} else {

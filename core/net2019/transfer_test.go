@@ -75,7 +75,7 @@ func TestCancelGoing(t *testing.T) {
 		}
 		return false
 	})
-	got := append(first, o.bytesOf(len(content)-len(first))...)
+	got := slices.Concat(first, o.bytesOf(len(content)-len(first)))
 	same := 0
 	for same < len(got) && got[same] == content[same] {
 		same++

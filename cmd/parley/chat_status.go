@@ -96,7 +96,7 @@ func (s *statusRow) row() string {
 	} else if s.typist != "" {
 		parts = append(parts, s.typist+" is typing…")
 	}
-	if word := stateWord(s.latest.GetDelivery()); word != "" && !s.latest.GetDeleted() {
+	if word := stateOf(s.latest); word != "" && !s.latest.GetDeleted() {
 		parts = append(parts, "your latest message: "+word)
 	}
 	return strings.Join(parts, " · ")

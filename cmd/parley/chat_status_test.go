@@ -112,3 +112,33 @@ func TestRowsOf(t *testing.T) {
 		})
 	}
 }
+
+func TestStateOf(t *testing.T) {
+	const (
+		queued, sent, delivered, read, failed = controlpb.Delivery_DELIVERY_QUEUED, controlpb.Delivery_DELIVERY_SENT,
+			controlpb.Delivery_DELIVERY_DELIVERED, controlpb.Delivery_DELIVERY_READ, controlpb.Delivery_DELIVERY_FAILED
+	)
+	for _, test := range []struct {
+		want  string
+		least controlpb.Delivery
+		each  []controlpb.Delivery
+	}{
+		{"", 0, nil},
+		{"delivered", delivered, []controlpb.Delivery{delivered}},
+		{"queued", queued, []controlpb.Delivery{queued, queued, sent}},
+		{"delivered to 1 of 3", queued, []controlpb.Delivery{queued, queued, delivered}},
+		{"delivered", delivered, []controlpb.Delivery{delivered, delivered}},
+		{"read by 1 of 3", queued, []controlpb.Delivery{queued, delivered, read}},
+		{"read by 1 of 2", delivered, []controlpb.Delivery{delivered, read}},
+		{"read", read, []controlpb.Delivery{read, read}},
+		{"failed", failed, []controlpb.Delivery{failed, read}},
+	} {
+		m := &controlpb.Message{Delivery: test.least}
+		for _, d := range test.each {
+			m.Recipients = append(m.Recipients, &controlpb.RecipientState{Delivery: d})
+		}
+		if got := stateOf(m); got != test.want {
+			t.Errorf("%v is called %q, not %q", test.each, got, test.want)
+		}
+	}
+}

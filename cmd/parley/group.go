@@ -70,7 +70,11 @@ func (a *app) groupAction(use, short string, least, most int, put func(*pluginpb
 				put(req, args[1:])
 			}
 			if strings.Contains(said, "%s") {
-				return a.onGroup(cmd, args[0], req, fmt.Sprintf(said, client.PrintableLine(strings.Join(args[1:], " "))))
+				what := strings.Join(args[1:], " ")
+				if users := args[1:]; req.GetText() == "" && len(users) > 1 { // people, and no name
+					what = strings.Join(users[:len(users)-1], ", ") + " and " + users[len(users)-1]
+				}
+				return a.onGroup(cmd, args[0], req, fmt.Sprintf(said, client.PrintableLine(what)))
 			}
 			return a.onGroup(cmd, args[0], req, said)
 		},
@@ -277,19 +281,36 @@ func (a *app) groupMembersCommand() *cobra.Command {
 				if info.Split {
 					a.println("It was changed in two places at once; that is joined as soon as somebody who may is online.")
 				}
+				names, err := namesOfPeople(ctx, c)
+				if err != nil {
+					return err
+				}
 				var rows [][]string
 				for _, p := range info.People {
 					note := ""
 					if p.Role == "invited" {
 						note = "by " + p.By
 					}
-					rows = append(rows, []string{p.User, p.Role, note})
+					rows = append(rows, []string{p.User, p.Role, note, names[p.User]})
 				}
 				a.table(rows)
 				return nil
 			})
 		},
 	}
+}
+
+// namesOfPeople gives what contacts and members of common groups are called, by their
+// user ids, where that is something else.
+func namesOfPeople(ctx context.Context, c *client.Client) (map[string]string, error) {
+	resp, err := c.ListContacts(ctx, &controlpb.ListContactsRequest{Acquaintances: true})
+	names := map[string]string{}
+	for _, x := range resp.GetContacts() {
+		if x.GetName() != x.GetUser() {
+			names[x.GetUser()] = client.PrintableLine(x.GetName())
+		}
+	}
+	return names, err
 }
 
 func (a *app) groupRoleCommand() *cobra.Command {

@@ -405,7 +405,7 @@ func (a *app) printMessages(messages []*controlpb.Message, ids bool) error {
 func messageLine(m *controlpb.Message) string {
 	line := chatLine(m)
 	if m.GetOwn() && m.GetKind() != groupEvent && m.GetDelivery() != controlpb.Delivery_DELIVERY_FAILED {
-		line += "  [" + stateWord(m.GetDelivery()) + "]"
+		line += "  [" + stateOf(m) + "]"
 	}
 	return line + reactionLine(m)
 }
@@ -426,7 +426,7 @@ func chatLine(m *controlpb.Message) string {
 		line += " (edited)"
 	}
 	if m.GetOwn() && m.GetDelivery() == controlpb.Delivery_DELIVERY_FAILED {
-		line += "  [" + stateWord(m.GetDelivery()) + "]"
+		line += "  [" + stateOf(m) + "]"
 		if why := failure(m); why != "" {
 			line += " " + why
 		}

@@ -136,6 +136,32 @@ func stateWord(d controlpb.Delivery) string {
 	}
 }
 
+// stateOf says how far a message of one's own came; where it came farther to some of
+// several people than to others, to how many.
+func stateOf(m *controlpb.Message) string {
+	word, all := stateWord(m.GetDelivery()), len(m.GetRecipients())
+	if all < 2 || m.GetDelivery() >= controlpb.Delivery_DELIVERY_READ {
+		return word
+	}
+	reached, read := 0, 0
+	for _, r := range m.GetRecipients() {
+		switch r.GetDelivery() {
+		case controlpb.Delivery_DELIVERY_READ:
+			read++
+			reached++
+		case controlpb.Delivery_DELIVERY_DELIVERED:
+			reached++
+		}
+	}
+	switch {
+	case read > 0:
+		return fmt.Sprintf("read by %d of %d", read, all)
+	case reached > 0 && reached < all:
+		return fmt.Sprintf("delivered to %d of %d", reached, all)
+	}
+	return word
+}
+
 // failure says why a message failed.
 func failure(m *controlpb.Message) string {
 	var why []string

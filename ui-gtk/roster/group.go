@@ -218,6 +218,7 @@ type memberList struct {
 	page *groupPage
 	box  *gtk.Box
 	list *gtk.Box
+	none *gtk.Label
 	more *gtk.Button
 	part *viewmodel.Part[viewmodel.MemberRow]
 	rows []*gtk.Box
@@ -231,7 +232,9 @@ func newMemberList(p *groupPage) *memberList {
 	l.more = widget.Button("", func() { l.part.Grow(drawnMembers) }, "link")
 	l.more.SetHAlign(gtk.ALIGN_CENTER)
 	l.more.SetNoShowAll(true)
-	l.box = widget.Column(4, l.list, l.more)
+	l.none = hidden(widget.Label(t.T("Nobody found"), "dim"))
+	gtkx.SetRole(l.none, gtkx.RoleStatusBar)
+	l.box = widget.Column(4, l.list, l.none, l.more)
 	l.part = viewmodel.NewPart(&p.model.Members, drawnMembers)
 	p.dialog.own(l.part.Close)
 	p.dialog.own(l.part.Rows.Observe(l.draw))
@@ -258,6 +261,7 @@ func (l *memberList) draw(steps []viewmodel.Change[viewmodel.MemberRow]) {
 			row.ShowAll()
 		}
 	}
+	l.none.SetVisible(len(l.rows) == 0)
 }
 
 func (l *memberList) row(m viewmodel.MemberRow) *gtk.Box {

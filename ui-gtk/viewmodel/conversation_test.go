@@ -345,6 +345,14 @@ func TestChangesOfMessages(t *testing.T) {
 	if c.Rows.At(1).Content != content {
 		t.Error("its text is made anew although it is the same")
 	}
+	// In a group somebody may be away for long: it has left once anybody has it.
+	part := said("b", "alice", 2, "mine")
+	part.Delivery = controlpb.Delivery_DELIVERY_QUEUED
+	part.Recipients = []*controlpb.RecipientState{
+		{User: "bob", Delivery: controlpb.Delivery_DELIVERY_QUEUED}, {User: "carol", Delivery: controlpb.Delivery_DELIVERY_DELIVERED},
+	}
+	core.tell(nil, change(part))
+	w.until("somebody has it", func() bool { return c.Rows.At(1).State == Sent })
 	edited := said("b", "bob", 1, "uno")
 	edited.Edited = true
 	gone := said("b", "bob", 3, "")

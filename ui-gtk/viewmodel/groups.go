@@ -291,7 +291,7 @@ func (g *Groups) arrange(chat string) {
 		}
 	}
 	if len(others) > 0 {
-		r.Line += " " + t.F("In it: %s", s.some(others, maxShownPeople))
+		r.Line += "\n" + t.F("In it: %s", s.some(others, maxShownPeople))
 	}
 	g.invited.update([]InvitationRow{r})
 }
@@ -384,12 +384,39 @@ func (g *Groups) SetRole(chat, user string, role Role) {
 
 // Rename gives a group another title.
 func (g *Groups) Rename(chat, title string, done func(problem string)) {
-	g.do(&pluginpb.InvokeRequest{Action: "rename", Chat: chat, Text: strings.TrimSpace(title)}, done)
+	title = strings.TrimSpace(title)
+	if problem := titleProblem(g.session.Texts(), title); problem != "" {
+		done(problem)
+		return
+	}
+	g.do(&pluginpb.InvokeRequest{Action: "rename", Chat: chat, Text: title}, done)
 }
 
 // Describe says what a group is about.
 func (g *Groups) Describe(chat, description string, done func(problem string)) {
-	g.do(&pluginpb.InvokeRequest{Action: "describe", Chat: chat, Text: strings.TrimSpace(description)}, done)
+	description = strings.TrimSpace(description)
+	if len(description) > maxGroupDescription {
+		done(g.session.Texts().T("The description is too long. Shorten it."))
+		return
+	}
+	g.do(&pluginpb.InvokeRequest{Action: "describe", Chat: chat, Text: description}, done)
+}
+
+// Bounds of what is written about a group, in bytes.
+const (
+	maxGroupTitle       = 128
+	maxGroupDescription = 2048
+)
+
+// titleProblem says why a group cannot be called so; empty when it can.
+func titleProblem(t translator, title string) string {
+	switch {
+	case tidyName(title) == "":
+		return t.T("Give the group a name.")
+	case len(title) > maxGroupTitle:
+		return t.T("The name is too long. Shorten it.")
+	}
+	return ""
 }
 
 // SetPicture makes the picture of a group of a file; an empty path removes it.
@@ -773,9 +800,6 @@ type NewGroupState struct {
 	TitleProblem, Problem string
 }
 
-// maxGroupTitle is how many bytes a title has at most.
-const maxGroupTitle = 128
-
 // NewGroup makes one, until Close.
 func (s *Session) NewGroup() *NewGroup {
 	return &NewGroup{session: s, id: client.NewInvocation(), People: s.PickPeople(func(user string) bool {
@@ -841,14 +865,11 @@ func (n *NewGroup) Create(title, picture string, history GroupHistory) {
 		n.createNet2019()
 		return
 	}
-	switch {
-	case n.State.Get().Busy:
+	if n.State.Get().Busy {
 		return
-	case tidyName(title) == "":
-		n.State.set(NewGroupState{TitleProblem: t.T("Give the group a name.")})
-		return
-	case len(title) > maxGroupTitle:
-		n.State.set(NewGroupState{TitleProblem: t.T("The name is too long. Shorten it.")})
+	}
+	if problem := titleProblem(t, title); problem != "" {
+		n.State.set(NewGroupState{TitleProblem: problem})
 		return
 	}
 	n.State.set(NewGroupState{Busy: true})

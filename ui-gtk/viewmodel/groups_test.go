@@ -179,7 +179,7 @@ func TestInvitation(t *testing.T) {
 	n.Gone.Observe(func(key string) { gone = append(gone, key) })
 	w.until("the invitation is there", func() bool { return s.Groups.Invitations.Len() == 1 })
 	r := s.Groups.Invitations.At(0)
-	if r.Title != "Choir" || r.Line != "Bob invites you. In it: Carol" {
+	if r.Title != "Choir" || r.Line != "Bob invites you.\nIn it: Carol" {
 		t.Errorf("%+v", r)
 	}
 	if s.Chats.Rows.Len() != 0 || s.Chats.Unread.Get() != 0 {
@@ -384,6 +384,20 @@ func TestGroupOrders(t *testing.T) {
 	core.tell(func() { g.fail = status.Error(codes.PermissionDenied, "only an admin can") })
 	s.Groups.Rename("g", "x", done)
 	w.until("why not is said", func() bool { return problem == "only an admin can" })
+	asked := len(g.asked())
+	for _, test := range []struct {
+		change func(string)
+		text   string
+		want   string
+	}{
+		{func(x string) { s.Groups.Rename("g", x, done) }, " \u202e ", "Give the group a name."},
+		{func(x string) { s.Groups.Rename("g", x, done) }, strings.Repeat("合", 43), "The name is too long. Shorten it."},
+		{func(x string) { s.Groups.Describe("g", x, done) }, strings.Repeat("合", 683), "The description is too long. Shorten it."},
+	} {
+		if test.change(test.text); problem != test.want || len(g.asked()) != asked {
+			t.Errorf("%.20q: %q", test.text, problem)
+		}
+	}
 	failed := ""
 	s.Failures.Observe(func(x string) { failed = x })
 	s.Groups.Leave("g")

@@ -206,6 +206,12 @@ func (c *Conversation) state(r *MessageRow) {
 		}
 	default:
 		r.State = Queued
+		// It has left once anybody has it: in a group, somebody is often away for long.
+		if slices.ContainsFunc(m.GetRecipients(), func(x *controlpb.RecipientState) bool {
+			return x.GetDelivery() >= controlpb.Delivery_DELIVERY_SENT
+		}) {
+			r.State = Sent
+		}
 	}
 }
 

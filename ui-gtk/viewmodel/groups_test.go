@@ -390,7 +390,7 @@ func TestGroupOrders(t *testing.T) {
 		text   string
 		want   string
 	}{
-		{func(x string) { s.Groups.Rename("g", x, done) }, " \u202e ", "Give the group a name."},
+		{func(x string) { s.Groups.Rename("g", x, done) }, " \t ", "Give the group a name."},
 		{func(x string) { s.Groups.Rename("g", x, done) }, strings.Repeat("合", 43), "The name is too long. Shorten it."},
 		{func(x string) { s.Groups.Describe("g", x, done) }, strings.Repeat("合", 683), "The description is too long. Shorten it."},
 	} {

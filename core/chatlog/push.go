@@ -17,6 +17,10 @@ const (
 	turnEntries = 64
 	turnBytes   = 256 << 10
 	turnWants   = 64
+	// pumpsAtOnce is how many pumps read at once. In a large group all have something
+	// to say at one moment: to read side by side takes them no less time and, of the
+	// store, a connection each, while who waits has more to say in one turn.
+	pumpsAtOnce = 2
 	// tellSent is how many entries a turn may have for front ends to hear that
 	// they were sent; of more at once they hear when they are delivered.
 	tellSent = 16
@@ -150,6 +154,12 @@ func (s *Service) freshen(l *link, chat packet.ChatID) {
 // is small first, then one batch of one log. It is called by one goroutine a
 // link.
 func (s *Service) next(ctx context.Context, l *link) ([]packet.Frame, error) {
+	select {
+	case s.reading <- struct{}{}:
+		defer func() { <-s.reading }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	turn := s.take(l)
 	frames := turn.frames
 	if !turn.reads() {

@@ -70,6 +70,7 @@ type Service struct {
 	lists   lists
 	events  *bus.Queue[event]
 	appends *bus.Queue[packet.ChatID]
+	reading chan struct{} // a token for each pump that reads
 
 	// mu guards all below and everything in links; nothing is read, written or
 	// sent under it.
@@ -130,6 +131,7 @@ func New(cfg Config) *Service {
 		cfg: cfg, log: cfg.Log, self: cfg.Identity.User(), device: cfg.Identity.Device(),
 		started: uint64(cfg.Now().UnixMicro()),
 		events:  bus.NewQueue[event](queueLength),
+		reading: make(chan struct{}, pumpsAtOnce),
 		links:   map[uint64]*link{}, pulls: map[packet.Log]*pull{},
 		comparing: comparing{grown: map[packet.Log]uint64{}},
 		named:     map[packet.Log]struct{}{}, accused: map[packet.UserID]struct{}{},

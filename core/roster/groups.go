@@ -195,7 +195,9 @@ func (r *Roster) meet(ctx context.Context, users []packet.UserID) {
 			if s.c == nil && s.r.count(func(p person) bool { return p.state == store.ContactAcquaintance }) < maxNear {
 				s.c = &store.Contact{User: user, State: store.ContactAcquaintance, CreatedAt: s.now()}
 			}
-			s.fetch = len(pinnedKeysOf(s.c)) == 0
+			if len(pinnedKeysOf(s.c)) == 0 {
+				s.fetch = wantKeys
+			}
 			return s.put(keyDeparted, nil)
 		})
 	}
@@ -263,7 +265,7 @@ func (r *Roster) wantKeys() {
 	r.mu.Lock()
 	for user, p := range r.people {
 		if p.listed() && len(p.pinned) == 0 {
-			r.wanted[user] = struct{}{}
+			r.wanted[user] = max(r.wanted[user], wantKeys)
 		}
 	}
 	r.mu.Unlock()

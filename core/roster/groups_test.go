@@ -37,6 +37,10 @@ func (n *node) lists(user packet.UserID) bool {
 // wantMet checks whether two who are no contacts can link for their groups.
 func (n *node) wantMet(other *node, met bool) {
 	n.t.Helper()
+	if met {
+		time.Sleep(2 * presenceTime) // in vain, of who is offline
+		synctest.Wait()
+	}
 	user := other.id.User()
 	p := n.book.Person(user)
 	trusted := len(p.Keys) == 1 && p.Keys[0].Equal(other.id.Key())
@@ -288,6 +292,25 @@ func TestKeysOfMembersAreLookedUp(t *testing.T) {
 		time.Sleep(time.Hour)
 		if alice.dir.lookUps != before {
 			t.Errorf("%d look-ups without a cause", alice.dir.lookUps-before)
+		}
+	})
+}
+
+// Presence tells the keys of who is there: a large group is no reason to look
+// everybody up.
+func TestKeysComeByPresence(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		alice, bob, carol := w.join("alice"), w.join("bob"), w.join("carol")
+		carol.stop()
+		before := alice.dir.lookUps
+		chat := packet.NewGroupChat()
+		for _, n := range []*node{alice, bob} {
+			n.group(chat, 1, "alice", "bob", "carol")
+		}
+		alice.wantMet(bob, true)
+		alice.wantMet(carol, true)
+		if n := alice.dir.lookUps - before; n != 1 {
+			t.Errorf("%d were looked up, not carol alone", n)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -78,17 +79,32 @@ func (s *step) setProfile(p *directorypb.Profile) {
 		s.c.Avatar = nil
 	default:
 		have := packet.HashOf(s.c.Avatar)
-		s.fetch = !bytes.Equal(have[:], hash)
+		if !bytes.Equal(have[:], hash) {
+			s.fetch = wantProfile
+		}
 	}
 }
 
-// wantProfile asks serveProfiles to look a person's picture up.
-func (r *Roster) wantProfile(user packet.UserID) {
+// want is what of somebody is to be looked up.
+type want int
+
+const (
+	wantKeys    want = iota + 1 // unless presence tells them first
+	wantProfile                 // with the keys
+)
+
+// want asks serveProfiles to look somebody up.
+func (r *Roster) want(user packet.UserID, what want) {
 	r.mu.Lock()
-	r.wanted[user] = struct{}{}
+	r.wanted[user] = max(r.wanted[user], what)
 	r.mu.Unlock()
 	wake(r.fetch)
 }
+
+// presenceTime is how long presence has to tell the keys of those who share a new
+// group. Of most it does; of all of a large group the directory does not answer so
+// many look-ups at once, and would not answer any other for minutes.
+const presenceTime = time.Second
 
 // serveProfiles looks up the pictures that presence named and that are not
 // here, and the keys of new acquaintances. One that cannot be had now is tried
@@ -100,9 +116,12 @@ func (r *Roster) serveProfiles(ctx context.Context) error {
 			return ctx.Err()
 		case <-r.fetch:
 		}
+		if r.onlyKeysWanted() && pause(ctx, presenceTime) != nil {
+			return ctx.Err()
+		}
 		for {
-			user, ok := r.nextWanted()
-			if !ok || ctx.Err() != nil {
+			user, what := r.nextWanted()
+			if what == 0 || ctx.Err() != nil {
 				break
 			}
 			err := r.fetchProfile(ctx, user)
@@ -112,7 +131,7 @@ func (r *Roster) serveProfiles(ctx context.Context) error {
 			r.cfg.Log.Info("profile cannot be looked up", "user", user, "error", err)
 			if wait := askedDelay(err); wait > 0 {
 				// A large group is more than the directory answers at once.
-				r.wantProfile(user)
+				r.want(user, what)
 				if pause(ctx, min(wait, retryMost)) != nil {
 					break
 				}
@@ -121,14 +140,27 @@ func (r *Roster) serveProfiles(ctx context.Context) error {
 	}
 }
 
-func (r *Roster) nextWanted() (packet.UserID, bool) {
+func (r *Roster) onlyKeysWanted() bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, what := range r.wanted {
+		if what != wantKeys {
+			return false
+		}
+	}
+	return len(r.wanted) > 0
+}
+
+func (r *Roster) nextWanted() (packet.UserID, want) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for user := range r.wanted {
+	for user, what := range r.wanted {
 		delete(r.wanted, user)
-		return user, true
+		if what != wantKeys || len(r.people[user].pinned) == 0 {
+			return user, what
+		}
 	}
-	return "", false
+	return "", 0
 }
 
 func (r *Roster) fetchProfile(ctx context.Context, user packet.UserID) error {
@@ -141,7 +173,7 @@ func (r *Roster) fetchProfile(ctx context.Context, user packet.UserID) error {
 			return nil
 		}
 		err := s.learn(found)
-		s.fetch = false // what a look-up does not give is not to be had
+		s.fetch = 0 // what a look-up does not give is not to be had
 		return err
 	})
 }

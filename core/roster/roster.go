@@ -160,8 +160,8 @@ type Roster struct {
 	applied   map[packet.UserID]uint64 // the transaction that people shows
 	online    map[packet.UserID]bool   // as the directory says
 	links     map[packet.UserID]map[uint64]bus.Link
-	wanted    map[packet.UserID]struct{} // whose pictures are to be looked up
-	connected bool                       // to the directory
+	wanted    map[packet.UserID]want // who is to be looked up
+	connected bool                   // to the directory
 	groups    groups
 }
 
@@ -183,7 +183,7 @@ func New(ctx context.Context, cfg Config) (*Roster, error) {
 		packets: bus.NewQueue[incoming](maxQueued), states: bus.NewQueue[stateEvent](4 * maxPeople),
 		authors: bus.Subscribe(cfg.Bus, bus.AuthorUnknown, maxAuthors),
 		kick:    make(chan struct{}, 1), fetch: make(chan struct{}, 1),
-		outbox: retries{}, wanted: map[packet.UserID]struct{}{},
+		outbox: retries{}, wanted: map[packet.UserID]want{},
 		people: map[packet.UserID]person{}, applied: map[packet.UserID]uint64{}, groups: newGroups(),
 		depart: make(chan struct{}, 1), online: map[packet.UserID]bool{}, links: map[packet.UserID]map[uint64]bus.Link{},
 	}

@@ -52,7 +52,7 @@ type step struct {
 	chatRemoved bool
 	disconnect  string         // close links, and why
 	refresh     bool           // the directory's lists changed
-	fetch       bool           // the picture has to be looked up
+	fetch       want           // what has to be looked up, if anything
 	sent        *packet.Packet // also to be given to links
 	wake        bool           // the outbox has something to look at
 	notices     []bus.Notice
@@ -172,8 +172,8 @@ func (r *Roster) settle(ctx context.Context, s *step) {
 	for _, n := range s.notices {
 		bus.Publish(r.cfg.Bus, bus.Noticed, n)
 	}
-	if s.fetch && s.c != nil {
-		r.wantProfile(s.user)
+	if s.fetch != 0 && s.c != nil {
+		r.want(s.user, s.fetch)
 	}
 	if s.refresh {
 		r.cfg.Directory.Refresh()

@@ -80,11 +80,15 @@ func (s *Service) sent(l *link, f packet.Frame) {
 func (s *Service) tickPushes(now time.Time) {
 	for _, id := range sortedLinks(s.links) {
 		l := s.links[id]
-		for _, log := range sortedLogs(l.push) {
-			c := l.push[log]
-			if c.retry.IsZero() || now.Before(c.retry) {
-				continue
+		var due []packet.Log
+		for log, c := range l.push {
+			if !c.retry.IsZero() && !now.Before(c.retry) {
+				due = append(due, log)
 			}
+		}
+		slices.SortFunc(due, compareLogs)
+		for _, log := range due {
+			c := l.push[log]
 			c.retry = time.Time{}
 			if c.tries++; c.tries <= pushTries {
 				c.next, c.skip = c.report.Upto+1, c.report.Beyond

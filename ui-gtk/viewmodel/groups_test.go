@@ -513,6 +513,14 @@ func TestGroupConversation(t *testing.T) {
 	if len(spans) != 3 || spans[1].Text != "@alice" || spans[1].Mention != "alice" || spans[2].Mention != "" {
 		t.Errorf("%+v", spans)
 	}
+	// What is on its way says nothing of whom it mentions; when it is there, it does.
+	core.add(said("g", "alice", 5, "hello @bob"))
+	w.until("it is there", func() bool { return c.Rows.Len() == 5 })
+	core.tell(nil, &controlpb.Event{Event: &controlpb.Event_MessageChanged{MessageChanged: mentions(said("g", "alice", 5, "hello @bob"), "bob")}})
+	w.until("bob is marked", func() bool {
+		spans := c.Rows.At(4).Content.Text.Blocks[0].Spans
+		return len(spans) == 2 && spans[1].Mention == "bob"
+	})
 	// Those who are no contacts are in no list of them.
 	for _, x := range w.session.Contacts.Rows.Rows() {
 		if x.Contact.GetUser() == "dave" {

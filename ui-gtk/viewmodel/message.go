@@ -160,7 +160,7 @@ func contentLook(d *drawing, full bool) string {
 
 func sameContent(a, b *controlpb.Message) bool {
 	return a == b || a.GetBody() == b.GetBody() && a.GetDeleted() == b.GetDeleted() && a.GetEdited() == b.GetEdited() &&
-		bytes.Equal(a.GetData(), b.GetData()) && proto.Equal(a.GetCard(), b.GetCard()) && proto.Equal(a.GetReplyTo(), b.GetReplyTo())
+		bytes.Equal(a.GetData(), b.GetData()) && slices.Equal(mentioned(a), mentioned(b)) && proto.Equal(a.GetCard(), b.GetCard()) && proto.Equal(a.GetReplyTo(), b.GetReplyTo())
 }
 
 func sameDay(a, b time.Time) bool {

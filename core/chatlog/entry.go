@@ -182,37 +182,42 @@ func (r *run) judge(l bus.Link, p *packet.Packet, st standing) (e store.Entry, o
 }
 
 // copyOf finds what says the same under the same id in another place: its author
-// began a new epoch. nil when there is none.
-func (r *run) copyOf(h *packet.Header) (*store.Entry, error) {
+// began a new epoch. Of several it is the one that is to be handled, if there is
+// one. nil when there is none.
+func (r *run) copyOf(h *packet.Header) (found *store.Entry, err error) {
 	known, err := r.tx.EntriesByID(h.ID, maxSameID)
 	for i := range known {
 		k := &known[i].Packet.Header
-		if k.Device == h.Device && k.Chat == h.Chat && k.Type == h.Type && k.ContentHash == h.ContentHash {
-			return &known[i], err
+		if k.Device != h.Device || k.Chat != h.Chat || k.Type != h.Type || k.ContentHash != h.ContentHash {
+			continue
+		}
+		if found == nil || unhandled(&known[i]) {
+			found = &known[i]
 		}
 	}
-	return nil, err
+	return found, err
 }
+
+func unhandled(e *store.Entry) bool { return e.State == store.EntryNew || e.State == store.EntryWaiting }
 
 // maxSameID bounds the packets with one id among which the same one is looked for.
 const maxSameID = 64
 
 // judgeBare judges an entry that came without content. It was deleted if who gives
 // it could have had the content; else it is good for those to whom it was not
-// written, and others must ask somebody else.
+// written, and others must ask somebody else. As long as it is not known to whom it
+// was written only its author is believed.
 func (r *run) judgeBare(l bus.Link, e store.Entry, st standing) (store.Entry, bool, error) {
 	h := &e.Packet.Header
-	if st == waiting {
-		// Who gave it is noted, to be judged when its list is known.
-		e.State, e.Text = store.EntryWaiting, string(l.User)
-		return e, true, nil
-	}
 	e.State = store.EntryHandled
+	if st == waiting {
+		e.State = store.EntryWaiting
+	}
 	if h.Chat.Kind() == packet.Direct || l.Device == h.Device {
 		return e, true, nil
 	}
 	under, err := r.s.list(r.tx, h.Chat, h.Membership)
-	return e, under == nil || !r.missing(under, l.User), err
+	return e, under != nil && !r.missing(under, l.User), err
 }
 
 // missing says whether this account may have what was written under a list, and
@@ -225,11 +230,11 @@ func (r *run) missing(under *list, giver packet.UserID) bool {
 // began a new epoch. Only one of them is to be handled; when the first has not
 // been, it is the new one, because the first may stand behind a gap for ever.
 func (r *run) again(e store.Entry, first *store.Entry, st standing) (store.Entry, bool, error) {
-	switch unhandled := first.State == store.EntryNew || first.State == store.EntryWaiting; {
+	switch {
 	case st == waiting:
 		e.State = store.EntryWaiting
 		return e, true, nil
-	case first.Dropped || !unhandled:
+	case first.Dropped || !unhandled(first):
 		e.State = store.EntryHandled
 		return e, true, nil
 	}

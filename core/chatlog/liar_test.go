@@ -39,9 +39,9 @@ func (sc *scene) lie() {
 		Membership: under, SentAt: sc.now.UnixMicro(), Depth: 1 + sc.rng.Uint64N(50), Epoch: lyingTalk,
 	}
 	content := fmt.Sprint("lie ", sc.ids)
-	if sc.rng.IntN(2) == 0 {
+	if c, may := sc.lyingChange(d); may && sc.rng.IntN(2) == 0 {
 		h.Type, h.Epoch = typeMembers, lyingChanges
-		b, err := json.Marshal(sc.lyingChange(d))
+		b, err := json.Marshal(c)
 		must(sc.t, err)
 		content = string(b)
 	}
@@ -58,14 +58,15 @@ func (sc *scene) lie() {
 	}
 }
 
-// lyingChange is something that an admin may do, by what d knows.
-func (sc *scene) lyingChange(d *node) change {
+// lyingChange is something that an admin may do, by what d knows; he may not if he is
+// none by that, which would be forged.
+func (sc *scene) lyingChange(d *node) (c change, may bool) {
 	g := d.dag()
-	c := change{Parents: g.heads(), User: sc.nodes[sc.rng.IntN(len(sc.nodes))].user, Op: "invite"}
+	c = change{Parents: g.heads(), User: sc.nodes[sc.rng.IntN(len(sc.nodes))].user, Op: "invite"}
 	if g.people().members[c.User] && sc.rng.IntN(3) > 0 {
 		c.Op, c.Cutoffs = "remove", d.ends(c.User, 0)
 	}
-	return c
+	return c, slices.Contains(g.people().senior, sc.lying())
 }
 
 // listOf is one of the latest lists under which people write that two are in, 0

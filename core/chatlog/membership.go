@@ -267,7 +267,7 @@ func (r *run) release(c *chatState, log packet.Log, head *store.Head) (moved boo
 		if e.State != store.EntryWaiting {
 			return nil
 		}
-		is, err := r.releaseOne(c, e, head)
+		is, err := r.releaseOne(c, e)
 		if is && (freed == 0 || number < freed) {
 			freed = number
 		}
@@ -303,7 +303,7 @@ func (r *run) release(c *chatState, log packet.Log, head *store.Head) (moved boo
 }
 
 // releaseOne judges an entry that waits, and says whether it still does.
-func (r *run) releaseOne(c *chatState, e *store.Entry, head *store.Head) (freed bool, err error) {
+func (r *run) releaseOne(c *chatState, e *store.Entry) (freed bool, err error) {
 	h := &e.Packet.Header
 	st, err := r.standing(c, h)
 	if err != nil {
@@ -311,7 +311,7 @@ func (r *run) releaseOne(c *chatState, e *store.Entry, head *store.Head) (freed 
 	}
 	switch {
 	case st == counts && e.Dropped:
-		err = r.settleBare(e, head)
+		err = r.tx.SetEntryState(h.Key(), store.EntryHandled, 0, "")
 	case st == counts:
 		err = r.tx.SetEntryState(h.Key(), store.EntryNew, 0, "")
 		r.stored(h.Type, h.Chat)
@@ -322,27 +322,6 @@ func (r *run) releaseOne(c *chatState, e *store.Entry, head *store.Head) (freed 
 		return false, nil
 	}
 	return true, err
-}
-
-// settleBare settles an entry that came without content before it was known to
-// whom it was written: if to this account, and not to who gave it, it is forgotten,
-// so that another may give it whole.
-func (r *run) settleBare(e *store.Entry, head *store.Head) error {
-	h := &e.Packet.Header
-	under, err := r.s.list(r.tx, h.Chat, h.Membership)
-	if err != nil {
-		return err
-	}
-	giver := packet.UserID(e.Text)
-	if giver == "" || giver == h.Author || under == nil || !r.missing(under, giver) {
-		return r.tx.SetEntryState(h.Key(), store.EntryHandled, 0, "")
-	}
-	if err := errors.Join(r.tx.ForgetEntry(h.Key()), undoDigests(r.tx, h.Key())); err != nil {
-		return err
-	}
-	rest, err := r.tx.Head(h.Key().Log)
-	head.LogVector = packet.LogVector{Device: h.Device, Epoch: h.Epoch, Upto: rest.Upto, Beyond: rest.Beyond}
-	return err
 }
 
 // cut has the entries of a log from first on wait again, and withdraws their

@@ -70,11 +70,6 @@ func (m model) draw(t *rapid.T) operation {
 			added, err := tx.PutTwin(e)
 			return fmt.Sprint("twin added ", added), err
 		},
-		func(tx store.Tx) (string, error) {
-			key.Twin = 1
-			return "twin forgotten", tx.ForgetEntry(key)
-		},
-		func(tx store.Tx) (string, error) { return "forgotten", tx.ForgetEntry(key) },
 		func(tx store.Tx) (string, error) { return "drop", tx.DropContent(key) },
 		func(tx store.Tx) (string, error) {
 			n, err := tx.AddAttempt(key)

@@ -206,9 +206,6 @@ type Tx interface {
 	SetEntryState(key packet.EntryKey, s EntryState, reason packet.Reason, text string) error
 	// AddAttempt counts a start of handling an entry and gives the count.
 	AddAttempt(key packet.EntryKey) (int, error)
-	// ForgetEntry removes an entry, and its number from the vector of its log, so
-	// that it may be put again. Of one that has twins the first takes its place.
-	ForgetEntry(key packet.EntryKey) error
 	// DropContent deletes an entry's content; its header stays.
 	DropContent(key packet.EntryKey) error
 

@@ -215,45 +215,6 @@ func (t *tx) AddAttempt(key packet.EntryKey) (int, error) {
 	return int(n), err
 }
 
-func (t *tx) ForgetEntry(key packet.EntryKey) error {
-	id, log, state, err := t.existing(key)
-	if err != nil {
-		return err
-	}
-	if err := t.c.run("DELETE FROM entries WHERE id = ?", id); err != nil {
-		return err
-	}
-	if err := t.noteWaiting(log, key.Number); err != nil {
-		return err
-	}
-	if isOpen(state) {
-		if err := t.c.run("UPDATE logs SET open = open - 1 WHERE id = ?1", log); err != nil {
-			return err
-		}
-	}
-	if key.Twin > 0 {
-		return nil
-	}
-	if heir, there, err := t.c.number("SELECT min(twin) FROM entries WHERE log = ? AND number = ? HAVING count(*) > 0", log, key.Number); err != nil || there {
-		if err == nil {
-			err = t.c.run("UPDATE entries SET twin = 0 WHERE log = ? AND number = ? AND twin = ?", log, key.Number, heir)
-		}
-		if err == nil {
-			err = t.c.run("UPDATE messages SET twin = 0 WHERE log = ? AND number = ? AND twin = ?", log, key.Number, heir)
-		}
-		return err
-	}
-	var v packet.LogVector
-	_, err = t.c.first(func(s *sqlite3.Stmt) {
-		v.Upto, v.Beyond = uint64(s.ColumnInt64(0)), decodeRanges(s.ColumnRawBlob(1))
-	}, "SELECT upto, beyond FROM logs WHERE id = ?", log)
-	if err != nil {
-		return err
-	}
-	vector.Remove(&v, key.Number)
-	return t.c.run("UPDATE logs SET upto = ?2, beyond = ?3 WHERE id = ?1", log, v.Upto, encodeRanges(v.Beyond))
-}
-
 func (t *tx) DropContent(key packet.EntryKey) error {
 	id, _, _, err := t.existing(key)
 	if err != nil {

@@ -129,32 +129,14 @@ var logTests = []subtest{
 		})
 		waits(0, 1, 2)
 		third.Packet.Header.Twin = 3
-		t.update(func(tx store.Tx) error { return tx.ForgetEntry(third.Packet.Header.Key()) })
-		waits(1)
+		t.state(third.Packet.Header.Key(), store.EntryHandled)
+		waits(0, 2)
 		t.state(first.Packet.Header.Key(), store.EntryNew)
 		waits(0, 1, 2)
-		// Each has its own state, and the place of one that is forgotten is not empty.
+		// Each has its own state.
 		t.state(second.Packet.Header.Key(), store.EntryHandled)
 		t.state(at(bobLog, 1), store.EntryHandled)
-		t.update(func(tx store.Tx) error { return tx.ForgetEntry(at(bobLog, 1)) })
-		t.view(func(tx store.ReadTx) error {
-			h, err := tx.Head(bobLog)
-			t.same(uint64(2), h.Upto)
-			t.same(0, len(h.Waiting))
-			now, err2 := tx.Entry(at(bobLog, 1))
-			t.same(first.Packet.Header.Depth, now.Packet.Header.Depth)
-			unhandled, err3 := tx.Unhandled([]packet.Type{"text"}, chatA, 9, 1000)
-			t.same([]uint64{1, 2}, numbers(unhandled))
-			return errors.Join(err, err2, err3)
-		})
-		t.update(func(tx store.Tx) error {
-			return errors.Join(tx.ForgetEntry(second.Packet.Header.Key()), tx.ForgetEntry(at(bobLog, 1)))
-		})
-		t.view(func(tx store.ReadTx) error {
-			h, err := tx.Head(bobLog)
-			t.same(uint64(0), h.Upto)
-			return err
-		})
+		waits(0, 1, 2)
 	}},
 	{"bad entries", func(t *tester) {
 		t.chats()
@@ -206,29 +188,7 @@ var logTests = []subtest{
 			t.same(10, len(e.Packet.Content))
 			return errors.Join(err, err2)
 		})
-		// What is forgotten may come again.
-		forget := func(n uint64, upto uint64, beyond ...packet.Range) {
-			t.Helper()
-			t.update(func(tx store.Tx) error { return tx.ForgetEntry(at(bobLog, n)) })
-			t.view(func(tx store.ReadTx) error {
-				h, err := tx.Head(bobLog)
-				t.same(upto, h.Upto)
-				t.same(beyond, h.Beyond)
-				_, missing := tx.Entry(at(bobLog, n))
-				t.is(missing, store.ErrNotFound)
-				return err
-			})
-		}
-		forget(3, 2, packet.Range{First: 4, Last: 5})
-		waiting(packet.Range{First: 1, Last: 1})
-		forget(4, 2, packet.Range{First: 5, Last: 5})
-		t.put(in(3, store.EntryNew), in(4, store.EntryNew))
-		t.state(at(bobLog, 1), store.EntryNew)
-		t.unhandled([]packet.Type{"text"}, 10, 1000, at(bobLog, 1), at(bobLog, 3), at(bobLog, 4))
-		forget(3, 2, packet.Range{First: 4, Last: 5})
-		t.unhandled([]packet.Type{"text"}, 10, 1000, at(bobLog, 1))
 		t.update(func(tx store.Tx) error {
-			t.is(tx.ForgetEntry(at(bobLog, 3)), store.ErrNotFound)
 			return errors.Join(tx.DeleteChat(chatA), tx.PutChat(store.Chat{ID: chatA}))
 		})
 		waiting()

@@ -256,49 +256,6 @@ func (t *tx) keep(k packet.EntryKey) {
 	t.s.heads.put(key(k.Log), head)
 }
 
-func (t *tx) ForgetEntry(k packet.EntryKey) error {
-	e, ok := t.s.entries.get(key(k))
-	if !ok {
-		return notFound("entry", k)
-	}
-	t.s.byID.remove(key(e.Packet.Header.ID, e.arrival))
-	t.s.entries.remove(key(k))
-	t.keep(k)
-	if k.Twin > 0 {
-		return nil
-	}
-	for _, heir := range t.s.entries.prefix(key(k.Log, k.Number)) {
-		t.promote(heir)
-		return nil
-	}
-	head, _ := t.s.heads.get(key(k.Log))
-	head = cloneHead(head)
-	vector.Remove(&head.LogVector, k.Number)
-	if vector.Highest(&head.LogVector) == 0 {
-		t.s.heads.remove(key(k.Log))
-	} else {
-		t.s.heads.put(key(k.Log), head)
-	}
-	return nil
-}
-
-// promote makes a twin the first of its number.
-func (t *tx) promote(e entry) {
-	before := e.Packet.Header.Key()
-	e.Packet.Header.Twin = 0
-	now := e.Packet.Header.Key()
-	t.s.entries.remove(key(before))
-	t.s.entries.put(key(now), e)
-	t.s.byID.put(key(e.Packet.Header.ID, e.arrival), now)
-	for k, id := range t.s.byEntry.prefix(key(before)) {
-		m, _ := t.s.messages.get(key(id))
-		m.Entry = now
-		t.s.messages.put(key(id), m)
-		t.s.byEntry.remove(k)
-		t.s.byEntry.put(key(now, id), id)
-	}
-}
-
 func (t *tx) AddAttempt(k packet.EntryKey) (int, error) {
 	attempts := 0
 	err := t.changeEntry(k, func(e *store.Entry) {

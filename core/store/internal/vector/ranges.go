@@ -50,17 +50,3 @@ func shift(ranges []packet.Range, n uint64) []packet.Range {
 	}
 	return out
 }
-
-// Remove takes number out of v.
-func Remove(v *packet.LogVector, number uint64) {
-	switch {
-	case number == 0:
-	case number <= v.Upto:
-		if number < v.Upto {
-			v.Beyond = slices.Insert(v.Beyond, 0, packet.Range{First: number + 1, Last: v.Upto})
-		}
-		v.Upto = number - 1
-	default:
-		v.Beyond = Take(v.Beyond, number)
-	}
-}

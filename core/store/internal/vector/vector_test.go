@@ -79,30 +79,3 @@ func TestPutTake(t *testing.T) {
 		}
 	})
 }
-
-// TestRemove adds and removes numbers in any order and compares with a set.
-func TestRemove(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		var v packet.LogVector
-		set := map[uint64]bool{}
-		for _, n := range rapid.SliceOf(rapid.Int64Range(-30, 30)).Draw(t, "numbers") {
-			number := uint64(max(n, -n)) + 1
-			if n < 0 {
-				vector.Remove(&v, number)
-				delete(set, number)
-			} else if vector.Add(&v, number) == set[number] {
-				t.Fatalf("adding %d again says that it was not there", number)
-			} else {
-				set[number] = true
-			}
-			for n := uint64(1); n < 40; n++ {
-				if v.Has(n) != set[n] {
-					t.Fatalf("%d is there: %v, but %+v", n, set[n], v)
-				}
-			}
-			if len(v.Beyond) > 0 && v.Beyond[0].First <= v.Upto+1 {
-				t.Fatalf("%+v begins too late", v)
-			}
-		}
-	})
-}

@@ -15,8 +15,8 @@ import (
 )
 
 // What is offered in a chat of 2019 cannot be fetched: its sender pushes it when he
-// likes, and another package takes it. This one knows of it, and puts it where it
-// is wanted.
+// likes, and another package takes it. This one knows of it, tells how far it is, and
+// puts it where it is wanted. One's own is pushed by that package likewise.
 
 // pushed says whether a blob comes so.
 func pushed(b *store.Blob) bool { return b.Chat.Kind() == packet.Net2019 }
@@ -137,15 +137,14 @@ func (s *Service) Stopped(ctx context.Context, b *store.Blob, peer packet.UserID
 	s.mu.Lock()
 	m := s.meterOf(&now)
 	if now.Own {
-		if m.given[peer] = m.peers[peer]; m.given[peer] < now.Size {
-			delete(m.given, peer)
+		if at := m.peers[peer]; at == now.Size {
+			m.given[peer] = at
 		}
+		delete(m.peers, peer)
 		m.done = 0
-		for _, most := range []map[packet.UserID]uint64{m.given, m.peers} {
-			for other, done := range most {
-				if other != peer || done == now.Size {
-					m.done = max(m.done, done)
-				}
+		for _, each := range []map[packet.UserID]uint64{m.given, m.peers} {
+			for _, done := range each {
+				m.done = max(m.done, done)
 			}
 		}
 	}

@@ -28,4 +28,12 @@
 // The protocol confirms nothing. A message is queued until it was written to a
 // link with a member, and then sent; which of one's own entries were written to
 // whom is the store's PeerHead of that member.
+//
+// # Files
+//
+// Their bytes are pushed behind a frame, on the connection on which all else is said.
+// What comes is put into Config.Folder and settled by one goroutine (watchBlobs): put
+// into its place when it is wanted, removed when it is not or did not come whole. What
+// is under way, in either direction, is a transfer; its progress goes to core/blob,
+// which tells it as that of all others.
 package net2019

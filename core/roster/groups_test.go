@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
 	"github.com/parley-chat/parley/core/store/storetest"
@@ -311,6 +313,35 @@ func TestKeysComeByPresence(t *testing.T) {
 		alice.wantMet(carol, true)
 		if n := alice.dir.lookUps - before; n != 1 {
 			t.Errorf("%d were looked up, not carol alone", n)
+		}
+	})
+}
+
+// A large group whose members are away has more to be looked up than the directory
+// answers at once. Meanwhile the user finds people all the same.
+func TestLookUpsLeaveRoom(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		alice := w.join("alice")
+		w.join("bob")
+		alice.dir.limit = rate.NewLimiter(rate.Every(2*time.Second), 5)
+		members := []packet.UserID{"alice"}
+		for i := range 50 {
+			members = append(members, packet.UserID(fmt.Sprintf("member%02d", i)))
+		}
+		alice.group(packet.NewGroupChat(), 1, members...)
+		found := 0
+		for range 10 {
+			time.Sleep(7 * time.Second)
+			if _, err := alice.dir.LookUp(t.Context(), "bob"); err == nil {
+				found++
+			}
+		}
+		if found < 7 {
+			t.Errorf("bob was found %d times of 10", found)
+		}
+		time.Sleep(5 * time.Minute)
+		if n := alice.dir.lookUps - found; n != 50 {
+			t.Errorf("%d members were looked up", n)
 		}
 	})
 }

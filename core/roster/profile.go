@@ -106,6 +106,10 @@ func (r *Roster) want(user packet.UserID, what want) {
 // many look-ups at once, and would not answer any other for minutes.
 const presenceTime = time.Second
 
+// lookUpsAtOnce is how many look-ups are made in a row once the directory asked to
+// go slower.
+const lookUpsAtOnce = 10
+
 // serveProfiles looks up the pictures that presence named and that are not
 // here, and the keys of new acquaintances. One that cannot be had now is tried
 // when presence names it again, or when the directory is back.
@@ -130,9 +134,10 @@ func (r *Roster) serveProfiles(ctx context.Context) error {
 			}
 			r.cfg.Log.Info("profile cannot be looked up", "user", user, "error", err)
 			if wait := askedDelay(err); wait > 0 {
-				// A large group is more than the directory answers at once.
+				// A large group is more than the directory answers at once. Several are
+				// waited for, so that meanwhile there is one for what the user asks.
 				r.want(user, what)
-				if pause(ctx, min(wait, retryMost)) != nil {
+				if pause(ctx, min(lookUpsAtOnce*wait, retryMost)) != nil {
 					break
 				}
 			}

@@ -13,8 +13,11 @@ import (
 	"testing/synctest"
 
 	"go.uber.org/goleak"
+	"golang.org/x/time/rate"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/identity"
@@ -100,6 +103,7 @@ type fakeDirectory struct {
 	delivers  []packet.Type // that were taken, in order
 	lookUps   int
 	tries     int
+	limit     *rate.Limiter // of look-ups; nil: none
 }
 
 func (d *fakeDirectory) set(f func(*fakeDirectory)) {
@@ -121,6 +125,14 @@ func (d *fakeDirectory) state() error {
 func (d *fakeDirectory) LookUp(_ context.Context, user packet.UserID) (*directorypb.LookUpResponse, error) {
 	if err := d.state(); err != nil {
 		return nil, err
+	}
+	if d.limit != nil {
+		if r := d.limit.Reserve(); r.Delay() > 0 {
+			wait := r.Delay()
+			r.Cancel()
+			slow, err := status.New(codes.ResourceExhausted, "slow down").WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(wait)})
+			return nil, errors.Join(err, slow.Err())
+		}
 	}
 	d.set(func(d *fakeDirectory) { d.lookUps++ })
 	d.hub.mu.Lock()

@@ -68,6 +68,9 @@ func (a *app) fileSendCommand() *cobra.Command {
 				if req.Chat, err = resolveChat(ctx, c, args[0]); err != nil {
 					return err
 				}
+				if err := joined(ctx, c, req.GetChat()); err != nil {
+					return err
+				}
 				return a.fileSend(ctx, c, req, wait)
 			})
 		},

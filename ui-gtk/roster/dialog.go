@@ -14,6 +14,7 @@ import (
 type dialog struct {
 	window widget.Window
 	native *gtk.Window
+	scroll *gtk.ScrolledWindow
 	column *gtk.Box
 	owned  []func()
 	closed bool
@@ -46,7 +47,8 @@ func newDialog(w widget.Window, title string, width, height int) *dialog {
 		return true
 	})
 	d.column = widget.Class(widget.Column(14), "person")
-	d.native.Add(widget.Scrolled(d.column))
+	d.scroll = widget.Scrolled(d.column)
+	d.native.Add(d.scroll)
 	w.Own(d.close)
 	return d
 }

@@ -23,6 +23,8 @@ func ShowGroup(w widget.Window, chat string) {
 	p.dialog.own(p.model.Close)
 	p.build()
 	p.dialog.own(p.model.View.Observe(p.draw))
+	// The main window says it as well, but this one may lie above where.
+	p.dialog.own(w.Session().Failures.Observe(p.fail))
 	p.dialog.native.ShowAll()
 	p.first.GrabFocus()
 }
@@ -101,6 +103,14 @@ func (p *groupPage) build() {
 		widget.Must(gtk.SeparatorNew(gtk.ORIENTATION_HORIZONTAL)), heading, find, members.box, p.history, p.leave)
 }
 
+// fail says what is wrong, where it is seen; or with an empty text that all is well.
+func (p *groupPage) fail(problem string) {
+	showText(p.problem, problem != "", problem)
+	if problem != "" {
+		p.dialog.scroll.GetVAdjustment().SetValue(0)
+	}
+}
+
 func historyOf(past bool) viewmodel.GroupHistory {
 	if past {
 		return viewmodel.HistoryAll
@@ -111,7 +121,7 @@ func historyOf(past bool) viewmodel.GroupHistory {
 // buildForm makes what changes name, description and picture.
 func (p *groupPage) buildForm() {
 	t, d := p.window.Texts(), p.dialog
-	failed := d.later(func(problem string) { showText(p.problem, problem != "", problem) })
+	failed := d.later(p.fail)
 	change := widget.Button(t.T("Choose a picture…"), widget.Later(func() {
 		if path := choosePicture(d.native, t.T("Choose a picture"), t.T("Choose"), t.T("Cancel"), t.T("Pictures")); path != "" {
 			p.groups.SetPicture(p.chat, path, failed)
@@ -157,7 +167,7 @@ func (p *groupPage) save() {
 			return
 		}
 		p.groups.Describe(p.chat, about, p.dialog.later(func(problem string) {
-			showText(p.problem, problem != "", problem)
+			p.fail(problem)
 			p.form.SetVisible(problem != "")
 		}))
 	}

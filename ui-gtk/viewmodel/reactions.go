@@ -119,7 +119,8 @@ func (c *Conversation) reacted(g *reactors) string {
 		// Translators: names, and "3 others".
 		who = t.F("%[1]s and %[2]s", who, t.N("%d other", "%d others", more))
 	}
-	return tidy(g.emoji, maxReaction) + " " + who
+	// Translators: an emoji, and who reacted with it.
+	return t.F("%[1]s %[2]s", tidy(g.emoji, maxReaction), who)
 }
 
 // React puts a reaction of one's own on a message, or with on false takes it back.

@@ -190,7 +190,7 @@ func leadGroup(anna, bob, carol *person, chat string) {
 	invite.Find(atspi.CheckBox, "carol").Click()
 	anna.shot("group-invite")
 	invite.Find(atspi.PushButton, "Invite").Click()
-	begins(page, atspi.ListItem, "carol, Invited by anna, Invited")
+	begins(page, atspi.ListItem, "carol, Invited by you, Invited")
 	anna.app.Activate(page)
 	anna.screen.Keys("Escape")
 	bob.app.Activate(theirs)

@@ -313,6 +313,17 @@ func (sc *scene) narrow(l *line) bool {
 	})
 }
 
+// repeated says whether an author heard nothing of a log of his for minutes, and repeated
+// it in a new one.
+func (sc *scene) repeated(log packet.Log, author packet.UserID) (is bool) {
+	must(sc.t, sc.node(author).store.View(sc.t.Context(), func(tx store.ReadTx) error {
+		limit, err := forkLimit(tx, log)
+		is = limit < noLimit
+		return err
+	}))
+	return is
+}
+
 // complete says whether d shows all that must be there.
 func (sc *scene) complete(d *node, shown map[packet.PacketID]int, held map[packet.PacketID]bool, written map[packet.PacketID]*line) {
 	sc.t.Helper()
@@ -406,9 +417,7 @@ func (sc *scene) leftovers(d *node) {
 			}
 			for _, h := range heads {
 				member := slices.ContainsFunc(sc.present(chat), func(d *node) bool { return d.user == h.Author })
-				// Who heard nothing of an old log of his for minutes repeats it in a new one.
-				repeated := chat == direct && slices.ContainsFunc(heads, func(o store.Head) bool { return o.Device == h.Device && o.Epoch > h.Epoch })
-				if len(h.Beyond) > 0 && member && !repeated {
+				if len(h.Beyond) > 0 && member && !sc.repeated(packet.Log{Chat: chat, Device: h.Device, Epoch: h.Epoch}, h.Author) {
 					sc.t.Errorf("%s has a gap in %s's log: %+v", d.user, h.Author, h.LogVector)
 				}
 			}

@@ -746,6 +746,29 @@ func (s *Session) PickPeople(without func(user string) bool) *PeoplePicker {
 	return p
 }
 
+// PickInvitees offers the contacts who are not in a group, as it is at any time, until
+// Close.
+func (s *Session) PickInvitees(chat string) *PeoplePicker {
+	p := s.PickPeople(func(user string) bool { return IsNet2019(user) || s.Groups.Get(chat).Has(user) })
+	contacts := p.stop
+	group := s.Chats.Changed.Observe(func(id string) {
+		if id != chat {
+			return
+		}
+		for _, user := range p.chosen {
+			if p.without(user) { // somebody else was faster
+				p.Choose(user, false)
+			}
+		}
+		p.look()
+	})
+	p.stop = func() {
+		contacts()
+		group()
+	}
+	return p
+}
+
 // Close stops following.
 func (p *PeoplePicker) Close() { p.stop() }
 

@@ -404,6 +404,32 @@ func TestGroupOrders(t *testing.T) {
 	w.until("why not is said", func() bool { return failed == "only an admin can" })
 }
 
+// TestInvitees: who is in the group is not offered, also when that changes meanwhile.
+func TestInvitees(t *testing.T) {
+	core, g := groupCore()
+	g.put("g", "Choir", RoleOwner, person("alice", RoleOwner), person("bob", RoleMember))
+	w := openWindow(t, core)
+	s := w.session
+	w.until("the group is known", func() bool { return s.Groups.Get("g") != nil })
+	p := s.PickInvitees("g")
+	defer p.Close()
+	offered := func() (list []string) {
+		for _, r := range p.Rows.Rows() {
+			list = append(list, r.Contact.GetUser())
+		}
+		return list
+	}
+	if got := offered(); !slices.Equal(got, []string{"carol"}) {
+		t.Errorf("%q are offered", got)
+	}
+	p.Choose("carol", true)
+	g.changed("g", `{}`, func(x *Group) { x.People = []GroupPerson{person("alice", RoleOwner), person("carol", RoleInvited)} })
+	w.until("bob is gone, and carol invited by another", func() bool { return slices.Equal(offered(), []string{"bob"}) })
+	if got := p.Chosen.Get(); len(got) != 0 {
+		t.Errorf("%q are chosen", got)
+	}
+}
+
 func TestNewGroup(t *testing.T) {
 	core, g := groupCore()
 	w := openWindow(t, core)

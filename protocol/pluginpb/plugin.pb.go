@@ -651,7 +651,16 @@ type Error struct {
 	// A google.rpc.Code other than 0.
 	Code int32 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
 	// What happened, to what, and what to do; at most 1 KiB.
-	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// The same for programs, as in google.rpc.ErrorInfo, so that a front end can say
+	// it in its own language: which failure of the plugin's it is, such as
+	// "NOT_ADMIN" ([A-Z][A-Z0-9_]*[A-Z0-9], 2 to 63 characters), or empty. Its domain
+	// is the plugin's name. Optional, of plugins alone. Since API 1.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What the message has of names and numbers: at most 16, with keys of
+	// [a-z][a-z0-9_]* (at most 63 characters) and values of at most 512 bytes. "user"
+	// is a user id. When reason or metadata break a bound the core leaves both out.
+	Metadata      map[string]string `protobuf:"bytes,4,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -698,6 +707,20 @@ func (x *Error) GetMessage() string {
 		return x.Message
 	}
 	return ""
+}
+
+func (x *Error) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Error) GetMetadata() map[string]string {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
 }
 
 // HookRequest asks the plugin to do one thing.
@@ -6279,10 +6302,15 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\tresponses\x18\x02 \x03(\v2\x1e.parley.plugin.v1.HostResponseR\tresponses\"\x88\x01\n" +
 	"\rPluginMessage\x12<\n" +
 	"\tresponses\x18\x01 \x03(\v2\x1e.parley.plugin.v1.HookResponseR\tresponses\x129\n" +
-	"\brequests\x18\x02 \x03(\v2\x1d.parley.plugin.v1.HostRequestR\brequests\"5\n" +
+	"\brequests\x18\x02 \x03(\v2\x1d.parley.plugin.v1.HostRequestR\brequests\"\xcd\x01\n" +
 	"\x05Error\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage\"\x84\x03\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12A\n" +
+	"\bmetadata\x18\x04 \x03(\v2%.parley.plugin.v1.Error.MetadataEntryR\bmetadata\x1a;\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x84\x03\n" +
 	"\vHookRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12?\n" +
 	"\bdescribe\x18\x02 \x01(\v2!.parley.plugin.v1.DescribeRequestH\x00R\bdescribe\x126\n" +
@@ -6755,7 +6783,7 @@ func file_protocol_pluginpb_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_protocol_pluginpb_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_protocol_pluginpb_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 78)
+var file_protocol_pluginpb_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
 var file_protocol_pluginpb_plugin_proto_goTypes = []any{
 	(Capability)(0),          // 0: parley.plugin.v1.Capability
 	(Presentation)(0),        // 1: parley.plugin.v1.Presentation
@@ -6839,113 +6867,115 @@ var file_protocol_pluginpb_plugin_proto_goTypes = []any{
 	(*QueryValues)(nil),      // 79: parley.plugin.v1.QueryValues
 	(*Values)(nil),           // 80: parley.plugin.v1.Values
 	(*LogRequest)(nil),       // 81: parley.plugin.v1.LogRequest
-	nil,                      // 82: parley.plugin.v1.StartRequest.SettingsEntry
-	nil,                      // 83: parley.plugin.v1.SettingsChanged.SettingsEntry
-	nil,                      // 84: parley.plugin.v1.InvokeRequest.ArgsEntry
-	nil,                      // 85: parley.plugin.v1.Button.ArgsEntry
+	nil,                      // 82: parley.plugin.v1.Error.MetadataEntry
+	nil,                      // 83: parley.plugin.v1.StartRequest.SettingsEntry
+	nil,                      // 84: parley.plugin.v1.SettingsChanged.SettingsEntry
+	nil,                      // 85: parley.plugin.v1.InvokeRequest.ArgsEntry
+	nil,                      // 86: parley.plugin.v1.Button.ArgsEntry
 }
 var file_protocol_pluginpb_plugin_proto_depIdxs = []int32{
 	11, // 0: parley.plugin.v1.CoreMessage.requests:type_name -> parley.plugin.v1.HookRequest
 	59, // 1: parley.plugin.v1.CoreMessage.responses:type_name -> parley.plugin.v1.HostResponse
 	12, // 2: parley.plugin.v1.PluginMessage.responses:type_name -> parley.plugin.v1.HookResponse
 	58, // 3: parley.plugin.v1.PluginMessage.requests:type_name -> parley.plugin.v1.HostRequest
-	13, // 4: parley.plugin.v1.HookRequest.describe:type_name -> parley.plugin.v1.DescribeRequest
-	20, // 5: parley.plugin.v1.HookRequest.start:type_name -> parley.plugin.v1.StartRequest
-	22, // 6: parley.plugin.v1.HookRequest.handle:type_name -> parley.plugin.v1.HandleRequest
-	31, // 7: parley.plugin.v1.HookRequest.invoke:type_name -> parley.plugin.v1.InvokeRequest
-	35, // 8: parley.plugin.v1.HookRequest.cancel:type_name -> parley.plugin.v1.CancelRequest
-	36, // 9: parley.plugin.v1.HookRequest.stop:type_name -> parley.plugin.v1.StopRequest
-	10, // 10: parley.plugin.v1.HookResponse.error:type_name -> parley.plugin.v1.Error
-	14, // 11: parley.plugin.v1.HookResponse.describe:type_name -> parley.plugin.v1.DescribeResponse
-	21, // 12: parley.plugin.v1.HookResponse.start:type_name -> parley.plugin.v1.StartResponse
-	29, // 13: parley.plugin.v1.HookResponse.handle:type_name -> parley.plugin.v1.HandleResponse
-	34, // 14: parley.plugin.v1.HookResponse.invoke:type_name -> parley.plugin.v1.InvokeResponse
-	37, // 15: parley.plugin.v1.HookResponse.stop:type_name -> parley.plugin.v1.StopResponse
-	32, // 16: parley.plugin.v1.HookResponse.update:type_name -> parley.plugin.v1.InvokeUpdate
-	15, // 17: parley.plugin.v1.DescribeResponse.manifest:type_name -> parley.plugin.v1.Manifest
-	16, // 18: parley.plugin.v1.Manifest.packet_types:type_name -> parley.plugin.v1.PacketType
-	0,  // 19: parley.plugin.v1.Manifest.capabilities:type_name -> parley.plugin.v1.Capability
-	17, // 20: parley.plugin.v1.Manifest.message_kinds:type_name -> parley.plugin.v1.MessageKind
-	18, // 21: parley.plugin.v1.Manifest.actions:type_name -> parley.plugin.v1.Action
-	19, // 22: parley.plugin.v1.Manifest.settings:type_name -> parley.plugin.v1.Setting
-	1,  // 23: parley.plugin.v1.MessageKind.presentation:type_name -> parley.plugin.v1.Presentation
-	2,  // 24: parley.plugin.v1.Action.places:type_name -> parley.plugin.v1.Place
-	3,  // 25: parley.plugin.v1.Setting.type:type_name -> parley.plugin.v1.SettingType
-	82, // 26: parley.plugin.v1.StartRequest.settings:type_name -> parley.plugin.v1.StartRequest.SettingsEntry
-	23, // 27: parley.plugin.v1.HandleRequest.items:type_name -> parley.plugin.v1.Item
-	24, // 28: parley.plugin.v1.Item.packet:type_name -> parley.plugin.v1.Packet
-	25, // 29: parley.plugin.v1.Item.event:type_name -> parley.plugin.v1.Event
-	27, // 30: parley.plugin.v1.Event.presence:type_name -> parley.plugin.v1.Presence
-	28, // 31: parley.plugin.v1.Event.link:type_name -> parley.plugin.v1.Link
-	69, // 32: parley.plugin.v1.Event.message:type_name -> parley.plugin.v1.Message
-	26, // 33: parley.plugin.v1.Event.settings:type_name -> parley.plugin.v1.SettingsChanged
-	63, // 34: parley.plugin.v1.Event.blob:type_name -> parley.plugin.v1.Blob
-	83, // 35: parley.plugin.v1.SettingsChanged.settings:type_name -> parley.plugin.v1.SettingsChanged.SettingsEntry
-	30, // 36: parley.plugin.v1.HandleResponse.outcomes:type_name -> parley.plugin.v1.Outcome
-	38, // 37: parley.plugin.v1.Outcome.effects:type_name -> parley.plugin.v1.Effect
-	84, // 38: parley.plugin.v1.InvokeRequest.args:type_name -> parley.plugin.v1.InvokeRequest.ArgsEntry
-	56, // 39: parley.plugin.v1.InvokeUpdate.card:type_name -> parley.plugin.v1.Card
-	33, // 40: parley.plugin.v1.InvokeUpdate.progress:type_name -> parley.plugin.v1.Progress
-	38, // 41: parley.plugin.v1.InvokeResponse.effects:type_name -> parley.plugin.v1.Effect
-	39, // 42: parley.plugin.v1.Effect.add_message:type_name -> parley.plugin.v1.AddMessage
-	41, // 43: parley.plugin.v1.Effect.change_message:type_name -> parley.plugin.v1.ChangeMessage
-	43, // 44: parley.plugin.v1.Effect.delete_message:type_name -> parley.plugin.v1.DeleteMessage
-	45, // 45: parley.plugin.v1.Effect.annotate:type_name -> parley.plugin.v1.Annotate
-	46, // 46: parley.plugin.v1.Effect.remove_annotation:type_name -> parley.plugin.v1.RemoveAnnotation
-	47, // 47: parley.plugin.v1.Effect.send_packet:type_name -> parley.plugin.v1.SendPacket
-	48, // 48: parley.plugin.v1.Effect.set_members:type_name -> parley.plugin.v1.SetMembers
-	51, // 49: parley.plugin.v1.Effect.put_value:type_name -> parley.plugin.v1.PutValue
-	52, // 50: parley.plugin.v1.Effect.publish_event:type_name -> parley.plugin.v1.PublishEvent
-	44, // 51: parley.plugin.v1.Effect.drop_content:type_name -> parley.plugin.v1.DropContent
-	42, // 52: parley.plugin.v1.Effect.set_card:type_name -> parley.plugin.v1.SetCard
-	53, // 53: parley.plugin.v1.Effect.share_blob:type_name -> parley.plugin.v1.ShareBlob
-	54, // 54: parley.plugin.v1.Effect.fetch_blob:type_name -> parley.plugin.v1.FetchBlob
-	55, // 55: parley.plugin.v1.Effect.steer_blob:type_name -> parley.plugin.v1.SteerBlob
-	56, // 56: parley.plugin.v1.AddMessage.card:type_name -> parley.plugin.v1.Card
-	40, // 57: parley.plugin.v1.AddMessage.handled:type_name -> parley.plugin.v1.HandledPacket
-	56, // 58: parley.plugin.v1.ChangeMessage.card:type_name -> parley.plugin.v1.Card
-	56, // 59: parley.plugin.v1.SetCard.card:type_name -> parley.plugin.v1.Card
-	50, // 60: parley.plugin.v1.SetMembers.cutoffs:type_name -> parley.plugin.v1.Cutoff
-	4,  // 61: parley.plugin.v1.SetMembers.history:type_name -> parley.plugin.v1.History
-	49, // 62: parley.plugin.v1.SetMembers.vouched:type_name -> parley.plugin.v1.DeviceKey
-	5,  // 63: parley.plugin.v1.SteerBlob.order:type_name -> parley.plugin.v1.BlobOrder
-	57, // 64: parley.plugin.v1.Card.buttons:type_name -> parley.plugin.v1.Button
-	85, // 65: parley.plugin.v1.Button.args:type_name -> parley.plugin.v1.Button.ArgsEntry
-	65, // 66: parley.plugin.v1.HostRequest.apply:type_name -> parley.plugin.v1.ApplyRequest
-	67, // 67: parley.plugin.v1.HostRequest.query_messages:type_name -> parley.plugin.v1.QueryMessages
-	70, // 68: parley.plugin.v1.HostRequest.query_annotations:type_name -> parley.plugin.v1.QueryAnnotations
-	73, // 69: parley.plugin.v1.HostRequest.query_contacts:type_name -> parley.plugin.v1.QueryContacts
-	76, // 70: parley.plugin.v1.HostRequest.query_chats:type_name -> parley.plugin.v1.QueryChats
-	79, // 71: parley.plugin.v1.HostRequest.query_values:type_name -> parley.plugin.v1.QueryValues
-	81, // 72: parley.plugin.v1.HostRequest.log:type_name -> parley.plugin.v1.LogRequest
-	60, // 73: parley.plugin.v1.HostRequest.prepare_blob:type_name -> parley.plugin.v1.PrepareBlob
-	61, // 74: parley.plugin.v1.HostRequest.query_blobs:type_name -> parley.plugin.v1.QueryBlobs
-	10, // 75: parley.plugin.v1.HostResponse.error:type_name -> parley.plugin.v1.Error
-	66, // 76: parley.plugin.v1.HostResponse.apply:type_name -> parley.plugin.v1.ApplyResponse
-	68, // 77: parley.plugin.v1.HostResponse.messages:type_name -> parley.plugin.v1.Messages
-	71, // 78: parley.plugin.v1.HostResponse.annotations:type_name -> parley.plugin.v1.Annotations
-	74, // 79: parley.plugin.v1.HostResponse.contacts:type_name -> parley.plugin.v1.Contacts
-	77, // 80: parley.plugin.v1.HostResponse.chats:type_name -> parley.plugin.v1.Chats
-	80, // 81: parley.plugin.v1.HostResponse.values:type_name -> parley.plugin.v1.Values
-	62, // 82: parley.plugin.v1.HostResponse.blobs:type_name -> parley.plugin.v1.Blobs
-	63, // 83: parley.plugin.v1.Blobs.blobs:type_name -> parley.plugin.v1.Blob
-	6,  // 84: parley.plugin.v1.Blob.state:type_name -> parley.plugin.v1.BlobState
-	64, // 85: parley.plugin.v1.Blob.left_out:type_name -> parley.plugin.v1.LeftOut
-	38, // 86: parley.plugin.v1.ApplyRequest.effects:type_name -> parley.plugin.v1.Effect
-	69, // 87: parley.plugin.v1.Messages.messages:type_name -> parley.plugin.v1.Message
-	72, // 88: parley.plugin.v1.Annotations.annotations:type_name -> parley.plugin.v1.Annotation
-	75, // 89: parley.plugin.v1.Contacts.contacts:type_name -> parley.plugin.v1.Contact
-	78, // 90: parley.plugin.v1.Chats.chats:type_name -> parley.plugin.v1.Chat
-	50, // 91: parley.plugin.v1.Chat.heads:type_name -> parley.plugin.v1.Cutoff
-	51, // 92: parley.plugin.v1.Values.values:type_name -> parley.plugin.v1.PutValue
-	7,  // 93: parley.plugin.v1.LogRequest.level:type_name -> parley.plugin.v1.Level
-	8,  // 94: parley.plugin.v1.Plugin.Session:input_type -> parley.plugin.v1.CoreMessage
-	9,  // 95: parley.plugin.v1.Plugin.Session:output_type -> parley.plugin.v1.PluginMessage
-	95, // [95:96] is the sub-list for method output_type
-	94, // [94:95] is the sub-list for method input_type
-	94, // [94:94] is the sub-list for extension type_name
-	94, // [94:94] is the sub-list for extension extendee
-	0,  // [0:94] is the sub-list for field type_name
+	82, // 4: parley.plugin.v1.Error.metadata:type_name -> parley.plugin.v1.Error.MetadataEntry
+	13, // 5: parley.plugin.v1.HookRequest.describe:type_name -> parley.plugin.v1.DescribeRequest
+	20, // 6: parley.plugin.v1.HookRequest.start:type_name -> parley.plugin.v1.StartRequest
+	22, // 7: parley.plugin.v1.HookRequest.handle:type_name -> parley.plugin.v1.HandleRequest
+	31, // 8: parley.plugin.v1.HookRequest.invoke:type_name -> parley.plugin.v1.InvokeRequest
+	35, // 9: parley.plugin.v1.HookRequest.cancel:type_name -> parley.plugin.v1.CancelRequest
+	36, // 10: parley.plugin.v1.HookRequest.stop:type_name -> parley.plugin.v1.StopRequest
+	10, // 11: parley.plugin.v1.HookResponse.error:type_name -> parley.plugin.v1.Error
+	14, // 12: parley.plugin.v1.HookResponse.describe:type_name -> parley.plugin.v1.DescribeResponse
+	21, // 13: parley.plugin.v1.HookResponse.start:type_name -> parley.plugin.v1.StartResponse
+	29, // 14: parley.plugin.v1.HookResponse.handle:type_name -> parley.plugin.v1.HandleResponse
+	34, // 15: parley.plugin.v1.HookResponse.invoke:type_name -> parley.plugin.v1.InvokeResponse
+	37, // 16: parley.plugin.v1.HookResponse.stop:type_name -> parley.plugin.v1.StopResponse
+	32, // 17: parley.plugin.v1.HookResponse.update:type_name -> parley.plugin.v1.InvokeUpdate
+	15, // 18: parley.plugin.v1.DescribeResponse.manifest:type_name -> parley.plugin.v1.Manifest
+	16, // 19: parley.plugin.v1.Manifest.packet_types:type_name -> parley.plugin.v1.PacketType
+	0,  // 20: parley.plugin.v1.Manifest.capabilities:type_name -> parley.plugin.v1.Capability
+	17, // 21: parley.plugin.v1.Manifest.message_kinds:type_name -> parley.plugin.v1.MessageKind
+	18, // 22: parley.plugin.v1.Manifest.actions:type_name -> parley.plugin.v1.Action
+	19, // 23: parley.plugin.v1.Manifest.settings:type_name -> parley.plugin.v1.Setting
+	1,  // 24: parley.plugin.v1.MessageKind.presentation:type_name -> parley.plugin.v1.Presentation
+	2,  // 25: parley.plugin.v1.Action.places:type_name -> parley.plugin.v1.Place
+	3,  // 26: parley.plugin.v1.Setting.type:type_name -> parley.plugin.v1.SettingType
+	83, // 27: parley.plugin.v1.StartRequest.settings:type_name -> parley.plugin.v1.StartRequest.SettingsEntry
+	23, // 28: parley.plugin.v1.HandleRequest.items:type_name -> parley.plugin.v1.Item
+	24, // 29: parley.plugin.v1.Item.packet:type_name -> parley.plugin.v1.Packet
+	25, // 30: parley.plugin.v1.Item.event:type_name -> parley.plugin.v1.Event
+	27, // 31: parley.plugin.v1.Event.presence:type_name -> parley.plugin.v1.Presence
+	28, // 32: parley.plugin.v1.Event.link:type_name -> parley.plugin.v1.Link
+	69, // 33: parley.plugin.v1.Event.message:type_name -> parley.plugin.v1.Message
+	26, // 34: parley.plugin.v1.Event.settings:type_name -> parley.plugin.v1.SettingsChanged
+	63, // 35: parley.plugin.v1.Event.blob:type_name -> parley.plugin.v1.Blob
+	84, // 36: parley.plugin.v1.SettingsChanged.settings:type_name -> parley.plugin.v1.SettingsChanged.SettingsEntry
+	30, // 37: parley.plugin.v1.HandleResponse.outcomes:type_name -> parley.plugin.v1.Outcome
+	38, // 38: parley.plugin.v1.Outcome.effects:type_name -> parley.plugin.v1.Effect
+	85, // 39: parley.plugin.v1.InvokeRequest.args:type_name -> parley.plugin.v1.InvokeRequest.ArgsEntry
+	56, // 40: parley.plugin.v1.InvokeUpdate.card:type_name -> parley.plugin.v1.Card
+	33, // 41: parley.plugin.v1.InvokeUpdate.progress:type_name -> parley.plugin.v1.Progress
+	38, // 42: parley.plugin.v1.InvokeResponse.effects:type_name -> parley.plugin.v1.Effect
+	39, // 43: parley.plugin.v1.Effect.add_message:type_name -> parley.plugin.v1.AddMessage
+	41, // 44: parley.plugin.v1.Effect.change_message:type_name -> parley.plugin.v1.ChangeMessage
+	43, // 45: parley.plugin.v1.Effect.delete_message:type_name -> parley.plugin.v1.DeleteMessage
+	45, // 46: parley.plugin.v1.Effect.annotate:type_name -> parley.plugin.v1.Annotate
+	46, // 47: parley.plugin.v1.Effect.remove_annotation:type_name -> parley.plugin.v1.RemoveAnnotation
+	47, // 48: parley.plugin.v1.Effect.send_packet:type_name -> parley.plugin.v1.SendPacket
+	48, // 49: parley.plugin.v1.Effect.set_members:type_name -> parley.plugin.v1.SetMembers
+	51, // 50: parley.plugin.v1.Effect.put_value:type_name -> parley.plugin.v1.PutValue
+	52, // 51: parley.plugin.v1.Effect.publish_event:type_name -> parley.plugin.v1.PublishEvent
+	44, // 52: parley.plugin.v1.Effect.drop_content:type_name -> parley.plugin.v1.DropContent
+	42, // 53: parley.plugin.v1.Effect.set_card:type_name -> parley.plugin.v1.SetCard
+	53, // 54: parley.plugin.v1.Effect.share_blob:type_name -> parley.plugin.v1.ShareBlob
+	54, // 55: parley.plugin.v1.Effect.fetch_blob:type_name -> parley.plugin.v1.FetchBlob
+	55, // 56: parley.plugin.v1.Effect.steer_blob:type_name -> parley.plugin.v1.SteerBlob
+	56, // 57: parley.plugin.v1.AddMessage.card:type_name -> parley.plugin.v1.Card
+	40, // 58: parley.plugin.v1.AddMessage.handled:type_name -> parley.plugin.v1.HandledPacket
+	56, // 59: parley.plugin.v1.ChangeMessage.card:type_name -> parley.plugin.v1.Card
+	56, // 60: parley.plugin.v1.SetCard.card:type_name -> parley.plugin.v1.Card
+	50, // 61: parley.plugin.v1.SetMembers.cutoffs:type_name -> parley.plugin.v1.Cutoff
+	4,  // 62: parley.plugin.v1.SetMembers.history:type_name -> parley.plugin.v1.History
+	49, // 63: parley.plugin.v1.SetMembers.vouched:type_name -> parley.plugin.v1.DeviceKey
+	5,  // 64: parley.plugin.v1.SteerBlob.order:type_name -> parley.plugin.v1.BlobOrder
+	57, // 65: parley.plugin.v1.Card.buttons:type_name -> parley.plugin.v1.Button
+	86, // 66: parley.plugin.v1.Button.args:type_name -> parley.plugin.v1.Button.ArgsEntry
+	65, // 67: parley.plugin.v1.HostRequest.apply:type_name -> parley.plugin.v1.ApplyRequest
+	67, // 68: parley.plugin.v1.HostRequest.query_messages:type_name -> parley.plugin.v1.QueryMessages
+	70, // 69: parley.plugin.v1.HostRequest.query_annotations:type_name -> parley.plugin.v1.QueryAnnotations
+	73, // 70: parley.plugin.v1.HostRequest.query_contacts:type_name -> parley.plugin.v1.QueryContacts
+	76, // 71: parley.plugin.v1.HostRequest.query_chats:type_name -> parley.plugin.v1.QueryChats
+	79, // 72: parley.plugin.v1.HostRequest.query_values:type_name -> parley.plugin.v1.QueryValues
+	81, // 73: parley.plugin.v1.HostRequest.log:type_name -> parley.plugin.v1.LogRequest
+	60, // 74: parley.plugin.v1.HostRequest.prepare_blob:type_name -> parley.plugin.v1.PrepareBlob
+	61, // 75: parley.plugin.v1.HostRequest.query_blobs:type_name -> parley.plugin.v1.QueryBlobs
+	10, // 76: parley.plugin.v1.HostResponse.error:type_name -> parley.plugin.v1.Error
+	66, // 77: parley.plugin.v1.HostResponse.apply:type_name -> parley.plugin.v1.ApplyResponse
+	68, // 78: parley.plugin.v1.HostResponse.messages:type_name -> parley.plugin.v1.Messages
+	71, // 79: parley.plugin.v1.HostResponse.annotations:type_name -> parley.plugin.v1.Annotations
+	74, // 80: parley.plugin.v1.HostResponse.contacts:type_name -> parley.plugin.v1.Contacts
+	77, // 81: parley.plugin.v1.HostResponse.chats:type_name -> parley.plugin.v1.Chats
+	80, // 82: parley.plugin.v1.HostResponse.values:type_name -> parley.plugin.v1.Values
+	62, // 83: parley.plugin.v1.HostResponse.blobs:type_name -> parley.plugin.v1.Blobs
+	63, // 84: parley.plugin.v1.Blobs.blobs:type_name -> parley.plugin.v1.Blob
+	6,  // 85: parley.plugin.v1.Blob.state:type_name -> parley.plugin.v1.BlobState
+	64, // 86: parley.plugin.v1.Blob.left_out:type_name -> parley.plugin.v1.LeftOut
+	38, // 87: parley.plugin.v1.ApplyRequest.effects:type_name -> parley.plugin.v1.Effect
+	69, // 88: parley.plugin.v1.Messages.messages:type_name -> parley.plugin.v1.Message
+	72, // 89: parley.plugin.v1.Annotations.annotations:type_name -> parley.plugin.v1.Annotation
+	75, // 90: parley.plugin.v1.Contacts.contacts:type_name -> parley.plugin.v1.Contact
+	78, // 91: parley.plugin.v1.Chats.chats:type_name -> parley.plugin.v1.Chat
+	50, // 92: parley.plugin.v1.Chat.heads:type_name -> parley.plugin.v1.Cutoff
+	51, // 93: parley.plugin.v1.Values.values:type_name -> parley.plugin.v1.PutValue
+	7,  // 94: parley.plugin.v1.LogRequest.level:type_name -> parley.plugin.v1.Level
+	8,  // 95: parley.plugin.v1.Plugin.Session:input_type -> parley.plugin.v1.CoreMessage
+	9,  // 96: parley.plugin.v1.Plugin.Session:output_type -> parley.plugin.v1.PluginMessage
+	96, // [96:97] is the sub-list for method output_type
+	95, // [95:96] is the sub-list for method input_type
+	95, // [95:95] is the sub-list for extension type_name
+	95, // [95:95] is the sub-list for extension extendee
+	0,  // [0:95] is the sub-list for field type_name
 }
 
 func init() { file_protocol_pluginpb_plugin_proto_init() }
@@ -7030,7 +7060,7 @@ func file_protocol_pluginpb_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_pluginpb_plugin_proto_rawDesc), len(file_protocol_pluginpb_plugin_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   78,
+			NumMessages:   79,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

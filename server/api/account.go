@@ -2,10 +2,11 @@ package api
 
 import (
 	"context"
+	"fmt"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/protocol/packet/net2019"
@@ -29,7 +30,7 @@ func (s *Service) Register(ctx context.Context, req *directorypb.RegisterRequest
 		return nil, err
 	}
 	if len(req.GetInvite()) > maxInvite {
-		return nil, invalid("An invite has at most %d bytes.", maxInvite)
+		return nil, failure.Status(codes.InvalidArgument, fmt.Sprintf("An invite has at most %d bytes.", maxInvite), because("INVITE_INVALID"))
 	}
 	if err := password.Check(req.GetPassword()); err != nil {
 		return nil, statusOf(s.log, err)
@@ -263,7 +264,7 @@ func (s *Service) LookUp(ctx context.Context, req *directorypb.LookUpRequest) (*
 	}
 	a, err := s.dir.Account(user)
 	if err != nil {
-		return nil, status.Errorf(codes.NotFound, "There is no user %s here.", user)
+		return nil, failure.Status(codes.NotFound, fmt.Sprintf("There is no user %s here.", user), because("NO_USER"))
 	}
 	profile, err := s.profile(ctx, a)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/server/directory"
 	"github.com/parley-chat/parley/server/password"
 )
@@ -20,7 +21,7 @@ import (
 const busyRetry = 2 * time.Second
 
 var (
-	errWrongPassword = status.Error(codes.Unauthenticated, "The user name or the password is wrong.")
+	errWrongPassword = failure.Status(codes.Unauthenticated, "The user name or the password is wrong.", because("WRONG_PASSWORD"))
 	errOtherDevice   = status.Error(codes.FailedPrecondition,
 		"Another device is logged in to this account. Logging in here will log it out.")
 	errNoKey = status.Error(codes.Unauthenticated, "The connection shows no device key; a client certificate with an Ed25519 key is needed.")
@@ -31,26 +32,30 @@ var (
 // kinds is what each error of the packages below is to a client. The first that
 // matches counts.
 var kinds = []struct {
-	err  error
-	code codes.Code
-	text string
+	err    error
+	code   codes.Code
+	text   string
+	reason *errdetails.ErrorInfo // for programs; nil for none
 }{
-	{directory.ErrExists, codes.AlreadyExists, "This user name is taken; choose another."},
-	{directory.ErrNoUser, codes.NotFound, "There is no user of that name here."},
-	{directory.ErrNotBound, codes.Unauthenticated, "This device is not logged in, or another device has taken its place; log in again."},
-	{directory.ErrDisabled, codes.PermissionDenied, "This account is disabled; ask whoever runs the directory."},
-	{directory.ErrNoInvite, codes.PermissionDenied, "This invite is not valid, has been used up, or has expired; ask whoever runs the directory for another."},
-	{errClosed, codes.PermissionDenied, "This directory makes no new accounts; ask whoever runs it for one."},
-	{errNeedsInvite, codes.PermissionDenied, "This directory asks for an invite; ask whoever runs it for one."},
-	{directory.ErrKeyTaken, codes.PermissionDenied, "This device key belongs to another account; log in with a new one."},
-	{directory.ErrReplaced, codes.Aborted, "A newer session of this account has begun."},
-	{directory.ErrSlow, codes.ResourceExhausted, "This device does not read what the directory sends."},
-	{directory.ErrFull, codes.ResourceExhausted, "Too many requests wait for this person already; try again later."},
-	{directory.ErrClosed, codes.Unavailable, "The directory is shutting down; try again in a moment."},
-	{password.ErrMismatch, codes.Unauthenticated, "The user name or the password is wrong."},
-	{password.ErrBounds, codes.InvalidArgument, fmt.Sprintf("A password has %d to %d bytes of UTF-8.", password.MinBytes, password.MaxBytes)},
-	{context.Canceled, codes.Canceled, "The call was cancelled."},
-	{context.DeadlineExceeded, codes.DeadlineExceeded, "The directory took too long; try again."},
+	{directory.ErrExists, codes.AlreadyExists, "This user name is taken; choose another.", because("USER_TAKEN")},
+	{directory.ErrNoUser, codes.NotFound, "There is no user of that name here.", because("NO_USER")},
+	{directory.ErrNotBound, codes.Unauthenticated, "This device is not logged in, or another device has taken its place; log in again.", because("NOT_LOGGED_IN")},
+	{directory.ErrDisabled, codes.PermissionDenied, "This account is disabled; ask whoever runs the directory.", because("DISABLED")},
+	{directory.ErrNoInvite, codes.PermissionDenied, "This invite is not valid, has been used up, or has expired; ask whoever runs the directory for another.", because("INVITE_INVALID")},
+	{errClosed, codes.PermissionDenied, "This directory makes no new accounts; ask whoever runs it for one.", because("CLOSED")},
+	{errNeedsInvite, codes.PermissionDenied, "This directory asks for an invite; ask whoever runs it for one.", because("INVITE_NEEDED")},
+	{directory.ErrKeyTaken, codes.PermissionDenied, "This device key belongs to another account; log in with a new one.", because("KEY_TAKEN")},
+	{directory.ErrReplaced, codes.Aborted, "A newer session of this account has begun.", nil},
+	{directory.ErrSlow, codes.ResourceExhausted, "This device does not read what the directory sends.", nil},
+	{directory.ErrFull, codes.ResourceExhausted, "Too many requests wait for this person already; try again later.", because("REQUESTS_FULL")},
+	{directory.ErrClosed, codes.Unavailable, "The directory is shutting down; try again in a moment.", because("SHUTTING_DOWN")},
+	{password.ErrMismatch, codes.Unauthenticated, "The user name or the password is wrong.", because("WRONG_PASSWORD")},
+	{
+		password.ErrBounds, codes.InvalidArgument, fmt.Sprintf("A password has %d to %d bytes of UTF-8.", password.MinBytes, password.MaxBytes),
+		because("PASSWORD_BOUNDS", "min", password.MinBytes, "max", password.MaxBytes),
+	},
+	{context.Canceled, codes.Canceled, "The call was cancelled.", nil},
+	{context.DeadlineExceeded, codes.DeadlineExceeded, "The directory took too long; try again.", nil},
 }
 
 // statusOf maps an error to what a client sees. What is the server's own fault
@@ -67,22 +72,23 @@ func statusOf(log *slog.Logger, err error) error {
 	}
 	if errors.Is(err, directory.ErrState) {
 		log.Error("a call failed", "error", err)
-		return status.Error(codes.Unavailable, "The directory cannot use its records at this moment; try again later, and tell its operator if it lasts.")
+		return failure.Status(codes.Unavailable,
+			"The directory cannot use its records at this moment; try again later, and tell its operator if it lasts.", because("RECORDS"))
 	}
 	for _, k := range kinds {
 		if errors.Is(err, k.err) {
-			return status.Error(k.code, k.text)
+			return failure.Status(k.code, k.text, k.reason)
 		}
 	}
 	log.Error("a call failed", "error", err)
-	return status.Error(codes.Internal, "The directory failed; its log says why.")
+	return failure.Status(codes.Internal, "The directory failed; its log says why.", because("FAILED"))
 }
 
 // exhausted is RESOURCE_EXHAUSTED with when to try again.
 func exhausted(text string, wait time.Duration) error {
 	wait = max(wait.Round(time.Second), time.Second)
 	s := status.New(codes.ResourceExhausted, fmt.Sprintf("%s Try again in %s.", text, wait))
-	if detailed, err := s.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(wait)}); err == nil {
+	if detailed, err := s.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(wait)}, because("TOO_OFTEN", "wait", wait)); err == nil {
 		s = detailed
 	}
 	return s.Err()
@@ -90,4 +96,9 @@ func exhausted(text string, wait time.Duration) error {
 
 func invalid(format string, args ...any) error {
 	return status.Errorf(codes.InvalidArgument, format, args...)
+}
+
+// because gives a reason of the directory's: see failure.Because.
+func because(reason string, params ...any) *errdetails.ErrorInfo {
+	return &errdetails.ErrorInfo{Reason: reason, Domain: failure.DirectoryDomain, Metadata: failure.Metadata(params...)}
 }

@@ -2,12 +2,16 @@ package api
 
 import (
 	"crypto/ed25519"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"google.golang.org/grpc/codes"
+
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/server/directory"
@@ -24,7 +28,8 @@ const (
 func ParseUser(s string) (packet.UserID, error) {
 	user, err := packet.ParseUserID(s)
 	if err != nil {
-		return "", invalid("%.70q is no user name: it has 1 to %d of a-z, 0-9, \".\" and \"_\", and starts with a letter or digit.", s, packet.MaxUserID)
+		return "", failure.Status(codes.InvalidArgument, fmt.Sprintf("%.70q is no user name: it has 1 to %d of a-z, 0-9, \".\" and \"_\", and starts with a letter or digit.", s, packet.MaxUserID),
+			because("INVALID_USER"))
 	}
 	return user, nil
 }
@@ -33,10 +38,11 @@ func ParseUser(s string) (packet.UserID, error) {
 func ParseName(s string, user packet.UserID) (string, error) {
 	// Bytes first, so that nothing long is worked on.
 	if len(s) > utf8.UTFMax*directory.MaxDisplayName || utf8.RuneCountInString(s) > directory.MaxDisplayName {
-		return "", invalid("A display name has at most %d characters.", directory.MaxDisplayName)
+		return "", failure.Status(codes.InvalidArgument, fmt.Sprintf("A display name has at most %d characters.", directory.MaxDisplayName),
+			because("NAME_TOO_LONG", "limit", directory.MaxDisplayName))
 	}
 	if strings.ContainsFunc(s, misleading) {
-		return "", invalid("A display name has no control characters.")
+		return "", failure.Status(codes.InvalidArgument, "A display name has no control characters.", because("NAME_CHARACTERS"))
 	}
 	if s = strings.TrimSpace(s); s == "" {
 		return string(user), nil

@@ -235,9 +235,9 @@ func (p *Plugin) emojiIn(call sdk.Invocation) (string, error) {
 		if emoji, ok := emojiOf(strings.TrimSuffix(code, ":"), o.tone); ok {
 			return emoji, nil
 		}
-		return "", sdk.Errorf(codes.NotFound, "there is no emoji %.70s: search for one with parley emoji search", text)
+		return "", sdk.Errorf(codes.NotFound, "there is no emoji %.70s: search for one with parley emoji search", text).Because("NO_EMOJI", "emoji", text)
 	}
-	return "", sdk.Errorf(codes.InvalidArgument, "%.40q is not one emoji: write one, or its shortcode such as :tada:", text)
+	return "", sdk.Errorf(codes.InvalidArgument, "%.40q is not one emoji: write one, or its shortcode such as :tada:", text).Because("NOT_ONE_EMOJI", "emoji", text)
 }
 
 // result is an answer in JSON, in which "<", ">" and "&" stay as they are.

@@ -141,9 +141,9 @@ func (p *Plugin) react(ctx context.Context, call sdk.Invocation, remove bool) (s
 	case there != remove:
 		return sdk.Result{Value: value}, nil // it is as it is to be
 	case !remove && len(shown) >= MaxReactions:
-		return sdk.Result{}, sdk.Errorf(codes.ResourceExhausted, "there are %d reactions of yours on this message, the most that one person can have: take one back first", MaxReactions)
+		return sdk.Result{}, sdk.Errorf(codes.ResourceExhausted, "there are %d reactions of yours on this message, the most that one person can have: take one back first", MaxReactions).Because("REACTIONS_FULL", "limit", MaxReactions)
 	case known.revision() == math.MaxUint32:
-		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "your reactions to this message were changed too often to change again")
+		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "your reactions to this message were changed too often to change again").Because("CHANGED_TOO_OFTEN")
 	}
 	content, err := Reaction{Message: call.Message, Emoji: emoji, Remove: remove, Revision: known.revision() + 1}.Encode()
 	if err != nil {
@@ -166,9 +166,9 @@ func (p *Plugin) checkMessage(ctx context.Context, call sdk.Invocation) error {
 	case err != nil:
 		return err
 	case len(list) == 0:
-		return sdk.Errorf(codes.NotFound, "there is no message %s in this chat", call.Message)
+		return sdk.Errorf(codes.NotFound, "there is no message %s in this chat", call.Message).Because("NO_MESSAGE")
 	case list[0].Deleted:
-		return sdk.Errorf(codes.FailedPrecondition, "the message was deleted: there is nothing to react to")
+		return sdk.Errorf(codes.FailedPrecondition, "the message was deleted: there is nothing to react to").Because("DELETED")
 	}
 	return nil
 }

@@ -104,7 +104,7 @@ func (p *Plugin) favourite(emoji string, on bool) ([]sdk.Effect, error) {
 		delete(p.habits.favourites, emoji)
 		return []sdk.Effect{sdk.PutValue{Key: favouritePrefix + emoji}}, nil
 	case len(p.habits.favourites) >= maxFavourites:
-		return nil, sdk.Errorf(codes.ResourceExhausted, "there are %d favourite emoji, the most there can be: take one out first", maxFavourites)
+		return nil, sdk.Errorf(codes.ResourceExhausted, "there are %d favourite emoji, the most there can be: take one out first", maxFavourites).Because("FAVOURITES_FULL", "limit", maxFavourites)
 	}
 	u := used{At: time.Now().UnixMicro()}
 	p.habits.favourites[emoji] = u

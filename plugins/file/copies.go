@@ -134,7 +134,8 @@ func (p *Plugin) look(message packet.PacketID, path string, strip bool) (from st
 	switch {
 	case errors.Is(err, picture.ErrDamaged):
 		return "", shape, sdk.Errorf(codes.FailedPrecondition,
-			"%s is a damaged picture, from which the location cannot be removed: send it as a file, which leaves everything in it", path)
+			"%s is a damaged picture, from which the location cannot be removed: send it as a file, which leaves everything in it", path).
+			Because("DAMAGED_PICTURE", "file", filepath.Base(path))
 	case err != nil:
 		return "", shape, fmt.Errorf("copy %s without its location: %w", path, err)
 	case from == "":
@@ -146,9 +147,9 @@ func (p *Plugin) look(message packet.PacketID, path string, strip bool) (from st
 func unreadable(path string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return sdk.Errorf(codes.NotFound, "%s does not exist: choose another file", path)
+		return sdk.Errorf(codes.NotFound, "%s does not exist: choose another file", path).Because("FILE_MISSING", "file", filepath.Base(path))
 	case errors.Is(err, fs.ErrPermission):
-		return sdk.Errorf(codes.PermissionDenied, "%s may not be read: change its permissions, or choose another file", path)
+		return sdk.Errorf(codes.PermissionDenied, "%s may not be read: change its permissions, or choose another file", path).Because("FILE_FORBIDDEN", "file", filepath.Base(path))
 	}
 	return fmt.Errorf("read %s: %w", path, err)
 }

@@ -30,16 +30,16 @@ func (o *outgoing) encodeIn(chat packet.ChatID) ([]byte, error) {
 	if chat.Kind() != packet.Net2019 {
 		return o.offer.Encode()
 	}
-	cannot := func(what string) error {
+	cannot := func(what string) *sdk.Error {
 		return sdk.Errorf(codes.FailedPrecondition, "The protocol of 2019 has no %s", what)
 	}
 	switch {
 	case o.offer.Folder:
-		return nil, cannot("folders: pack it into a file first.")
+		return nil, cannot("folders: pack it into a file first.").Because("NET2019_FOLDER")
 	case o.offer.Caption != "":
-		return nil, cannot("captions: send the text as a message of its own.")
+		return nil, cannot("captions: send the text as a message of its own.").Because("NET2019_CAPTION")
 	case !o.offer.ReplyTo.IsZero():
-		return nil, cannot("replies: send it as a message of its own.")
+		return nil, cannot("replies: send it as a message of its own.").Because("NET2019_REPLY")
 	}
 	o.offer.Name = net2019.SafeName(o.offer.Name)
 	return fmt.Appendf(nil, "%s_%d", o.offer.Name, o.offer.Size), nil

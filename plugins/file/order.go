@@ -33,7 +33,7 @@ func (p *Plugin) target(ctx context.Context, call sdk.Invocation) (*target, erro
 			return nil, err
 		}
 		if b == nil || b.Message.IsZero() {
-			return nil, sdk.Errorf(codes.NotFound, "there is no transfer %s", id)
+			return nil, sdk.Errorf(codes.NotFound, "there is no transfer %s", id).Because("NO_TRANSFER")
 		}
 		chat, message = b.Chat, b.Message
 	}
@@ -45,7 +45,7 @@ func (p *Plugin) target(ctx context.Context, call sdk.Invocation) (*target, erro
 		return nil, err
 	}
 	if m == nil {
-		return nil, sdk.Errorf(codes.NotFound, "there is no file message %s in this chat", message)
+		return nil, sdk.Errorf(codes.NotFound, "there is no file message %s in this chat", message).Because("NO_MESSAGE")
 	}
 	t := &target{message: m}
 	if m.Deleted {
@@ -65,7 +65,7 @@ func (p *Plugin) target(ctx context.Context, call sdk.Invocation) (*target, erro
 	case t.blob.State == pluginpb.BlobState_BLOB_STATE_OFFERED && !m.Own:
 		t.blob = nil // another message offers it too, and nothing was asked for: this one may be it
 	default:
-		return nil, sdk.Errorf(codes.FailedPrecondition, "the content of %s was offered by an earlier message too: use that one", t.data.Name)
+		return nil, sdk.Errorf(codes.FailedPrecondition, "the content of %s was offered by an earlier message too: use that one", t.data.Name).Because("OFFERED_BEFORE", "file", t.data.Name)
 	}
 	return t, nil
 }
@@ -104,9 +104,9 @@ func (t *target) stop() []sdk.Effect {
 func (t *target) refused(verb string) error {
 	switch {
 	case t.message.Deleted:
-		return sdk.Errorf(codes.FailedPrecondition, "the message was deleted: there is nothing to %s", verb)
+		return sdk.Errorf(codes.FailedPrecondition, "the message was deleted: there is nothing to %s", verb).Because("DELETED")
 	case t.data.State == Withdrawn:
-		return sdk.Errorf(codes.FailedPrecondition, "%s was withdrawn by its sender: ask for it again", t.data.Name)
+		return sdk.Errorf(codes.FailedPrecondition, "%s was withdrawn by its sender: ask for it again", t.data.Name).Because("WITHDRAWN", "file", t.data.Name)
 	}
 	return nil
 }
@@ -119,17 +119,17 @@ func (p *Plugin) accept(call sdk.Invocation, t *target) (sdk.Result, error) {
 	var told filepb.Kind
 	switch {
 	case t.message.Own:
-		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "%s is your own: send it again for others to have it again", t.data.Name)
+		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "%s is your own: send it again for others to have it again", t.data.Name).Because("OWN_FILE", "file", t.data.Name)
 	case t.data.State == Received:
-		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "%s is here already: %s", t.data.Name, t.data.Path)
+		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "%s is here already: %s", t.data.Name, t.data.Path).Because("HERE_ALREADY", "file", t.data.Name)
 	case t.data.State == Fetching && t.blob != nil && t.blob.State == pluginpb.BlobState_BLOB_STATE_PAUSED:
 		return t.done(sdk.SteerBlob{Blob: t.id, Order: pluginpb.BlobOrder_BLOB_ORDER_RESUME})
 	case t.data.State == Fetching:
 		return t.done()
 	case t.message.Chat.Kind() == packet.Net2019 && (t.data.State == Declined || t.data.State == Cancelled):
-		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "%s was not kept, and the protocol of 2019 cannot ask for it again: its sender must send it once more", t.data.Name)
+		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "%s was not kept, and the protocol of 2019 cannot ask for it again: its sender must send it once more", t.data.Name).Because("NET2019_NOT_KEPT", "file", t.data.Name)
 	case p.core.Setting(settingFolder) == "":
-		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "there is no folder to put %s into: set download-folder of the file plugin", t.data.Name)
+		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "there is no folder to put %s into: set download-folder of the file plugin", t.data.Name).Because("NO_FOLDER", "file", t.data.Name)
 	case t.data.State != Offered:
 		told = filepb.Kind_KIND_WANTED // after the others were told something else
 	}
@@ -143,9 +143,9 @@ func (p *Plugin) decline(call sdk.Invocation, t *target) (sdk.Result, error) {
 	}
 	switch {
 	case t.message.Own:
-		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "%s is your own: cancel it", t.data.Name)
+		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "%s is your own: cancel it", t.data.Name).Because("OWN_FILE", "file", t.data.Name)
 	case t.data.State == Received:
-		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "%s is here already: %s", t.data.Name, t.data.Path)
+		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "%s is here already: %s", t.data.Name, t.data.Path).Because("HERE_ALREADY", "file", t.data.Name)
 	case t.data.State == Declined:
 		return t.done()
 	}
@@ -162,13 +162,13 @@ func (p *Plugin) cancel(call sdk.Invocation, t *target) (sdk.Result, error) {
 	}
 	switch {
 	case t.message.Own && t.blob != nil && t.blob.State == pluginpb.BlobState_BLOB_STATE_DONE:
-		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "%s has gone to all who are to have it: there is nothing to cancel", t.data.Name)
+		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "%s has gone to all who are to have it: there is nothing to cancel", t.data.Name).Because("GONE_ALREADY", "file", t.data.Name)
 	case t.message.Own:
 		effects := append(t.stop(), p.forgetCopy(t.message.ID)...)
 		t.data.State, t.data.Reason = Withdrawn, ""
 		return t.changed(call, filepb.Kind_KIND_WITHDRAWN, effects...)
 	case t.data.State == Received || t.blob != nil && t.blob.State == pluginpb.BlobState_BLOB_STATE_DONE:
-		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "%s is here already: remove it from its folder if you do not want it", t.data.Name)
+		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "%s is here already: remove it from its folder if you do not want it", t.data.Name).Because("HERE_ALREADY", "file", t.data.Name)
 	case t.data.State == Cancelled || t.data.State == Declined:
 		return t.done()
 	case t.data.State == Offered:
@@ -191,7 +191,7 @@ func steer(order pluginpb.BlobOrder) func(sdk.Invocation, *target) (sdk.Result, 
 			return sdk.Result{}, err
 		}
 		if t.blob == nil || t.blob.State == pluginpb.BlobState_BLOB_STATE_OFFERED {
-			return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "%s is not being transferred: there is nothing to %s", t.data.Name, call.Action)
+			return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "%s is not being transferred: there is nothing to %s", t.data.Name, call.Action).Because("NOT_MOVING", "file", t.data.Name)
 		}
 		return t.done(sdk.SteerBlob{Blob: t.id, Order: order})
 	}
@@ -203,7 +203,8 @@ func (p *Plugin) delete(call sdk.Invocation, t *target) (sdk.Result, error) {
 	switch {
 	case !t.message.Own:
 		return sdk.Result{}, sdk.Errorf(codes.PermissionDenied,
-			"only its author can delete a message for everyone; this one is by %s: delete it for yourself", t.message.Author)
+			"only its author can delete a message for everyone; this one is by %s: delete it for yourself", t.message.Author).
+			Because("NOT_AUTHOR", "user", t.message.Author)
 	case t.message.Deleted:
 		return t.done()
 	}

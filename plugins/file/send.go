@@ -39,13 +39,15 @@ func (p *Plugin) send(ctx context.Context, call sdk.Invocation, updates sdk.Upda
 	case call.Chat == "":
 		return sdk.Result{}, sdk.Errorf(codes.InvalidArgument, "no chat was given to send in")
 	case len(call.Paths) == 0:
-		return sdk.Result{}, sdk.Errorf(codes.InvalidArgument, "no file was given: choose what to send")
+		return sdk.Result{}, sdk.Errorf(codes.InvalidArgument, "no file was given: choose what to send").Because("NO_FILE")
 	case len(call.Paths) > MaxPaths:
 		return sdk.Result{}, sdk.Errorf(codes.InvalidArgument,
-			"%d files were given, at most %d are sent at once: send them in parts, or the folder they are in", len(call.Paths), MaxPaths)
+			"%d files were given, at most %d are sent at once: send them in parts, or the folder they are in", len(call.Paths), MaxPaths).
+			Because("TOO_MANY_FILES", "limit", MaxPaths)
 	case len(caption) > MaxCaption || !utf8.ValidString(caption):
 		return sdk.Result{}, sdk.Errorf(codes.InvalidArgument,
-			"the text is no caption: at most 2,048 bytes of UTF-8 fit; send it as a message of its own")
+			"the text is no caption: at most 2,048 bytes of UTF-8 fit; send it as a message of its own").
+			Because("CAPTION", "limit", MaxCaption)
 	}
 	var ids []packet.PacketID
 	var effects []sdk.Effect
@@ -92,7 +94,7 @@ func (p *Plugin) offer(ctx context.Context, call sdk.Invocation, o *outgoing) ([
 		return nil, err
 	}
 	if err := o.offer.check(o.of); err != nil {
-		return nil, sdk.Errorf(codes.InvalidArgument, "%s cannot be sent: %w", o.path, err)
+		return nil, sdk.Errorf(codes.InvalidArgument, "%s cannot be sent: %w", o.path, err).Because("CANNOT_SEND", "file", filepath.Base(o.path))
 	}
 	d := dataOf(o.offer, Shared)
 	d.Path, d.LeftOut, d.LeftOutCount = o.path, o.blob.LeftOut, o.blob.LeftOutCount

@@ -81,11 +81,11 @@ func (p *Plugin) draft(ctx context.Context, c *chat, call *sdk.Invocation, ops f
 	}
 	change := Change{Parents: parents, Operations: operations}
 	if _, err := judge(state, &Signed{Change: change, Author: p.self}); err != nil {
-		return nil, nil, sdk.Errorf(codes.PermissionDenied, "you have not the right to do this in the group “%s”", state.Title)
+		return nil, nil, sdk.Errorf(codes.PermissionDenied, "you have not the right to do this in the group “%s”", state.Title).Because("NO_RIGHT", "group", state.Title)
 	}
 	content, err := change.Encode()
 	if err != nil {
-		return nil, nil, sdk.Errorf(codes.InvalidArgument, "%w", err)
+		return nil, nil, outOfBounds(err)
 	}
 	c.handled[call.ID] = handled
 	return content, handled, nil
@@ -105,7 +105,7 @@ func (p *Plugin) send(ctx context.Context, c *chat, content []byte, handled chan
 			return sdk.Errorf(codes.FailedPrecondition, "%w", err)
 		}
 	case <-ctx.Done():
-		return sdk.Errorf(codes.DeadlineExceeded, "the change is on its way, but was not handled yet: look at the group again")
+		return sdk.Errorf(codes.DeadlineExceeded, "the change is on its way, but was not handled yet: look at the group again").Because("SLOW")
 	}
 	// Handled, and soon committed.
 	key := changeKey(c.id, IDOf(c.id, p.self, send.ID, content))
@@ -118,7 +118,7 @@ func (p *Plugin) send(ctx context.Context, c *chat, content []byte, handled chan
 			return nil
 		}
 		if !p.pause(ctx, wait) {
-			return sdk.Errorf(codes.DeadlineExceeded, "the change is on its way, but was not kept yet: look at the group again")
+			return sdk.Errorf(codes.DeadlineExceeded, "the change is on its way, but was not kept yet: look at the group again").Because("SLOW")
 		}
 	}
 }
@@ -127,20 +127,36 @@ func (p *Plugin) send(ctx context.Context, c *chat, content []byte, handled chan
 func (p *Plugin) known(c *chat, s *State) error {
 	switch {
 	case c.graph.Len() == 0 && len(c.waiting) > 0:
-		return sdk.Errorf(codes.FailedPrecondition, "the group's beginning has not come yet: somebody who has it must be online first")
+		return sdk.Errorf(codes.FailedPrecondition, "the group's beginning has not come yet: somebody who has it must be online first").Because("NOT_HERE_YET")
 	case c.graph.Len() == 0:
-		return sdk.Errorf(codes.NotFound, "there is no group %s here: groups are listed by `parley group list`", c.id)
+		return sdk.Errorf(codes.NotFound, "there is no group %s here: groups are listed by `parley group list`", c.id).Because("NO_GROUP")
 	case s.Person(p.self).Role == RoleNone:
-		return sdk.Errorf(codes.FailedPrecondition, "you are not in the group “%s” any more", s.Title)
+		return sdk.Errorf(codes.FailedPrecondition, "you are not in the group “%s” any more", s.Title).Because("NOT_IN_GROUP", "group", s.Title)
 	}
 	return nil
+}
+
+// outOfBounds says, for people, why a change cannot be made: see Encode.
+func outOfBounds(err error) error {
+	e := sdk.Errorf(codes.InvalidArgument, "%w", err)
+	switch {
+	case errors.Is(err, ErrTitle):
+		return e.Because("TITLE", "limit", MaxTitle)
+	case errors.Is(err, ErrDescription):
+		return e.Because("DESCRIPTION", "limit", MaxDescription)
+	case errors.Is(err, ErrPicture):
+		return e.Because("PICTURE_TOO_LARGE", "limit", MaxPicture>>10)
+	case errors.Is(err, ErrTooLarge):
+		return e.Because("CHANGE_TOO_LARGE")
+	}
+	return e
 }
 
 func (p *Plugin) leads(s *State, what string) error {
 	if s.Person(p.self).leads() {
 		return nil
 	}
-	return sdk.Errorf(codes.PermissionDenied, "only an admin can %s: ask one of the group “%s”", what, s.Title)
+	return sdk.Errorf(codes.PermissionDenied, "only an admin can %s: ask one of the group “%s”", what, s.Title).Because("NOT_ADMIN", "group", s.Title)
 }
 
 // usersOf reads the people an action names: in the argument "users", else in the
@@ -154,7 +170,7 @@ func usersOf(call *sdk.Invocation) ([]packet.UserID, error) {
 	for _, name := range strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' || r == '\n' || r == '\t' }) {
 		user, err := packet.ParseUserID(name)
 		if err != nil {
-			return nil, sdk.Errorf(codes.InvalidArgument, "%q is no user id: write people as they are called, such as bob", name)
+			return nil, sdk.Errorf(codes.InvalidArgument, "%q is no user id: write people as they are called, such as bob", name).Because("INVALID_USER", "user", name)
 		}
 		if !slices.Contains(users, user) {
 			users = append(users, user)
@@ -174,9 +190,9 @@ func (p *Plugin) invitations(ctx context.Context, users []packet.UserID) ([]Oper
 		at := slices.IndexFunc(contacts, func(c sdk.Contact) bool { return c.User == user })
 		switch {
 		case user == p.self:
-			return nil, sdk.Errorf(codes.InvalidArgument, "you are in the group anyway: name the others")
+			return nil, sdk.Errorf(codes.InvalidArgument, "you are in the group anyway: name the others").Because("IN_ANYWAY")
 		case at < 0:
-			return nil, sdk.Errorf(codes.FailedPrecondition, "%s is not among your contacts: add them first, with `parley contacts add %s`", user, user)
+			return nil, sdk.Errorf(codes.FailedPrecondition, "%s is not among your contacts: add them first, with `parley contacts add %s`", user, user).Because("NO_CONTACT", "user", user)
 		}
 		keys := contacts[at].Keys
 		operations = append(operations, Operation{Verb: VerbInvite, User: user, Keys: keys[:min(len(keys), MaxKeys)]})
@@ -232,7 +248,7 @@ func (p *Plugin) create(ctx context.Context, call *sdk.Invocation) (sdk.Result, 
 		return sdk.Result{}, err
 	}
 	if len(users) >= MaxPeople {
-		return sdk.Result{}, sdk.Errorf(codes.InvalidArgument, "a group has at most %d people", MaxPeople)
+		return sdk.Result{}, sdk.Errorf(codes.InvalidArgument, "a group has at most %d people", MaxPeople).Because("GROUP_FULL", "limit", MaxPeople)
 	}
 	invite, err := p.invitations(ctx, users)
 	if err != nil {
@@ -246,7 +262,7 @@ func (p *Plugin) create(ctx context.Context, call *sdk.Invocation) (sdk.Result, 
 	operations = append(operations, introductions([]Person{{User: p.self}}, known, operations)...)
 	content, err := Change{Operations: operations}.Encode()
 	if err != nil {
-		return sdk.Result{}, sdk.Errorf(codes.InvalidArgument, "%w", err)
+		return sdk.Result{}, outOfBounds(err)
 	}
 	call.Chat = ChatOf(p.self, call.ID)
 	c := p.chat(call.Chat)
@@ -274,7 +290,7 @@ func (p *Plugin) create(ctx context.Context, call *sdk.Invocation) (sdk.Result, 
 func (p *Plugin) invite(ctx context.Context, call *sdk.Invocation) (sdk.Result, error) {
 	users, err := usersOf(call)
 	if err == nil && len(users) == 0 {
-		err = sdk.Errorf(codes.InvalidArgument, "nobody was named: say whom to invite")
+		err = sdk.Errorf(codes.InvalidArgument, "nobody was named: say whom to invite").Because("NOBODY_NAMED")
 	}
 	if err != nil {
 		return sdk.Result{}, err
@@ -293,7 +309,7 @@ func (p *Plugin) invite(ctx context.Context, call *sdk.Invocation) (sdk.Result, 
 		}
 		operations := slices.DeleteFunc(slices.Clone(all), func(o Operation) bool { return s.Person(o.User).Role != RoleNone })
 		if len(s.people)+len(operations) > MaxPeople {
-			return nil, sdk.Errorf(codes.FailedPrecondition, "a group has at most %d people; this one has %d", MaxPeople, len(s.people))
+			return nil, sdk.Errorf(codes.FailedPrecondition, "a group has at most %d people; this one has %d", MaxPeople, len(s.people)).Because("GROUP_FULL", "limit", MaxPeople)
 		}
 		if len(operations) == 0 {
 			return nil, nil
@@ -318,7 +334,7 @@ func (p *Plugin) decline(ctx context.Context, call *sdk.Invocation) (sdk.Result,
 	}
 	return p.change(ctx, call, func(s *State) ([]Operation, error) {
 		if s.Person(p.self).Role != RoleInvited {
-			return nil, sdk.Errorf(codes.FailedPrecondition, "you are a member of the group “%s”: leave it instead", s.Title)
+			return nil, sdk.Errorf(codes.FailedPrecondition, "you are a member of the group “%s”: leave it instead", s.Title).Because("MEMBER_ALREADY", "group", s.Title)
 		}
 		return []Operation{{Verb: VerbLeave, Decline: true, Cutoffs: heads[p.self]}}, nil
 	})
@@ -338,10 +354,10 @@ func (p *Plugin) leave(ctx context.Context, call *sdk.Invocation) (sdk.Result, e
 func (p *Plugin) remove(ctx context.Context, call *sdk.Invocation) (sdk.Result, error) {
 	users, err := usersOf(call)
 	if err == nil && len(users) == 0 {
-		err = sdk.Errorf(codes.InvalidArgument, "nobody was named: say whom to remove")
+		err = sdk.Errorf(codes.InvalidArgument, "nobody was named: say whom to remove").Because("NOBODY_NAMED")
 	}
 	if err == nil && slices.Contains(users, p.self) {
-		err = sdk.Errorf(codes.InvalidArgument, "you cannot remove yourself: leave the group instead")
+		err = sdk.Errorf(codes.InvalidArgument, "you cannot remove yourself: leave the group instead").Because("REMOVE_YOURSELF")
 	}
 	if err != nil {
 		return sdk.Result{}, err
@@ -370,11 +386,11 @@ func (p *Plugin) standsOver(s *State, user packet.UserID, what string) error {
 	me, other := s.Person(p.self), s.Person(user)
 	switch {
 	case other.Role == RoleNone:
-		return sdk.Errorf(codes.NotFound, "%s is not in the group “%s”", user, s.Title)
+		return sdk.Errorf(codes.NotFound, "%s is not in the group “%s”", user, s.Title).Because("UNKNOWN_MEMBER", "user", user, "group", s.Title)
 	case other.Role == RoleOwner:
-		return sdk.Errorf(codes.PermissionDenied, "%s is the group's owner, whom nobody can %s", user, what)
+		return sdk.Errorf(codes.PermissionDenied, "%s is the group's owner, whom nobody can %s", user, what).Because("IS_OWNER", "user", user)
 	case me.compare(other) > 0:
-		return sdk.Errorf(codes.PermissionDenied, "%s has been an admin for longer than you: only the owner, or an admin of before, can %s them", user, what)
+		return sdk.Errorf(codes.PermissionDenied, "%s has been an admin for longer than you: only the owner, or an admin of before, can %s them", user, what).Because("OLDER_ADMIN", "user", user)
 	}
 	return nil
 }
@@ -407,7 +423,7 @@ func (p *Plugin) cutoffs(ctx context.Context, chat packet.ChatID, more uint64, u
 func (p *Plugin) role(ctx context.Context, call *sdk.Invocation) (sdk.Result, error) {
 	users, err := usersOf(&sdk.Invocation{Text: call.Args["user"]})
 	if err == nil && len(users) != 1 {
-		err = sdk.Errorf(codes.InvalidArgument, "say who is to have the role")
+		err = sdk.Errorf(codes.InvalidArgument, "say who is to have the role").Because("NOBODY_NAMED")
 	}
 	role := map[string]Role{"owner": RoleOwner, "admin": RoleAdmin, "member": RoleMember}[call.Args["role"]]
 	if err == nil && role == RoleNone {
@@ -421,15 +437,15 @@ func (p *Plugin) role(ctx context.Context, call *sdk.Invocation) (sdk.Result, er
 		me, other := s.Person(p.self), s.Person(user)
 		switch {
 		case other.Role == RoleNone:
-			return nil, sdk.Errorf(codes.NotFound, "%s is not in the group “%s”", user, s.Title)
+			return nil, sdk.Errorf(codes.NotFound, "%s is not in the group “%s”", user, s.Title).Because("UNKNOWN_MEMBER", "user", user, "group", s.Title)
 		case other.Role == RoleInvited:
-			return nil, sdk.Errorf(codes.FailedPrecondition, "%s has not accepted the invitation yet", user)
+			return nil, sdk.Errorf(codes.FailedPrecondition, "%s has not accepted the invitation yet", user).Because("NOT_ACCEPTED", "user", user)
 		case other.Role == role:
 			return nil, nil
 		case role == RoleOwner && me.Role != RoleOwner:
-			return nil, sdk.Errorf(codes.PermissionDenied, "only the owner can make somebody else the owner")
+			return nil, sdk.Errorf(codes.PermissionDenied, "only the owner can make somebody else the owner").Because("NOT_OWNER")
 		case user == p.self && me.Role == RoleOwner:
-			return nil, sdk.Errorf(codes.FailedPrecondition, "you are the owner: make somebody else the owner first")
+			return nil, sdk.Errorf(codes.FailedPrecondition, "you are the owner: make somebody else the owner first").Because("LAST_OWNER")
 		case user != p.self && role == RoleMember:
 			if err := p.standsOver(s, user, "dismiss"); err != nil {
 				return nil, err

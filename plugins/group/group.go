@@ -145,7 +145,7 @@ func (p *Plugin) Invoke(ctx context.Context, call sdk.Invocation, _ sdk.Updates)
 	case do == nil:
 		return sdk.Result{}, sdk.Errorf(codes.NotFound, "the group plugin has no action %q", call.Action)
 	case call.Action != actionCreate && call.Action != actionList && call.Chat.Kind() != packet.Group:
-		return sdk.Result{}, sdk.Errorf(codes.InvalidArgument, "%q is no group: groups are listed by `parley group list`", call.Chat)
+		return sdk.Result{}, sdk.Errorf(codes.InvalidArgument, "%q is no group: groups are listed by `parley group list`", call.Chat).Because("NO_GROUP")
 	}
 	return do(ctx, &call)
 }

@@ -137,7 +137,7 @@ func (p *Plugin) picture(ctx context.Context, call *sdk.Invocation) (sdk.Result,
 		data, err = shrink(data)
 	}
 	if err != nil {
-		return sdk.Result{}, sdk.Errorf(codes.InvalidArgument, "the picture cannot be used: %w", err)
+		return sdk.Result{}, sdk.Errorf(codes.InvalidArgument, "the picture cannot be used: %w", err).Because("PICTURE")
 	}
 	return p.change(ctx, call, func(s *State) ([]Operation, error) {
 		if err := p.leads(s, "change the picture"); err != nil || len(data) == 0 && s.Picture == (ChangeID{}) {

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/pluginpb"
 )
 
@@ -27,18 +28,30 @@ const (
 
 // Error is a failure with a code for programs and a sentence for people.
 type Error struct {
-	Code  codes.Code
-	Text  string
-	cause error
+	Code codes.Code
+	Text string
+	// Reason and Metadata say the same as Text to programs: see Because. Empty for
+	// none.
+	Reason   string
+	Metadata map[string]string
+	cause    error
 }
 
 func (e *Error) Error() string { return e.Text }
 func (e *Error) Unwrap() error { return e.cause }
 
 // Errorf makes an *Error. What it wraps with %w only the plugin itself sees.
-func Errorf(code codes.Code, format string, args ...any) error {
+func Errorf(code codes.Code, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
 	return &Error{Code: code, Text: err.Error(), cause: errors.Unwrap(err)}
+}
+
+// Because gives the error with a reason, by which a front end says it in its own
+// language: one such as "NOT_ADMIN" for each sentence of the plugin's, and what the
+// sentence has of names and numbers, as keys and values by turns ("user", id). The
+// bounds stand at Error in plugin.proto; values are cut to them.
+func (e *Error) Because(reason string, params ...any) error {
+	return &Error{e.Code, e.Text, reason, failure.Metadata(params...), e.cause}
 }
 
 type refusal struct{ text string }
@@ -66,12 +79,14 @@ func RefusalText(err error) (text string, ok bool) {
 
 // errorProto is err as it is sent to the core.
 func errorProto(err error) *pluginpb.Error {
+	out := &pluginpb.Error{}
 	code := codes.Unknown
 	var e *Error
 	_, refused := RefusalText(err)
 	switch {
 	case errors.As(err, &e):
 		code = e.Code
+		out.Reason, out.Metadata = e.Reason, e.Metadata
 	case refused:
 		code = codes.InvalidArgument
 	case errors.Is(err, context.Canceled):
@@ -86,7 +101,8 @@ func errorProto(err error) *pluginpb.Error {
 	if text == "" {
 		text = code.String()
 	}
-	return &pluginpb.Error{Code: int32(code), Message: text} //nolint:gosec // codes are below 17
+	out.Code, out.Message = int32(code), text //nolint:gosec // codes are below 17
+	return out
 }
 
 // cut makes s valid UTF-8 of at most limit bytes.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -159,6 +161,9 @@ func TestInvoke(t *testing.T) {
 		switch call.Action {
 		case "fail":
 			return sdk.Result{}, fmt.Errorf("outer: %w", sdk.Errorf(codes.NotFound, "no %s", "poll"))
+		case "because":
+			return sdk.Result{}, fmt.Errorf("outer: %w", sdk.Errorf(codes.NotFound, "no %s: %w", "poll", fs.ErrNotExist).
+				Because("NO_POLL", "user", packet.UserID("bob"), "votes", 3, "title", strings.Repeat("é", 300)))
 		case "large":
 			return sdk.Result{Value: make([]byte, 5<<20)}, nil
 		case "latin1":
@@ -183,6 +188,12 @@ func TestInvoke(t *testing.T) {
 		t.Errorf("result %v", r)
 	}
 	wantCode(t, w.answer(w.ask(invoke("fail"))), codes.NotFound)
+	why := w.answer(w.ask(invoke("because")))
+	wantCode(t, why, codes.NotFound)
+	if e := why.GetError(); e.GetMessage() != "outer: no poll: file does not exist" || e.GetReason() != "NO_POLL" ||
+		!maps.Equal(e.GetMetadata(), map[string]string{"user": "bob", "votes": "3", "title": strings.Repeat("é", 256)}) {
+		t.Errorf("%v", e)
+	}
 	wantCode(t, w.answer(w.ask(invoke("large"))), codes.ResourceExhausted)
 	wantCode(t, w.answer(w.ask(invoke("latin1"))), codes.Internal)
 	bad := invoke("x")

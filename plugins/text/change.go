@@ -84,22 +84,22 @@ func (p *Plugin) handleDelete(ctx context.Context, k sdk.Packet) ([]sdk.Effect, 
 
 func (p *Plugin) edit(ctx context.Context, call sdk.Invocation) (sdk.Result, error) {
 	if err := CheckBody(call.Text); err != nil {
-		return sdk.Result{}, sdk.Errorf(codes.InvalidArgument, "%w", err)
+		return sdk.Result{}, outOfBounds(err)
 	}
 	m, err := p.mine(ctx, call)
 	switch {
 	case err != nil:
 		return sdk.Result{}, err
 	case !m.Own:
-		return sdk.Result{}, sdk.Errorf(codes.PermissionDenied, "only its author can edit a message; this one is by %s", m.Author)
+		return sdk.Result{}, sdk.Errorf(codes.PermissionDenied, "only its author can edit a message; this one is by %s", m.Author).Because("NOT_AUTHOR_EDIT", "user", m.Author)
 	case m.Deleted:
-		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "the message was deleted and cannot be edited: send a new one")
+		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "the message was deleted and cannot be edited: send a new one").Because("DELETED")
 	case m.Body == call.Text:
 		return done(m.ID)
 	}
 	revision := stateOf(m).GetRevision()
 	if revision == math.MaxUint32 {
-		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "the message was edited too often: send a new one")
+		return sdk.Result{}, sdk.Errorf(codes.FailedPrecondition, "the message was edited too often: send a new one").Because("EDITED_TOO_OFTEN")
 	}
 	e := Edit{Message: m.ID, Body: call.Text, Revision: revision + 1}
 	content, err := e.Encode()
@@ -122,7 +122,8 @@ func (p *Plugin) delete(ctx context.Context, call sdk.Invocation) (sdk.Result, e
 		return sdk.Result{}, err
 	case !m.Own:
 		return sdk.Result{}, sdk.Errorf(codes.PermissionDenied,
-			"only its author can delete a message for everyone; this one is by %s: delete it for yourself", m.Author)
+			"only its author can delete a message for everyone; this one is by %s: delete it for yourself", m.Author).
+			Because("NOT_AUTHOR", "user", m.Author)
 	case m.Deleted:
 		return done(m.ID)
 	}

@@ -56,6 +56,20 @@ func CheckBody(body string) error {
 	return nil
 }
 
+// outOfBounds says to a person why CheckBody does not take a text.
+func outOfBounds(err error) error {
+	e := sdk.Errorf(codes.InvalidArgument, "%w", err)
+	switch {
+	case errors.Is(err, ErrEmpty):
+		return e.Because("EMPTY")
+	case errors.Is(err, ErrTooLong):
+		return e.Because("TOO_LONG", "limit", MaxBody>>10)
+	case errors.Is(err, ErrUTF8):
+		return e.Because("NOT_TEXT")
+	}
+	return e
+}
+
 // checkBytes is the rule for what comes from others. It knows no tables of
 // characters, so all versions agree on it for ever.
 func checkBytes(body string) error {
@@ -87,7 +101,7 @@ func (t Text) encodeIn(chat packet.ChatID) ([]byte, error) {
 		return t.Encode()
 	}
 	if !t.ReplyTo.IsZero() {
-		return nil, sdk.Errorf(codes.FailedPrecondition, "The protocol of 2019 has no replies: send it as a message of its own.")
+		return nil, sdk.Errorf(codes.FailedPrecondition, "The protocol of 2019 has no replies: send it as a message of its own.").Because("NET2019_REPLY")
 	}
 	return []byte(t.Body), nil
 }

@@ -162,7 +162,7 @@ func (p *Plugin) handleText(ctx context.Context, k sdk.Packet) ([]sdk.Effect, er
 
 func (p *Plugin) send(call sdk.Invocation) (sdk.Result, error) {
 	if err := CheckBody(call.Text); err != nil {
-		return sdk.Result{}, sdk.Errorf(codes.InvalidArgument, "%w", err)
+		return sdk.Result{}, outOfBounds(err)
 	}
 	content, err := Text{Body: call.Text, ReplyTo: call.Message}.encodeIn(call.Chat)
 	if err != nil {
@@ -199,7 +199,7 @@ func (p *Plugin) mine(ctx context.Context, call sdk.Invocation) (*sdk.Message, e
 	}
 	m, err := p.find(ctx, call.Chat, call.Message)
 	if err == nil && m == nil {
-		err = sdk.Errorf(codes.NotFound, "there is no text message %s in this chat", call.Message)
+		err = sdk.Errorf(codes.NotFound, "there is no text message %s in this chat", call.Message).Because("NO_MESSAGE")
 	}
 	return m, err
 }

@@ -34,11 +34,15 @@ DRAIN_SECONDS = 3  # of the 5 the core gives us to stop
 
 
 class Error(Exception):
-    """A failure with a code and a sentence: what happened, to what, what to do."""
+    """A failure with a code and a sentence: what happened, to what, what to do.
 
-    def __init__(self, code, text):
+    The reason, such as "NOT_AUTHOR", and the metadata, such as user="bob", say the
+    same to programs; their bounds stand at Error in plugin.proto.
+    """
+
+    def __init__(self, code, text, reason="", **metadata):
         super().__init__(text)
-        self.code, self.text = code, text
+        self.code, self.text, self.reason, self.metadata = code, text, reason, metadata
 
 
 class Refuse(Exception):
@@ -221,7 +225,8 @@ class Session(plugin_pb2_grpc.PluginServicer):
         try:
             response = serve(request)
         except Error as e:
-            response = pb.HookResponse(error=pb.Error(code=e.code, message=cut(e.text, 1024)))
+            error = pb.Error(code=e.code, message=cut(e.text, 1024), reason=e.reason, metadata=e.metadata)
+            response = pb.HookResponse(error=error)
         except Exception as e:
             traceback.print_exc()  # standard error goes to the core's log
             response = pb.HookResponse(error=pb.Error(code=UNKNOWN, message=cut(f"{type(e).__name__}: {e}", 1024)))

@@ -197,7 +197,7 @@ func (c *conn) invoke(ctx context.Context, request *pluginpb.InvokeRequest, upda
 
 func answerError(r *pluginpb.HookResponse) error {
 	if e := r.GetError(); e != nil {
-		return &sdk.Error{Code: codes.Code(e.GetCode()), Text: e.GetMessage()} //nolint:gosec // only shown
+		return &sdk.Error{Code: codes.Code(e.GetCode()), Text: e.GetMessage(), Reason: e.GetReason(), Metadata: e.GetMetadata()} //nolint:gosec // only shown
 	}
 	return nil
 }

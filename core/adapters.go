@@ -7,9 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/chatlog"
 	"github.com/parley-chat/parley/core/conn"
@@ -19,6 +16,7 @@ import (
 	"github.com/parley-chat/parley/core/net2019"
 	"github.com/parley-chat/parley/core/roster"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/protocol/packet"
@@ -60,13 +58,13 @@ func (o outbox) Append(tx store.Tx, d host.Draft) (packet.Packet, error) {
 	if d.Chat.Kind() != packet.Net2019 {
 		p, err := o.Service.Append(tx, chatlog.Draft(d))
 		if errors.Is(err, chatlog.ErrNotMember) {
-			err = &host.Refusal{Text: "You are not a member of this chat: nothing can be sent to it."}
+			err = &host.Refusal{Text: "You are not a member of this chat: nothing can be sent to it.", Why: failure.Because("NOT_MEMBER")}
 		}
 		return p, err
 	}
 	p, err := o.net2019.Append(tx, net2019.Draft(d))
 	if errors.Is(err, net2019.ErrCannot) {
-		err = &host.Refusal{Text: err.Error()}
+		err = &host.Refusal{Text: err.Error(), Why: failure.Reason(err)}
 	}
 	return p, err
 }
@@ -175,12 +173,13 @@ func (p people) SetVerified(ctx context.Context, user packet.UserID, verified bo
 }
 
 func errNoKeys(user packet.UserID) error {
-	return fmt.Errorf("%s has no keys: the protocol of 2019 proves nobody and encrypts nothing: %w", user, ErrInvalid)
+	return failure.New(ErrInvalid, "%s has no keys: the protocol of 2019 proves nobody and encrypts nothing", user).Because("NET2019_NO_KEYS")
 }
 
 func (p people) addTrouble(c *controlpb.Contact) {
 	if user := packet.UserID(c.GetUser()); user != "" && !c.GetLinked() && p.conn.Mismatched(user) {
 		c.Trouble = fmt.Sprintf("%s has another version of Parley's protocol than this program (%d): update the older of the two", user, packet.Version)
+		c.TroubleReason = controlpb.ReasonOf(failure.Because("OTHER_VERSION", "user", user))
 	}
 }
 
@@ -374,7 +373,7 @@ func (f facade) Account() (control.Account, error) {
 
 func (s *session) changePassword(ctx context.Context, oldPassword, newPassword string) error {
 	if oldPassword == newPassword {
-		return status.Error(codes.InvalidArgument, "the new password is the old one")
+		return failure.New(ErrInvalid, "the new password is the old one").Because("SAME_PASSWORD")
 	}
 	return s.directory.ChangePassword(ctx, oldPassword, newPassword)
 }

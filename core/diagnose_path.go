@@ -10,8 +10,11 @@ import (
 	"syscall"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/conn"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/packet"
 )
@@ -32,12 +35,12 @@ func addressOf(e bus.Endpoint) string { return net.JoinHostPort(e.Host, strconv.
 // diagnosePort looks whether others could connect to this device.
 func (s *session) diagnosePort(ctx context.Context, d *diagnosis) {
 	if deaf := s.deaf.Load(); deaf != nil {
-		d.failed("port", "nobody can connect to this device: %v", *deaf)
+		d.failed("port", failure.Because("CANNOT_LISTEN", "why", *deaf), "nobody can connect to this device: %v", *deaf)
 		return
 	}
 	endpoints := s.conn.Endpoints()
 	if len(endpoints) == 0 {
-		d.warning("port", "this machine has no network address that others could reach: you can connect to contacts, and they not to you")
+		d.warning("port", failure.Because("DOCTOR_NO_ADDRESS"), "this machine has no network address that others could reach: you can connect to contacts, and they not to you")
 		return
 	}
 	observed := s.directory.State().Observed
@@ -45,13 +48,15 @@ func (s *session) diagnosePort(ctx context.Context, d *diagnosis) {
 		err := reach(ctx, addressOf(e))
 		switch {
 		case err == nil:
-			d.ok("port", "listening on %s", addressOf(e))
+			d.ok("port", failure.Because("DOCTOR_LISTENS", "address", addressOf(e)), "listening on %s", addressOf(e))
 		case e.Host == observed:
 			// The router's: few let their own side in by it.
-			d.warning("port", "the directory sees this device at %s, where it cannot be reached from here: contacts outside this network can connect only if the router forwards TCP port %d to it",
+			d.warning("port", failure.Because("DOCTOR_BEHIND_ROUTER", "address", addressOf(e), "port", e.Port),
+				"the directory sees this device at %s, where it cannot be reached from here: contacts outside this network can connect only if the router forwards TCP port %d to it",
 				addressOf(e), e.Port)
 		default:
-			d.failed("port", "the own address %s does not answer (%s): a firewall on this machine keeps out TCP port %d", addressOf(e), reason(err), e.Port)
+			d.failed("port", failure.Because("DOCTOR_OWN_FIREWALL", "address", addressOf(e), "why", reason(err), "port", e.Port),
+				"the own address %s does not answer (%s): a firewall on this machine keeps out TCP port %d", addressOf(e), reason(err), e.Port)
 		}
 	}
 }
@@ -67,51 +72,62 @@ func (s *session) diagnoseFirewall(d *diagnosis, root fs.FS) {
 	for _, f := range firewalls {
 		if f.on(root) {
 			found = true
-			d.warning("firewall", "%s is on; if contacts cannot connect to this device, let them: "+f.allow, f.name, endpoints[0].Port)
+			d.warning("firewall", failure.Because("DOCTOR_FIREWALL", "firewall", f.name, "port", endpoints[0].Port, "command", fmt.Sprintf(f.allow, endpoints[0].Port)),
+				"%s is on; if contacts cannot connect to this device, let them: "+f.allow, f.name, endpoints[0].Port)
 		}
 	}
 	if !found {
-		d.ok("firewall", "no ufw, firewalld or nftables is on")
+		d.ok("firewall", failure.Because("DOCTOR_NO_FIREWALL"), "no ufw, firewalld or nftables is on")
 	}
 }
 
-// noContact says why nothing goes to and fro with somebody on the list.
-var noContact = map[controlpb.ContactState]string{
-	controlpb.ContactState_CONTACT_STATE_OUTGOING: "%[1]s has not answered your request yet",
-	controlpb.ContactState_CONTACT_STATE_INCOMING: "%[1]s waits for your answer: parley contacts accept %[1]s",
-	controlpb.ContactState_CONTACT_STATE_BLOCKED:  "you blocked %[1]s: parley contacts unblock %[1]s",
-	controlpb.ContactState_CONTACT_STATE_LEFT:     "%[1]s has removed you: ask again with parley contacts add %[1]s",
+// noContact says why nothing goes to and fro with somebody on the list, or nothing.
+func noContact(c *controlpb.Contact) (reason *errdetails.ErrorInfo, text string) {
+	user := c.GetUser()
+	switch c.GetState() {
+	case controlpb.ContactState_CONTACT_STATE_OUTGOING:
+		return failure.Because("DOCTOR_UNANSWERED", "user", user), "%[1]s has not answered your request yet"
+	case controlpb.ContactState_CONTACT_STATE_INCOMING:
+		return failure.Because("DOCTOR_WAITS", "user", user), "%[1]s waits for your answer: parley contacts accept %[1]s"
+	case controlpb.ContactState_CONTACT_STATE_BLOCKED:
+		return failure.Because("DOCTOR_BLOCKED", "user", user), "you blocked %[1]s: parley contacts unblock %[1]s"
+	case controlpb.ContactState_CONTACT_STATE_LEFT:
+		return failure.Because("DOCTOR_LEFT", "user", user), "%[1]s has removed you: ask again with parley contacts add %[1]s"
+	}
+	return nil, ""
 }
 
 // diagnoseContact follows the path to one contact.
 func (s *session) diagnoseContact(ctx context.Context, d *diagnosis, user packet.UserID) {
 	contact, err := s.roster.Contact(ctx, user)
 	if err != nil {
-		d.failed("contact", "%s is not a contact: parley contacts add %s", user, user)
+		d.failed("contact", failure.Because("NO_CONTACT", "user", user), "%s is not a contact: parley contacts add %s", user, user)
 		return
 	}
-	if why, ok := noContact[contact.GetState()]; ok {
-		d.failed("contact", why, user)
+	if reason, why := noContact(contact); reason != nil {
+		d.failed("contact", reason, why, user)
 		return
 	}
 	if contact.GetKeyChanged() {
-		d.failed("contact", "the keys of %s changed; nothing is sent until you accept them: parley contacts keys %s", user, user)
+		d.failed("contact", failure.Because("ACCEPT_KEYS_FIRST", "user", user), "the keys of %s changed; nothing is sent until you accept them: parley contacts keys %s", user, user)
 		return
 	}
 	for _, l := range s.conn.Links() {
 		if l.User == user {
-			d.ok("contact", "linked with %s: %s, %s, round trip %s", user, l.Path, l.Remote, l.RoundTrip.Round(10*time.Microsecond))
+			took := l.RoundTrip.Round(10 * time.Microsecond)
+			d.ok("contact", failure.Because("DOCTOR_LINKED", "user", user, "path", l.Path, "address", l.Remote, "took", took),
+				"linked with %s: %s, %s, round trip %s", user, l.Path, l.Remote, took)
 			return
 		}
 	}
 	presence, known := s.directory.Presence(user)
 	if !known || !presence.Online {
-		d.warning("contact", "%s is offline; messages wait here until both are there", user)
+		d.warning("contact", failure.Because("DOCTOR_OFFLINE", "user", user), "%s is offline; messages wait here until both are there", user)
 		return
 	}
-	d.ok("contact", "%s is online", user)
+	d.ok("contact", failure.Because("DOCTOR_ONLINE", "user", user), "%s is online", user)
 	if len(presence.Endpoints) == 0 {
-		d.failed("path", "%s has no address that others could reach; they can still connect to you", user)
+		d.failed("path", failure.Because("DOCTOR_NO_PATH", "user", user), "%s has no address that others could reach; they can still connect to you", user)
 		return
 	}
 	s.diagnosePath(ctx, d, user, presence.Endpoints)
@@ -140,31 +156,37 @@ func (s *session) diagnosePath(ctx context.Context, d *diagnosis, user packet.Us
 	for i, e := range endpoints {
 		switch err := errs[i]; {
 		case err == nil:
-			d.ok("path", "%s answers at %s; the link comes up within seconds", user, addressOf(e))
+			d.ok("path", failure.Because("DOCTOR_PATH", "user", user, "address", addressOf(e)), "%s answers at %s; the link comes up within seconds", user, addressOf(e))
 		case answered:
-			d.ok("path", "%s of %s does not answer (%s); another one does", addressOf(e), user, reason(err))
+			d.ok("path", failure.Because("DOCTOR_OTHER_PATH", "user", user, "address", addressOf(e), "why", reason(err)), "%s of %s does not answer (%s); another one does", addressOf(e), user, reason(err))
 		default:
-			d.failed("path", "%s", blocked(user, e, err))
+			why, text := blocked(user, e, err)
+			d.failed("path", why, "%s", text)
 		}
 	}
 }
 
 // blocked says why a contact is not reached at an endpoint, and what to do.
-func blocked(user packet.UserID, e bus.Endpoint, err error) string {
+func blocked(user packet.UserID, e bus.Endpoint, err error) (*errdetails.ErrorInfo, string) {
 	address := addressOf(e)
 	var timeout net.Error
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Sprintf("nothing listens at %s any more: %s must start Parley again there, or another program has the port", address, user)
+		return failure.Because("DOCTOR_NOBODY", "user", user, "address", address),
+			fmt.Sprintf("nothing listens at %s any more: %s must start Parley again there, or another program has the port", address, user)
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
-		return fmt.Sprintf("there is no way from here to %s (%s): it is an address of another network; both must be in one network, or %s's router must forward TCP port %d",
-			address, reason(err), user, e.Port)
+		return failure.Because("DOCTOR_NO_WAY", "user", user, "address", address, "port", e.Port),
+			fmt.Sprintf("there is no way from here to %s (%s): it is an address of another network; both must be in one network, or %s's router must forward TCP port %d",
+				address, reason(err), user, e.Port)
 	case errors.Is(err, conn.ErrWrongPeer), errors.Is(err, conn.ErrUnknownKey), errors.Is(err, conn.ErrNotWanted):
-		return fmt.Sprintf("at %s a device answers that is none of %s's: the address is somebody else's by now, or somebody stands between; %s must connect to you", address, user, user)
+		return failure.Because("DOCTOR_WRONG_PEER", "user", user, "address", address),
+			fmt.Sprintf("at %s a device answers that is none of %s's: the address is somebody else's by now, or somebody stands between; %s must connect to you", address, user, user)
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return fmt.Sprintf("%s gives no answer within %s: a firewall or a router on the way keeps it from you; %s can let in TCP port %d, or connect to you", address, diagnoseTimeout, user, e.Port)
+		return failure.Because("DOCTOR_NO_ANSWER", "user", user, "address", address, "port", e.Port),
+			fmt.Sprintf("%s gives no answer within %s: a firewall or a router on the way keeps it from you; %s can let in TCP port %d, or connect to you", address, diagnoseTimeout, user, e.Port)
 	default:
-		return fmt.Sprintf("what answers at %s is no Parley (%s): another program has taken the port, or something between changes what is sent", address, reason(err))
+		return failure.Because("DOCTOR_NOT_PARLEY", "address", address, "why", reason(err)),
+			fmt.Sprintf("what answers at %s is no Parley (%s): another program has taken the port, or something between changes what is sent", address, reason(err))
 	}
 }
 

@@ -11,12 +11,14 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/parley-chat/parley/core/chatlog"
+	"github.com/parley-chat/parley/core/control"
 	"github.com/parley-chat/parley/core/directory"
 	"github.com/parley-chat/parley/core/host"
 	"github.com/parley-chat/parley/core/identity"
 	"github.com/parley-chat/parley/core/net2019"
 	"github.com/parley-chat/parley/core/roster"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 )
 
 // Errors of this package.
@@ -82,7 +84,7 @@ var kinds = []struct {
 	{directory.ErrUnreachable, codes.Unavailable, "DIRECTORY"},
 	{directory.ErrNotParley, codes.Unavailable, "DIRECTORY"},
 	{identity.ErrLocked, codes.FailedPrecondition, "LOCKED"},
-	{identity.ErrWrongPassphrase, codes.Unauthenticated, "PASSPHRASE"},
+	{identity.ErrWrongPassphrase, codes.Unauthenticated, "WRONG_PASSPHRASE"},
 	{identity.ErrNoVault, codes.FailedPrecondition, "KEY"},
 	{identity.ErrKeyMissing, codes.FailedPrecondition, "KEY"},
 	{identity.ErrWrongKey, codes.FailedPrecondition, "KEY"},
@@ -100,18 +102,18 @@ var kinds = []struct {
 	{roster.ErrInvalid, codes.InvalidArgument, ""},
 	{roster.ErrNoUser, codes.NotFound, ""},
 	{roster.ErrContact, codes.AlreadyExists, ""},
-	{roster.ErrBlocked, codes.FailedPrecondition, "BLOCKED"},
-	{roster.ErrKeys, codes.FailedPrecondition, "KEYS"},
+	{roster.ErrBlocked, codes.FailedPrecondition, ""},
+	{roster.ErrKeys, codes.FailedPrecondition, ""},
 	{roster.ErrFull, codes.ResourceExhausted, ""},
-	{net2019.ErrOff, codes.FailedPrecondition, "NET2019_OFF"},
+	{net2019.ErrOff, codes.FailedPrecondition, ""},
 	{net2019.ErrInvalid, codes.InvalidArgument, ""},
-	{net2019.ErrUnreachable, codes.Unavailable, "NET2019"},
-	{net2019.ErrRefused, codes.PermissionDenied, "NET2019"},
-	{net2019.ErrTaken, codes.AlreadyExists, "NET2019"},
-	{net2019.ErrNotServed, codes.Unimplemented, "NET2019"},
-	{net2019.ErrPort, codes.FailedPrecondition, "NET2019_PORT"},
+	{net2019.ErrUnreachable, codes.Unavailable, ""},
+	{net2019.ErrRefused, codes.PermissionDenied, ""},
+	{net2019.ErrTaken, codes.AlreadyExists, ""},
+	{net2019.ErrNotServed, codes.Unimplemented, ""},
+	{net2019.ErrPort, codes.FailedPrecondition, ""},
 	{net2019.ErrContact, codes.AlreadyExists, ""},
-	{net2019.ErrBlocked, codes.FailedPrecondition, "BLOCKED"},
+	{net2019.ErrBlocked, codes.FailedPrecondition, ""},
 	{net2019.ErrFull, codes.ResourceExhausted, ""},
 	{host.ErrNoPlugin, codes.NotFound, "NO_PLUGIN"},
 	{host.ErrNoAction, codes.NotFound, ""},
@@ -127,24 +129,26 @@ var kinds = []struct {
 	{chatlog.ErrDraft, codes.InvalidArgument, ""},
 	{ErrSetting, codes.InvalidArgument, ""},
 	{ErrInvalid, codes.InvalidArgument, ""},
+	{control.ErrInvalid, codes.InvalidArgument, ""},
 	{context.Canceled, codes.Canceled, ""},
 	{context.DeadlineExceeded, codes.DeadlineExceeded, ""},
 }
 
-// statusOf turns an error of the core into what front ends get: a code, a
-// reason for programs, and the error's own sentence.
+// statusOf turns an error of the core into what front ends get: a code, the
+// error's own sentence, and a reason for programs: the error's own, else its kind's.
 func statusOf(err error) error {
 	var locked *LockedError
 	if errors.Is(err, errLoggingIn) {
-		return withReason(codes.Unavailable, "BUSY", errLoggingIn.Error())
+		return failure.Status(codes.Unavailable, errLoggingIn.Error(), failure.Because("BUSY"))
 	}
 	if errors.As(err, &locked) {
-		return withReason(codes.FailedPrecondition, "LOCKED", err.Error())
+		return failure.Status(codes.FailedPrecondition, err.Error(), failure.Because("LOCKED"))
 	}
 	var plugin *host.PluginError
 	if errors.As(err, &plugin) {
-		return withReason(plugin.Code, "", plugin.Text)
+		return failure.Status(plugin.Code, plugin.Text, plugin.Why)
 	}
+	reason := failure.Reason(err)
 	for _, kind := range kinds {
 		if errors.Is(err, kind.is) {
 			text := err.Error()
@@ -152,22 +156,14 @@ func statusOf(err error) error {
 				// The sentence says it all; its end is for programs.
 				text = strings.TrimSuffix(text, ": "+kind.is.Error())
 			}
-			return withReason(kind.code, kind.reason, text)
+			if reason == nil && kind.reason != "" {
+				reason = &errdetails.ErrorInfo{Reason: kind.reason, Domain: failure.Domain}
+			}
+			return failure.Status(kind.code, text, reason)
 		}
 	}
 	if s, ok := status.FromError(err); ok && s.Code() != codes.Unknown {
-		return withReason(s.Code(), "", s.Message())
+		return failure.Status(s.Code(), s.Message(), reason)
 	}
-	return withReason(codes.Internal, "", err.Error())
-}
-
-func withReason(code codes.Code, reason, text string) error {
-	s := status.New(code, text)
-	if reason != "" {
-		// Cannot fail: ErrorInfo is a message like any other.
-		if detailed, err := s.WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: "parley"}); err == nil {
-			s = detailed
-		}
-	}
-	return s.Err()
+	return failure.Status(codes.Internal, err.Error(), reason)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/parley-chat/parley/core/directory"
 	"github.com/parley-chat/parley/core/identity"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/protocol/packet"
@@ -97,7 +98,7 @@ func (c *Core) alive() error {
 func (f facade) wantedAccount(req *controlpb.LogInRequest) (*account, error) {
 	user, err := packet.ParseUserID(req.GetUser())
 	if err != nil {
-		return nil, fmt.Errorf("%q cannot be a user id: 1 to 64 of a-z, 0-9, \".\" and \"_\", starting with a letter or digit: %w", req.GetUser(), ErrInvalid)
+		return nil, failure.New(ErrInvalid, "%q cannot be a user id: 1 to 64 of a-z, 0-9, \".\" and \"_\", starting with a letter or digit", req.GetUser()).Because("INVALID_USER", "user", req.GetUser())
 	}
 	address, err := directory.ParseAddress(req.GetDirectory())
 	if err != nil {
@@ -137,7 +138,7 @@ var pinPattern = regexp.MustCompile(`^([0-9A-Fa-f]{2}[: ]?){31}[0-9A-Fa-f]{2}$`)
 
 func checkPin(pin string) error {
 	if pin != "" && !pinPattern.MatchString(pin) {
-		return fmt.Errorf("%.100q cannot be a fingerprint: it has 64 hexadecimal digits, as parley-server prints them when it starts: %w", pin, ErrInvalid)
+		return failure.New(ErrInvalid, "%.100q cannot be a fingerprint: it has 64 hexadecimal digits, as parley-server prints them when it starts", pin).Because("FINGERPRINT")
 	}
 	return nil
 }

@@ -2,15 +2,21 @@ package core
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
 	"testing"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/parley-chat/parley/core/client"
+	"github.com/parley-chat/parley/core/directory"
+	"github.com/parley-chat/parley/core/host"
+	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/controlpb"
 )
 
@@ -176,7 +182,10 @@ func TestStatusOf(t *testing.T) {
 		{"no account", ErrNoAccount, codes.FailedPrecondition, "NO_ACCOUNT", "nobody is logged in"},
 		{"a log-in is under way", &LockedError{Cause: errLoggingIn}, codes.Unavailable, "BUSY", "ask again in a moment"},
 		{"locked", &LockedError{Cause: os.ErrPermission}, codes.FailedPrecondition, "LOCKED", "the account cannot be opened: permission denied"},
-		{"a pin that is none", pin, codes.InvalidArgument, "", "64 hexadecimal digits"},
+		{"a pin that is none", pin, codes.InvalidArgument, "FINGERPRINT", "64 hexadecimal digits"},
+		{"a kind that comes wrapped", fmt.Errorf("store: %w", store.ErrFull), codes.ResourceExhausted, "DISK_FULL", "store: "},
+		{"its own reason, not its kind's", failure.New(directory.ErrUnreachable, "it is gone").Because("DIRECTORY_LOST"), codes.Unavailable, "DIRECTORY_LOST", "it is gone"},
+		{"a plugin's reason is not the core's", &host.PluginError{Code: codes.NotFound, Text: "gone", Why: &errdetails.ErrorInfo{Domain: "poll", Reason: "LOCKED"}}, codes.NotFound, "", "gone"},
 		{"no such plugin", plugin, codes.NotFound, "", "no such plugin"},
 		{"unknown setting", f.SetSetting(t.Context(), "nope", "x"), codes.InvalidArgument, "", "parley settings"},
 	} {

@@ -26,6 +26,7 @@ import (
 	"github.com/parley-chat/parley/core/net2019"
 	"github.com/parley-chat/parley/core/roster"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/packet"
 )
@@ -284,7 +285,9 @@ func (s *session) serveConn(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("%w (parley daemon --listen HOST:PORT or PARLEY_LISTEN sets it)", err)
 		if before := s.deaf.Swap(&err); before == nil && ctx.Err() == nil { // said once, tried again and again
-			bus.Publish(s.core.bus, bus.Noticed, bus.Notice{Level: "error", Subject: "network", Text: err.Error()})
+			bus.Publish(s.core.bus, bus.Noticed, bus.Notice{
+				Level: "error", Subject: "network", Text: err.Error(), Reason: failure.Because("CANNOT_LISTEN", "why", err),
+			})
 		}
 		return err
 	}
@@ -340,7 +343,7 @@ func (s *session) status(ctx context.Context, pb *controlpb.Status) {
 	state := s.directory.State()
 	pb.Directory.Connected = state.Connected
 	if state.Err != nil {
-		pb.Directory.Error = state.Err.Error()
+		pb.Directory.Error, pb.Directory.Reason = state.Err.Error(), controlpb.ReasonOf(failure.Reason(state.Err))
 	}
 	if deaf := s.deaf.Load(); deaf != nil {
 		pb.StateText = "Nobody can connect to this device: " + (*deaf).Error()

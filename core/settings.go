@@ -9,6 +9,7 @@ import (
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/pluginpb"
 )
@@ -111,7 +112,8 @@ func checkSetting(def *pluginpb.Setting, value string) error {
 	if value != "" && def.GetType() == pluginpb.SettingType_SETTING_TYPE_INT {
 		n, err := strconv.ParseInt(value, 10, 64)
 		if err != nil || n != 0 && n < minLimit || n > def.GetMax() {
-			return fmt.Errorf("%s is 0 or a number from %d to %d, not %.70q: %w", def.GetName(), minLimit, def.GetMax(), value, ErrSetting)
+			return failure.New(ErrSetting, "%s is 0 or a number from %d to %d, not %.70q", def.GetName(), minLimit, def.GetMax(), value).
+				Because("SETTING_RANGE", "min", minLimit, "max", def.GetMax())
 		}
 		return nil
 	}

@@ -304,6 +304,7 @@ type jsonStatus struct {
 	Connected   bool       `json:"connected"`
 	Fingerprint string     `json:"fingerprint,omitempty"`
 	Error       string     `json:"error,omitempty"`
+	Reason      string     `json:"reason,omitempty"` // of the error
 	Note        string     `json:"note,omitempty"`
 	Endpoints   []string   `json:"endpoints,omitempty"`
 	Links       []jsonLink `json:"links,omitempty"`
@@ -323,6 +324,7 @@ func statusJSON(s *controlpb.Status) jsonStatus {
 		Running: true, Version: s.GetVersion(), PID: s.GetProcessId(), Profile: s.GetProfile(), Account: accountWord(s.GetState()),
 		User: s.GetUser(), Device: s.GetDevice(), KeyPlace: s.GetKeyPlace(), Directory: s.GetDirectory().GetAddress(),
 		Connected: s.GetDirectory().GetConnected(), Fingerprint: s.GetDirectory().GetFingerprint(), Error: s.GetDirectory().GetError(),
+		Reason:    s.GetDirectory().GetReason().GetReason(),
 		Endpoints: s.GetEndpoints(), Note: s.GetStateText(), Net2019: net2019JSON(s.GetNet2019()),
 	}
 	for _, l := range s.GetLinks() {

@@ -241,13 +241,14 @@ type jsonContact struct {
 	Verified    bool   `json:"verified,omitempty"`
 	Chat        string `json:"chat,omitempty"`
 	Trouble     string `json:"trouble,omitempty"`
+	Reason      string `json:"reason,omitempty"` // of the trouble
 }
 
 func contactJSON(c *controlpb.Contact) jsonContact {
 	return jsonContact{
 		User: c.GetUser(), State: contactWord(c.GetState()), Name: c.GetName(), Nickname: c.GetNickname(), DisplayName: c.GetDisplayName(),
 		Greeting: c.GetGreeting(), Online: c.GetOnline(), Linked: c.GetLinked(), Path: c.GetPath(), KeyChanged: c.GetKeyChanged(),
-		Verified: c.GetVerified(), Chat: c.GetChat(), Trouble: c.GetTrouble(),
+		Verified: c.GetVerified(), Chat: c.GetChat(), Trouble: c.GetTrouble(), Reason: c.GetTroubleReason().GetReason(),
 	}
 }
 

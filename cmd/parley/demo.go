@@ -297,6 +297,9 @@ func (d *demo) step(what string, f func() (string, error)) error {
 		j := map[string]any{"step": what, "ok": err == nil, "ms": float64(took.Microseconds()) / 1000, "detail": detail}
 		if err != nil {
 			j["error"] = sentence(err)
+			if why := client.Info(err); why != nil {
+				j["reason"] = why.GetReason()
+			}
 		}
 		if err := d.app.object(j); err != nil {
 			return err

@@ -47,7 +47,14 @@ func (a *app) diagnose(ctx context.Context, c *client.Client, req *controlpb.Dia
 			failed++
 		}
 		if a.json {
-			if err := a.object(map[string]any{"check": f.GetCheck(), "result": f.GetResult(), "text": f.GetText()}); err != nil {
+			finding := map[string]any{"check": f.GetCheck(), "result": f.GetResult(), "text": f.GetText()}
+			if why := f.GetReason(); why != nil {
+				finding["reason"] = why.GetReason()
+				if len(why.GetMetadata()) > 0 {
+					finding["metadata"] = why.GetMetadata()
+				}
+			}
+			if err := a.object(finding); err != nil {
 				return err
 			}
 			continue

@@ -81,7 +81,8 @@ type jsonNet2019 struct {
 	Course    bool   `json:"course,omitempty"`
 	LoggedIn  bool   `json:"logged_in"`
 	Error     string `json:"error,omitempty"`
-	Encrypted bool   `json:"encrypted"` // never
+	Reason    string `json:"reason,omitempty"` // of the error
+	Encrypted bool   `json:"encrypted"`        // never
 }
 
 // net2019JSON is nil when nobody ever logged in so.
@@ -91,6 +92,7 @@ func net2019JSON(s *controlpb.Net2019Status) *jsonNet2019 {
 	}
 	j := &jsonNet2019{
 		On: s.GetOn(), ID: s.GetId(), Port: s.GetPort(), Server: s.GetServer(), Course: s.GetCourse(), LoggedIn: s.GetLoggedIn(), Error: s.GetError(),
+		Reason: s.GetReason().GetReason(),
 	}
 	if j.Server == "" {
 		j.Server = net2019Native

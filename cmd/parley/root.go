@@ -196,7 +196,7 @@ func sentence(err error) string {
 		return text + "; when that is mended, open it with: parley unlock"
 	case client.Reason(err) == "NO_PLUGIN":
 		return text + "; which there are: parley plugins (Parley's own come with the installation: install it again, or say with PARLEY_PLUGINS where they are)"
-	case client.Reason(err) == "PASSPHRASE":
+	case client.Reason(err) == "PASSPHRASE" || client.Reason(err) == "WRONG_PASSPHRASE":
 		return text + "; try again: parley unlock"
 	case code == codes.Unimplemented:
 		return "the core that runs is of another version than this program: end it with: parley daemon stop; the next command starts the new one"

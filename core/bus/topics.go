@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/protocol/packet/net2019"
@@ -229,4 +231,5 @@ type Notice struct {
 	Level   string // "info", "warning" or "error"
 	Subject string // "plugin:text", "contact:bob", "directory", "disk"
 	Text    string
+	Reason  *errdetails.ErrorInfo // the text for programs; nil for none
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
@@ -329,6 +330,7 @@ func (r *run) equivocates(h *packet.Header) {
 				Level: "warning", Subject: "contact:" + string(author),
 				Text: fmt.Sprintf("%s sent two different messages as one, so that some would see one and some the other. Both are kept, and passed on. "+
 					"A device that was restored from a backup can do that, and so can one that lies.", author),
+				Reason: failure.Because("TWO_MESSAGES", "user", author),
 			})
 		}
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
@@ -302,7 +303,8 @@ func (r *run) tellRestored(chat packet.ChatID) {
 		s.log.Warn("this store is an older copy of itself: entries come back from others, new epochs begin", "chat", chat)
 		bus.Publish(s.cfg.Bus, bus.Noticed, bus.Notice{
 			Level: "warning", Subject: "store",
-			Text: "Your messages were restored from an older copy. What is missing is fetched from the people you wrote to.",
+			Text:   "Your messages were restored from an older copy. What is missing is fetched from the people you wrote to.",
+			Reason: failure.Because("RESTORED"),
 		})
 	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
@@ -125,7 +126,8 @@ func (s *Service) commitAlone(ctx context.Context, e event) {
 		if !told {
 			bus.Publish(s.cfg.Bus, bus.Noticed, bus.Notice{
 				Level: "error", Subject: "disk",
-				Text: fmt.Sprintf("Messages cannot be stored: %v. They are kept by their senders until there is room.", err),
+				Text:   fmt.Sprintf("Messages cannot be stored: %v. They are kept by their senders until there is room.", err),
+				Reason: failure.Because("CANNOT_STORE", "why", err),
 			})
 		}
 		select {

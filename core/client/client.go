@@ -132,13 +132,23 @@ func (c *Client) InvokeAction(ctx context.Context, plugin string, req *pluginpb.
 	}
 }
 
-// Reason gives the machine-readable reason of an error of the core, such as
-// "NO_ACCOUNT", "LOCKED" or "OTHER_DEVICE"; empty when it has none.
-func Reason(err error) string {
+// Info gives the reason of an error, with its domain: "parley" for the core's own,
+// "directory" for what the directory said, else the name of the plugin that failed.
+// What it says of names and numbers may come from others. nil when it has none.
+func Info(err error) *errdetails.ErrorInfo {
 	for _, d := range status.Convert(err).Details() {
 		if info, ok := d.(*errdetails.ErrorInfo); ok {
-			return info.GetReason()
+			return info
 		}
+	}
+	return nil
+}
+
+// Reason gives the reason of an error of the core itself, such as "NO_ACCOUNT",
+// "LOCKED" or "OTHER_DEVICE"; empty when it has none.
+func Reason(err error) string {
+	if info := Info(err); info.GetDomain() == "parley" {
+		return info.GetReason()
 	}
 	return ""
 }

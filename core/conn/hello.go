@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/parley-chat/parley/core/bus"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
@@ -104,7 +105,8 @@ func (m *Manager) noticeVersion(user packet.UserID, err error) {
 	m.log.Warn("protocol versions do not match", "user", user, "err", err)
 	bus.Publish(m.config.Bus, bus.Noticed, bus.Notice{
 		Level: "warning", Subject: "contact:" + string(user),
-		Text: fmt.Sprintf("Cannot connect with %s, whose program is of another version: %v", user, err),
+		Text:   fmt.Sprintf("Cannot connect with %s, whose program is of another version: %v", user, err),
+		Reason: failure.Because("OTHER_VERSION", "user", user),
 	})
 }
 

@@ -215,7 +215,7 @@ func (s *Server) Search(ctx context.Context, req *controlpb.SearchRequest) (*con
 	}
 	q := store.Query{Text: req.GetQuery()}
 	if len(q.Text) > maxQuery || !utf8.ValidString(q.Text) {
-		return nil, invalid("a search is at most %d bytes of text", maxQuery)
+		return nil, invalid("a search is at most %d bytes of text", maxQuery).Because("SEARCH_TOO_LONG", "limit", maxQuery)
 	}
 	if q.Limit, err = pageLimit(req.GetLimit(), maxSearchPage); err != nil {
 		return nil, err
@@ -283,7 +283,7 @@ func (s *Server) SetChat(ctx context.Context, req *controlpb.SetChatRequest) (*c
 		return nil, err
 	}
 	if len(req.GetDraft()) > maxDraft || !utf8.ValidString(req.GetDraft()) {
-		return nil, invalid("a draft is at most %d bytes of text", maxDraft)
+		return nil, invalid("a draft is at most %d bytes of text", maxDraft).Because("DRAFT_TOO_LONG", "limit", maxDraft)
 	}
 	var pb *controlpb.Chat
 	err = a.Store.Update(ctx, store.Synced, func(tx store.Tx) error {

@@ -100,6 +100,8 @@ func statusOf(err error) error {
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return status.Error(codes.NotFound, err.Error())
+	case errors.Is(err, control.ErrInvalid):
+		return status.Error(codes.InvalidArgument, err.Error())
 	case errors.Is(err, errNobody):
 		return status.Error(codes.FailedPrecondition, err.Error())
 	}

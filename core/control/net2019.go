@@ -34,7 +34,7 @@ func (s *Server) CreateNet2019Group(ctx context.Context, req *controlpb.CreateNe
 		return nil, err
 	}
 	if n := len(req.GetUsers()); n > net2019.MaxMembers {
-		return nil, invalid("%d people, at most %d can be in a group of 2019", n, net2019.MaxMembers)
+		return nil, invalid("%d people, at most %d can be in a group of 2019", n, net2019.MaxMembers).Because("NET2019_GROUP_SIZE", "limit", net2019.MaxMembers)
 	}
 	var users []packet.UserID
 	for _, name := range req.GetUsers() {
@@ -43,7 +43,7 @@ func (s *Server) CreateNet2019Group(ctx context.Context, req *controlpb.CreateNe
 			return nil, err
 		}
 		if !net2019.IsName(name) {
-			return nil, invalid("%s is none of 2019: a group of 2019 has only people whose names begin with \"net2019:\"", name)
+			return nil, invalid("%s is none of 2019: a group of 2019 has only people whose names begin with \"net2019:\"", name).Because("NET2019_MIXED_GROUP")
 		}
 		users = append(users, user)
 	}

@@ -114,7 +114,7 @@ func (s *Server) watch(acquaintances bool) *bus.Queue[change] {
 	})
 	bus.Feed(b, bus.Noticed, q, func(n bus.Notice) (change, bool) {
 		return change{event: &controlpb.Event{Event: &controlpb.Event_Notice{Notice: &controlpb.Notice{
-			Level: n.Level, Text: n.Text, Subject: n.Subject,
+			Level: n.Level, Text: n.Text, Subject: n.Subject, Reason: controlpb.ReasonOf(n.Reason),
 		}}}}, true
 	})
 	return q

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/parley-chat/parley/core/identity"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/directorypb"
 )
 
@@ -61,7 +62,8 @@ var hostPattern = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z
 // "host:port". Its error is of kind ErrAddress.
 func ParseAddress(s string) (string, error) {
 	bad := &Error{Kind: ErrAddress, Text: fmt.Sprintf("%.80q is no address of a directory: give a host name or IP address, "+
-		"and a port if it is not %d, such as directory.example.org:%d.", s, DefaultPort, DefaultPort)}
+		"and a port if it is not %d, such as directory.example.org:%d.", s, DefaultPort, DefaultPort),
+		Why: failure.Because("DIRECTORY_ADDRESS", "address", s)}
 	s = strings.TrimSpace(s)
 	if addr, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
 		return net.JoinHostPort(addr.String(), strconv.Itoa(DefaultPort)), nil

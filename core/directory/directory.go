@@ -19,6 +19,7 @@ import (
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/identity"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/protocol/packet/net2019"
 )
@@ -95,7 +96,7 @@ func New(cfg Config) *Client {
 		watched:  map[packet.UserID]struct{}{},
 		located:  map[net2019.ID]uint64{},
 		state: bus.DirectoryState{Err: &Error{
-			Kind: ErrUnreachable, Text: "The directory has not been reached yet.",
+			Kind: ErrUnreachable, Text: "The directory has not been reached yet.", Why: failure.Because("DIRECTORY_NOT_YET"),
 		}},
 	}
 }
@@ -106,7 +107,7 @@ func (c *Client) Serve(ctx context.Context) error {
 		began := time.Now()
 		err := c.connect(ctx)
 		if ctx.Err() != nil {
-			c.setState(bus.DirectoryState{Err: &Error{Kind: ErrUnreachable, Text: "The connection to the directory was closed."}})
+			c.setState(bus.DirectoryState{Err: &Error{Kind: ErrUnreachable, Text: "The connection to the directory was closed.", Why: failure.Because("DIRECTORY_LOST")}})
 			return ctx.Err()
 		}
 		c.report(err)
@@ -194,11 +195,11 @@ func (c *Client) current() (*session, error) {
 	if c.session != nil {
 		return c.session, nil
 	}
-	text := "There is no connection to the directory now."
+	text, why := "There is no connection to the directory now.", failure.Because("DIRECTORY_LOST")
 	if c.state.Err != nil {
-		text = c.state.Err.Error()
+		text, why = c.state.Err.Error(), failure.Reason(c.state.Err)
 	}
-	return nil, &Error{Kind: ErrUnreachable, Text: text, cause: c.state.Err}
+	return nil, &Error{Kind: ErrUnreachable, Text: text, Why: why, cause: c.state.Err}
 }
 
 // setPresence takes what the directory says of a contact.

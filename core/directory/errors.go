@@ -50,11 +50,15 @@ var (
 
 // Error is a sentence for people, of a kind for programs.
 type Error struct {
-	Kind  error         // one of the above
-	Text  string        // what happened, to what, and what to do
-	Retry time.Duration // when the directory said to try again; else 0
+	Kind  error                 // one of the above
+	Text  string                // what happened, to what, and what to do
+	Retry time.Duration         // when the directory said to try again; else 0
+	Why   *errdetails.ErrorInfo // Text for programs; nil for none
 	cause error
 }
+
+// Reason implements failure.Reasoned.
+func (e *Error) Reason() *errdetails.ErrorInfo { return e.Why }
 
 // Error implements error.
 func (e *Error) Error() string { return e.Text }

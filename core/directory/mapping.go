@@ -16,6 +16,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/parley-chat/parley/internal/failure"
 )
 
 // kindCodes maps kinds to gRPC codes and, where only one kind has a code, back.
@@ -65,16 +67,24 @@ func callError(ctx context.Context, address string, err error, unauthenticated e
 	case codes.Unavailable:
 		if e.Text == "" || strings.Contains(e.Text, "desc =") || strings.Contains(e.Text, "error reading") || strings.Contains(e.Text, "closing") {
 			e.Text = "The connection to the directory " + address + " broke."
+			e.Why = failure.Because("DIRECTORY_BROKE", "directory", address)
 		}
 	case codes.DeadlineExceeded:
 		e.Kind, e.Text = ErrUnreachable, "The directory "+address+" did not answer in time; try again."
+		e.Why = failure.Because("DIRECTORY_TIMEOUT", "directory", address)
 	}
 	if notGRPC(s) {
 		return notParley(address, err)
 	}
 	for _, d := range s.Details() {
-		if info, ok := d.(*errdetails.RetryInfo); ok {
+		switch info := d.(type) {
+		case *errdetails.RetryInfo:
 			e.Retry = min(max(info.GetRetryDelay().AsDuration(), 0), time.Hour)
+		case *errdetails.ErrorInfo:
+			// In the directory's domain whatever it says: it does not speak for the core.
+			if e.Why == nil && failure.Valid(info.GetReason(), info.GetMetadata()) {
+				e.Why = &errdetails.ErrorInfo{Reason: info.GetReason(), Domain: failure.DirectoryDomain, Metadata: info.GetMetadata()}
+			}
 		}
 	}
 	if e.Text == "" {
@@ -91,13 +101,13 @@ func notGRPC(s *status.Status) bool {
 }
 
 func notParley(address string, cause error) error {
-	return &Error{Kind: ErrNotParley, cause: cause,
+	return &Error{Kind: ErrNotParley, cause: cause, Why: failure.Because("DIRECTORY_NOT_PARLEY", "directory", address, "port", DefaultPort),
 		Text: fmt.Sprintf("What answers at %s is not a Parley directory; check the host and the port (usually %d).", address, DefaultPort)}
 }
 
 func timedOut(ctx context.Context, address string) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return &Error{Kind: ErrUnreachable, cause: ctx.Err(),
+		return &Error{Kind: ErrUnreachable, cause: ctx.Err(), Why: failure.Because("DIRECTORY_TIMEOUT", "directory", address),
 			Text: "The directory " + address + " did not answer in time; check the address, the network and firewalls between."}
 	}
 	return ctx.Err()
@@ -112,18 +122,24 @@ func dialError(ctx context.Context, address string, err error) error {
 		return timedOut(ctx, address)
 	case errors.As(err, &dns) && dns.IsNotFound:
 		e.Text = fmt.Sprintf("The name %s does not exist; check the directory's address.", sentence(dns.Name))
+		e.Why = failure.Because("DIRECTORY_NO_NAME", "name", sentence(dns.Name))
 	case errors.As(err, &dns):
 		e.Text = fmt.Sprintf("The name %s cannot be looked up; check this machine's network and DNS.", sentence(dns.Name))
+		e.Why = failure.Because("DIRECTORY_LOOKUP", "name", sentence(dns.Name))
 	case errors.Is(err, syscall.ECONNREFUSED):
 		e.Text = fmt.Sprintf("Nothing listens at %s; check the port, and whether the directory is running.", address)
+		e.Why = failure.Because("DIRECTORY_NOBODY", "directory", address)
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
 		e.Text = fmt.Sprintf("There is no way from here to %s; check this machine's network.", address)
+		e.Why = failure.Because("DIRECTORY_NO_WAY", "directory", address)
 	default:
 		var timeout net.Error
 		if errors.As(err, &timeout) && timeout.Timeout() {
 			e.Text = "The directory " + address + " did not answer in time; check the address, the network and firewalls between."
+			e.Why = failure.Because("DIRECTORY_TIMEOUT", "directory", address)
 		} else {
 			e.Text = fmt.Sprintf("The directory %s cannot be reached: %v.", address, err)
+			e.Why = failure.Because("DIRECTORY_UNREACHABLE", "directory", address, "why", err)
 		}
 	}
 	return e
@@ -142,7 +158,7 @@ func tlsError(ctx context.Context, address string, err error) error {
 	case errors.As(err, &record), errors.As(err, &alert) && alert.Op == "remote error", strings.HasPrefix(err.Error(), "tls: "):
 		return notParley(address, err)
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
-		return &Error{Kind: ErrUnreachable, cause: err,
+		return &Error{Kind: ErrUnreachable, cause: err, Why: failure.Because("DIRECTORY_CLOSED", "directory", address),
 			Text: fmt.Sprintf("The directory %s closed the connection; it may be overloaded, or something else listens there.", address)}
 	}
 	return dialError(ctx, address, err)
@@ -155,18 +171,20 @@ func pinError(address, pinned, met string, vouched bool) error {
 	}
 	return &Error{Kind: ErrPin, Text: fmt.Sprintf("The directory %s shows another certificate than before. Either it was set up anew, or somebody "+
 		"stands between. Ask its operator for the fingerprint: if it is %s, log in again with that one; if not, do not connect.%s (Known: %s.)",
-		address, met, more, pinned)}
+		address, met, more, pinned), Why: failure.Because("PIN_MISMATCH", "directory", address, "fingerprint", met, "known", pinned)}
 }
 
 func untrustedError(address, met string, cause error) error {
 	text := fmt.Sprintf("No authority vouches for the certificate of the directory %s, and it was not accepted before; "+
 		"ask its operator whether its fingerprint is %s, and log in again with that one.", address, met)
+	why := failure.Because("DIRECTORY_UNTRUSTED", "directory", address, "fingerprint", met)
 	var expired x509.CertificateInvalidError
 	if errors.As(cause, &expired) && expired.Reason == x509.Expired {
 		text = fmt.Sprintf("The certificate of the directory %s has expired, or this machine's clock is wrong; "+
 			"check the clock, and tell the directory's operator.", address)
+		why = failure.Because("DIRECTORY_EXPIRED", "directory", address)
 	}
-	return &Error{Kind: ErrUntrusted, Text: text, cause: cause}
+	return &Error{Kind: ErrUntrusted, Text: text, Why: why, cause: cause}
 }
 
 // maxSentence bounds what is shown of a directory's words.

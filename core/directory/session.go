@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/parley-chat/parley/core/bus"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/protocol/packet/net2019"
@@ -58,9 +59,10 @@ type session struct {
 
 func milliseconds(n uint32) time.Duration { return time.Duration(n) * time.Millisecond }
 
-var errNetworkLost = &Error{Kind: ErrUnreachable, Text: "This device has lost the network by which it was connected to the directory; connecting again when it can."}
+var errNetworkLost = &Error{Kind: ErrUnreachable, Text: "This device has lost the network by which it was connected to the directory; connecting again when it can.",
+	Why: failure.Because("DIRECTORY_NETWORK_LOST")}
 
-var errSilent = &Error{Kind: ErrUnreachable, Text: "The directory has gone silent; connecting again."}
+var errSilent = &Error{Kind: ErrUnreachable, Text: "The directory has gone silent; connecting again.", Why: failure.Because("DIRECTORY_LOST")}
 
 // connect has one session, and says why it ended.
 func (c *Client) connect(ctx context.Context) error {
@@ -135,7 +137,7 @@ func (s *session) reason(ctx context.Context, err error) error {
 	case errors.As(err, &own):
 		return own
 	case errors.Is(err, io.EOF):
-		return &Error{Kind: ErrUnreachable, Text: "The directory ended the session.", cause: err}
+		return &Error{Kind: ErrUnreachable, Text: "The directory ended the session.", Why: failure.Because("DIRECTORY_LOST"), cause: err}
 	}
 	// The context is over by now for our own reason, which is none of the call's.
 	return callError(context.WithoutCancel(ctx), s.link.address, err, ErrNotLoggedIn)
@@ -398,7 +400,7 @@ func (c *Client) Took(ctx context.Context, delivery uint64) error {
 }
 
 func lost() error {
-	return &Error{Kind: ErrUnreachable, Text: "The connection to the directory broke before it answered."}
+	return &Error{Kind: ErrUnreachable, Text: "The connection to the directory broke before it answered.", Why: failure.Because("DIRECTORY_LOST")}
 }
 
 // request has the sender send something.
@@ -417,7 +419,8 @@ func (s *session) expectReceipt() (uint64, chan *directorypb.Receipt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.pending) >= maxPending {
-		return 0, nil, &Error{Kind: ErrLimit, Text: "Too much is being handed to the directory at once; try again in a moment.", Retry: time.Second}
+		return 0, nil, &Error{Kind: ErrLimit, Text: "Too much is being handed to the directory at once; try again in a moment.", Retry: time.Second,
+			Why: failure.Because("DIRECTORY_BUSY")}
 	}
 	s.lastID++
 	ch := make(chan *directorypb.Receipt, 1)

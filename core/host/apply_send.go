@@ -10,6 +10,7 @@ import (
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/protocol/packet/net2019"
 	"github.com/parley-chat/parley/protocol/pluginpb"
@@ -72,7 +73,10 @@ func saidIn(chat packet.ChatID, t packet.Type) error {
 	if kind, ok := net2019.KindOf(t); ok && (kind == net2019.Text || kind.HasBytes()) {
 		return nil
 	}
-	return &Refusal{fmt.Sprintf("The protocol of 2019 cannot say this (%s): it has texts, pictures and files, and nothing more.", t)}
+	return &Refusal{
+		fmt.Sprintf("The protocol of 2019 cannot say this (%s): it has texts, pictures and files, and nothing more.", t),
+		failure.Because("NET2019_CANNOT_SAY"),
+	}
 }
 
 // sentBefore finds the packet when it was sent by an earlier call that the

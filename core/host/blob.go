@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/protocol/pluginpb"
 )
@@ -202,7 +203,7 @@ func (a *applier) steerBlob(e *pluginpb.SteerBlob) error {
 	case err != nil && there:
 		return err
 	case there && e.GetOrder() == pluginpb.BlobOrder_BLOB_ORDER_PAUSE && b.Chat.Kind() == packet.Net2019:
-		return &Refusal{"The protocol of 2019 cannot pause a file: let it go on, or cancel it."}
+		return &Refusal{"The protocol of 2019 cannot pause a file: let it go on, or cancel it.", failure.Because("NET2019_NO_PAUSE")}
 	case a.origin != nil:
 		// What a packet leads to concerns its author's blobs and one's own fetches of
 		// them.
@@ -391,7 +392,7 @@ func (p *plugin) blameBlob(ctx context.Context, b *store.Blob) error {
 	if kills < maxKills {
 		return nil
 	}
-	p.host.notice("error", p.name, fmt.Sprintf("The end of the transfer of %s crashed the plugin %s %d times and was set aside.", b.Name, p.name, kills))
+	p.host.notice("error", p.name, fmt.Sprintf("The end of the transfer of %s crashed the plugin %s %d times and was set aside.", b.Name, p.name, kills), nil)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.host.cfg.timing.handle)
 	defer cancel()
 	return p.tellBlob(ctx, b, nil)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 
 	"github.com/parley-chat/parley/core/store"
@@ -36,10 +37,14 @@ var (
 type PluginError struct {
 	Plugin string
 	Code   codes.Code
-	Text   string // for people
+	Text   string                // for people
+	Why    *errdetails.ErrorInfo // the same for programs; nil for none
 }
 
 func (e *PluginError) Error() string { return fmt.Sprintf("plugin %s: %s", e.Plugin, e.Text) }
+
+// Reason implements failure.Reasoned.
+func (e *PluginError) Reason() *errdetails.ErrorInfo { return e.Why }
 
 // answerError says which field of a plugin's answer broke which rule.
 type answerError struct {
@@ -54,7 +59,10 @@ func (e *answerError) Unwrap() error { return e.err }
 
 // Refusal is why something cannot be sent, which is neither the plugin's fault nor
 // the store's: of what a person asked for, the person is told it (FailedPrecondition).
-type Refusal struct{ Text string }
+type Refusal struct {
+	Text string
+	Why  *errdetails.ErrorInfo // the same for programs; nil for none
+}
 
 func (e *Refusal) Error() string { return e.Text }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/protocol/pluginpb"
 )
@@ -57,7 +58,8 @@ func (p *plugin) storeTrouble(err error) {
 	p.troubled = true
 	p.mu.Unlock()
 	if !told {
-		p.host.notice("error", p.name, fmt.Sprintf("Packets for the plugin %s wait, because the database cannot be written: %s", p.name, clean(err.Error())))
+		p.host.notice("error", p.name, fmt.Sprintf("Packets for the plugin %s wait, because the database cannot be written: %s", p.name, clean(err.Error())),
+			failure.Because("PLUGIN_WAITS", "plugin", p.name, "why", clean(err.Error())))
 	}
 }
 

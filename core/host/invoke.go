@@ -384,7 +384,7 @@ func (i *invocation) commit(ctx context.Context, w powers, answer *pluginpb.Invo
 	var refusal *Refusal
 	switch {
 	case errors.As(err, &refusal):
-		return nil, &PluginError{Plugin: w.plugin, Code: codes.FailedPrecondition, Text: refusal.Text}
+		return nil, &PluginError{Plugin: w.plugin, Code: codes.FailedPrecondition, Text: refusal.Text, Why: refusal.Why}
 	case errors.As(err, &wrong):
 		return nil, broken(err)
 	case err != nil:

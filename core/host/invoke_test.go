@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/protocol/pluginpb"
 )
@@ -79,6 +81,53 @@ func TestInvokeJoins(t *testing.T) {
 	wg.Wait()
 	if n := len(r.lines("text", "invoked")); n != 1 {
 		t.Errorf("the plugin was asked %d times", n)
+	}
+}
+
+// TestFailureReason: a plugin's reason is handed on in its own domain, and one that
+// breaks the bounds costs the reason alone.
+func TestFailureReason(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.install(r.bundled, "text", plan{})
+	r.serve()
+	for _, c := range []struct {
+		name, reason string
+		metadata     map[string]string
+		ok           bool
+	}{
+		{"a reason", "TEAPOT_EMPTY", map[string]string{"user": "bob", "left": "0"}, true},
+		{"none", "", nil, false},
+		{"metadata alone", "", map[string]string{"user": "bob"}, false},
+		{"no reason", "the teapot", nil, false},
+		{"long", strings.Repeat("A", 64), nil, false},
+		{"large", "TEAPOT_EMPTY", map[string]string{"user": strings.Repeat("x", 513)}, false},
+		{"a wrong key", "TEAPOT_EMPTY", map[string]string{"User Name": "bob"}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			id := packet.NewPacketID()
+			_, err := r.host.Invoke(t.Context(), "text", &pluginpb.InvokeRequest{Invocation: id[:], Action: "fail", Text: c.reason, Args: c.metadata}, nil)
+			var failed *PluginError
+			if !errors.As(err, &failed) || failed.Code != codes.FailedPrecondition || failed.Text != "the teapot is empty" {
+				t.Fatalf("%v", err)
+			}
+			why := failure.Reason(err)
+			if !c.ok {
+				if why != nil {
+					t.Errorf("it has the reason %v", why)
+				}
+				return
+			}
+			if why.GetDomain() != "text" || why.GetReason() != c.reason || !maps.Equal(why.GetMetadata(), c.metadata) {
+				t.Errorf("%v", why)
+			}
+		})
+	}
+	for _, name := range []string{failure.Domain, failure.DirectoryDomain} {
+		s := &session{name: name}
+		if why := s.why(&pluginpb.Error{Reason: "LOCKED"}); why != nil {
+			t.Errorf("a plugin that is called %s speaks for it: %v", name, why)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/parley-chat/parley/core/bus"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/protocol/pluginpb"
 )
@@ -112,7 +113,7 @@ func (n *news) tell(ctx context.Context, p *plugin) {
 	}
 	for _, text := range n.notices {
 		p.log.Warn("packet set aside", "why", text)
-		p.host.notice("error", p.name, text)
+		p.host.notice("error", p.name, text, failure.Because("PACKET_SET_ASIDE", "plugin", p.name, "why", text))
 	}
 	if len(n.blobs) > 0 {
 		p.host.cfg.Blobs.Changed(n.blobs...)

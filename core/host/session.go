@@ -8,9 +8,11 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/pluginpb"
 )
 
@@ -280,7 +282,17 @@ func (s *session) checkError(r *pluginpb.HookResponse) (*pluginpb.HookResponse, 
 	if code == codes.OK || code > codes.Unauthenticated {
 		code = codes.Unknown
 	}
-	return nil, &PluginError{Plugin: s.name, Code: code, Text: text}
+	return nil, &PluginError{Plugin: s.name, Code: code, Text: text, Why: s.why(e)}
+}
+
+// why gives the reason of a plugin's error, in the plugin's domain; nil if it has
+// none, or one that breaks the bounds: then the sentence has to do.
+func (s *session) why(e *pluginpb.Error) *errdetails.ErrorInfo {
+	// A plugin of the name "parley" would speak for the core.
+	if s.name == failure.Domain || s.name == failure.DirectoryDomain || !failure.Valid(e.GetReason(), e.GetMetadata()) {
+		return nil
+	}
+	return &errdetails.ErrorInfo{Reason: e.GetReason(), Domain: s.name, Metadata: e.GetMetadata()}
 }
 
 // forget says that nobody waits for an answer any more; the plugin still owes

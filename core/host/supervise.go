@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+
 	"golang.org/x/sync/errgroup"
 
 	"github.com/parley-chat/parley/core/bus"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/pluginpb"
 )
 
@@ -243,7 +246,8 @@ func (p *plugin) crashed(err error) {
 	p.log.Warn("plugin crashed", "error", err, "restart_in", wait, "gives_up", tooMany)
 	if tooMany {
 		p.desk.dropLive()
-		p.host.notice("error", p.name, fmt.Sprintf("The plugin %s is stopped: %s\nRestart it, or disable it.", p.name, text))
+		p.host.notice("error", p.name, fmt.Sprintf("The plugin %s is stopped: %s\nRestart it, or disable it.", p.name, text),
+			failure.Because("PLUGIN_STOPPED", "plugin", p.name, "why", text))
 		return
 	}
 	if errors.Is(err, ErrFileChanged) {
@@ -252,6 +256,6 @@ func (p *plugin) crashed(err error) {
 }
 
 // notice tells a person something about a plugin.
-func (h *Host) notice(level, plugin, text string) {
-	bus.Publish(h.cfg.Bus, bus.Noticed, bus.Notice{Level: level, Subject: "plugin:" + plugin, Text: text})
+func (h *Host) notice(level, plugin, text string, reason *errdetails.ErrorInfo) {
+	bus.Publish(h.cfg.Bus, bus.Noticed, bus.Notice{Level: level, Subject: "plugin:" + plugin, Text: text, Reason: reason})
 }

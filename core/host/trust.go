@@ -12,6 +12,7 @@ import (
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/pluginpb"
 )
 
@@ -160,7 +161,8 @@ func (h *Host) reportFolder(folder Folder, err error) {
 	h.cfg.Log.Warn("plugin folder cannot be read", "folder", folder.Path, "bundled", folder.Bundled, "error", err)
 	switch {
 	case missing:
-		bus.Publish(h.cfg.Bus, bus.Noticed, bus.Notice{Level: "error", Subject: "plugins", Text: fmt.Sprintf("The folder of Parley's own plugins, %s, is missing: install Parley again.", folder.Path)})
+		bus.Publish(h.cfg.Bus, bus.Noticed, bus.Notice{Level: "error", Subject: "plugins", Text: fmt.Sprintf("The folder of Parley's own plugins, %s, is missing: install Parley again.", folder.Path),
+			Reason: failure.Because("PLUGINS_MISSING", "folder", folder.Path)})
 	default:
 		bus.Publish(h.cfg.Bus, bus.Noticed, bus.Notice{Level: "error", Subject: "plugins", Text: clean(err.Error())})
 	}
@@ -259,7 +261,8 @@ func (h *Host) settleOwners() {
 				}
 			})
 			if losers[p.name] != "" {
-				h.notice("warning", p.name, fmt.Sprintf("The plugin %s is not started: %s.", p.name, losers[p.name]))
+				h.notice("warning", p.name, fmt.Sprintf("The plugin %s is not started: %s.", p.name, losers[p.name]),
+					failure.Because("PLUGIN_NOT_STARTED", "plugin", p.name, "why", losers[p.name]))
 			}
 		}
 		if h.service != nil {

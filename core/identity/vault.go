@@ -187,7 +187,7 @@ func (v *Vault) keep(ctx context.Context, rec *record, passphrase string) ([]byt
 		rec.Place = PlaceService
 		return key, nil
 	case rec.Place == PlaceService:
-		return nil, failure.New(ErrPlace, "the Secret Service cannot keep the key (%v): unlock the desktop's keyring and try again, or choose the place \"file\"", err)
+		return nil, failure.New(ErrPlace, "the Secret Service cannot keep the key (%v): unlock the desktop's keyring and try again, or choose the place \"file\"", err).Because("KEYRING", "why", err)
 	}
 	rec.Place = PlaceFile
 	return v.keepFile()

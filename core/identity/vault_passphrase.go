@@ -60,9 +60,9 @@ func (s *sealed) validate() error {
 func checkPassphrase(passphrase string) error {
 	switch {
 	case !utf8.ValidString(passphrase) || len(passphrase) > maxPassphrase:
-		return failure.New(ErrPassphrase, "a passphrase is text of at most %d bytes: choose another", maxPassphrase)
+		return failure.New(ErrPassphrase, "a passphrase is text of at most %d bytes: choose another", maxPassphrase).Because("PASSPHRASE_TOO_LONG", "limit", maxPassphrase)
 	case utf8.RuneCountInString(norm.NFKC.String(passphrase)) < minPassphrase:
-		return failure.New(ErrPassphrase, "a passphrase has at least %d characters: choose a longer one", minPassphrase)
+		return failure.New(ErrPassphrase, "a passphrase has at least %d characters: choose a longer one", minPassphrase).Because("PASSPHRASE_TOO_SHORT", "limit", minPassphrase)
 	}
 	return nil
 }
@@ -97,7 +97,7 @@ func (v *Vault) fromPassphrase(rec *record, passphrase string) ([]byte, error) {
 		return nil, failure.New(ErrLocked, "the account is protected by a passphrase: run  parley unlock")
 	}
 	if len(passphrase) > maxPassphrase {
-		return nil, failure.New(ErrWrongPassphrase, "that is not the passphrase: try again")
+		return nil, failure.New(ErrWrongPassphrase, "that is not the passphrase: try again").Because("WRONG_PASSPHRASE")
 	}
 	aead, err := rec.Sealed.aead(passphrase)
 	if err != nil {
@@ -105,7 +105,7 @@ func (v *Vault) fromPassphrase(rec *record, passphrase string) ([]byte, error) {
 	}
 	key, err := aead.Open(nil, rec.Sealed.Nonce, rec.Sealed.Key, associated(rec.ID))
 	if err != nil {
-		return nil, failure.New(ErrWrongPassphrase, "that is not the passphrase (or %s was changed): try again", v.path(vaultFile))
+		return nil, failure.New(ErrWrongPassphrase, "that is not the passphrase (or %s was changed): try again", v.path(vaultFile)).Because("WRONG_PASSPHRASE")
 	}
 	return key, nil
 }

@@ -91,7 +91,7 @@ func (s *Service) Append(tx store.Tx, d Draft) (packet.Packet, error) {
 	}
 	if kind, _ := wire.KindOf(d.Type); kind.HasBytes() {
 		if _, _, err := wire.ParseFile(d.Content); err != nil {
-			return packet.Packet{}, failure.New(ErrCannot, "The protocol of 2019 cannot name this file: %v", err)
+			return packet.Packet{}, failure.New(ErrCannot, "The protocol of 2019 cannot name this file: %v", err).Because("NET2019_FILE_NAME")
 		}
 	}
 	return p, nil
@@ -108,14 +108,14 @@ func (s *Service) mayWrite(id packet.ChatID) error {
 	own := s.setting.ID
 	switch {
 	case !chat.Has(own):
-		return failure.New(ErrCannot, "This chat is with an id that you had in 2019 before, not with %s: log in with that one again, or write in another chat.", own)
+		return failure.New(ErrCannot, "This chat is with an id that you had in 2019 before, not with %s: log in with that one again, or write in another chat.", own).Because("NET2019_OTHER_ID", "id", own)
 	case chat.Group() && s.groups[id] == nil:
-		return failure.New(ErrCannot, "You have left this group of 2019: make it again to write to its people.")
+		return failure.New(ErrCannot, "You have left this group of 2019: make it again to write to its people.").Because("NET2019_LEFT_GROUP")
 	case chat.Group():
 		return nil
 	}
 	if peer := other(chat, own); s.people[peer].state != store.ContactAccepted {
-		return failure.New(ErrCannot, "%s is no contact any more: add them again (parley contacts add %s) to write.", s.people[peer].name(peer), peer.Name())
+		return failure.New(ErrCannot, "%s is no contact any more: add them again (parley contacts add %s) to write.", s.people[peer].name(peer), peer.Name()).Because("NET2019_NO_CONTACT", "user", peer.Name())
 	}
 	return nil
 }

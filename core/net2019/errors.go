@@ -36,4 +36,4 @@ var (
 
 func notFound(err error) bool { return errors.Is(err, store.ErrNotFound) }
 
-var errOff = failure.New(ErrOff, "The protocol of 2019 is off: parley login --net2019 switches it on (nothing in it is encrypted).")
+var errOff = failure.New(ErrOff, "The protocol of 2019 is off: parley login --net2019 switches it on (nothing in it is encrypted).").Because("NET2019_OFF")

@@ -100,14 +100,14 @@ func (s *Service) CreateGroup(ctx context.Context, users []packet.UserID) (packe
 	}
 	chat, err := wire.NewChat(ids...)
 	if err != nil || !chat.Group() {
-		return "", failure.New(ErrInvalid, "a group of 2019 has 3 to %d people, you among them; this would have %d", wire.MaxMembers, len(slices.Compact(slices.Sorted(slices.Values(ids)))))
+		return "", failure.New(ErrInvalid, "a group of 2019 has 3 to %d people, you among them; this would have %d", wire.MaxMembers, len(slices.Compact(slices.Sorted(slices.Values(ids))))).Because("NET2019_GROUP_SIZE", "limit", wire.MaxMembers)
 	}
 	for _, id := range chat {
 		s.mu.Lock()
 		state := s.people[id].state
 		s.mu.Unlock()
 		if state == store.ContactBlocked {
-			return "", failure.New(ErrBlocked, "%s is blocked: unblock first", s.Name(packet.UserID(id.Name())))
+			return "", failure.New(ErrBlocked, "%s is blocked: unblock first", s.Name(packet.UserID(id.Name()))).Because("BLOCKED", "user", id.Name())
 		}
 	}
 	return chat.ID(), s.openGroup(ctx, chat, own)
@@ -121,7 +121,7 @@ func (s *Service) openGroup(ctx context.Context, chat wire.Chat, starter wire.ID
 	old, n := s.groups[id], len(s.groups)
 	s.mu.Unlock()
 	if old == nil && n >= maxGroups {
-		return failure.New(ErrFull, "there are %d groups of 2019 already, which is the most there can be: leave some first", maxGroups)
+		return failure.New(ErrFull, "there are %d groups of 2019 already, which is the most there can be: leave some first", maxGroups).Because("NET2019_GROUPS_FULL", "limit", maxGroups)
 	}
 	g := &group{chat: chat, starter: starter, gone: map[wire.ID]bool{}}
 	s.mu.Lock()
@@ -259,6 +259,7 @@ func (s *Service) left(chat wire.Chat, id wire.ID) {
 	bus.Publish(s.cfg.Bus, bus.ChatChanged, bus.ChatChange{Chat: chat.ID(), Content: true})
 	bus.Publish(s.cfg.Bus, bus.Noticed, bus.Notice{
 		Level: "info", Subject: "contact:" + id.Name(), Text: fmt.Sprintf("%s has left the group %s.", s.Name(packet.UserID(id.Name())), s.title(chat)),
+		Reason: failure.Because("NET2019_LEFT", "user", id.Name(), "group", s.title(chat)),
 	})
 }
 

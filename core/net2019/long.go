@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/parley-chat/parley/internal/bytesize"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/packet"
 	wire "github.com/parley-chat/parley/protocol/packet/net2019"
 )
@@ -45,8 +46,10 @@ func (l *link) readLong(ctx context.Context, long *wire.LongError) (wire.Frame, 
 				return wire.Frame{}, fmt.Errorf("%w: pass over a frame of %d bytes: %w", errNotWhole, long.Size, err)
 			}
 		}
-		r.tellOf(r.long, l.peer, "warning", fmt.Sprintf("%s wrote a text of %s, which is lost: at most %s are taken. Ask them to send it in parts, or as a file.",
-			r.s.Name(packet.UserID(l.peer.Name())), bytesize.Text(uint64(long.Size)), bytesize.Text(wire.MaxLong)))
+		r.tellOf(r.long, l.peer, "warning",
+			failure.Because("NET2019_LONG_TEXT", "user", l.peer.Name(), "size", bytesize.Text(uint64(long.Size)), "limit", bytesize.Text(wire.MaxLong)),
+			fmt.Sprintf("%s wrote a text of %s, which is lost: at most %s are taken. Ask them to send it in parts, or as a file.",
+				r.s.Name(packet.UserID(l.peer.Name())), bytesize.Text(uint64(long.Size)), bytesize.Text(wire.MaxLong)))
 		return wire.Frame{}, errSkipped
 	}
 	select {

@@ -92,7 +92,7 @@ func (r *run) disconnected(why error) {
 	if why != nil {
 		text = why.Error()
 	}
-	r.tell(false, failure.New(ErrUnreachable, "Not among those of 2019, because the directory is not there: %s", text))
+	r.tell(false, failure.New(ErrUnreachable, "Not among those of 2019, because the directory is not there: %s", text).Because("NET2019_DIRECTORY"))
 }
 
 // refusal is the directory's, by its kind.
@@ -100,11 +100,11 @@ func refusal(err error) error {
 	s := status.Convert(err)
 	switch s.Code() {
 	case codes.AlreadyExists:
-		return failure.New(ErrTaken, "%s", s.Message())
+		return failure.New(ErrTaken, "%s", s.Message()).Because("NET2019_TAKEN")
 	case codes.InvalidArgument:
 		return failure.New(ErrInvalid, "%s", s.Message())
 	case codes.Unimplemented:
-		return failure.New(ErrNotServed, "%s", s.Message())
+		return failure.New(ErrNotServed, "%s", s.Message()).Because("NET2019_NOT_SERVED")
 	default:
 		return failure.New(ErrRefused, "%s", s.Message())
 	}

@@ -12,8 +12,11 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/packet"
 	wire "github.com/parley-chat/parley/protocol/packet/net2019"
 )
@@ -243,6 +246,7 @@ func (r *run) suspect(p *pair, l *link) {
 		Level: "warning", Subject: "contact:" + l.peer.Name(),
 		Text: fmt.Sprintf("A second connection, from %s, says to be %s, who is connected from %s too. The protocol of 2019 proves nobody: ask them by another way.",
 			l.remote, r.s.Name(packet.UserID(l.peer.Name())), from[0]),
+		Reason: failure.Because("NET2019_SECOND_CONNECTION", "user", l.peer.Name(), "address", l.remote, "other", from[0]),
 	})
 }
 
@@ -451,39 +455,40 @@ func (r *run) send(l *link, p *packet.Packet) (failed string, err error) {
 }
 
 // presence says how somebody is shown.
-func (r *run) presence(chat wire.Chat, peer wire.ID) (online, linked bool, trouble string) {
+func (r *run) presence(chat wire.Chat, peer wire.ID) (online, linked bool, trouble error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at := r.places[peer]
 	online = at != nil && at.online
 	p := r.pairs[pairKey{chat.ID(), peer}]
 	if p == nil {
-		return online, false, ""
+		return online, false, nil
 	}
 	linked = len(p.links) > 0
 	switch {
 	case linked && p.doubt:
-		return true, true, fmt.Sprintf("The connection with %s was lost and made again, which a client of the original does not notice: if they do not see what you write, they must delete you and add you again.", peer.Name())
+		return true, true, failure.New(ErrUnreachable, "The connection with %s was lost and made again, which a client of the original does not notice: if they do not see what you write, they must delete you and add you again.", peer.Name()).Because("NET2019_LINK_MADE_AGAIN", "user", peer.Name())
 	case linked:
-		return true, true, ""
+		return true, true, nil
 	case p.farewell:
-		return false, false, ""
+		return false, false, nil
 	case online && p.lost:
-		trouble = fmt.Sprintf("The connection with %s was lost. A client of the original does not notice that: they must delete you and add you again.", peer.Name())
+		trouble = failure.New(ErrUnreachable, "The connection with %s was lost. A client of the original does not notice that: they must delete you and add you again.", peer.Name()).Because("NET2019_LINK_LOST", "user", peer.Name())
 	case online && p.retry.last > 0:
-		trouble = fmt.Sprintf("%s is online, and cannot be connected to at %s: a firewall may be in between.", peer.Name(), at.where)
+		trouble = failure.New(ErrUnreachable, "%s is online, and cannot be connected to at %s: a firewall may be in between.", peer.Name(), at.where).Because("NET2019_FIREWALL", "user", peer.Name(), "address", at.where)
 	}
 	return online, false, trouble
 }
 
 // noticeCall tells of a call that was declined, not too often.
 func (r *run) noticeCall(peer wire.ID) {
-	r.tellOf(r.calls, peer, "info", fmt.Sprintf("%s wanted a video call, which was declined: calls of 2019 send programs for the other side to run, so Parley takes none.",
-		r.s.Name(packet.UserID(peer.Name()))))
+	r.tellOf(r.calls, peer, "info", failure.Because("NET2019_CALL", "user", peer.Name()),
+		fmt.Sprintf("%s wanted a video call, which was declined: calls of 2019 send programs for the other side to run, so Parley takes none.",
+			r.s.Name(packet.UserID(peer.Name()))))
 }
 
 // tellOf tells something about somebody, if nothing of the kind was told lately.
-func (r *run) tellOf(told map[wire.ID]time.Time, peer wire.ID, level, text string) {
+func (r *run) tellOf(told map[wire.ID]time.Time, peer wire.ID, level string, reason *errdetails.ErrorInfo, text string) {
 	r.mu.Lock()
 	now := r.s.cfg.Clock()
 	silent := now.Sub(told[peer]) < noticeEvery || len(told) >= maxPeople
@@ -492,7 +497,7 @@ func (r *run) tellOf(told map[wire.ID]time.Time, peer wire.ID, level, text strin
 	}
 	r.mu.Unlock()
 	if !silent {
-		bus.Publish(r.s.cfg.Bus, bus.Noticed, bus.Notice{Level: level, Subject: "contact:" + peer.Name(), Text: text})
+		bus.Publish(r.s.cfg.Bus, bus.Noticed, bus.Notice{Level: level, Subject: "contact:" + peer.Name(), Text: text, Reason: reason})
 	}
 }
 

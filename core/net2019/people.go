@@ -43,7 +43,7 @@ func (p person) name(id wire.ID) string {
 func of(user packet.UserID) (wire.ID, error) {
 	id, err := wire.ParseName(string(user))
 	if err != nil {
-		return "", failure.New(ErrInvalid, "%.70q is no name of 2019: \"net2019:\" and ten digits, such as net2019:2017000001", string(user))
+		return "", failure.New(ErrInvalid, "%.70q is no name of 2019: \"net2019:\" and ten digits, such as net2019:2017000001", string(user)).Because("NET2019_INVALID_NAME", "name", user)
 	}
 	return id, nil
 }
@@ -116,7 +116,7 @@ func (s *Service) Contact(ctx context.Context, user packet.UserID) (*controlpb.C
 		return err
 	})
 	if notFound(err) {
-		return nil, failure.New(store.ErrNotFound, "%s is not among your contacts", user)
+		return nil, failure.New(store.ErrNotFound, "%s is not among your contacts", user).Because("NO_CONTACT", "user", user)
 	}
 	return v, err
 }
@@ -143,7 +143,10 @@ func (s *Service) view(tx store.ReadTx, id wire.ID, c *store.Contact) (*controlp
 			return nil, err
 		}
 		if c.State != store.ContactBlocked {
-			v.Online, v.Linked, v.Trouble = r.presence(chat, id)
+			var trouble error
+			if v.Online, v.Linked, trouble = r.presence(chat, id); trouble != nil {
+				v.Trouble, v.TroubleReason = trouble.Error(), controlpb.ReasonOf(failure.Reason(trouble))
+			}
 			if v.Linked {
 				v.Path = "net2019"
 			}
@@ -295,7 +298,7 @@ func (s *Service) count(states ...store.ContactState) int {
 // accept makes the person a contact, with a chat.
 func (st *step) accept() error {
 	if st.state() != store.ContactAccepted && st.s.count(store.ContactAccepted, store.ContactBlocked) >= maxPeople {
-		return failure.New(ErrFull, "there are %d contacts of 2019 already, which is the most there can be: remove some first", maxPeople)
+		return failure.New(ErrFull, "there are %d contacts of 2019 already, which is the most there can be: remove some first", maxPeople).Because("CONTACTS_FULL", "limit", maxPeople)
 	}
 	if st.c == nil {
 		st.c = &store.Contact{User: packet.UserID(st.id.Name()), CreatedAt: st.s.now()}
@@ -307,7 +310,7 @@ func (st *step) accept() error {
 func (st *step) openChat() error {
 	chat, err := wire.NewChat(st.own, st.id)
 	if err != nil {
-		return failure.New(ErrInvalid, "%s is yourself: give the id of somebody else", st.id.Name())
+		return failure.New(ErrInvalid, "%s is yourself: give the id of somebody else", st.id.Name()).Because("YOURSELF", "user", st.id.Name())
 	}
 	made, err := st.s.makeChat(st.tx, chat, person{nickname: st.c.Nickname}.name(st.id))
 	if made {
@@ -330,16 +333,16 @@ func (s *Service) Request(ctx context.Context, user packet.UserID, greeting stri
 	case !on:
 		return errOff
 	case id == own:
-		return failure.New(ErrInvalid, "%s is yourself: give the id of somebody else", user)
+		return failure.New(ErrInvalid, "%s is yourself: give the id of somebody else", user).Because("YOURSELF", "user", user)
 	case greeting != "":
-		return failure.New(ErrCannot, "The protocol of 2019 has no greetings: add %s without one, and write to them.", user)
+		return failure.New(ErrCannot, "The protocol of 2019 has no greetings: add %s without one, and write to them.", user).Because("NET2019_NO_GREETINGS")
 	}
 	err = s.update(ctx, id, func(st *step) error {
 		switch st.state() {
 		case store.ContactAccepted:
-			return failure.New(ErrContact, "%s is a contact already", s.Name(user))
+			return failure.New(ErrContact, "%s is a contact already", s.Name(user)).Because("IS_CONTACT", "user", user)
 		case store.ContactBlocked:
-			return failure.New(ErrBlocked, "%s is blocked: unblock first, then add", s.Name(user))
+			return failure.New(ErrBlocked, "%s is blocked: unblock first, then add", s.Name(user)).Because("BLOCKED", "user", user)
 		case store.ContactIncoming:
 			return st.take()
 		}
@@ -370,7 +373,7 @@ func (s *Service) Answer(ctx context.Context, user packet.UserID, accept bool) e
 		case accept && st.state() == store.ContactAccepted:
 			return nil // asked twice
 		case st.state() != store.ContactIncoming:
-			return failure.New(store.ErrNotFound, "there is no request of %s to answer", s.Name(user))
+			return failure.New(store.ErrNotFound, "there is no request of %s to answer", s.Name(user)).Because("NO_REQUEST", "user", user)
 		case accept:
 			return st.take()
 		}
@@ -440,7 +443,7 @@ func (s *Service) Block(ctx context.Context, user packet.UserID, block bool) err
 			return nil
 		case block && st.c == nil:
 			if s.count(store.ContactAccepted, store.ContactBlocked) >= maxPeople {
-				return failure.New(ErrFull, "there are %d contacts and blocked people of 2019 already, which is the most there can be", maxPeople)
+				return failure.New(ErrFull, "there are %d contacts and blocked people of 2019 already, which is the most there can be", maxPeople).Because("CONTACTS_FULL", "limit", maxPeople)
 			}
 			st.c = &store.Contact{User: user, State: store.ContactBlocked, CreatedAt: s.now()}
 			return nil
@@ -467,11 +470,11 @@ func (s *Service) Rename(ctx context.Context, user packet.UserID, nickname strin
 		return err
 	}
 	if !utf8.ValidString(nickname) || utf8.RuneCountInString(nickname) > maxNickname || strings.ContainsAny(nickname, "\n\r\x00") {
-		return failure.New(ErrInvalid, "a nickname is one line of at most %d characters", maxNickname)
+		return failure.New(ErrInvalid, "a nickname is one line of at most %d characters", maxNickname).Because("NICKNAME", "limit", maxNickname)
 	}
 	return s.update(ctx, id, func(st *step) error {
 		if st.c == nil {
-			return failure.New(store.ErrNotFound, "%s is not among your contacts", user)
+			return failure.New(store.ErrNotFound, "%s is not among your contacts", user).Because("NO_CONTACT", "user", user)
 		}
 		st.c.Nickname = nickname
 		return nil

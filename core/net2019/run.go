@@ -111,7 +111,7 @@ func (r *run) outcome(ctx context.Context) error {
 	}
 }
 
-var errSlow = failure.New(ErrUnreachable, "The log-in to net2019 got no answer; check the address, and whether the server is running.")
+var errSlow = failure.New(ErrUnreachable, "The log-in to net2019 got no answer; check the address, and whether the server is running.").Because("NET2019_SLOW")
 
 // tell says what came of a log-in, if it is the first, and reports it.
 func (r *run) tell(in bool, err error) {
@@ -172,7 +172,7 @@ func (r *run) listen() (net.Listener, uint16, error) {
 			if errors.Is(err, syscall.EADDRINUSE) {
 				why = "another program has it"
 			}
-			return nil, 0, failure.New(ErrPort, "Nobody of 2019 can connect: port %d cannot be listened on: %s. Choose another (parley login --net2019 ... --port N).", r.set.Port, why)
+			return nil, 0, failure.New(ErrPort, "Nobody of 2019 can connect: port %d cannot be listened on: %s. Choose another (parley login --net2019 ... --port N).", r.set.Port, why).Because("NET2019_PORT", "port", r.set.Port, "why", why)
 		}
 		return l, port, nil
 	}
@@ -190,7 +190,7 @@ func (r *run) listen() (net.Listener, uint16, error) {
 		_ = l.Close()
 		err = fmt.Errorf("port %d is not one that the protocol takes", port)
 	}
-	return nil, 0, failure.New(ErrPort, "Nobody of 2019 can connect: %v", err)
+	return nil, 0, failure.New(ErrPort, "Nobody of 2019 can connect: %v", err).Because("NET2019_NO_PORT", "why", err)
 }
 
 // backoff is a pause that grows.

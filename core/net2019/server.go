@@ -51,7 +51,7 @@ func (r *run) connectServer() error {
 	t := r.s.cfg.timing
 	conn, err := (&net.Dialer{Timeout: t.dial}).DialContext(r.ctx, "tcp", r.set.Server)
 	if err != nil {
-		return failure.New(ErrUnreachable, "The server of 2019 at %s cannot be reached: %v; check the address, and whether it is running.", r.set.Server, unwrapped(err))
+		return failure.New(ErrUnreachable, "The server of 2019 at %s cannot be reached: %v; check the address, and whether it is running.", r.set.Server, unwrapped(err)).Because("NET2019_SERVER_UNREACHABLE", "server", r.set.Server)
 	}
 	s := &server{conn: conn, timing: t, chunks: make(chan []byte)}
 	var reading sync.WaitGroup
@@ -69,9 +69,9 @@ func (r *run) connectServer() error {
 	reply, err := s.ask(r.ctx, wire.AppendLogIn(nil, r.set.ID, r.set.Password, port))
 	switch {
 	case err != nil:
-		return failure.New(ErrUnreachable, "The server of 2019 at %s did not answer the log-in: %v; is it one of 2019, with this form of log-in?", r.set.Server, unwrapped(err))
+		return failure.New(ErrUnreachable, "The server of 2019 at %s did not answer the log-in: %v; is it one of 2019, with this form of log-in?", r.set.Server, unwrapped(err)).Because("NET2019_SERVER_SILENT", "server", r.set.Server)
 	case reply != wire.ReplyLogIn:
-		return failure.New(ErrRefused, "The server of 2019 at %s refused the log-in of %s (%.40q): check the password, and the id, which other servers want to begin with 20.", r.set.Server, r.set.ID, reply)
+		return failure.New(ErrRefused, "The server of 2019 at %s refused the log-in of %s (%.40q): check the password, and the id, which other servers want to begin with 20.", r.set.Server, r.set.ID, reply).Because("NET2019_SERVER_REFUSED", "server", r.set.Server, "id", r.set.ID)
 	}
 	r.tell(true, nil)
 	return r.session(s)
@@ -92,9 +92,9 @@ func (r *run) session(s *server) error {
 			case chunk, ok := <-s.chunks:
 				timer.Stop()
 				if !ok {
-					return failure.New(ErrUnreachable, "The server of 2019 at %s ended the session; connecting again.", r.set.Server)
+					return failure.New(ErrUnreachable, "The server of 2019 at %s ended the session; connecting again.", r.set.Server).Because("NET2019_SERVER_LOST", "server", r.set.Server)
 				}
-				return failure.New(ErrUnreachable, "The server of 2019 at %s said something that nobody asked for (%.40q); connecting again.", r.set.Server, chunk)
+				return failure.New(ErrUnreachable, "The server of 2019 at %s said something that nobody asked for (%.40q); connecting again.", r.set.Server, chunk).Because("NET2019_SERVER_LOST", "server", r.set.Server)
 			}
 			timer.Stop()
 			continue
@@ -105,7 +105,7 @@ func (r *run) session(s *server) error {
 			return r.ctx.Err()
 		}
 		if err != nil {
-			return failure.New(ErrUnreachable, "The server of 2019 at %s does not answer: %v; connecting again.", r.set.Server, unwrapped(err))
+			return failure.New(ErrUnreachable, "The server of 2019 at %s does not answer: %v; connecting again.", r.set.Server, unwrapped(err)).Because("NET2019_SERVER_LOST", "server", r.set.Server)
 		}
 		where, online, err := wire.ParseWhere(reply)
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/identity"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/packet"
 	wire "github.com/parley-chat/parley/protocol/packet/net2019"
@@ -301,7 +302,7 @@ func (s *Service) Status() *controlpb.Net2019Status {
 		On: s.setting.On, Id: string(s.setting.ID), Port: uint32(s.port), Server: s.setting.Server, Course: s.setting.Course, LoggedIn: s.in,
 	}
 	if s.setting.On && s.trouble != nil {
-		pb.Error = s.trouble.Error()
+		pb.Error, pb.Reason = s.trouble.Error(), controlpb.ReasonOf(failure.Reason(s.trouble))
 	}
 	return pb
 }

@@ -70,33 +70,33 @@ func chosen(req *controlpb.LogInNet2019Request, before setting) (setting, error)
 	if req.GetId() != "" {
 		id, err := wire.ParseID(strings.TrimPrefix(req.GetId(), "net2019:"))
 		if err != nil {
-			return s, failure.New(ErrInvalid, "%.40q is no id of 2019: it has ten digits, such as 2017000001", req.GetId())
+			return s, failure.New(ErrInvalid, "%.40q is no id of 2019: it has ten digits, such as 2017000001", req.GetId()).Because("NET2019_ID")
 		}
 		s.ID = id
 	}
 	if s.ID == "" {
-		return s, failure.New(ErrInvalid, "say which id you have in 2019: ten digits, such as 2017000001")
+		return s, failure.New(ErrInvalid, "say which id you have in 2019: ten digits, such as 2017000001").Because("NET2019_ID")
 	}
 	if p := req.GetPort(); p != 0 {
 		if p > 65535 || wire.CheckPort(uint16(p)) != nil {
-			return s, failure.New(ErrInvalid, "port %d cannot be taken for net2019: it is one of 1025 to 65535, and not one that databases use", p)
+			return s, failure.New(ErrInvalid, "port %d cannot be taken for net2019: it is one of 1025 to 65535, and not one that databases use", p).Because("NET2019_PORT_INVALID", "port", p)
 		}
 		s.Port = uint16(p)
 	}
 	if s.Course && s.Port != 0 && s.Port != wire.DefaultPort {
-		return s, failure.New(ErrInvalid, "with the course's log-in, which names no port, others connect to %d: leave the port out", wire.DefaultPort)
+		return s, failure.New(ErrInvalid, "with the course's log-in, which names no port, others connect to %d: leave the port out", wire.DefaultPort).Because("NET2019_COURSE_PORT", "port", wire.DefaultPort)
 	}
 	if s.Course {
 		s.Port = wire.DefaultPort
 	}
 	if s.Server == "" {
 		if s.Password != "" || s.Course {
-			return s, failure.New(ErrInvalid, "a password and the course's form are for servers of 2019; the account's own directory needs neither")
+			return s, failure.New(ErrInvalid, "a password and the course's form are for servers of 2019; the account's own directory needs neither").Because("NET2019_NO_SERVER")
 		}
 		return s, nil
 	}
 	if err := wire.CheckPassword(s.Password); err != nil {
-		return s, failure.New(ErrInvalid, "that cannot be the password of a server of 2019: %v", err)
+		return s, failure.New(ErrInvalid, "that cannot be the password of a server of 2019: %v", err).Because("NET2019_PASSWORD")
 	}
 	var err error
 	s.Server, err = parseServer(s.Server, s.Course)
@@ -107,7 +107,7 @@ const maxHost = 253
 
 // parseServer gives "host:port".
 func parseServer(server string, course bool) (string, error) {
-	bad := failure.New(ErrInvalid, "%.100q is no server: write HOST:PORT, such as chat.example.org:%d", server, wire.DirectoryPort)
+	bad := failure.New(ErrInvalid, "%.100q is no server: write HOST:PORT, such as chat.example.org:%d", server, wire.DirectoryPort).Because("NET2019_ADDRESS", "server", server)
 	host, port, err := net.SplitHostPort(server)
 	if err != nil { // no port, or an address with too many colons
 		host, port = strings.Trim(server, "[]"), strconv.Itoa(wire.DirectoryPort)

@@ -21,7 +21,7 @@ func (r *Roster) Request(ctx context.Context, user packet.UserID, greeting strin
 		return err
 	}
 	if len(greeting) > maxGreeting || !utf8.ValidString(greeting) {
-		return failure.New(ErrInvalid, "a greeting is text of at most %d bytes, and this one has %d: shorten it", maxGreeting, len(greeting))
+		return failure.New(ErrInvalid, "a greeting is text of at most %d bytes, and this one has %d: shorten it", maxGreeting, len(greeting)).Because("GREETING_TOO_LONG", "limit", maxGreeting)
 	}
 	if err := r.mayRequest(user); err != nil {
 		return err
@@ -33,9 +33,9 @@ func (r *Roster) Request(ctx context.Context, user packet.UserID, greeting strin
 	return r.update(ctx, store.Synced, user, func(s *step) error {
 		switch s.state() {
 		case store.ContactAccepted:
-			return errContact(s.name())
+			return errContact(s.user, s.name())
 		case store.ContactBlocked:
-			return errBlocked(s.name())
+			return errBlocked(s.user, s.name())
 		case store.ContactIncoming:
 			return s.accept()
 		case 0, store.ContactAcquaintance:
@@ -53,20 +53,20 @@ func (r *Roster) Request(ctx context.Context, user packet.UserID, greeting strin
 
 func (r *Roster) checkUser(user packet.UserID) error {
 	if _, err := packet.ParseUserID(string(user)); err != nil {
-		return failure.New(ErrInvalid, "%.70q is not a user id: 1 to 64 of a-z, 0-9, \".\" and \"_\", starting with a letter or digit", string(user))
+		return failure.New(ErrInvalid, "%.70q is not a user id: 1 to 64 of a-z, 0-9, \".\" and \"_\", starting with a letter or digit", string(user)).Because("INVALID_USER", "user", user)
 	}
 	if user == r.self {
-		return failure.New(ErrInvalid, "%s is yourself: give the user id of somebody else", user)
+		return failure.New(ErrInvalid, "%s is yourself: give the user id of somebody else", user).Because("YOURSELF", "user", user)
 	}
 	return nil
 }
 
-func errContact(name string) error {
-	return failure.New(ErrContact, "%s is a contact already", name)
+func errContact(user packet.UserID, name string) error {
+	return failure.New(ErrContact, "%s is a contact already", name).Because("IS_CONTACT", "user", user)
 }
 
-func errBlocked(name string) error {
-	return failure.New(ErrBlocked, "%s is blocked: unblock first, then ask", name)
+func errBlocked(user packet.UserID, name string) error {
+	return failure.New(ErrBlocked, "%s is blocked: unblock first, then ask", name).Because("BLOCKED", "user", user)
 }
 
 // mayRequest saves a look-up whose outcome would not matter.
@@ -76,9 +76,9 @@ func (r *Roster) mayRequest(user packet.UserID) error {
 	r.mu.RUnlock()
 	switch p.state {
 	case store.ContactAccepted:
-		return errContact(p.name(user))
+		return errContact(user, p.name(user))
 	case store.ContactBlocked:
-		return errBlocked(p.name(user))
+		return errBlocked(user, p.name(user))
 	}
 	return nil
 }
@@ -89,7 +89,7 @@ func (r *Roster) lookUp(ctx context.Context, user packet.UserID) (*directorypb.L
 	defer cancel()
 	found, err := r.cfg.Directory.LookUp(ctx, user)
 	if status.Code(err) == codes.NotFound {
-		return nil, failure.New(ErrNoUser, "the directory knows no user %q: check the spelling", string(user))
+		return nil, failure.New(ErrNoUser, "the directory knows no user %q: check the spelling", string(user)).Because("NO_USER", "user", user)
 	}
 	if err == nil && found.GetUser() != string(user) {
 		return nil, status.Errorf(codes.Internal, "the directory answered for %q when asked for %q", found.GetUser(), user)
@@ -113,7 +113,7 @@ func (r *Roster) Answer(ctx context.Context, user packet.UserID, accept bool) er
 		case accept && s.state() == store.ContactAccepted:
 			return nil // asked twice
 		case s.state() != store.ContactIncoming:
-			return failure.New(store.ErrNotFound, "there is no request of %s to answer", s.name())
+			return failure.New(store.ErrNotFound, "there is no request of %s to answer", s.name()).Because("NO_REQUEST", "user", user)
 		case accept:
 			return s.accept()
 		}
@@ -214,7 +214,7 @@ func (r *Roster) Rename(ctx context.Context, user packet.UserID, nickname string
 	}
 	return r.update(ctx, store.Synced, user, func(s *step) error {
 		if s.c == nil {
-			return failure.New(store.ErrNotFound, "%s is not among your contacts", user)
+			return failure.New(store.ErrNotFound, "%s is not among your contacts", user).Because("NO_CONTACT", "user", user)
 		}
 		s.c.Nickname = nickname
 		return nil

@@ -139,7 +139,7 @@ func (s *step) observe(listed []ed25519.PublicKey) error {
 	s.c.Devices = devices
 	s.disconnect = "your keys changed; links wait until they are accepted here"
 	if s.c.State != store.ContactBlocked {
-		s.notice("warning", "The keys of %s changed. That happens after a new device or a reinstallation, and also when somebody pretends to be %s. "+
+		s.notice("warning", failure.Because("KEYS_CHANGED", "user", s.user), "The keys of %s changed. That happens after a new device or a reinstallation, and also when somebody pretends to be %s. "+
 			"Compare the new safety number with %s, then accept it; nothing is sent until then.", s.name(), s.name(), s.name())
 	}
 	return s.put(keyListed, encodeKeys(listed))
@@ -150,10 +150,10 @@ func (s *step) observe(listed []ed25519.PublicKey) error {
 func (r *Roster) AcceptKeys(ctx context.Context, user packet.UserID, newSafetyNumber string) error {
 	return r.update(ctx, store.Synced, user, func(s *step) error {
 		if s.c == nil {
-			return failure.New(store.ErrNotFound, "%s is neither among your contacts nor in one of your groups", user)
+			return failure.New(store.ErrNotFound, "%s is neither among your contacts nor in one of your groups", user).Because("UNKNOWN_USER", "user", user)
 		}
 		if !keyChanged(s.c.Devices) {
-			return failure.New(ErrKeys, "the keys of %s have not changed: there is nothing to accept", s.name())
+			return failure.New(ErrKeys, "the keys of %s have not changed: there is nothing to accept", s.name()).Because("KEYS_SAME", "user", user)
 		}
 		listed, err := s.value(keyListed)
 		if err != nil {
@@ -161,7 +161,7 @@ func (r *Roster) AcceptKeys(ctx context.Context, user packet.UserID, newSafetyNu
 		}
 		keys := decodeKeys(listed)
 		if digits(r.safetyNumber(user, keys)) != digits(newSafetyNumber) {
-			return failure.New(ErrKeys, "that is not the safety number of the keys %s has now: look at the new number again, compare it, then accept it", s.name())
+			return failure.New(ErrKeys, "that is not the safety number of the keys %s has now: look at the new number again, compare it, then accept it", s.name()).Because("OTHER_SAFETY_NUMBER", "user", user)
 		}
 		if err := s.remember(pinnedKeys(s.c.Devices)); err != nil {
 			return err
@@ -181,11 +181,11 @@ func (r *Roster) SetVerified(ctx context.Context, user packet.UserID, verified b
 	return r.update(ctx, store.Synced, user, func(s *step) error {
 		switch {
 		case s.c == nil:
-			return failure.New(store.ErrNotFound, "%s is neither among your contacts nor in one of your groups", user)
+			return failure.New(store.ErrNotFound, "%s is neither among your contacts nor in one of your groups", user).Because("UNKNOWN_USER", "user", user)
 		case verified && keyChanged(s.c.Devices):
-			return failure.New(ErrKeys, "the keys of %s changed: accept the new safety number first", s.name())
+			return failure.New(ErrKeys, "the keys of %s changed: accept the new safety number first", s.name()).Because("ACCEPT_KEYS_FIRST", "user", user)
 		case verified && len(s.c.Devices) == 0:
-			return failure.New(ErrKeys, "the keys of %s are not known yet: wait until the directory can be reached", s.name())
+			return failure.New(ErrKeys, "the keys of %s are not known yet: wait until the directory can be reached", s.name()).Because("KEYS_UNKNOWN", "user", user)
 		}
 		s.c.Verified = verified
 		return nil

@@ -3,15 +3,18 @@ package roster
 import (
 	"bytes"
 	"context"
+	"errors"
 	"maps"
 	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
@@ -221,7 +224,11 @@ func (s *step) undeliverable(err error) {
 		return
 	}
 	s.refresh = true
-	s.notice("error", "%s cannot be asked to be a contact: %s", s.name(), sentence(err))
+	reason := failure.Because("REQUEST_REFUSED", "user", s.user, "why", sentence(err))
+	if errors.Is(err, ErrNoUser) || status.Code(err) == codes.NotFound {
+		reason = failure.Because("REQUEST_NO_USER", "user", s.user)
+	}
+	s.notice("error", reason, "%s cannot be asked to be a contact: %s", s.name(), sentence(err))
 	if history, hasErr := s.hasChat(); hasErr == nil && history {
 		s.c.State, s.c.Greeting = store.ContactLeft, ""
 	} else {

@@ -28,13 +28,13 @@ func hidden(c rune) bool {
 func checkName(what, name string) error {
 	switch {
 	case !utf8.ValidString(name):
-		return failure.New(ErrInvalid, "%s must be UTF-8 text", what)
+		return failure.New(ErrInvalid, "%s must be UTF-8 text", what).Because("NAME_CHARACTERS")
 	case utf8.RuneCountInString(name) > maxName:
-		return failure.New(ErrInvalid, "%s has at most %d characters, and this one has %d: shorten it", what, maxName, utf8.RuneCountInString(name))
+		return failure.New(ErrInvalid, "%s has at most %d characters, and this one has %d: shorten it", what, maxName, utf8.RuneCountInString(name)).Because("NAME_TOO_LONG", "limit", maxName)
 	case strings.ContainsFunc(name, hidden):
-		return failure.New(ErrInvalid, "%s must not have line breaks or other control characters", what)
+		return failure.New(ErrInvalid, "%s must not have line breaks or other control characters", what).Because("NAME_CHARACTERS")
 	case name != strings.TrimSpace(name):
-		return failure.New(ErrInvalid, "%s must not begin or end with a space", what)
+		return failure.New(ErrInvalid, "%s must not begin or end with a space", what).Because("NAME_SPACES")
 	}
 	return nil
 }
@@ -192,7 +192,7 @@ func (r *Roster) SetProfile(ctx context.Context, req *controlpb.SetProfileReques
 		}
 	}
 	if req.GetSetAvatar() && len(req.GetAvatar()) > 0 && !picture(req.GetAvatar()) {
-		return failure.New(ErrInvalid, "a picture is a PNG, JPEG or WebP of at most 64 KiB: choose another, or make it smaller")
+		return failure.New(ErrInvalid, "a picture is a PNG, JPEG or WebP of at most 64 KiB: choose another, or make it smaller").Because("PICTURE")
 	}
 	err := r.cfg.Store.Update(ctx, store.Synced, func(tx store.Tx) error {
 		p, err := readProfile(tx)
@@ -286,7 +286,10 @@ func (r *Roster) publishProfile(ctx context.Context) error {
 		if !final(err) {
 			return err
 		}
-		bus.Publish(r.cfg.Bus, bus.Noticed, bus.Notice{Level: "error", Subject: "profile", Text: "The directory refused your name or picture: " + sentence(err)})
+		bus.Publish(r.cfg.Bus, bus.Noticed, bus.Notice{
+			Level: "error", Subject: "profile", Text: "The directory refused your name or picture: " + sentence(err),
+			Reason: failure.Because("PROFILE_REFUSED", "why", sentence(err)),
+		})
 	}
 	return r.cfg.Store.Update(context.WithoutCancel(ctx), store.Synced, func(tx store.Tx) error {
 		now, err := readProfile(tx)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"reflect"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/identity"
 	"github.com/parley-chat/parley/core/store"
@@ -223,7 +225,7 @@ func (s *step) now() int64 { return s.r.clock().UnixMicro() }
 // add begins a contact.
 func (s *step) add(state store.ContactState) error {
 	if n := s.r.count(func(p person) bool { return p.state != store.ContactAcquaintance }); n >= maxPeople {
-		return failure.New(ErrFull, "there are %d contacts, requests and blocked people already, which is the most there can be: remove some first", n)
+		return failure.New(ErrFull, "there are %d contacts, requests and blocked people already, which is the most there can be: remove some first", n).Because("CONTACTS_FULL", "limit", n)
 	}
 	if s.c == nil {
 		s.c = &store.Contact{User: s.user, CreatedAt: s.now()}
@@ -277,8 +279,8 @@ func (s *step) hasChat() (bool, error) {
 	return err == nil, err
 }
 
-func (s *step) notice(level, format string, args ...any) {
-	s.notices = append(s.notices, bus.Notice{Level: level, Subject: "contact:" + string(s.user), Text: fmt.Sprintf(format, args...)})
+func (s *step) notice(level string, reason *errdetails.ErrorInfo, format string, args ...any) {
+	s.notices = append(s.notices, bus.Notice{Level: level, Subject: "contact:" + string(s.user), Text: fmt.Sprintf(format, args...), Reason: reason})
 }
 
 // value gives one of the person's values, nil when there is none.

@@ -85,7 +85,7 @@ func (r *Roster) Contact(ctx context.Context, user packet.UserID) (*controlpb.Co
 		return err
 	})
 	if notFound(err) {
-		return nil, failure.New(store.ErrNotFound, "%s is not among your contacts", user)
+		return nil, failure.New(store.ErrNotFound, "%s is not among your contacts", user).Because("NO_CONTACT", "user", user)
 	}
 	return v, err
 }

@@ -59,7 +59,10 @@ func (b *behaviour) invoke(id uint64, r *pluginpb.InvokeRequest) {
 		time.Sleep(300 * time.Millisecond)
 		answer.Result = []byte(strconv.Itoa(os.Getpid()))
 	case "fail":
-		b.fail(id, codes.FailedPrecondition, "the teapot is empty")
+		// What it gives for a reason the test says.
+		b.answer(&pluginpb.HookResponse{Id: id, Answer: &pluginpb.HookResponse_Error{Error: &pluginpb.Error{
+			Code: int32(codes.FailedPrecondition), Message: "the teapot is empty", Reason: r.GetText(), Metadata: r.GetArgs(),
+		}}})
 		return
 	case "read":
 		content, err := os.ReadFile(r.GetText())

@@ -25,7 +25,7 @@ func (p *Preferences) network() gtk.IWidget {
 		if d.GetConnected() {
 			connected = t.T("connected")
 		} else if d.GetError() != "" {
-			connected = s.Label(d.GetError())
+			connected = s.DirectoryProblem()
 		}
 		for _, f := range []struct{ title, value string }{
 			{t.T("Directory"), d.GetAddress()}, {t.T("State"), connected},

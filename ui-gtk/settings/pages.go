@@ -33,7 +33,7 @@ func (p *Preferences) account() gtk.IWidget {
 		for _, f := range []struct{ title, value string }{
 			{t.T("User id"), st.GetUser()}, {t.T("Display name"), name},
 			{t.T("Directory"), st.GetDirectory().GetAddress()}, {t.T("This device"), st.GetDevice()},
-			{t.T("Profile"), st.GetProfile()}, {t.T("Key of the database"), keyPlace(t, st.GetKeyPlace())},
+			{t.T("Profile"), st.GetProfile()}, {t.T("Key of the database"), s.KeyPlaceName(st.GetKeyPlace())},
 		} {
 			if f.value != "" {
 				facts.PackStart(factItem(f.title, f.value), false, false, 0)
@@ -44,18 +44,6 @@ func (p *Preferences) account() gtk.IWidget {
 	own := widget.Button(t.T("Own profile…"), func() { p.window.ShowPerson(s.User()) })
 	own.SetHAlign(gtk.ALIGN_START)
 	return sheet(widget.Column(12, widget.Column(0, widget.Label(t.T("Account"), "heading"), facts), own), p.net2019(), p.password(), p.leave())
-}
-
-func keyPlace(t *texts.Texts, place string) string {
-	switch place {
-	case "secret-service":
-		return t.T("in the desktop's keyring")
-	case "file":
-		return t.T("in a file that only you can read")
-	case "passphrase":
-		return t.T("made from your passphrase")
-	}
-	return place
 }
 
 // appearance is how the window looks.

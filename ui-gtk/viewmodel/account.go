@@ -51,6 +51,20 @@ func (s *Session) problem(done func(string)) func(error) {
 	}
 }
 
+// KeyPlaceName says where the key of the database is kept.
+func (s *Session) KeyPlaceName(place string) string {
+	t := s.Texts()
+	switch place {
+	case "secret-service":
+		return t.T("in the desktop's keyring")
+	case "file":
+		return t.T("in a file that only you can read")
+	case "passphrase":
+		return t.T("made from your passphrase")
+	}
+	return place
+}
+
 // PathName is what a way to somebody is called.
 func (s *Session) PathName(path string) string {
 	t := s.Texts()

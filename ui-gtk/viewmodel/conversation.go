@@ -863,7 +863,7 @@ func (c *Conversation) headline() {
 		h.Line = t.T("Blocked")
 	case controlpb.ContactState_CONTACT_STATE_CONTACT:
 		if h.Warning == "" {
-			h.Warning = c.session.said(x.GetTrouble())
+			h.Warning = c.session.tell(x.GetTroubleReason(), x.GetTrouble())
 		}
 	}
 	c.Header.set(h)

@@ -116,7 +116,7 @@ func (d *Doctor) Stop() {
 }
 
 func (d *Doctor) found(f *controlpb.Finding) {
-	x := Finding{key: strconv.Itoa(d.Findings.Len()), Check: d.session.checkName(f.GetCheck()), Text: client.PrintableLine(f.GetText())}
+	x := Finding{key: strconv.Itoa(d.Findings.Len()), Check: d.session.checkName(f.GetCheck()), Text: d.session.tell(f.GetReason(), f.GetText())}
 	switch f.GetResult() {
 	case "ok":
 		x.Result = FindingOK

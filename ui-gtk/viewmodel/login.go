@@ -1,7 +1,6 @@
 package viewmodel
 
 import (
-	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -210,52 +209,38 @@ func (l *Login) refused(err error) {
 	case FieldFingerprint:
 		v.AskFingerprint = true
 	}
-	if client.Reason(err) == "OTHER_DEVICE" {
-		v.OtherDevice = true
-		v.Problem = l.session.Texts().T("Another device is logged in with this account. It is logged out if you go on here.")
-	}
+	v.OtherDevice = v.OtherDevice || client.Reason(err) == "OTHER_DEVICE"
 	l.View.set(v)
 }
 
 // cause gives the field that caused an error.
 func (l *Login) cause(err error) LoginField {
-	switch client.Reason(err) {
-	case "PIN_MISMATCH":
-		return FieldFingerprint
-	case "DIRECTORY":
-		return FieldDirectory
-	case "PASSPHRASE":
-		return FieldPassphrase
-	case "OTHER_DEVICE":
-		return FieldNone
+	why := client.Info(err)
+	if f, ok := loginFields[why.GetReason()]; ok {
+		return f
 	}
-	sentence := strings.ToLower(client.Message(err))
+	if strings.HasPrefix(why.GetReason(), "DIRECTORY") { // it is not reached
+		return FieldDirectory
+	}
 	switch status.Code(err) {
 	case codes.Unauthenticated:
 		return FieldPassword
 	case codes.AlreadyExists, codes.NotFound:
 		return FieldUser
-	case codes.InvalidArgument, codes.PermissionDenied, codes.FailedPrecondition:
-		// These codes say that one of several is wrong, and only the sentence which.
-		for _, x := range []struct {
-			word  string
-			field LoginField
-		}{
-			{"fingerprint", FieldFingerprint},
-			{"invite", FieldInvite},
-			{"passphrase", FieldPassphrase},
-			{"password", FieldPassword},
-			{"display name", FieldName},
-			{"user id", FieldUser},
-			{"user name", FieldUser},
-			{"address of a directory", FieldDirectory},
-		} {
-			if strings.Contains(sentence, x.word) {
-				return x.field
-			}
-		}
 	}
 	return FieldNone
+}
+
+// loginFields is what field caused an error, of the core's reasons and the
+// directory's.
+var loginFields = map[string]LoginField{
+	"PIN_MISMATCH": FieldFingerprint, "DIRECTORY_UNTRUSTED": FieldFingerprint, "FINGERPRINT": FieldFingerprint,
+	"PASSPHRASE": FieldPassphrase, "WRONG_PASSPHRASE": FieldPassphrase, "PASSPHRASE_TOO_SHORT": FieldPassphrase, "PASSPHRASE_TOO_LONG": FieldPassphrase,
+	"INVITE_NEEDED": FieldInvite, "INVITE_INVALID": FieldInvite,
+	"WRONG_PASSWORD": FieldPassword, "PASSWORD_BOUNDS": FieldPassword,
+	"INVALID_USER": FieldUser, "USER_TAKEN": FieldUser,
+	"NAME_TOO_LONG": FieldName, "NAME_CHARACTERS": FieldName, "NAME_SPACES": FieldName,
+	"OTHER_DEVICE": FieldNone,
 }
 
 // HostHere starts a directory on this computer, and fills in where it is.
@@ -298,15 +283,10 @@ func (l *Login) Unlock() {
 			return
 		}
 		v := l.View.Get()
-		if client.Reason(err) == "PASSPHRASE" {
+		v.Problem = l.session.Sentence(err)
+		if reason := client.Reason(err); reason == "PASSPHRASE" || reason == "WRONG_PASSPHRASE" {
 			v.AskPassphrase = true
 			v.Field = FieldPassphrase
-			v.Problem = l.session.Texts().T("This passphrase does not open the account.")
-			if passphrase == "" {
-				v.Problem = l.session.Texts().T("Write the passphrase.")
-			}
-		} else {
-			v.Problem = cmp.Or(l.session.Sentence(err), err.Error())
 		}
 		l.View.set(v)
 	})

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/controlpb"
 )
 
@@ -45,12 +46,13 @@ func (f *fakeCore) setRefuse(err error) {
 }
 
 // withReason is an error as the core makes it.
-func withReason(code codes.Code, reason, text string) error {
-	s, err := status.New(code, text).WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: "parley"})
-	if err != nil {
-		panic(err)
-	}
-	return s.Err()
+func withReason(code codes.Code, reason, text string, params ...any) error {
+	return failure.Status(code, text, failure.Because(reason, params...))
+}
+
+// ofDirectory is an error of the directory's.
+func ofDirectory(code codes.Code, reason, text string) error {
+	return failure.Status(code, text, &errdetails.ErrorInfo{Reason: reason, Domain: failure.DirectoryDomain})
 }
 
 // loggedOut is a window without an account.
@@ -120,18 +122,21 @@ func TestLoginErrorsAreBesideTheirField(t *testing.T) {
 		field LoginField
 		asks  func(LoginView) bool
 	}{
-		{status.Error(codes.Unauthenticated, "The user name or the password is wrong."), FieldPassword, nil},
-		{status.Error(codes.AlreadyExists, "This user name is taken; choose another."), FieldUser, nil},
-		{withReason(codes.Unavailable, "DIRECTORY", "Nothing listens at d.example.org:7410; check the port, and whether the directory is running."), FieldDirectory, nil},
+		{status.Error(codes.Unauthenticated, "said by a directory of before"), FieldPassword, nil},
+		{ofDirectory(codes.Unauthenticated, "WRONG_PASSWORD", "The user name or the password is wrong."), FieldPassword, nil},
+		{status.Error(codes.AlreadyExists, "said by a directory of before"), FieldUser, nil},
+		{ofDirectory(codes.AlreadyExists, "USER_TAKEN", "This user name is taken; choose another."), FieldUser, nil},
+		{withReason(codes.Unavailable, "DIRECTORY", "of another version"), FieldDirectory, nil},
+		{withReason(codes.Unavailable, "DIRECTORY_NOBODY", "Nothing listens at d.example.org:7410; check the port, and whether the directory is running."), FieldDirectory, nil},
 		{withReason(codes.FailedPrecondition, "PIN_MISMATCH", "The directory shows another certificate than before."), FieldFingerprint, func(v LoginView) bool { return v.AskFingerprint }},
 		{withReason(codes.FailedPrecondition, "OTHER_DEVICE", "Another device is logged in."), FieldNone, func(v LoginView) bool { return v.OtherDevice }},
 		{withReason(codes.Unauthenticated, "PASSPHRASE", "the account is protected by a passphrase"), FieldPassphrase, func(v LoginView) bool { return v.AskPassphrase }},
-		{status.Error(codes.PermissionDenied, "This directory asks for an invite; ask whoever runs it for one."), FieldInvite, func(v LoginView) bool { return v.AskInvite }},
-		{status.Error(codes.PermissionDenied, "This directory makes no new accounts; ask whoever runs it for one."), FieldNone, nil},
-		{status.Error(codes.InvalidArgument, "A password has 8 to 128 bytes of UTF-8."), FieldPassword, nil},
-		{status.Error(codes.InvalidArgument, `"A b" cannot be a user id: 1 to 64 of a-z, 0-9, "." and "_", starting with a letter or digit: not valid`), FieldUser, nil},
-		{status.Error(codes.InvalidArgument, `"x y" is no address of a directory: give a host name or IP address`), FieldDirectory, nil},
-		{status.Error(codes.InvalidArgument, `"zz" cannot be a fingerprint: it has 64 hexadecimal digits`), FieldFingerprint, nil},
+		{ofDirectory(codes.PermissionDenied, "INVITE_NEEDED", "This directory asks for an invite; ask whoever runs it for one."), FieldInvite, func(v LoginView) bool { return v.AskInvite }},
+		{ofDirectory(codes.PermissionDenied, "CLOSED", "This directory makes no new accounts; ask whoever runs it for one."), FieldNone, nil},
+		{ofDirectory(codes.InvalidArgument, "PASSWORD_BOUNDS", "A password has 8 to 128 bytes of UTF-8."), FieldPassword, nil},
+		{withReason(codes.InvalidArgument, "INVALID_USER", `"A b" cannot be a user id`), FieldUser, nil},
+		{withReason(codes.InvalidArgument, "DIRECTORY_ADDRESS", `"x y" is no address of a directory: give a host name or IP address`), FieldDirectory, nil},
+		{withReason(codes.InvalidArgument, "FINGERPRINT", `"zz" cannot be a fingerprint: it has 64 hexadecimal digits`), FieldFingerprint, nil},
 		{withReason(codes.ResourceExhausted, "DISK_FULL", "no space left"), FieldNone, nil},
 	} {
 		core.setRefuse(c.err)

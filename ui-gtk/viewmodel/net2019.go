@@ -6,9 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/ui-gtk/texts"
@@ -104,7 +101,7 @@ func (n *Net2019) look(st *controlpb.Net2019Status) {
 	case !v.On:
 		v.State = t.T("Switched off")
 	case v.Trouble:
-		v.State = n.session.said(st.GetError())
+		v.State = n.session.tell(st.GetReason(), st.GetError())
 	case !st.GetLoggedIn():
 		v.State = t.T("Logging in…")
 	case st.GetServer() == "":
@@ -190,13 +187,7 @@ func (n *Net2019) run(busy string, do func(context.Context, Core) error) {
 		v := n.View.Get()
 		v.Busy = ""
 		if err != nil {
-			v.Field, v.Problem = net2019Cause(err), n.session.Sentence(err)
-			switch status.Code(err) {
-			case codes.Unimplemented:
-				v.Problem = n.session.Texts().T("Your directory does not serve people of 2019. Ask whoever runs it, or log in at a server of 2019.")
-			case codes.AlreadyExists:
-				v.Problem = n.session.Texts().T("Somebody is online in 2019 with this id.")
-			}
+			v.Field, v.Problem = net2019Fields[client.Reason(err)], n.session.Sentence(err)
 		} else {
 			n.Form.Password = ""
 		}
@@ -205,7 +196,7 @@ func (n *Net2019) run(busy string, do func(context.Context, Core) error) {
 }
 
 // NoticeText gives what the core says that a person should know.
-func (s *Session) NoticeText(n *controlpb.Notice) string { return s.said(n.GetText()) }
+func (s *Session) NoticeText(n *controlpb.Notice) string { return s.tell(n.GetReason(), n.GetText()) }
 
 // LeaveNet2019 leaves a group of 2019.
 func (s *Session) LeaveNet2019(chat string, erase bool) {
@@ -215,85 +206,11 @@ func (s *Session) LeaveNet2019(chat string, erase bool) {
 	})
 }
 
-// net2019Cause gives the field that caused an error.
-func net2019Cause(err error) Net2019Field {
-	switch status.Code(err) {
-	case codes.PermissionDenied, codes.Unauthenticated:
-		return Net2019Password
-	case codes.AlreadyExists:
-		return Net2019ID
-	case codes.Unavailable:
-		return Net2019Server
-	case codes.FailedPrecondition:
-		return Net2019Port
-	case codes.InvalidArgument:
-		for _, x := range []struct {
-			word  string
-			field Net2019Field
-		}{
-			{"port", Net2019Port}, {"password", Net2019Password}, {"no server", Net2019Server}, {" id ", Net2019ID},
-		} {
-			if strings.Contains(client.Message(err), x.word) {
-				return x.field
-			}
-		}
-	}
-	return Net2019None
-}
-
-// said gives something that the core says to people in the language, harmless to show
-// on one line.
-func (s *Session) said(sentence string) string {
-	if sentence == "" {
-		return "" // for which catalogues have their header
-	}
-	t := s.Texts()
-	if known := t.T(sentence); known != sentence {
-		return client.PrintableLine(known)
-	}
-	for _, x := range net2019Said {
-		if m := x.core.FindStringSubmatch(sentence); m != nil {
-			args := make([]any, 0, len(m)-1)
-			for _, part := range m[1:] {
-				args = append(args, client.PrintableLine(part))
-			}
-			if len(args) == 0 {
-				return t.T(x.text)
-			}
-			return t.F(x.text, args...)
-		}
-	}
-	return client.PrintableLine(sentence)
-}
-
-// net2019Said is what the core says of 2019, with names and addresses in it, and what
-// the window says for it: the core's words are for the command line.
-var net2019Said = []struct {
-	core *regexp.Regexp
-	text string
-}{
-	{regexp.MustCompile(`^The protocol of 2019 cannot say this \(`), texts.Mark("This cannot be said to people of 2019: they get texts, pictures and files, and nothing more.")},
-	{regexp.MustCompile(`^The protocol of 2019 cannot name this file`), texts.Mark("This file has a name that cannot be told to people of 2019. Rename it, then try again.")},
-	{regexp.MustCompile(`^The protocol of 2019 is off`), texts.Mark("Talking with people of 2019 is switched off. Switch it on in the preferences, on the page Account.")},
-	{regexp.MustCompile(`^Nobody of 2019 can connect: port (\d+) cannot be listened on: (.+)\. Choose another`), texts.Mark("Nobody of 2019 can connect: port %[1]s cannot be used here (%[2]s). Choose another one.")},
-	{regexp.MustCompile(`^port (\d+) cannot be taken for net2019`), texts.Mark("Port %s cannot be used for this: choose one from 1025 to 65535 that no database uses.")},
-	{regexp.MustCompile(`^The server of 2019 at (\S+) cannot be reached`), texts.Mark("The server of 2019 at %s cannot be reached. Check the address, and whether it is running.")},
-	{regexp.MustCompile(`^The server of 2019 at (\S+) did not answer the log-in`), texts.Mark("The server at %s did not answer. Is it one of 2019, with this form of log-in?")},
-	{regexp.MustCompile(`^The server of 2019 at (\S+) refused the log-in of (\d+)`), texts.Mark("The server of 2019 at %[1]s refused %[2]s. Check the password, and the id: some servers take only those that begin with 20.")},
-	{regexp.MustCompile(`^The server of 2019 at (\S+) (?:ended|said|does not answer)`), texts.Mark("The connection with the server of 2019 at %s was lost, and is being made again.")},
-	{regexp.MustCompile(`^The log-in to net2019 got no answer`), texts.Mark("The log-in got no answer. Check the address, and whether the server is running.")},
-	{regexp.MustCompile(`^.* is no server: write HOST:PORT`), texts.Mark("This is no address of a server. Write one such as chat.example.org or 192.0.2.7:5555.")},
-	{regexp.MustCompile(`^that cannot be the password of a server of 2019`), texts.Mark("This cannot be the password of a server of 2019.")},
-	{regexp.MustCompile(`^Not among those of 2019, because the directory is not there`), texts.Mark("Your directory is not there at the moment, so that people of 2019 do not find you.")},
-	{regexp.MustCompile(`^(.+) wanted a video call, which was declined`), texts.Mark("%s wanted a video call. It was declined: calls of 2019 send programs for the other side to run, so Parley takes none.")},
-	{regexp.MustCompile(`^(.+) has left the group (.+)\.$`), texts.Mark("%[1]s has left the group %[2]s.")},
-	{regexp.MustCompile(`^A second connection, from (\S+), says to be (.+), who is connected from (\S+) too`), texts.Mark("A second connection, from %[1]s, says to be %[2]s, who is connected from %[3]s too. Nothing proves which is right: ask them in another way.")},
-	{regexp.MustCompile(`^The connection with (.+) was lost and made again`), texts.Mark("The connection with %s was lost and made again, which their program does not notice: if they do not see what you write, they must delete you and add you again.")},
-	{regexp.MustCompile(`^The connection with (.+) was lost\.`), texts.Mark("The connection with %s was lost, which their program does not notice: they must delete you and add you again.")},
-	{regexp.MustCompile(`^(\S+) is online, and cannot be connected to at (\S+): a firewall`), texts.Mark("%[1]s is online, and cannot be connected to at %[2]s: a firewall may be in between.")},
-	{regexp.MustCompile(`^This chat is with an id that you had in 2019 before, not with (\d+)`), texts.Mark("In this chat you had another id of 2019, not %s. Log in with that one again, or write in another chat.")},
-	{regexp.MustCompile(`^You have left this group of 2019`), texts.Mark("You have left this group of 2019. Make it again to write to its people.")},
-	{regexp.MustCompile(`^(.+) is no contact any more: add them again`), texts.Mark("%s is no contact any more. Add them again to write.")},
-	{regexp.MustCompile(`^(.+) is a contact already$`), texts.Mark("%s is a contact already.")},
-	{regexp.MustCompile(`^(.+) is blocked: unblock first`), texts.Mark("%s is blocked. Unblock them on their page first.")},
+// net2019Fields is what field caused an error.
+var net2019Fields = map[string]Net2019Field{
+	"NET2019_ID": Net2019ID, "NET2019_TAKEN": Net2019ID,
+	"NET2019_ADDRESS": Net2019Server, "NET2019_SERVER_UNREACHABLE": Net2019Server, "NET2019_SERVER_SILENT": Net2019Server, "NET2019_SLOW": Net2019Server,
+	"NET2019_SERVER_LOST": Net2019Server, "NET2019_DIRECTORY": Net2019Server,
+	"NET2019_PASSWORD": Net2019Password, "NET2019_SERVER_REFUSED": Net2019Password, "NET2019_NO_SERVER": Net2019Password,
+	"NET2019_PORT": Net2019Port, "NET2019_NO_PORT": Net2019Port, "NET2019_PORT_INVALID": Net2019Port, "NET2019_COURSE_PORT": Net2019Port,
 }

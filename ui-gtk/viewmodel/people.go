@@ -94,7 +94,7 @@ func (p *Person) look() PersonView {
 	v.Known, v.State = !acquaintance(x), x.GetState()
 	v.Nickname, v.DisplayName, v.Greeting = tidyName(x.GetNickname()), tidyName(x.GetDisplayName()), s.Greeting(x)
 	v.Avatar, v.Presence = x.GetAvatar(), presenceOf(x)
-	v.Standing, v.Path, v.Trouble = s.standing(x), s.path(x), tidy(s.said(x.GetTrouble()), 4*maxShownLine)
+	v.Standing, v.Path, v.Trouble = s.standing(x), s.path(x), tidy(s.tell(x.GetTroubleReason(), x.GetTrouble()), 4*maxShownLine)
 	v.Chat, v.Muted = x.GetChat(), s.Chats.Get(x.GetChat()).GetMuted()
 	v.Safety, v.NewSafety = strings.Fields(x.GetSafetyNumber()), strings.Fields(x.GetNewSafetyNumber())
 	v.KeyChanged, v.Verified = x.GetKeyChanged(), x.GetVerified()

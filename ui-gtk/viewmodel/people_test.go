@@ -75,8 +75,8 @@ func TestAddContact(t *testing.T) {
 			want: AddState{UserProblem: "Your directory here:1 has no user “bob”. The link is for another one: there:1"},
 		},
 		{
-			name: "contact already", who: "bob", asked: "bob", refuse: status.Error(codes.AlreadyExists, "Bob is a contact already"),
-			want: AddState{UserProblem: "Bob is a contact already."},
+			name: "contact already", who: "bob", asked: "bob", refuse: withReason(codes.AlreadyExists, "IS_CONTACT", "Bob is a contact already", "user", "bob"),
+			want: AddState{UserProblem: "bob is a contact already."},
 		},
 		{name: "no directory", who: "bob", asked: "bob", refuse: status.Error(codes.Unavailable, "the directory is away"), want: AddState{Problem: "the directory is away"}},
 	} {

@@ -304,7 +304,7 @@ func (s *Session) take(ctx context.Context, core Core, incoming <-chan *controlp
 		}
 		if again {
 			if err := s.load(ctx, core); err != nil && ctx.Err() == nil {
-				s.cfg.Loop.Post(func() { s.Failures.emit(client.Message(err)) })
+				s.cfg.Loop.Post(func() { s.Failures.emit(s.Sentence(err)) })
 			}
 		}
 		s.rest(ctx, time.Since(began), typing)
@@ -521,15 +521,19 @@ func (s *Session) ask(do func(ctx context.Context, core Core) error) {
 	})
 }
 
+// DirectoryProblem says what is not well with the directory; empty for nothing.
+func (s *Session) DirectoryProblem() string {
+	d := s.Status.Get().GetDirectory()
+	return s.tell(d.GetReason(), d.GetError())
+}
+
 // Sentence says to a person why something failed.
 func (s *Session) Sentence(err error) string {
 	switch {
 	case errors.Is(err, errNotConnected):
 		return s.Texts().T("Parley is being started. Try again in a moment.")
-	case errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded:
+	case client.Info(err) == nil && (errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded):
 		return s.Texts().T("That took too long. Try again.")
-	case client.Reason(err) == "DISK_FULL":
-		return s.Texts().T("There is no room left on the disk. Nothing that was stored is lost; make room, then try again.")
 	}
-	return s.said(client.Message(err))
+	return s.tell(client.Info(err), client.Message(err))
 }

@@ -29,6 +29,14 @@ func (a *app) doctorCommand() *cobra.Command {
 	}
 }
 
+type jsonFinding struct {
+	Check    string            `json:"check"`
+	Result   string            `json:"result"`
+	Text     string            `json:"text"`
+	Reason   string            `json:"reason,omitempty"`
+	Metadata map[string]string `json:"metadata,omitempty"`
+}
+
 func (a *app) diagnose(ctx context.Context, c *client.Client, req *controlpb.DiagnoseRequest) error {
 	stream, err := c.Diagnose(ctx, req)
 	if err != nil {
@@ -47,13 +55,7 @@ func (a *app) diagnose(ctx context.Context, c *client.Client, req *controlpb.Dia
 			failed++
 		}
 		if a.json {
-			finding := map[string]any{"check": f.GetCheck(), "result": f.GetResult(), "text": f.GetText()}
-			if why := f.GetReason(); why != nil {
-				finding["reason"] = why.GetReason()
-				if len(why.GetMetadata()) > 0 {
-					finding["metadata"] = why.GetMetadata()
-				}
-			}
+			finding := jsonFinding{f.GetCheck(), f.GetResult(), f.GetText(), f.GetReason().GetReason(), f.GetReason().GetMetadata()}
 			if err := a.object(finding); err != nil {
 				return err
 			}

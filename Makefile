@@ -83,7 +83,7 @@ test: setup-test build ## vet, then all tests with the race detector
 	done
 ifeq ($(PKG),./...)
 	$(GO) test -timeout 10m ./core/chatlog -run '^(TestConvergence|TestLargeGroup)$$' -args -seeds 1000 -people 200
-	$(GO) test -timeout 10m ./plugins/group -run '^(TestAllAgree|TestNoRightsWithoutMembership)$$' -args -seeds 1000
+	$(GO) test -timeout 10m ./plugins/group -run '^(TestAllAgree|TestNoRightsWithoutMembership|TestManyAtOnce)$$' -args -seeds 1000 -people 200
 	$(GO) test -timeout 10m ./core/store -run '^TestPowerLoss$$' -args -crashes 2000
 endif
 	@set -e; $(SPLIT); \

@@ -107,7 +107,7 @@ func TestFirstRun(t *testing.T) {
 	user := window.Find(atspi.Text, "User name")
 	user.SetText("Alice B")
 	create.Click()
-	window.FindFunc(atspi.Alert, "that the name cannot be", func(name string) bool { return strings.Contains(name, "cannot be a user id") })
+	window.FindFunc(atspi.Alert, "that the name cannot be", func(name string) bool { return strings.Contains(name, "“Alice B” is no user id") })
 	if user.Text() != "Alice B" {
 		t.Errorf("the name that was written is %q now", user.Text())
 	}

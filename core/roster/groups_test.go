@@ -290,10 +290,10 @@ func TestKeysOfMembersAreLookedUp(t *testing.T) {
 		if p := alice.book.Person("nobody"); p.Linkable {
 			t.Error("linkable without keys")
 		}
-		before := alice.dir.lookUps
+		before := alice.dir.looked()
 		time.Sleep(time.Hour)
-		if alice.dir.lookUps != before {
-			t.Errorf("%d look-ups without a cause", alice.dir.lookUps-before)
+		if alice.dir.looked() != before {
+			t.Errorf("%d look-ups without a cause", alice.dir.looked()-before)
 		}
 	})
 }
@@ -304,14 +304,14 @@ func TestKeysComeByPresence(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		alice, bob, carol := w.join("alice"), w.join("bob"), w.join("carol")
 		carol.stop()
-		before := alice.dir.lookUps
+		before := alice.dir.looked()
 		chat := packet.NewGroupChat()
 		for _, n := range []*node{alice, bob} {
 			n.group(chat, 1, "alice", "bob", "carol")
 		}
 		alice.wantMet(bob, true)
 		alice.wantMet(carol, true)
-		if n := alice.dir.lookUps - before; n != 1 {
+		if n := alice.dir.looked() - before; n != 1 {
 			t.Errorf("%d were looked up, not carol alone", n)
 		}
 	})
@@ -323,7 +323,7 @@ func TestLookUpsLeaveRoom(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		alice := w.join("alice")
 		w.join("bob")
-		alice.dir.limit = rate.NewLimiter(rate.Every(2*time.Second), 5)
+		alice.dir.set(func(d *fakeDirectory) { d.limit = rate.NewLimiter(rate.Every(2*time.Second), 5) })
 		members := []packet.UserID{"alice"}
 		for i := range 50 {
 			members = append(members, packet.UserID(fmt.Sprintf("member%02d", i)))
@@ -340,7 +340,7 @@ func TestLookUpsLeaveRoom(t *testing.T) {
 			t.Errorf("bob was found %d times of 10", found)
 		}
 		time.Sleep(5 * time.Minute)
-		if n := alice.dir.lookUps - found; n != 50 {
+		if n := alice.dir.looked() - found; n != 50 {
 			t.Errorf("%d members were looked up", n)
 		}
 	})
@@ -491,7 +491,7 @@ func TestUnknownAuthors(t *testing.T) {
 			bus.Publish(alice.bus, bus.AuthorUnknown, bus.Author{Chat: chat, User: user, Device: device})
 			synctest.Wait()
 		}
-		lookUps := func() int { alice.dir.mu.Lock(); defer alice.dir.mu.Unlock(); return alice.dir.lookUps }
+		lookUps := alice.dir.looked
 		before := lookUps()
 		alice.dir.set(func(d *fakeDirectory) { d.err = errors.New("gone for a while") })
 		named("carol", carol.id.Device())

@@ -121,10 +121,10 @@ func TestProfileOfContacts(t *testing.T) {
 			t.Errorf("name %q, picture of %d bytes", c.GetName(), len(c.GetAvatar()))
 		}
 		// A picture that is here is not looked up again.
-		lookUps := alice.dir.lookUps
+		lookUps := alice.dir.looked()
 		w.hub.presences()
 		synctest.Wait()
-		if alice.dir.lookUps != lookUps {
+		if alice.dir.looked() != lookUps {
 			t.Error("looked up again")
 		}
 		bob.must(bob.roster.SetProfile(t.Context(), &controlpb.SetProfileRequest{SetAvatar: true}))
@@ -153,10 +153,10 @@ func TestPictureThatIsNot(t *testing.T) {
 		w.friends(alice, bob)
 		hash := packet.HashOf(png)
 		w.hub.account("bob").profile = &directorypb.Profile{AvatarHash: hash[:]}
-		before := alice.dir.lookUps
+		before := alice.dir.looked()
 		bus.Publish(alice.bus, bus.PresenceChanged, bus.Presence{User: "bob", Online: true, AvatarHash: hash[:]})
 		synctest.Wait()
-		if n := alice.dir.lookUps - before; n != 1 {
+		if n := alice.dir.looked() - before; n != 1 {
 			t.Errorf("looked up %d times", n)
 		}
 	})

@@ -112,6 +112,13 @@ func (d *fakeDirectory) set(f func(*fakeDirectory)) {
 	f(d)
 }
 
+// looked is how many look-ups were answered.
+func (d *fakeDirectory) looked() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.lookUps
+}
+
 func (d *fakeDirectory) state() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -126,8 +133,11 @@ func (d *fakeDirectory) LookUp(_ context.Context, user packet.UserID) (*director
 	if err := d.state(); err != nil {
 		return nil, err
 	}
-	if d.limit != nil {
-		if r := d.limit.Reserve(); r.Delay() > 0 {
+	d.mu.Lock()
+	limit := d.limit
+	d.mu.Unlock()
+	if limit != nil {
+		if r := limit.Reserve(); r.Delay() > 0 {
 			wait := r.Delay()
 			r.Cancel()
 			slow, err := status.New(codes.ResourceExhausted, "slow down").WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(wait)})

@@ -26,9 +26,10 @@ FUZZTIME ?= 30s
 # For `make fuzz`: which targets, as a pattern for "package Name"; all when empty.
 FUZZ ?=
 
-# In a recipe's shell: of PKG, those that draw, and the others.
+# In a recipe's shell: of PKG, those that draw, and the others: the tests of the whole first,
+# which take longest, so that at the end none is left to run alone.
 SPLIT = widgets=$$(CGO_ENABLED=1 $(GO) list -test -f '{{range .Deps}}{{if eq . "github.com/gotk3/gotk3/glib"}}{{$$.ImportPath}}{{end}}{{end}}' $(PKG) | sed 's/ .*//; s/\.test$$//; s/_test$$//' | sort -u); \
-	others=$$($(GO) list $(PKG) | grep -vxF "$${widgets:-none}" || true)
+	others=$$($(GO) list $(PKG) | grep -vxF "$${widgets:-none}" | sort -r || true)
 
 # scripts/setup puts a Go toolchain into .cache/go where the machine has none.
 export PATH := $(CURDIR)/.cache/go/bin:$(PATH):/usr/local/go/bin

@@ -278,7 +278,17 @@ func (e Element) do(what string, f func(atspi.Element, context.Context) error) {
 	e.d.tb.Helper()
 	ctx, cancel := e.d.context()
 	defer cancel()
-	if err := f(e.it, ctx); err != nil {
+	err := f(e.it, ctx)
+	for errors.Is(err, atspi.ErrNotFound) && e.again != nil && ctx.Err() == nil {
+		// What is drawn anew is another element.
+		if all := e.again(); len(all) > 0 {
+			e.it = all[0].it
+			err = f(e.it, ctx)
+		} else {
+			time.Sleep(pause)
+		}
+	}
+	if err != nil {
 		name, _ := e.it.Name(ctx)
 		e.d.tb.Fatalf("%s %q: %v", what, name, err)
 	}

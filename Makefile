@@ -26,10 +26,9 @@ FUZZTIME ?= 30s
 # For `make fuzz`: which targets, as a pattern for "package Name"; all when empty.
 FUZZ ?=
 
-# In a recipe's shell: of PKG, those that draw, and the others: the tests of the whole first,
-# which take longest, so that at the end none is left to run alone.
+# In a recipe's shell: of PKG, those that draw, and the others.
 SPLIT = widgets=$$(CGO_ENABLED=1 $(GO) list -test -f '{{range .Deps}}{{if eq . "github.com/gotk3/gotk3/glib"}}{{$$.ImportPath}}{{end}}{{end}}' $(PKG) | sed 's/ .*//; s/\.test$$//; s/_test$$//' | sort -u); \
-	others=$$($(GO) list $(PKG) | grep -vxF "$${widgets:-none}" | sort -r || true)
+	others=$$($(GO) list $(PKG) | grep -vxF "$${widgets:-none}" || true)
 
 # scripts/setup puts a Go toolchain into .cache/go where the machine has none.
 export PATH := $(CURDIR)/.cache/go/bin:$(PATH):/usr/local/go/bin

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func config(user packet.UserID) plugintest.Config {
 	return plugintest.Config{New: func() sdk.Plugin {
 		p := group.New()
-		p.JoinAfter = func(above int) time.Duration { return time.Hour * time.Duration(1+above) }
+		p.JoinAfter = func(above int) time.Duration { return time.Hour << (2 * above) }
 		return p
 	}, User: user, Bundled: true}
 }
@@ -329,7 +329,9 @@ func TestApart(t *testing.T) {
 				t.Errorf("%s has %+v, the last list is %v", x.User(), i, lists[len(lists)-1])
 			}
 		}
-		time.Sleep(90 * time.Minute) // anna is to be the first to join it
+		// Anna is the first to join it, after an hour, or another if she began to wait
+		// before she had it all.
+		time.Sleep(150 * time.Minute)
 		synctest.Wait()
 		for _, x := range h[:2] {
 			i := info(t, x, chat)
@@ -345,7 +347,7 @@ func TestApart(t *testing.T) {
 		do(t, anna, plugintest.Call{Action: "describe", Chat: chat, Text: "x"})
 		bob.SetOnline(true)
 		anna.Restart()
-		time.Sleep(90 * time.Minute)
+		time.Sleep(150 * time.Minute)
 		synctest.Wait()
 		if i := info(t, bob, chat); i.Split || i.Title != "Tea" || i.Description != "x" {
 			t.Errorf("bob has %+v", i)

@@ -563,6 +563,31 @@ func TestWaitingIsNotShown(t *testing.T) {
 	}
 }
 
+// However much waits for one change, and whoever forged it, it is answered.
+func TestMuchWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := people(t, "anna", "bob")
+		bob := h[1]
+		chat := tea(t, h)
+		last := packets(bob, chat)[0]
+		next := func(author packet.UserID, after *sdk.Packet, o group.Operation) sdk.Packet {
+			content, err := group.Change{Parents: []group.ChangeID{group.IDOf(chat, after.Author, after.ID, after.Content)}, Operations: []group.Operation{o}}.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return bob.Packet(chat, author, group.TypeChange, content)
+		}
+		first := next("anna", &last, group.Operation{Verb: group.VerbSetTitle, Text: "Coffee"})
+		for i := range 110 {
+			bob.Receive(next("anna", &first, group.Operation{Verb: group.VerbSetTitle, Text: fmt.Sprint(i)}))
+			bob.Receive(next(packet.UserID(fmt.Sprintf("mallory%03d", i)), &first, group.Operation{Verb: group.VerbInvite, User: "mallory"}))
+		}
+		if o := bob.Receive(first)[0]; o.Err != nil || o.Refused != "" {
+			t.Errorf("%+v", o)
+		}
+	})
+}
+
 func TestForgedIsNamed(t *testing.T) {
 	h := people(t, "anna", "bob", "carol")
 	anna, bob := h[0], h[1]

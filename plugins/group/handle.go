@@ -340,8 +340,9 @@ func vouched(c *Change) []sdk.DeviceKey {
 	return keys[:min(len(keys), maxVouched)]
 }
 
-// maxDropped bounds what one answer takes back of changes that waited.
-const maxDropped = 20
+// maxDropped bounds what one answer takes back of changes that waited: three effects
+// each, beside maxAtOnce, of the 256 that an answer may have.
+const maxDropped = 15
 
 // dropped forgets changes that waited and turned out not to be taken, and names who
 // forged them.

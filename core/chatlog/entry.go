@@ -186,7 +186,7 @@ func (r *run) judge(l bus.Link, p *packet.Packet, st standing) (e store.Entry, o
 // began a new epoch. Of several it is the one that is to be handled, if there is
 // one. nil when there is none.
 func (r *run) copyOf(h *packet.Header) (found *store.Entry, err error) {
-	known, err := r.tx.EntriesByID(h.ID, maxSameID)
+	known, err := r.tx.EntriesByID(h.ID, store.MaxSameID)
 	for i := range known {
 		k := &known[i].Packet.Header
 		if k.Device != h.Device || k.Chat != h.Chat || k.Type != h.Type || k.ContentHash != h.ContentHash {
@@ -199,10 +199,9 @@ func (r *run) copyOf(h *packet.Header) (found *store.Entry, err error) {
 	return found, err
 }
 
-func unhandled(e *store.Entry) bool { return e.State == store.EntryNew || e.State == store.EntryWaiting }
-
-// maxSameID bounds the packets with one id among which the same one is looked for.
-const maxSameID = 64
+func unhandled(e *store.Entry) bool {
+	return e.State == store.EntryNew || e.State == store.EntryWaiting
+}
 
 // judgeBare judges an entry that came without content. It was deleted if who gives
 // it could have had the content; else it is good for those to whom it was not

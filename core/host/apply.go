@@ -178,8 +178,7 @@ func (a *applier) packetOf(id packet.PacketID, chat packet.ChatID) (*packet.Pack
 // handled gives a packet that the plugin handled before; nil when it is not there,
 // or does not count.
 func (a *applier) handled(id packet.PacketID, chat packet.ChatID, which *pluginpb.HandledPacket) (*packet.Packet, error) {
-	const most = 64 // packets with that id
-	entries, err := a.tx.EntriesByID(id, most)
+	entries, err := a.tx.EntriesByID(id, store.MaxSameID)
 	if err != nil {
 		return nil, fmt.Errorf("add_message.handled: %w", err)
 	}

@@ -7,6 +7,10 @@ import (
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
+// MaxSameID bounds the packets with one id among which a particular one is looked for:
+// ids are their authors', who can give one any number of times.
+const MaxSameID = 64
+
 // MessageID gives the id of the message of a RELIABLE packet: the packet's own,
 // unless that is the id of another packet's message. Then whoever came later, which may
 // be he whose id was copied, gets one that follows from the packet, the same on all
@@ -38,8 +42,7 @@ func MessageOf(tx ReadTx, author packet.UserID, id packet.PacketID) (Message, er
 	if err != nil || m.Author == author {
 		return m, err
 	}
-	const most = 64 // packets with that id
-	entries, err := tx.EntriesByID(id, most)
+	entries, err := tx.EntriesByID(id, MaxSameID)
 	if err != nil {
 		return Message{}, err
 	}

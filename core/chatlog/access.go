@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/parley-chat/parley/core/store"
@@ -23,8 +24,9 @@ const (
 	// that he no longer is, so that he hears of it too; and nothing after. He may
 	// give what still counts, and what lets those hear of it whom he removed.
 	leaving
-	// guest: who told this account of a chat, of which he is no member as far as is
-	// known here: that may change with what else he has. He is given nothing.
+	// guest: who told this account of a chat, or was gone when it became a member, and
+	// is no member as far as is known here: that may change with what else he has. He is
+	// given nothing.
 	guest
 )
 
@@ -227,10 +229,17 @@ func (s *Service) review(tx store.Tx, c *store.Chat) error {
 	if err != nil {
 		return err
 	}
+	gone, err := s.gone(tx, c.ID, was, now, fresh)
+	if err != nil {
+		return err
+	}
 	if now.has(s.self) {
-		err = errors.Join(s.farewells(tx, c, was, now, fresh), s.endLogs(tx, c.ID, now))
-	} else if was != nil {
-		err = s.keepGuests(tx, c.ID, was, now)
+		err = errors.Join(dropUsers(tx, prefixFarewell(c.ID), now), s.endLogs(tx, c.ID, now))
+	}
+	if now.has(s.self) && was != nil && was.has(s.self) {
+		err = errors.Join(err, s.farewells(tx, c, gone))
+	} else {
+		err = errors.Join(err, s.keepGuests(tx, c.ID, gone))
 	}
 	if err = errors.Join(err, dropUsers(tx, prefixOpened(c.ID), now)); err != nil {
 		return fmt.Errorf("member list %d of chat %s: %w", c.Membership, c.ID, err)
@@ -238,18 +247,48 @@ func (s *Service) review(tx store.Tx, c *store.Chat) error {
 	return putNumber(tx, keyPresent(c.ID), c.Membership)
 }
 
-// keepGuests makes guests of those who are linked and gone together with this
-// account: more may come of them.
-func (s *Service) keepGuests(tx store.Tx, chat packet.ChatID, was, now *list) error {
-	s.mu.Lock()
-	var users []packet.UserID
-	for _, id := range sortedLinks(s.links) {
-		if user := s.links[id].User; was.has(user) && !now.has(user) && len(users) < maxGuests {
-			users = append(users, user)
+// gone gives those who were members by the list that was the present one, which may
+// be nil, or believe to be by one that came now, and are none.
+func (s *Service) gone(tx store.ReadTx, chat packet.ChatID, was, now *list, fresh []uint64) ([]packet.UserID, error) {
+	gone := map[packet.UserID]struct{}{}
+	note := func(l *list) {
+		for _, user := range l.members {
+			if !now.has(user) && user != s.self {
+				gone[user] = struct{}{}
+			}
 		}
 	}
+	if was != nil {
+		note(was)
+	}
+	for _, v := range fresh {
+		l, err := s.list(tx, chat, v)
+		if err != nil {
+			return nil, err
+		}
+		if l != nil {
+			note(l)
+		}
+	}
+	return slices.Sorted(maps.Keys(gone)), nil
+}
+
+// keepGuests makes guests of those who were gone when this account became a member, or
+// are gone together with it, those who are linked first: more may come of them, as
+// that they are members again. There is still room for who tells of the chat later.
+func (s *Service) keepGuests(tx store.Tx, chat packet.ChatID, gone []packet.UserID) error {
+	there, err := tx.Values(namespace, prefixOpened(chat), maxGuests)
+	if err != nil {
+		return err
+	}
+	linked := map[packet.UserID]int{}
+	s.mu.Lock()
+	for _, l := range s.links {
+		linked[l.User] = 1
+	}
 	s.mu.Unlock()
-	for _, user := range users {
+	slices.SortStableFunc(gone, func(a, b packet.UserID) int { return linked[b] - linked[a] })
+	for _, user := range gone[:min(len(gone), max(maxGuests/2-len(there), 0))] {
 		if err := tx.PutValue(namespace, keyOpened(chat, user), []byte{1}); err != nil {
 			return err
 		}
@@ -280,31 +319,8 @@ func (s *Service) freshLists(tx store.Tx, chat packet.ChatID) (fresh []uint64, e
 	return fresh, tx.PutValue(namespace, keyReviewed(chat), all)
 }
 
-// farewells notes what those may still have who were members by the list that was
-// the present one, or believe to be by one that came now, and are none.
-func (s *Service) farewells(tx store.Tx, c *store.Chat, was, now *list, fresh []uint64) error {
-	err := dropUsers(tx, prefixFarewell(c.ID), now)
-	if err != nil || was == nil || !was.has(s.self) {
-		return err
-	}
-	gone := map[packet.UserID]struct{}{}
-	note := func(l *list) {
-		for _, user := range l.members {
-			if !now.has(user) {
-				gone[user] = struct{}{}
-			}
-		}
-	}
-	note(was)
-	for _, v := range fresh {
-		l, err := s.list(tx, c.ID, v)
-		if err != nil {
-			return err
-		}
-		if l != nil {
-			note(l)
-		}
-	}
+// farewells notes what those who are gone may still have.
+func (s *Service) farewells(tx store.Tx, c *store.Chat, gone []packet.UserID) error {
 	if len(gone) == 0 {
 		return nil
 	}
@@ -312,7 +328,7 @@ func (s *Service) farewells(tx store.Tx, c *store.Chat, was, now *list, fresh []
 	if err != nil {
 		return err
 	}
-	for user := range gone {
+	for _, user := range gone {
 		b, err := s.farewell(tx, c, heads, user)
 		if err != nil {
 			return err

@@ -258,8 +258,14 @@ func (r *run) compared(l bus.Link, f *packet.Compare) error {
 		d := &f.Logs[i]
 		log := packet.Log{Chat: f.Chat, Device: d.Device, Epoch: d.Epoch}
 		head := c.heads[log]
-		if log.Device == r.s.device || head == nil || min(head.Upto, a.last(log)) < d.Places.Last || !aligned(d.Places) {
+		if log.Device == r.s.device || head == nil || head.Upto < d.Places.Last || !aligned(d.Places) {
 			continue // what is lacking is compared when it is here
+		}
+		if is, err := a.compares(log, d.Places.Last); err != nil || !is {
+			if err != nil {
+				return err
+			}
+			continue
 		}
 		answers, packets, differs, err := r.differences(a, log, d)
 		if err != nil {
@@ -285,6 +291,18 @@ func (r *run) compared(l bus.Link, f *packet.Compare) error {
 		})
 	}
 	return nil
+}
+
+// compares says whether somebody may hear whether a log up to number differs from his:
+// of who is leaving up to what he may have; and of changes all that he has, because
+// somebody may have told him alone, with a number that others know for another
+// change, that he is a member again. Only who knows that can tell him better.
+func (a *access) compares(log packet.Log, number uint64) (bool, error) {
+	if number <= a.last(log) {
+		return true, nil
+	}
+	first, err := a.tx.Entries(log, 1, number, 1, 1, false)
+	return len(first) > 0 && a.s.kindOf(first[0].Packet.Header.Type, log.Chat) == changes, err
 }
 
 // doubted notes that a log differs from the peer's, so that it is compared again
@@ -341,7 +359,7 @@ func (r *run) differencesAt(a *access, log packet.Log, d *packet.LogDigest) (*pa
 	}
 	lacks := func(digests []packet.Digest, other packet.Digest) bool { return !slices.Contains(digests, other) }
 	var packets []packet.Frame
-	if slices.ContainsFunc(mine.Digests, func(own packet.Digest) bool { return lacks(d.Digests, own) }) {
+	if d.Places.Last <= a.last(log) && slices.ContainsFunc(mine.Digests, func(own packet.Digest) bool { return lacks(d.Digests, own) }) {
 		entries, err := entriesAt(r.tx, packet.EntryKey{Log: log, Number: d.Places.First})
 		if err != nil {
 			return nil, nil, err

@@ -52,6 +52,20 @@ func (g dag) heads() []string {
 	return slices.Sorted(maps.Keys(heads))
 }
 
+// rooted gives the changes with which is all that is before them.
+func (g dag) rooted() dag {
+	found := dag{}
+	for grew := true; grew; {
+		grew = false
+		for id, c := range g {
+			if found[id] == nil && !slices.ContainsFunc(c.Parents, func(id string) bool { return found[id] == nil }) {
+				found[id], grew = c, true
+			}
+		}
+	}
+	return found
+}
+
 // closure is a change and all before it.
 func (g dag) closure(id string) dag {
 	found := dag{}
@@ -160,16 +174,10 @@ func (n *network) known(tx store.ReadTx) (dag, error) {
 		return nil, err
 	}
 	g := dag{}
-	for grew := true; grew; {
-		grew = false
-		for _, v := range values {
-			c := n.changes[v.Key]
-			if g[c.id] == nil && !slices.ContainsFunc(c.Parents, func(id string) bool { return g[id] == nil }) {
-				g[c.id], grew = c, true
-			}
-		}
+	for _, v := range values {
+		g[v.Key] = n.changes[v.Key]
 	}
-	return g, nil
+	return g.rooted(), nil
 }
 
 func (d *node) dag() (g dag) {
@@ -297,14 +305,14 @@ func (d *node) ends(user packet.UserID, more uint64) (cutoffs []store.Cutoff) {
 	return cutoffs
 }
 
-// truth is what all changes that anybody made come to.
-func (sc *scene) truth() store.Membership {
+// truth is what all changes come to that some of these people have.
+func (sc *scene) truth(nodes []*node) store.Membership {
 	if !sc.members {
 		return sc.allLists[1]
 	}
 	g := dag{}
 	lies := map[uint64][]*change{} // by number: those behind a gap are not handled
-	for _, d := range sc.nodes {
+	for _, d := range nodes {
 		must(sc.t, d.store.View(sc.t.Context(), func(tx store.ReadTx) error {
 			heads, err := tx.Heads(group)
 			for _, h := range heads {
@@ -339,14 +347,14 @@ func (sc *scene) truth() store.Membership {
 			g[c.id] = c
 		}
 	}
-	return g.list()
+	return g.rooted().list()
 }
 
 // agree checks that all members know the same changes, and have the list that
 // comes of them; and that who is none any more knows it.
 func (sc *scene) agree() {
 	sc.t.Helper()
-	truth := sc.truth()
+	truth := sc.truth(sc.nodes)
 	for _, d := range sc.nodes {
 		c, ok := d.chat(group)
 		if !ok {

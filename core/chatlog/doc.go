@@ -55,6 +55,9 @@
 //     learnt it, and the changes up to then, so that he learns it too: his farewell.
 //     It is kept before anything is written under the new list, and is more when a list
 //     comes by which he believes to be a member.
+//   - Who is no member as far as is known here, and tells of the chat, or was gone when
+//     this account became a member, is its guest: given nothing, and listened to, because
+//     he may be a member again by what has not come here yet.
 //   - Who is a member again begins new logs when the present list names the ends of
 //     the old ones.
 //   - Recipients of a message are the members of the list it was written under who are

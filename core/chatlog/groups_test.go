@@ -2,6 +2,7 @@ package chatlog
 
 import (
 	"crypto/ed25519"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -206,6 +207,79 @@ func TestBelievesToBeIn(t *testing.T) {
 	n.quiet(time.Hour)
 	if c, _ := carol.chat(group); slices.Contains(c.Members, "carol") {
 		t.Errorf("carol still believes that the members are %v", c.Members)
+	}
+}
+
+// The only one who is there was invited by somebody of whom one has not heard either.
+func TestInvitedByTheUnknown(t *testing.T) {
+	n := newNetwork(t, 1, "alice", "bob", "carol", "dave")
+	alice, bob, carol, dave := n.nodes[0], n.nodes[1], n.nodes[2], n.nodes[3]
+	for _, d := range n.nodes {
+		d.acquainted()
+	}
+	n.found(false, dave)
+	alice.change(change{Op: "invite", User: "carol"})
+	n.connect(alice, carol)
+	n.quiet(time.Minute)
+	alice.change(change{Op: "promote", User: "carol"})
+	n.quiet(time.Minute)
+	carol.change(change{Op: "invite", User: "bob"})
+	n.connect(carol, bob)
+	n.quiet(time.Minute)
+	carol.write(group, "bob, tell dave")
+	n.quiet(time.Minute)
+	for _, w := range slices.Clone(n.wires) {
+		n.cut(w)
+	}
+	w := n.connect(bob, dave)
+	for busy := true; busy; { // dave handles nothing until all is here
+		busy = bob.work() || dave.work()
+		for i := range w.ends {
+			busy = n.pump(w, i) || n.deliver(w, i) || busy
+		}
+	}
+	n.quiet(time.Hour)
+	n.expect(group, []string{"carol: bob, tell dave"}, bob, dave)
+}
+
+// Who was removed is told by an admin, and by him alone, that he is invited again, with
+// a number under which others know another change. That admin is removed himself,
+// before: what he says counts for nobody.
+func TestToldAlone(t *testing.T) {
+	n := graph(t, false, "alice", "bob", "mallory")
+	alice, bob, mallory := n.nodes[0], n.nodes[1], n.nodes[2]
+	alice.change(change{Op: "promote", User: "mallory"})
+	alice.change(change{Op: "remove", User: "bob"})
+	n.quiet(time.Minute)
+	before, _ := mallory.chat(group)
+	var lies []*packet.Packet
+	for i, c := range []change{{Op: "history"}, {Op: "invite", User: "bob"}} {
+		c.Parents = mallory.dag().heads()
+		content, err := json.Marshal(c)
+		must(t, err)
+		lies = append(lies, forge(t, mallory.id, packet.Header{
+			ID: packet.PacketID{3, 15: byte(i)}, Chat: group, Type: typeMembers, Author: "mallory", Device: mallory.id.Device(),
+			Membership: before.Membership, SentAt: n.now.UnixMicro(), Depth: 9, Epoch: 1, Number: 1,
+		}, string(content)))
+	}
+	for _, w := range slices.Clone(n.wires) {
+		n.cut(w)
+	}
+	n.whisper(mallory, alice, lies[0])
+	n.whisper(mallory, bob, lies[1])
+	for _, d := range []*node{alice, bob} {
+		for d.work() || d.host() {
+			continue
+		}
+	}
+	if c, _ := bob.chat(group); !slices.Contains(c.Members, "bob") {
+		t.Fatalf("bob was told that he is a member, and has %v", c.Members)
+	}
+	alice.change(change{Op: "remove", User: "mallory", Cutoffs: alice.ends("mallory", 0)})
+	n.connect(alice, bob)
+	n.quiet(time.Hour)
+	if c, _ := bob.chat(group); slices.Contains(c.Members, "bob") {
+		t.Errorf("bob still believes that the members are %v", c.Members)
 	}
 }
 

@@ -216,7 +216,7 @@ func (r *run) packet(l bus.Link, p *packet.Packet) error {
 	}
 	opening := h.Delivery == packet.Reliable && r.s.kindOf(h.Type, h.Chat) == changes
 	member := c.known && isMember(&c.Chat, r.s.self)
-	if from == outsider && (!opening || member && !isMember(&c.Chat, h.Author)) {
+	if from == outsider && !opening {
 		return nil
 	}
 	if !r.authentic(l, p) {
@@ -238,8 +238,9 @@ func (r *run) packet(l bus.Link, p *packet.Packet) error {
 		}
 		return r.ownEntry(l, p)
 	}
-	if from == outsider && !member {
-		// The chat opens, or was opened by another and its opening is not handled yet.
+	if from == outsider && (!member || !isMember(&c.Chat, h.Author)) {
+		// The chat opens, or was opened by another and its opening is not handled yet; or he
+		// who gives it is a member by what is not known here.
 		if ok, err := r.opens(c, l, h, opening); err != nil || !ok {
 			return err
 		}

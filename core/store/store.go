@@ -200,9 +200,8 @@ type Tx interface {
 	// if there is none): its author signed both. It gets the next Twin, and the vector of its
 	// log stays as it is. added is false when it is there already.
 	PutTwin(e Entry) (added bool, err error)
-	// SetEntryState moves an entry to another state; reason is kept for
-	// EntryStub and EntrySetAside, text for EntryWaiting too. A stub loses its
-	// content.
+	// SetEntryState moves an entry to another state; reason and text are kept for
+	// EntryStub and EntrySetAside alone. A stub loses its content.
 	SetEntryState(key packet.EntryKey, s EntryState, reason packet.Reason, text string) error
 	// AddAttempt counts a start of handling an entry and gives the count.
 	AddAttempt(key packet.EntryKey) (int, error)
@@ -374,7 +373,7 @@ type Entry struct {
 	Packet   packet.Packet // Content is empty once dropped
 	State    EntryState
 	Reason   packet.Reason // of a stub
-	Text     string        // why it was refused or set aside, or what its putter noted of one that waits
+	Text     string        // why it was refused or set aside
 	Attempts int
 	Dropped  bool // the content was deleted
 }

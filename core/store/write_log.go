@@ -153,8 +153,6 @@ func settle(e Entry, s EntryState, reason packet.Reason, text string) Entry {
 		e.Packet.Content = nil
 	case EntrySetAside:
 		e.Reason, e.Text = reason, text
-	case EntryWaiting:
-		e.Text = text
 	}
 	return e
 }

@@ -183,7 +183,7 @@ var logTests = []subtest{
 		waiting(packet.Range{First: 1, Last: 1}, packet.Range{First: 3, Last: 3})
 		t.view(func(tx store.ReadTx) error {
 			e, err := tx.Entry(at(bobLog, 1))
-			t.same("noted", e.Text)
+			t.same("", e.Text)
 			e, err2 := tx.Entry(at(bobLog, 3))
 			t.same(10, len(e.Packet.Content))
 			return errors.Join(err, err2)
@@ -344,13 +344,16 @@ var logTests = []subtest{
 			t.same(3, e.Attempts)
 			return err
 		})
-		t.update(func(tx store.Tx) error { return tx.SetEntryState(k, store.EntryHandled, 0, "not kept") })
-		t.view(func(tx store.ReadTx) error {
-			e, err := tx.Entry(k)
-			t.same(store.EntryHandled, e.State)
-			t.same("", e.Text)
-			return err
-		})
+		for _, state := range []store.EntryState{store.EntryHandled, store.EntryWaiting, store.EntryNew} {
+			t.update(func(tx store.Tx) error { return tx.SetEntryState(k, state, packet.ReasonForbidden, "not kept") })
+			t.view(func(tx store.ReadTx) error {
+				e, err := tx.Entry(k)
+				t.same(state, e.State)
+				t.same(packet.Reason(0), e.Reason)
+				t.same("", e.Text)
+				return err
+			})
+		}
 	}},
 	{"peer heads", func(t *tester) {
 		t.chats()

@@ -194,8 +194,6 @@ func settle(e store.Entry, s store.EntryState, reason packet.Reason, text string
 		e.Packet.Content = nil
 	case store.EntrySetAside:
 		e.Reason, e.Text = reason, text
-	case store.EntryWaiting:
-		e.Text = text
 	}
 	return e
 }

@@ -336,7 +336,7 @@ func TestHangingPeerOverTCP(t *testing.T) {
 	a, b, c := newNode(t, "anna"), newNode(t, "bob"), newNode(t, "carla")
 	meet(a, b)
 	meet(a, c)
-	a.m.timing.write = 500 * time.Millisecond
+	a.m.timing.write = 2 * time.Second // which those who read need not fear on a busy machine
 	a.start()
 	c.start()
 	defer b.close()

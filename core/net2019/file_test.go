@@ -131,7 +131,7 @@ func (n *node) setBlobQuietly(id packet.BlobID, change func(*store.Blob)) {
 // TestShortFile: fewer bytes than were announced: it fails with a reason, nothing of it
 // is kept, and the connection is closed with a farewell.
 func TestShortFile(t *testing.T) {
-	alice, o, l := friends(t, func(c *Config) { c.timing.silent = 100 * time.Millisecond })
+	alice, o, l := friends(t, func(c *Config) { c.timing.silent = 500 * time.Millisecond })
 	chat := l.chat.ID()
 	o.raw(o.bytes(1, "/home/bob/photo.jpg", 5000))
 	o.raw(make([]byte, 4000))

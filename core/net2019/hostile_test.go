@@ -35,7 +35,7 @@ func TestOff(t *testing.T) {
 // TestHostilePeers: each loses its own connection, and nobody else notices.
 func TestHostilePeers(t *testing.T) {
 	server := serveFake(t)
-	alice := newNode(t, "alice", func(c *Config) { c.timing.first = 300 * time.Millisecond })
+	alice := newNode(t, "alice", func(c *Config) { c.timing.first = 2 * time.Second })
 	alice.logIn(server, aliceN)
 	chat := chatOf(t, aliceN, bobN)
 	// One who behaves, all the while.
@@ -175,7 +175,7 @@ func TestSecondAddress(t *testing.T) {
 // contact's any more is not.
 func TestIdle(t *testing.T) {
 	server := serveFake(t)
-	alice := newNode(t, "alice", func(c *Config) { c.timing.first = 50 * time.Millisecond })
+	alice := newNode(t, "alice", func(c *Config) { c.timing.first = 2 * time.Second })
 	alice.logIn(server, aliceN)
 	chat := chatOf(t, aliceN, bobN)
 	o := dialAs(t, bobN, alice.port(), chat)

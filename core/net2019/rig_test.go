@@ -40,7 +40,7 @@ const (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // quick are times for tests that wait for things to happen again.
 func quick() timing {

@@ -298,13 +298,22 @@ func (s *session) awaitDelivered() *directorypb.Delivered {
 // come, so it is used after something that came later.
 func (s *session) quiet(what string, bad func(*directorypb.SessionResponse) bool) {
 	s.t.Helper()
+	for _, m := range s.heard(bad) {
+		s.t.Errorf("%s: %v", what, m)
+	}
+}
+
+// heard passes a keep-alive through and gives what matches before the answer.
+func (s *session) heard(match func(*directorypb.SessionResponse) bool) (all []*directorypb.SessionResponse) {
+	s.t.Helper()
 	s.send(&directorypb.SessionRequest{Request: &directorypb.SessionRequest_KeepAlive{KeepAlive: &directorypb.KeepAlive{}}})
 	s.await("keep-alive", func(m *directorypb.SessionResponse) bool {
-		if bad(m) {
-			s.t.Errorf("%s: %v", what, m)
+		if match(m) {
+			all = append(all, m)
 		}
 		return m.GetKeepAlive() != nil
 	})
+	return all
 }
 
 // ended waits for the end of the session and gives its code.

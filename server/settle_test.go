@@ -18,14 +18,24 @@ func TestRestartIsNotALeave(t *testing.T) {
 	began := time.Now()
 	a := r.connect(alice.key).begin(all)
 	// It goes the whole way, and comes after what Begin has caused.
-	a.quiet("nobody is said to be away before all could be back", isPresence)
+	early := a.heard(isPresence)
 	b := r.connect(bob.key).begin(all)
 	b.awaitPresence("alice", true)
-	first := a.await("presence", isPresence).GetPresence()
-	if inTime := time.Since(began) < time.Second; inTime && first.GetUser() != "bob" || !first.GetOnline() {
-		t.Errorf("told first: %v, want that bob is back", first)
+	said := func(user string, online bool) bool {
+		p := a.presence[user]
+		return p != nil && p.GetOnline() == online
 	}
-	a.awaitPresence("carol", false)
+	for !said("bob", true) {
+		p := a.await("presence", isPresence)
+		early = append(early, p)
+	}
+	// On a machine that is too busy all have had their time before.
+	if inTime := time.Since(began) < time.Second; inTime && len(early) > 1 {
+		t.Errorf("before all could be back it is said: %v", early)
+	}
+	for !said("carol", false) {
+		a.await("presence", isPresence)
+	}
 	b.awaitPresence("carol", false)
 	// From now on it is told at once.
 	b.cancel()

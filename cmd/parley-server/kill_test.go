@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -18,7 +19,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
 
 	"github.com/parley-chat/parley/core/identity"
 	"github.com/parley-chat/parley/protocol/directorypb"
@@ -35,12 +38,18 @@ type fact struct {
 	changes      int // since it was settled
 }
 
-// change writes a new value, and notes what came of it.
-func (f *fact) change(to string, write func() error) error {
+// change writes a new value, and notes what came of it. What a server that is too
+// busy may have written or not is asked for again: write is to take it for written
+// when it was.
+func (k *killed) change(f *fact, to string, write func(again bool) error) error {
 	f.mu.Lock()
 	f.underWay = &to
 	f.mu.Unlock()
-	err := write()
+	err := write(false)
+	for busy(err) && !k.over.Load() {
+		time.Sleep(50 * time.Millisecond) // who is refused waits, and tries again
+		err = write(true)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err == nil {
@@ -48,6 +57,20 @@ func (f *fact) change(to string, write func() error) error {
 		f.changes++
 	}
 	return err
+}
+
+// busy says whether the server could not do something in time.
+func busy(err error) bool {
+	var refused *admin.Error
+	if errors.As(err, &refused) {
+		return refused.Kind == admin.KindUnavailable
+	}
+	switch status.Code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted:
+		return true
+	default:
+		return false
+	}
 }
 
 func (f *fact) may() []string {
@@ -84,6 +107,7 @@ type killed struct {
 	// Of accounts of these names.
 	password, profile, disabled, removed, invited fact
 
+	over   atomic.Bool   // the server is killed, or is to be at once
 	next   atomic.Uint64 // makes names
 	random *rand.Rand
 	ids    map[packet.UserID]*identity.Identity
@@ -122,7 +146,10 @@ func kills(t *testing.T, rounds int) {
 	}
 	k.code = invite.Code
 	for _, user := range []packet.UserID{"password", "profile", "disabled"} {
-		if k.ids[user], err = k.registered(user); err != nil {
+		if k.ids[user], err = identity.Generate(user); err == nil {
+			err = k.register(k.ids[user])
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -163,20 +190,11 @@ func (k *killed) device(id *identity.Identity) (directorypb.DirectoryClient, fun
 }
 
 // register makes an account with the invite.
-func (k *killed) register(user packet.UserID) error {
-	_, err := k.registered(user)
-	return err
-}
-
-func (k *killed) registered(user packet.UserID) (*identity.Identity, error) {
-	id, err := identity.Generate(user)
-	if err != nil {
-		return nil, err
-	}
+func (k *killed) register(id *identity.Identity) error {
 	client, done := k.device(id)
 	defer done()
-	_, err = client.Register(context.Background(), &directorypb.RegisterRequest{User: string(user), Password: goodPassword, Invite: k.code})
-	return id, err
+	_, err := client.Register(context.Background(), &directorypb.RegisterRequest{User: string(id.User()), Password: goodPassword, Invite: k.code})
+	return err
 }
 
 // round changes everything until the server is killed, and looks at what is left.
@@ -215,11 +233,13 @@ func (k *killed) round() {
 	}
 	// The moment of the kill wanders; this is not a wait for anything.
 	time.Sleep(time.Duration(k.random.IntN(30_000)) * time.Microsecond)
+	k.over.Store(true)
 	if err := k.p.cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		k.t.Fatal(err)
 	}
 	_ = k.p.cmd.Wait()
 	all.Wait()
+	k.over.Store(false)
 	k.start()
 	k.check()
 }
@@ -229,8 +249,11 @@ func (k *killed) changePassword() error {
 	defer done()
 	before := k.password.may()[0]
 	after := fmt.Sprint(goodPassword, k.next.Add(1))
-	return k.password.change(after, func() error {
+	return k.change(&k.password, after, func(again bool) error {
 		_, err := client.ChangePassword(context.Background(), &directorypb.ChangePasswordRequest{OldPassword: before, NewPassword: after})
+		if again && status.Code(err) == codes.Unauthenticated {
+			_, err = client.ChangePassword(context.Background(), &directorypb.ChangePasswordRequest{OldPassword: after, NewPassword: after})
+		}
 		return err
 	})
 }
@@ -239,7 +262,7 @@ func (k *killed) setProfile() error {
 	client, done := k.as("profile")
 	defer done()
 	name := fmt.Sprint(k.next.Add(1))
-	return k.profile.change(name, func() error {
+	return k.change(&k.profile, name, func(bool) error {
 		_, err := client.SetProfile(context.Background(), &directorypb.SetProfileRequest{
 			Profile: &directorypb.Profile{DisplayName: name, Avatar: pictureOf(name)},
 		})
@@ -251,7 +274,7 @@ func pictureOf(name string) []byte { return append([]byte("\x89PNG\r\n\x1a\n"), 
 
 func (k *killed) disable(to admin.Admin) error {
 	is := k.disabled.may()[0] == "false"
-	return k.disabled.change(fmt.Sprint(is), func() error {
+	return k.change(&k.disabled, fmt.Sprint(is), func(bool) error {
 		return to.SetDisabled(context.Background(), admin.SetDisabled{User: "disabled", Disabled: is})
 	})
 }
@@ -261,12 +284,23 @@ const removedPrefix = "removed"
 // addAndRemove adds the one account of its kind, or removes it.
 func (k *killed) addAndRemove(to admin.Admin) error {
 	if there := k.removed.may()[0]; there != "" {
-		return k.removed.change("", func() error { return to.RemoveUser(context.Background(), there) })
+		return k.change(&k.removed, "", func(again bool) error {
+			return unless(again, admin.KindNotFound, to.RemoveUser(context.Background(), there))
+		})
 	}
 	name := fmt.Sprint(removedPrefix, k.next.Add(1))
-	return k.removed.change(name, func() error {
-		return to.AddUser(context.Background(), admin.AddUser{User: name, Password: goodPassword})
+	return k.change(&k.removed, name, func(again bool) error {
+		return unless(again, admin.KindExists, to.AddUser(context.Background(), admin.AddUser{User: name, Password: goodPassword}))
 	})
+}
+
+// unless gives an error, but for one of a second try that says that the first did it.
+func unless(again bool, did admin.Kind, err error) error {
+	var refused *admin.Error
+	if again && errors.As(err, &refused) && refused.Kind == did {
+		return nil
+	}
+	return err
 }
 
 // invite has one more account made with the invite.
@@ -275,7 +309,17 @@ func (k *killed) invite() error {
 	if err != nil {
 		return err
 	}
-	return k.invited.change(fmt.Sprint(used+1), func() error { return k.register(packet.UserID(fmt.Sprint("invited", k.next.Add(1)))) })
+	id, err := identity.Generate(packet.UserID(fmt.Sprint("invited", k.next.Add(1))))
+	if err != nil {
+		return err
+	}
+	return k.change(&k.invited, fmt.Sprint(used+1), func(again bool) error {
+		err := k.register(id)
+		if again && status.Code(err) == codes.AlreadyExists {
+			return nil
+		}
+		return err
+	})
 }
 
 // check looks at what is there after the server was started again.

@@ -46,7 +46,7 @@ func TestIntroduce(t *testing.T) {
 	}
 	for i, s := range sockets {
 		heard := map[byte]bool{}
-		if err := s.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		if err := s.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		for len(heard) < hosts {

@@ -64,7 +64,7 @@ func Start(cfg Config) (*Process, error) {
 	if cfg.Stdout != nil {
 		p.cmd.Stdout = cfg.Stdout
 	}
-	p.cmd.WaitDelay = time.Second // for the output of children that live longer
+	p.cmd.WaitDelay = 10 * time.Second // for the output of children that live longer
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	inside := cfg.Inside
 	if inside == nil {

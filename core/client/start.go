@@ -15,6 +15,10 @@ import (
 // maxLog is how large the log may be for a new core to go on with it.
 const maxLog = 4 << 20
 
+// startPatience is how long a core that lives may take until it answers: on a machine
+// that has just been switched on, or is busy, that can be long.
+const startPatience = time.Minute
+
 // Start connects to the core of a profile and starts one in the background
 // when none runs. program is the parley executable. The core outlives the
 // caller; its log goes to Folders.LogFile.
@@ -56,7 +60,7 @@ func Start(ctx context.Context, f Folders, program string) (*Client, error) {
 
 // await waits until the core answers, or says why it ended.
 func await(ctx context.Context, f Folders, ended <-chan struct{}, offset int64) (*Client, error) {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

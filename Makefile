@@ -82,9 +82,9 @@ test: setup-test build ## vet, then all tests with the race detector
 		(cd "$$dir" && $(GO) vet ./... && CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 5m ./...); \
 	done
 ifeq ($(PKG),./...)
-	$(GO) test -timeout 10m ./core/chatlog -run '^(TestConvergence|TestLargeGroup)$$' -args -seeds 1000 -people 200
-	$(GO) test -timeout 10m ./plugins/group -run '^(TestAllAgree|TestNoRightsWithoutMembership|TestManyAtOnce)$$' -args -seeds 1000 -people 200
-	$(GO) test -timeout 10m ./core/store -run '^TestPowerLoss$$' -args -crashes 2000
+	$(GO) test -trimpath -timeout 10m ./core/chatlog -run '^(TestConvergence|TestLargeGroup)$$' -args -seeds 1000 -people 200
+	$(GO) test -trimpath -timeout 10m ./plugins/group -run '^(TestAllAgree|TestNoRightsWithoutMembership|TestManyAtOnce)$$' -args -seeds 1000 -people 200
+	$(GO) test -trimpath -timeout 10m ./core/store -run '^TestPowerLoss$$' -args -crashes 2000
 endif
 	@set -e; $(SPLIT); \
 	if [ -n "$$widgets" ]; then (set -x; CGO_ENABLED=1 $(GO) test -trimpath -timeout 10m $(TESTFLAGS) $$widgets); fi; \

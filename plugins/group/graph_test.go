@@ -250,6 +250,7 @@ var seeds = flag.Uint64("seeds", 100, "how many random groups to try")
 // All end with the same, also when one of the admins signs different changes for
 // different people.
 func TestAllAgree(t *testing.T) {
+	t.Parallel()
 	split, forked := 0, 0
 	for seed := range *seeds {
 		w := newWorld(t, seed, crowd...)
@@ -286,6 +287,7 @@ var crowded = flag.Int("people", 60, "how many people a large group has")
 
 // Many are invited, and each accepts without having heard of the others.
 func TestManyAtOnce(t *testing.T) {
+	t.Parallel()
 	users := []packet.UserID{"owner"}
 	for i := range *crowded - 1 {
 		users = append(users, packet.UserID(fmt.Sprintf("member%03d", i)))
@@ -332,6 +334,7 @@ func TestManyAtOnce(t *testing.T) {
 // Whoever was removed by the owner and everybody who never was a member say what they like, upon whatever
 // they know: neither gets in, nor does whom they invite.
 func TestNoRightsWithoutMembership(t *testing.T) {
+	t.Parallel()
 	counted, forged := 0, 0
 	for seed := range *seeds {
 		w := newWorld(t, seed, append(slices.Clone(crowd), "mallory")...)

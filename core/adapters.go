@@ -345,7 +345,7 @@ func (r receipts) Of(tx store.ReadTx, chat packet.ChatID) (func(m *store.Message
 		recipients, err := known.Of(m)
 		states := make([]*controlpb.RecipientState, len(recipients))
 		for i, r := range recipients {
-			states[i] = &controlpb.RecipientState{User: string(r.User), Delivery: deliveries[r.State], Reason: r.Text}
+			states[i] = &controlpb.RecipientState{User: string(r.User), Delivery: deliveries[r.State], Reason: r.Text, Why: controlpb.ReasonOf(refusal(&r))}
 		}
 		return states, err
 	}, nil

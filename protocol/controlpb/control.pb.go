@@ -3799,8 +3799,10 @@ type RecipientState struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	User     string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
 	Delivery Delivery               `protobuf:"varint,2,opt,name=delivery,proto3,enum=parley.control.v1.Delivery" json:"delivery,omitempty"`
-	// Why it failed.
-	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Why it failed; of what they refused, in their program's words.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The same for programs, of what they refused: by what their program says of it.
+	Why           *Reason `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3854,6 +3856,13 @@ func (x *RecipientState) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *RecipientState) GetWhy() *Reason {
+	if x != nil {
+		return x.Why
+	}
+	return nil
 }
 
 // Annotation on a message.
@@ -5471,11 +5480,12 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
 	"\x06author\x18\x02 \x01(\tR\x06author\x12\x12\n" +
 	"\x04body\x18\x03 \x01(\tR\x04body\x12\x18\n" +
-	"\adeleted\x18\x04 \x01(\bR\adeleted\"u\n" +
+	"\adeleted\x18\x04 \x01(\bR\adeleted\"\xa2\x01\n" +
 	"\x0eRecipientState\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x127\n" +
 	"\bdelivery\x18\x02 \x01(\x0e2\x1b.parley.control.v1.DeliveryR\bdelivery\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"N\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12+\n" +
+	"\x03why\x18\x04 \x01(\v2\x19.parley.control.v1.ReasonR\x03why\"N\n" +
 	"\n" +
 	"Annotation\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
@@ -5780,89 +5790,90 @@ var file_protocol_controlpb_control_proto_depIdxs = []int32{
 	84, // 31: parley.control.v1.Message.presentation:type_name -> parley.plugin.v1.Presentation
 	80, // 32: parley.control.v1.Message.blobs:type_name -> parley.control.v1.Blob
 	2,  // 33: parley.control.v1.RecipientState.delivery:type_name -> parley.control.v1.Delivery
-	56, // 34: parley.control.v1.SearchResponse.messages:type_name -> parley.control.v1.Message
-	85, // 35: parley.control.v1.InvokeRequest.request:type_name -> parley.plugin.v1.InvokeRequest
-	86, // 36: parley.control.v1.InvokeResponse.update:type_name -> parley.plugin.v1.InvokeUpdate
-	67, // 37: parley.control.v1.InvokeResponse.result:type_name -> parley.control.v1.InvokeResult
-	3,  // 38: parley.control.v1.Plugin.state:type_name -> parley.control.v1.PluginState
-	87, // 39: parley.control.v1.Plugin.manifest:type_name -> parley.plugin.v1.Manifest
-	68, // 40: parley.control.v1.ListPluginsResponse.plugins:type_name -> parley.control.v1.Plugin
-	88, // 41: parley.control.v1.Settings.schema:type_name -> parley.plugin.v1.Setting
-	82, // 42: parley.control.v1.Settings.values:type_name -> parley.control.v1.Settings.ValuesEntry
-	16, // 43: parley.control.v1.Finding.reason:type_name -> parley.control.v1.Reason
-	80, // 44: parley.control.v1.ListBlobsResponse.blobs:type_name -> parley.control.v1.Blob
-	89, // 45: parley.control.v1.Blob.blob:type_name -> parley.plugin.v1.Blob
-	4,  // 46: parley.control.v1.Control.GetStatus:input_type -> parley.control.v1.GetStatusRequest
-	9,  // 47: parley.control.v1.Control.Watch:input_type -> parley.control.v1.WatchRequest
-	17, // 48: parley.control.v1.Control.Shutdown:input_type -> parley.control.v1.ShutdownRequest
-	19, // 49: parley.control.v1.Control.LogIn:input_type -> parley.control.v1.LogInRequest
-	21, // 50: parley.control.v1.Control.LogOut:input_type -> parley.control.v1.LogOutRequest
-	31, // 51: parley.control.v1.Control.Unlock:input_type -> parley.control.v1.UnlockRequest
-	33, // 52: parley.control.v1.Control.SetProfile:input_type -> parley.control.v1.SetProfileRequest
-	35, // 53: parley.control.v1.Control.ChangePassword:input_type -> parley.control.v1.ChangePasswordRequest
-	23, // 54: parley.control.v1.Control.DeleteAccount:input_type -> parley.control.v1.DeleteAccountRequest
-	25, // 55: parley.control.v1.Control.LogInNet2019:input_type -> parley.control.v1.LogInNet2019Request
-	26, // 56: parley.control.v1.Control.LogOutNet2019:input_type -> parley.control.v1.LogOutNet2019Request
-	28, // 57: parley.control.v1.Control.CreateNet2019Group:input_type -> parley.control.v1.CreateNet2019GroupRequest
-	29, // 58: parley.control.v1.Control.LeaveNet2019Group:input_type -> parley.control.v1.LeaveNet2019GroupRequest
-	38, // 59: parley.control.v1.Control.ListContacts:input_type -> parley.control.v1.ListContactsRequest
-	40, // 60: parley.control.v1.Control.RequestContact:input_type -> parley.control.v1.RequestContactRequest
-	41, // 61: parley.control.v1.Control.AnswerContact:input_type -> parley.control.v1.AnswerContactRequest
-	43, // 62: parley.control.v1.Control.RemoveContact:input_type -> parley.control.v1.RemoveContactRequest
-	45, // 63: parley.control.v1.Control.BlockContact:input_type -> parley.control.v1.BlockContactRequest
-	47, // 64: parley.control.v1.Control.RenameContact:input_type -> parley.control.v1.RenameContactRequest
-	49, // 65: parley.control.v1.Control.TrustContact:input_type -> parley.control.v1.TrustContactRequest
-	52, // 66: parley.control.v1.Control.ListChats:input_type -> parley.control.v1.ListChatsRequest
-	54, // 67: parley.control.v1.Control.ListMessages:input_type -> parley.control.v1.ListMessagesRequest
-	60, // 68: parley.control.v1.Control.Search:input_type -> parley.control.v1.SearchRequest
-	62, // 69: parley.control.v1.Control.MarkRead:input_type -> parley.control.v1.MarkReadRequest
-	64, // 70: parley.control.v1.Control.SetChat:input_type -> parley.control.v1.SetChatRequest
-	65, // 71: parley.control.v1.Control.Invoke:input_type -> parley.control.v1.InvokeRequest
-	78, // 72: parley.control.v1.Control.ListBlobs:input_type -> parley.control.v1.ListBlobsRequest
-	69, // 73: parley.control.v1.Control.ListPlugins:input_type -> parley.control.v1.ListPluginsRequest
-	71, // 74: parley.control.v1.Control.SetPlugin:input_type -> parley.control.v1.SetPluginRequest
-	72, // 75: parley.control.v1.Control.RestartPlugin:input_type -> parley.control.v1.RestartPluginRequest
-	73, // 76: parley.control.v1.Control.GetSettings:input_type -> parley.control.v1.GetSettingsRequest
-	75, // 77: parley.control.v1.Control.SetSetting:input_type -> parley.control.v1.SetSettingRequest
-	76, // 78: parley.control.v1.Control.Diagnose:input_type -> parley.control.v1.DiagnoseRequest
-	5,  // 79: parley.control.v1.Control.GetStatus:output_type -> parley.control.v1.Status
-	10, // 80: parley.control.v1.Control.Watch:output_type -> parley.control.v1.Event
-	18, // 81: parley.control.v1.Control.Shutdown:output_type -> parley.control.v1.ShutdownResponse
-	20, // 82: parley.control.v1.Control.LogIn:output_type -> parley.control.v1.LogInResponse
-	22, // 83: parley.control.v1.Control.LogOut:output_type -> parley.control.v1.LogOutResponse
-	32, // 84: parley.control.v1.Control.Unlock:output_type -> parley.control.v1.UnlockResponse
-	34, // 85: parley.control.v1.Control.SetProfile:output_type -> parley.control.v1.SetProfileResponse
-	36, // 86: parley.control.v1.Control.ChangePassword:output_type -> parley.control.v1.ChangePasswordResponse
-	24, // 87: parley.control.v1.Control.DeleteAccount:output_type -> parley.control.v1.DeleteAccountResponse
-	6,  // 88: parley.control.v1.Control.LogInNet2019:output_type -> parley.control.v1.Net2019Status
-	27, // 89: parley.control.v1.Control.LogOutNet2019:output_type -> parley.control.v1.LogOutNet2019Response
-	51, // 90: parley.control.v1.Control.CreateNet2019Group:output_type -> parley.control.v1.Chat
-	30, // 91: parley.control.v1.Control.LeaveNet2019Group:output_type -> parley.control.v1.LeaveNet2019GroupResponse
-	39, // 92: parley.control.v1.Control.ListContacts:output_type -> parley.control.v1.ListContactsResponse
-	37, // 93: parley.control.v1.Control.RequestContact:output_type -> parley.control.v1.Contact
-	42, // 94: parley.control.v1.Control.AnswerContact:output_type -> parley.control.v1.AnswerContactResponse
-	44, // 95: parley.control.v1.Control.RemoveContact:output_type -> parley.control.v1.RemoveContactResponse
-	46, // 96: parley.control.v1.Control.BlockContact:output_type -> parley.control.v1.BlockContactResponse
-	48, // 97: parley.control.v1.Control.RenameContact:output_type -> parley.control.v1.RenameContactResponse
-	50, // 98: parley.control.v1.Control.TrustContact:output_type -> parley.control.v1.TrustContactResponse
-	53, // 99: parley.control.v1.Control.ListChats:output_type -> parley.control.v1.ListChatsResponse
-	55, // 100: parley.control.v1.Control.ListMessages:output_type -> parley.control.v1.ListMessagesResponse
-	61, // 101: parley.control.v1.Control.Search:output_type -> parley.control.v1.SearchResponse
-	63, // 102: parley.control.v1.Control.MarkRead:output_type -> parley.control.v1.MarkReadResponse
-	51, // 103: parley.control.v1.Control.SetChat:output_type -> parley.control.v1.Chat
-	66, // 104: parley.control.v1.Control.Invoke:output_type -> parley.control.v1.InvokeResponse
-	79, // 105: parley.control.v1.Control.ListBlobs:output_type -> parley.control.v1.ListBlobsResponse
-	70, // 106: parley.control.v1.Control.ListPlugins:output_type -> parley.control.v1.ListPluginsResponse
-	68, // 107: parley.control.v1.Control.SetPlugin:output_type -> parley.control.v1.Plugin
-	68, // 108: parley.control.v1.Control.RestartPlugin:output_type -> parley.control.v1.Plugin
-	74, // 109: parley.control.v1.Control.GetSettings:output_type -> parley.control.v1.Settings
-	74, // 110: parley.control.v1.Control.SetSetting:output_type -> parley.control.v1.Settings
-	77, // 111: parley.control.v1.Control.Diagnose:output_type -> parley.control.v1.Finding
-	79, // [79:112] is the sub-list for method output_type
-	46, // [46:79] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	16, // 34: parley.control.v1.RecipientState.why:type_name -> parley.control.v1.Reason
+	56, // 35: parley.control.v1.SearchResponse.messages:type_name -> parley.control.v1.Message
+	85, // 36: parley.control.v1.InvokeRequest.request:type_name -> parley.plugin.v1.InvokeRequest
+	86, // 37: parley.control.v1.InvokeResponse.update:type_name -> parley.plugin.v1.InvokeUpdate
+	67, // 38: parley.control.v1.InvokeResponse.result:type_name -> parley.control.v1.InvokeResult
+	3,  // 39: parley.control.v1.Plugin.state:type_name -> parley.control.v1.PluginState
+	87, // 40: parley.control.v1.Plugin.manifest:type_name -> parley.plugin.v1.Manifest
+	68, // 41: parley.control.v1.ListPluginsResponse.plugins:type_name -> parley.control.v1.Plugin
+	88, // 42: parley.control.v1.Settings.schema:type_name -> parley.plugin.v1.Setting
+	82, // 43: parley.control.v1.Settings.values:type_name -> parley.control.v1.Settings.ValuesEntry
+	16, // 44: parley.control.v1.Finding.reason:type_name -> parley.control.v1.Reason
+	80, // 45: parley.control.v1.ListBlobsResponse.blobs:type_name -> parley.control.v1.Blob
+	89, // 46: parley.control.v1.Blob.blob:type_name -> parley.plugin.v1.Blob
+	4,  // 47: parley.control.v1.Control.GetStatus:input_type -> parley.control.v1.GetStatusRequest
+	9,  // 48: parley.control.v1.Control.Watch:input_type -> parley.control.v1.WatchRequest
+	17, // 49: parley.control.v1.Control.Shutdown:input_type -> parley.control.v1.ShutdownRequest
+	19, // 50: parley.control.v1.Control.LogIn:input_type -> parley.control.v1.LogInRequest
+	21, // 51: parley.control.v1.Control.LogOut:input_type -> parley.control.v1.LogOutRequest
+	31, // 52: parley.control.v1.Control.Unlock:input_type -> parley.control.v1.UnlockRequest
+	33, // 53: parley.control.v1.Control.SetProfile:input_type -> parley.control.v1.SetProfileRequest
+	35, // 54: parley.control.v1.Control.ChangePassword:input_type -> parley.control.v1.ChangePasswordRequest
+	23, // 55: parley.control.v1.Control.DeleteAccount:input_type -> parley.control.v1.DeleteAccountRequest
+	25, // 56: parley.control.v1.Control.LogInNet2019:input_type -> parley.control.v1.LogInNet2019Request
+	26, // 57: parley.control.v1.Control.LogOutNet2019:input_type -> parley.control.v1.LogOutNet2019Request
+	28, // 58: parley.control.v1.Control.CreateNet2019Group:input_type -> parley.control.v1.CreateNet2019GroupRequest
+	29, // 59: parley.control.v1.Control.LeaveNet2019Group:input_type -> parley.control.v1.LeaveNet2019GroupRequest
+	38, // 60: parley.control.v1.Control.ListContacts:input_type -> parley.control.v1.ListContactsRequest
+	40, // 61: parley.control.v1.Control.RequestContact:input_type -> parley.control.v1.RequestContactRequest
+	41, // 62: parley.control.v1.Control.AnswerContact:input_type -> parley.control.v1.AnswerContactRequest
+	43, // 63: parley.control.v1.Control.RemoveContact:input_type -> parley.control.v1.RemoveContactRequest
+	45, // 64: parley.control.v1.Control.BlockContact:input_type -> parley.control.v1.BlockContactRequest
+	47, // 65: parley.control.v1.Control.RenameContact:input_type -> parley.control.v1.RenameContactRequest
+	49, // 66: parley.control.v1.Control.TrustContact:input_type -> parley.control.v1.TrustContactRequest
+	52, // 67: parley.control.v1.Control.ListChats:input_type -> parley.control.v1.ListChatsRequest
+	54, // 68: parley.control.v1.Control.ListMessages:input_type -> parley.control.v1.ListMessagesRequest
+	60, // 69: parley.control.v1.Control.Search:input_type -> parley.control.v1.SearchRequest
+	62, // 70: parley.control.v1.Control.MarkRead:input_type -> parley.control.v1.MarkReadRequest
+	64, // 71: parley.control.v1.Control.SetChat:input_type -> parley.control.v1.SetChatRequest
+	65, // 72: parley.control.v1.Control.Invoke:input_type -> parley.control.v1.InvokeRequest
+	78, // 73: parley.control.v1.Control.ListBlobs:input_type -> parley.control.v1.ListBlobsRequest
+	69, // 74: parley.control.v1.Control.ListPlugins:input_type -> parley.control.v1.ListPluginsRequest
+	71, // 75: parley.control.v1.Control.SetPlugin:input_type -> parley.control.v1.SetPluginRequest
+	72, // 76: parley.control.v1.Control.RestartPlugin:input_type -> parley.control.v1.RestartPluginRequest
+	73, // 77: parley.control.v1.Control.GetSettings:input_type -> parley.control.v1.GetSettingsRequest
+	75, // 78: parley.control.v1.Control.SetSetting:input_type -> parley.control.v1.SetSettingRequest
+	76, // 79: parley.control.v1.Control.Diagnose:input_type -> parley.control.v1.DiagnoseRequest
+	5,  // 80: parley.control.v1.Control.GetStatus:output_type -> parley.control.v1.Status
+	10, // 81: parley.control.v1.Control.Watch:output_type -> parley.control.v1.Event
+	18, // 82: parley.control.v1.Control.Shutdown:output_type -> parley.control.v1.ShutdownResponse
+	20, // 83: parley.control.v1.Control.LogIn:output_type -> parley.control.v1.LogInResponse
+	22, // 84: parley.control.v1.Control.LogOut:output_type -> parley.control.v1.LogOutResponse
+	32, // 85: parley.control.v1.Control.Unlock:output_type -> parley.control.v1.UnlockResponse
+	34, // 86: parley.control.v1.Control.SetProfile:output_type -> parley.control.v1.SetProfileResponse
+	36, // 87: parley.control.v1.Control.ChangePassword:output_type -> parley.control.v1.ChangePasswordResponse
+	24, // 88: parley.control.v1.Control.DeleteAccount:output_type -> parley.control.v1.DeleteAccountResponse
+	6,  // 89: parley.control.v1.Control.LogInNet2019:output_type -> parley.control.v1.Net2019Status
+	27, // 90: parley.control.v1.Control.LogOutNet2019:output_type -> parley.control.v1.LogOutNet2019Response
+	51, // 91: parley.control.v1.Control.CreateNet2019Group:output_type -> parley.control.v1.Chat
+	30, // 92: parley.control.v1.Control.LeaveNet2019Group:output_type -> parley.control.v1.LeaveNet2019GroupResponse
+	39, // 93: parley.control.v1.Control.ListContacts:output_type -> parley.control.v1.ListContactsResponse
+	37, // 94: parley.control.v1.Control.RequestContact:output_type -> parley.control.v1.Contact
+	42, // 95: parley.control.v1.Control.AnswerContact:output_type -> parley.control.v1.AnswerContactResponse
+	44, // 96: parley.control.v1.Control.RemoveContact:output_type -> parley.control.v1.RemoveContactResponse
+	46, // 97: parley.control.v1.Control.BlockContact:output_type -> parley.control.v1.BlockContactResponse
+	48, // 98: parley.control.v1.Control.RenameContact:output_type -> parley.control.v1.RenameContactResponse
+	50, // 99: parley.control.v1.Control.TrustContact:output_type -> parley.control.v1.TrustContactResponse
+	53, // 100: parley.control.v1.Control.ListChats:output_type -> parley.control.v1.ListChatsResponse
+	55, // 101: parley.control.v1.Control.ListMessages:output_type -> parley.control.v1.ListMessagesResponse
+	61, // 102: parley.control.v1.Control.Search:output_type -> parley.control.v1.SearchResponse
+	63, // 103: parley.control.v1.Control.MarkRead:output_type -> parley.control.v1.MarkReadResponse
+	51, // 104: parley.control.v1.Control.SetChat:output_type -> parley.control.v1.Chat
+	66, // 105: parley.control.v1.Control.Invoke:output_type -> parley.control.v1.InvokeResponse
+	79, // 106: parley.control.v1.Control.ListBlobs:output_type -> parley.control.v1.ListBlobsResponse
+	70, // 107: parley.control.v1.Control.ListPlugins:output_type -> parley.control.v1.ListPluginsResponse
+	68, // 108: parley.control.v1.Control.SetPlugin:output_type -> parley.control.v1.Plugin
+	68, // 109: parley.control.v1.Control.RestartPlugin:output_type -> parley.control.v1.Plugin
+	74, // 110: parley.control.v1.Control.GetSettings:output_type -> parley.control.v1.Settings
+	74, // 111: parley.control.v1.Control.SetSetting:output_type -> parley.control.v1.Settings
+	77, // 112: parley.control.v1.Control.Diagnose:output_type -> parley.control.v1.Finding
+	80, // [80:113] is the sub-list for method output_type
+	47, // [47:80] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_protocol_controlpb_control_proto_init() }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/pluginpb"
 )
@@ -370,6 +371,25 @@ func TestChangesOfMessages(t *testing.T) {
 	}
 	if d, ok := c.Details(c.Rows.At(1).Key); !ok || len(d.Recipients) != 1 || d.Recipients[0] != (Recipient{User: "bob", Name: "Bob", State: "Not delivered", Reason: "not wanted", Failed: true, order: Failed}) {
 		t.Errorf("details: %+v", d)
+	}
+	// A code that is known is said in our words; others' words are shown as theirs.
+	blocked := said("b", "alice", 2, "mine")
+	blocked.Delivery = controlpb.Delivery_DELIVERY_FAILED
+	blocked.Recipients = []*controlpb.RecipientState{{
+		User: "bob", Delivery: controlpb.Delivery_DELIVERY_FAILED, Reason: "Not from you.",
+		Why: controlpb.ReasonOf(failure.Because("REFUSED_BLOCKED", "user", "bob")),
+	}, {
+		User: "carol", Delivery: controlpb.Delivery_DELIVERY_FAILED, Reason: "x",
+		Why: controlpb.ReasonOf(failure.Because("REFUSED_UNREADABLE", "user", "carol", "why", "a\u202e\nb"+strings.Repeat("c", 500))),
+	}}
+	core.tell(nil, change(blocked))
+	w.until("it says whose words they are", func() bool { return strings.HasPrefix(c.Rows.At(1).Problem, "carol could not read it, and says: “a") })
+	d, _ := c.Details(c.Rows.At(1).Key)
+	for _, r := range d.Recipients {
+		if r.User == "bob" && r.Reason != "Bob takes no messages from you." ||
+			r.User == "carol" && (strings.ContainsAny(r.Reason, "\u202e\n") || len(r.Reason) > 500) {
+			t.Errorf("%s: %q", r.User, r.Reason)
+		}
 	}
 	core.tell(nil, &controlpb.Event{Event: &controlpb.Event_MessageRemoved{MessageRemoved: &controlpb.MessageRemoved{Chat: "b", Id: fakeID(3)}}})
 	w.until("it is removed", func() bool { return c.Rows.Len() == 2 })

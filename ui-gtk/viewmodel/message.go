@@ -200,8 +200,8 @@ func (c *Conversation) state(r *MessageRow) {
 	case controlpb.Delivery_DELIVERY_FAILED:
 		r.State = Failed
 		for _, x := range m.GetRecipients() {
-			if x.GetDelivery() == controlpb.Delivery_DELIVERY_FAILED && x.GetReason() != "" {
-				r.Problem = client.PrintableLine(x.GetReason())
+			if x.GetDelivery() == controlpb.Delivery_DELIVERY_FAILED && (x.GetReason() != "" || x.GetWhy() != nil) {
+				r.Problem = c.session.tell(x.GetWhy(), x.GetReason())
 			}
 		}
 	default:
@@ -335,7 +335,7 @@ func (c *Conversation) Details(key string) (Details, bool) {
 		}
 		d.Recipients = append(d.Recipients, Recipient{
 			User: x.GetUser(), Name: c.session.Contacts.Name(x.GetUser()), State: c.StateText(state),
-			Reason: client.PrintableLine(x.GetReason()), Failed: state == Failed, order: state,
+			Reason: c.session.tell(x.GetWhy(), x.GetReason()), Failed: state == Failed, order: state,
 		})
 	}
 	// Those whom it reached farthest first, and before them those whom it never will.

@@ -7,4 +7,8 @@ import "github.com/parley-chat/parley/ui-gtk/texts"
 // come.
 var _ = []string{
 	texts.Mark("it was changed or removed before everybody had it"),
+	texts.Mark("It came damaged."),
+	texts.Mark("only its author may edit a message"),
+	texts.Mark("only its author may delete a message for everybody"),
+	texts.Mark("the other side hung up in the middle of it, several times"),
 }

@@ -322,7 +322,7 @@ func (s *Service) widenAudit(l *link, log packet.Log, number uint64) {
 	}
 }
 
-// lost looks into what a peer has come to have, by way of others, of a log of
+// lost looks into what a peer has, or has come to have by way of others, of a log of
 // this device of which have is here: it was lost with an older store, and is asked
 // back once on each link. The caller holds mu.
 func (s *Service) lost(l *link, log packet.Log, have, report packet.LogVector) {

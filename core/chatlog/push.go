@@ -331,7 +331,7 @@ func (s *Service) findFresh(tx store.ReadTx, l *link, chat packet.ChatID) error 
 	}
 	s.mu.Lock()
 	sh := l.shared[chat]
-	opening := sh != nil && !sh.met && l.opensTo(chat)
+	opening := sh != nil && !sh.met && sh.role != guest && l.opensTo(chat)
 	begun := sh != nil && sh.met && slices.ContainsFunc(epochs, func(epoch uint64) bool {
 		return l.push[packet.Log{Chat: chat, Device: s.device, Epoch: epoch}] == nil
 	})

@@ -187,8 +187,8 @@ func (r *run) report(l bus.Link, log packet.Log, have, report packet.LogVector, 
 		if a := l.audits[log]; a != nil {
 			a.report = report
 		}
+		s.lost(l, log, have, report)
 		if c := l.push[log]; c != nil && !c.opening && !first {
-			s.lost(l, log, have, report)
 			c.reported(report, s.cfg.Now())
 			return
 		}

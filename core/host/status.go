@@ -3,6 +3,8 @@ package host
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -73,7 +75,7 @@ func (h *Host) status(p *plugin, u usage) PluginStatus {
 	}
 	s.ProcessID, _ = strconv.Atoi(sess.run.process.ID())
 	if u == nil {
-		u = readUsage()
+		u = usageOf(s.ProcessID)
 	}
 	s.CPUTime, s.Resident = u.of(s.ProcessID)
 	return s
@@ -103,6 +105,42 @@ func readUsage() usage {
 		}
 		if pid, p, ok := parseStat(raw); ok {
 			u[pid] = p
+		}
+	}
+	return u
+}
+
+// maxTree bounds the processes of one plugin that are looked at, so that one which
+// starts many costs no more than all of them do.
+const maxTree = 1 << 10
+
+// usageOf reads of /proc what is about a process and those below it alone: of a
+// plugin that is told of again and again, all others would cost many times more. A
+// process that comes or goes meanwhile may be missed.
+func usageOf(root int) usage {
+	u := usage{}
+	for pids := []int{root}; len(pids) > 0 && len(u) < maxTree; pids = pids[1:] {
+		folder := filepath.Join("/proc", strconv.Itoa(pids[0]))
+		raw, err := os.ReadFile(filepath.Join(folder, "stat")) //nolint:gosec // /proc
+		if err != nil {
+			continue
+		}
+		pid, p, ok := parseStat(raw)
+		if _, again := u[pid]; !ok || again {
+			continue
+		}
+		u[pid] = p
+		threads, _ := os.ReadDir(filepath.Join(folder, "task")) // gone since
+		for _, t := range threads {
+			raw, err := os.ReadFile(filepath.Join(folder, "task", t.Name(), "children")) //nolint:gosec // /proc
+			if errors.Is(err, fs.ErrNotExist) && t.Name() == strconv.Itoa(root) {
+				return readUsage() // a kernel that does not tell
+			}
+			for _, child := range bytes.Fields(raw) {
+				if n, err := strconv.Atoi(string(child)); err == nil {
+					pids = append(pids, n)
+				}
+			}
 		}
 	}
 	return u

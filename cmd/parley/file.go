@@ -219,7 +219,7 @@ func (a *app) fileAction(action, short string, wait bool, states ...pluginpb.Blo
 	var watch bool
 	cmd := &cobra.Command{
 		Use: action + " ID...", Short: short, Args: needArgs(1, -1),
-		ValidArgsFunction: a.blobIDs(states...),
+		ValidArgsFunction: a.blobIDs(action, states),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
 				var touched []*controlpb.Blob
@@ -297,12 +297,12 @@ func findBlob(ctx context.Context, c *client.Client, id string) (*controlpb.Blob
 }
 
 // blobIDs offers the transfers that are in one of these states.
-func (a *app) blobIDs(states ...pluginpb.BlobState) cobra.CompletionFunc {
+func (a *app) blobIDs(action string, states []pluginpb.BlobState) cobra.CompletionFunc {
 	offer := a.complete(func(ctx context.Context, c *client.Client) ([]string, error) {
 		resp, err := c.ListBlobs(ctx, &controlpb.ListBlobsRequest{Limit: maxBlobs})
 		var ids []string
 		for _, b := range resp.GetBlobs() {
-			if slices.Contains(states, b.GetBlob().GetState()) {
+			if takes(action, states, b) {
 				ids = append(ids, cobra.CompletionWithDesc(shortID(b), client.PrintableLine(b.GetBlob().GetName())))
 			}
 		}
@@ -311,6 +311,15 @@ func (a *app) blobIDs(states ...pluginpb.BlobState) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 		return offer(cmd, nil, typed) // any number of them
 	}
+}
+
+// takes says whether a transfer can be offered for an action on those in some states:
+// what is of 2019 is pushed and cannot be paused.
+func takes(action string, states []pluginpb.BlobState, b *controlpb.Blob) bool {
+	if action == "pause" && packet.ChatID(b.GetBlob().GetChat()).Kind() == packet.Net2019 {
+		return false
+	}
+	return slices.Contains(states, b.GetBlob().GetState())
 }
 
 // shortID is the random end of an id.

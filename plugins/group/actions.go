@@ -91,6 +91,15 @@ func (p *Plugin) draft(ctx context.Context, c *chat, call *sdk.Invocation, ops f
 	return content, handled, nil
 }
 
+// notTaken says to whoever made a change why it was refused while it was handled: his
+// rights were looked at when he made it, so that something else came between.
+func notTaken(err error) error {
+	if errors.Is(err, ErrFull) {
+		return sdk.Errorf(codes.FailedPrecondition, "no more changes can be made to this group, so many were made: begin a new one: %w", err).Because("CHANGES_FULL")
+	}
+	return sdk.Errorf(codes.FailedPrecondition, "%w; the group was changed at the same time: look at it again", err).Because("CHANGE_NOT_TAKEN")
+}
+
 // send commits effects that send a change, and waits until it is handled.
 func (p *Plugin) send(ctx context.Context, c *chat, content []byte, handled chan error, effects ...sdk.Effect) error {
 	send := effects[len(effects)-1].(sdk.SendPacket)
@@ -102,7 +111,7 @@ func (p *Plugin) send(ctx context.Context, c *chat, content []byte, handled chan
 	select {
 	case err := <-handled:
 		if err != nil {
-			return sdk.Errorf(codes.FailedPrecondition, "%w", err)
+			return notTaken(err)
 		}
 	case <-ctx.Done():
 		return sdk.Errorf(codes.DeadlineExceeded, "the change is on its way, but was not handled yet: look at the group again").Because("SLOW")

@@ -413,7 +413,7 @@ func (p *Plugin) name(ctx context.Context, c *chat, s *Signed, why error) ([]sdk
 func (p *Plugin) ignore(s *Signed, chat packet.ChatID, why error) ([]sdk.Effect, error) {
 	p.core.Log().Warn("a change of a group is not taken", "chat", chat, "author", s.Author, "error", why)
 	if s.Author == p.self {
-		return nil, sdk.Refuse("the group does not take this change: %v", why)
+		return nil, sdk.Refuse("the group does not take this change: %w", why)
 	}
 	return nil, nil
 }

@@ -54,18 +54,24 @@ func (e *Error) Because(reason string, params ...any) error {
 	return &Error{e.Code, e.Text, reason, failure.Metadata(params...), e.cause}
 }
 
-type refusal struct{ text string }
+type refusal struct {
+	text  string
+	cause error
+}
 
 func (r *refusal) Error() string { return r.text }
+func (r *refusal) Unwrap() error { return r.cause }
 
 // Refuse gives the error by which Handle refuses a packet that is not what its
-// type says. The author is told the text, at most 200 bytes of it.
+// type says. The author is told the text, at most 200 bytes of it. What it wraps with
+// %w only the plugin itself sees.
 func Refuse(format string, args ...any) error {
-	text := cut(fmt.Sprintf(format, args...), maxRefuseText)
+	err := fmt.Errorf(format, args...)
+	text := cut(err.Error(), maxRefuseText)
 	if text == "" {
 		text = "not a valid packet of its type"
 	}
-	return &refusal{text}
+	return &refusal{text, errors.Unwrap(err)}
 }
 
 // RefusalText gives the text of a refusal.

@@ -188,6 +188,8 @@ var sayings = map[string]map[string]saying{
 		"WRONG_PASSWORD":  {texts.Mark("The user name or the password is wrong."), nil},
 	},
 	"group": {
+		"CHANGES_FULL":      {texts.Mark("So many changes were made to this group that no more can be. Make a new one."), nil},
+		"CHANGE_NOT_TAKEN":  {texts.Mark("The change was not made, because the group was changed at the same time. Look at it, and try again if you still want to."), nil},
 		"CHANGE_TOO_LARGE":  {texts.Mark("This is too much at once. Do it in several steps."), nil},
 		"DESCRIPTION":       {texts.Mark("The description of a group has at most %s bytes. Shorten it."), []string{"limit"}},
 		"GROUP_FULL":        {texts.Mark("A group has at most %s people."), []string{"limit"}},

@@ -1,6 +1,8 @@
 package group
 
 import (
+	"cmp"
+	"container/heap"
 	"slices"
 
 	"github.com/parley-chat/parley/protocol/packet"
@@ -17,7 +19,12 @@ type folding struct {
 	children [][]int // all in places of set
 	degree   []int   // how many parents are in set
 	by       map[packet.UserID][]int
+	took     map[packet.UserID][]int // whose rights others took
 	excluded []bool
+	// contested are changes, by their ids, by which somebody gives up rights that others took
+	// from him by changes apart from them. They are excluded until it is known whether
+	// those count.
+	contested []int
 }
 
 // loss is a change that counted and by which somebody lost rights.
@@ -31,11 +38,14 @@ func fold(base *State, nodes []node, set []int) *State {
 	if len(set) == 0 {
 		return base
 	}
-	f := &folding{base: base, nodes: nodes, set: set, local: make(map[int]int, len(set)), by: map[packet.UserID][]int{}}
+	f := &folding{base: base, nodes: nodes, set: set, local: make(map[int]int, len(set)), by: map[packet.UserID][]int{}, took: map[packet.UserID][]int{}}
 	f.children, f.degree, f.excluded = make([][]int, len(set)), make([]int, len(set)), make([]bool, len(set))
 	for i, n := range set {
 		f.local[n] = i
 		f.by[nodes[n].author] = append(f.by[nodes[n].author], i)
+		for _, user := range nodes[n].took {
+			f.took[user] = append(f.took[user], i)
+		}
 		for _, p := range nodes[n].parents {
 			if j, ok := f.local[p]; ok { // else it is behind base
 				f.children[j] = append(f.children[j], i)
@@ -44,13 +54,44 @@ func fold(base *State, nodes []node, set []int) *State {
 		}
 	}
 	f.excludeOwn()
-	// What was excluded stays so, which ends this.
+	state, losses := f.settle()
+	for _, i := range f.contested {
+		if f.taken(i, losses) {
+			continue
+		}
+		f.excluded[i] = false
+		state, losses = f.settle()
+	}
+	return state
+}
+
+// settle applies what is not excluded, and excludes what that excludes: what was
+// excluded stays so, which ends this.
+func (f *folding) settle() (*State, []loss) {
 	for {
 		state, losses := f.once()
 		if !f.exclude(losses) {
-			return state
+			return state, losses
 		}
 	}
+}
+
+// taken says whether the author of a change lost rights by another apart from it.
+func (f *folding) taken(i int, losses []loss) bool {
+	author := f.at(i).author
+	var apart func(int) bool
+	for _, l := range losses {
+		if l.user != author || l.at == i {
+			continue
+		}
+		if apart == nil {
+			apart = f.apartFrom(i)
+		}
+		if apart(l.at) {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *folding) at(i int) *node { return &f.nodes[f.set[i]] }
@@ -59,26 +100,18 @@ func (f *folding) at(i int) *node { return &f.nodes[f.set[i]] }
 func (f *folding) once() (*State, []loss) {
 	state := f.base.next()
 	degree := slices.Clone(f.degree)
-	var ready []int
+	ready := readyChanges{f: f, of: map[packet.UserID]*byID{}}
 	for i, d := range degree {
 		if d == 0 {
-			ready = append(ready, i)
+			ready.add(i)
 		}
 	}
 	var losses []loss
-	for len(ready) > 0 {
-		best := 0
-		for k := 1; k < len(ready); k++ {
-			if f.before(state, ready[k], ready[best]) {
-				best = k
-			}
-		}
-		i := ready[best]
-		ready[best] = ready[len(ready)-1]
-		ready = ready[:len(ready)-1]
+	for len(ready.of) > 0 {
+		i := ready.take(state)
 		for _, child := range f.children[i] {
 			if degree[child]--; degree[child] == 0 {
-				ready = append(ready, child)
+				ready.add(child)
 			}
 		}
 		if f.excluded[i] {
@@ -95,15 +128,55 @@ func (f *folding) once() (*State, []loss) {
 	return state, losses
 }
 
-// before says which of two changes that could be next is.
-func (f *folding) before(state *State, i, j int) bool {
-	a, b := f.at(i), f.at(j)
-	if a.author != b.author {
-		if c := state.people[a.author].compare(state.people[b.author]); c != 0 {
-			return c < 0
+// readyChanges are those that could be next. However many one author has, he stands
+// in one place.
+type readyChanges struct {
+	f  *folding
+	of map[packet.UserID]*byID
+}
+
+func (r *readyChanges) add(i int) {
+	author := r.f.at(i).author
+	if r.of[author] == nil {
+		r.of[author] = &byID{f: r.f}
+	}
+	heap.Push(r.of[author], i)
+}
+
+// take takes the next: that of the author who stands highest, then the one with the
+// lower id.
+func (r *readyChanges) take(state *State) int {
+	var best *byID
+	var by Person
+	for author, its := range r.of {
+		p := state.people[author]
+		if best == nil || cmp.Or(p.compare(by), r.f.at(its.set[0]).id.compare(r.f.at(best.set[0]).id)) < 0 {
+			best, by = its, p
 		}
 	}
-	return a.id.compare(b.id) < 0
+	i := heap.Pop(best).(int)
+	if best.Len() == 0 {
+		delete(r.of, r.f.at(i).author)
+	}
+	return i
+}
+
+// byID is a heap of changes, places in set.
+type byID struct {
+	f   *folding
+	set []int
+}
+
+func (h *byID) Len() int           { return len(h.set) }
+func (h *byID) Less(i, j int) bool { return h.f.at(h.set[i]).id.compare(h.f.at(h.set[j]).id) < 0 }
+func (h *byID) Swap(i, j int)      { h.set[i], h.set[j] = h.set[j], h.set[i] }
+func (h *byID) Push(i any)         { h.set = append(h.set, i.(int)) }
+
+func (h *byID) Pop() any {
+	last := len(h.set) - 1
+	i := h.set[last]
+	h.set = h.set[:last]
+	return i
 }
 
 // exclude excludes what people did apart from the changes by which they lost
@@ -164,25 +237,85 @@ func (f *folding) descendants(i int) []bool {
 
 // excludeOwn: who gave up a right has signed so, and does not undo it with a
 // change that does not know of it. Of two of his own apart that each give up
-// one, that counts on which more others built.
+// one, that counts on which more others built. But who left when others, apart from
+// that, had taken his rights from him may have signed it afterwards, to take back what he
+// had done: it counts only if that of the others does not.
 func (f *folding) excludeOwn() {
-	for i := range f.set {
-		if !f.givesUp(i) || len(f.by[f.at(i).author]) == 1 {
+	for author, its := range f.by {
+		gaveUp := slices.DeleteFunc(slices.Clone(its), func(i int) bool { return !f.givesUp(i) })
+		if len(gaveUp) == 0 {
 			continue
 		}
-		apart := f.apartFrom(i)
-		for _, j := range f.by[f.at(i).author] {
-			if j != i && apart(j) && (!f.givesUp(j) || f.standsOver(i, j)) {
-				f.excluded[j] = true
+		slices.SortFunc(gaveUp, f.byID)
+		var standing, contested []int
+		for _, i := range gaveUp {
+			if f.isContested(i, author) {
+				contested = append(contested, i)
+			} else {
+				standing = f.stand(standing, i)
+			}
+		}
+		for _, i := range standing {
+			apart := f.apartFrom(i)
+			for _, j := range its {
+				if j != i && apart(j) {
+					f.excluded[j] = true
+				}
+			}
+		}
+		for _, i := range contested {
+			if !f.excluded[i] {
+				f.excluded[i] = true
+				f.contested = append(f.contested, i)
 			}
 		}
 	}
+	slices.SortFunc(f.contested, f.byID)
+}
+
+func (f *folding) byID(i, j int) int { return f.at(i).id.compare(f.at(j).id) }
+
+// stand adds one of somebody's changes that give up a right to those that stand, unless one
+// of them stands over it.
+func (f *folding) stand(standing []int, i int) []int {
+	apart := f.apartFrom(i)
+	if slices.ContainsFunc(standing, func(j int) bool { return apart(j) && !f.standsOver(i, j) }) {
+		f.excluded[i] = true
+		return standing
+	}
+	kept := standing[:0]
+	for _, j := range standing {
+		if apart(j) {
+			f.excluded[j] = true
+		} else {
+			kept = append(kept, j)
+		}
+	}
+	return append(kept, i)
 }
 
 func (f *folding) givesUp(i int) bool {
 	return slices.ContainsFunc(f.at(i).operations, func(o Operation) bool {
 		return o.Verb == VerbLeave || o.Verb == VerbSetRole && o.Role == RoleOwner
 	})
+}
+
+// isContested says whether others took the author's rights apart from the change by which he
+// gave them up. From the owner nobody takes them: what he gave up stays so.
+func (f *folding) isContested(i int, author packet.UserID) bool {
+	if f.at(i).owner {
+		return false
+	}
+	var apart func(int) bool
+	for _, j := range f.took[author] {
+		if apart == nil {
+			apart = f.apartFrom(i)
+		}
+		if apart(j) {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *folding) standsOver(i, j int) bool {

@@ -108,6 +108,8 @@ type node struct {
 	packet     packet.PacketID
 	parents    []int
 	operations []Operation
+	owner      bool            // its author was the owner, by what he knew
+	took       []packet.UserID // from whom it took rights, its author aside, by what he knew
 }
 
 // choke is a change that every other is an ancestor or a descendant of, or was when
@@ -216,7 +218,7 @@ func (g *Graph) take(c *Signed) (List, error) {
 	if err := g.admit(c, by); err != nil {
 		return List{}, err
 	}
-	after, err := judge(before, c)
+	after, took, err := judge(before, c)
 	if err != nil {
 		return List{}, err
 	}
@@ -224,7 +226,7 @@ func (g *Graph) take(c *Signed) (List, error) {
 	if !by.leads() {
 		g.byOther[c.Author]++
 	}
-	g.insert(c, parents, after)
+	g.insert(c, parents, after, by.Role == RoleOwner, took)
 	return List{Version: version(n+1, []ChangeID{c.ID}), State: after}, nil
 }
 
@@ -261,22 +263,28 @@ func (g *Graph) admit(c *Signed, by Person) error {
 	return nil
 }
 
-// judge gives what a change makes of what its author knew.
-func judge(before *State, c *Signed) (*State, error) {
+// judge gives what a change makes of what its author knew, and from whom else it
+// took rights.
+func judge(before *State, c *Signed) (after *State, took []packet.UserID, err error) {
 	if len(c.Operations) == 0 && !before.Person(c.Author).in() {
-		return nil, fmt.Errorf("%s is no member: %w", c.Author, ErrForged)
+		return nil, nil, fmt.Errorf("%s is no member: %w", c.Author, ErrForged)
 	}
-	after := before.next()
+	after = before.next()
 	for i := range c.Operations {
 		if !after.May(c.Author, &c.Operations[i]) {
-			return nil, fmt.Errorf("%s had not the right: %w", c.Author, ErrForged)
+			return nil, nil, fmt.Errorf("%s had not the right: %w", c.Author, ErrForged)
 		}
-		after.apply(c.ID, c.Author, &c.Operations[i])
+		_, lost := after.apply(c.ID, c.Author, &c.Operations[i])
+		for _, user := range lost {
+			if user != c.Author {
+				took = append(took, user)
+			}
+		}
 	}
-	return after, nil
+	return after, took, nil
 }
 
-func (g *Graph) insert(c *Signed, parents []int, after *State) {
+func (g *Graph) insert(c *Signed, parents []int, after *State, owner bool, took []packet.UserID) {
 	at := len(g.nodes)
 	operations := slices.Clone(c.Operations)
 	for i := range operations {
@@ -284,7 +292,7 @@ func (g *Graph) insert(c *Signed, parents []int, after *State) {
 			o.Picture = []byte{1} // only whether there is one counts here
 		}
 	}
-	g.nodes = append(g.nodes, node{c.ID, c.Author, c.Packet, parents, operations})
+	g.nodes = append(g.nodes, node{c.ID, c.Author, c.Packet, parents, operations, owner, took})
 	g.index[c.ID] = at
 	g.heads = append(slices.DeleteFunc(g.heads, func(h int) bool { return slices.Contains(parents, h) }), at)
 	g.chokes = g.chokes[:g.chokesBefore(parents)]

@@ -73,7 +73,7 @@ func (w *world) act(rep *replica, operations ...Operation) (Signed, bool) {
 	w.t.Helper()
 	parents, state := rep.graph.Parents()
 	c := Change{Parents: parents, Operations: operations}
-	if _, err := judge(state, &Signed{Change: c, Author: rep.user}); err != nil {
+	if _, _, err := judge(state, &Signed{Change: c, Author: rep.user}); err != nil {
 		return Signed{}, false
 	}
 	s := w.sign(rep.user, w.packet(), c)
@@ -236,7 +236,7 @@ func (w *world) fork(rep *replica) (ok bool) {
 		at := w.r.IntN(rep.graph.Len())
 		state, _ := rep.graph.upTo([]int{at})
 		c := Change{Parents: rep.graph.idsOf([]int{at}), Operations: []Operation{w.operation()}}
-		if _, err := judge(state, &Signed{Change: c, Author: rep.user}); err != nil {
+		if _, _, err := judge(state, &Signed{Change: c, Author: rep.user}); err != nil {
 			continue
 		}
 		ok = true

@@ -304,7 +304,7 @@ func (a *applier) deleteMessage(e *pluginpb.DeleteMessage) error {
 
 // dropContent deletes the content of a packet of the plugin's.
 func (a *applier) dropContent(id packet.PacketID) error {
-	entry, err := a.tx.EntryByID(id)
+	entry, err := a.entryOf(id)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
@@ -326,6 +326,25 @@ func (a *applier) dropContent(id packet.PacketID) error {
 		return fmt.Errorf("drop_content: %w", err)
 	}
 	return nil
+}
+
+// entryOf finds the entry of a packet: of several with that id, which somebody may have
+// copied, that of whose packet is being handled. ErrNotFound.
+func (a *applier) entryOf(id packet.PacketID) (store.Entry, error) {
+	first, err := a.tx.EntryByID(id)
+	if err != nil || a.origin == nil || first.Packet.Header.Author == a.origin.Header.Author {
+		return first, err
+	}
+	entries, err := a.tx.EntriesByID(id, store.MaxSameID)
+	if err != nil {
+		return store.Entry{}, err
+	}
+	for i := range entries {
+		if h := &entries[i].Packet.Header; h.Author == a.origin.Header.Author && h.Chat == a.origin.Header.Chat {
+			return entries[i], nil
+		}
+	}
+	return first, nil
 }
 
 // annotated checks that this call may annotate a message; gone says that it

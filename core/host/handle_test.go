@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/parley-chat/parley/core/bus"
+	"github.com/parley-chat/parley/core/identity"
 	"github.com/parley-chat/parley/core/store"
 	"github.com/parley-chat/parley/core/store/storetest"
 	"github.com/parley-chat/parley/protocol/packet"
@@ -56,6 +57,31 @@ func TestPacketsBecomeMessages(t *testing.T) {
 	}
 	if p, plugin, ok := r.host.Kind("text"); !ok || plugin != "text" || p != pluginpb.Presentation_PRESENTATION_TEXT {
 		t.Errorf("kind text: %v %q %v", p, plugin, ok)
+	}
+}
+
+// Somebody gives his packet the id of another's, and is here first: what its author says
+// of his own is about his own.
+func TestDropOfCopiedID(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	mallory, err := identity.Generate("mallory")
+	must(t, err)
+	const group = packet.ChatID("abcdefghijklmnopqrstuvwxyz")
+	r.addChat(group, "alice", "bob", "mallory")
+	r.install(r.bundled, "text", plan{})
+	r.serve()
+	id := packet.NewPacketID()
+	copied := r.putPackets(mallory, group, "text", []packet.PacketID{id}, "copied")[0]
+	genuine := r.putPackets(r.peer, group, "text", []packet.PacketID{id}, "genuine")[0]
+	drop := r.putQuietly(r.peer, group, "text", `raw:{"effects":[{"dropContent":{"id":"`+base64.StdEncoding.EncodeToString(id[:])+`"}}]}`)[0]
+	bus.Publish(r.bus, bus.PacketStored("text"), bus.Stored{Chat: group})
+	r.eventually("all is handled", func() bool { return r.entry(drop).State != store.EntryNew && r.entry(copied).State != store.EntryNew })
+	if e := r.entry(drop); e.State != store.EntryHandled {
+		t.Errorf("what drops it is in state %d: %s", e.State, e.Text)
+	}
+	if !r.entry(genuine).Dropped || r.entry(copied).Dropped {
+		t.Errorf("dropped: its author's own %t, the copy %t", r.entry(genuine).Dropped, r.entry(copied).Dropped)
 	}
 }
 

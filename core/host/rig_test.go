@@ -289,8 +289,17 @@ func (r *rig) put(kind packet.Type, contents ...string) []packet.EntryKey {
 
 func (r *rig) putQuietly(by *identity.Identity, chat packet.ChatID, kind packet.Type, contents ...string) (keys []packet.EntryKey) {
 	r.t.Helper()
+	ids := make([]packet.PacketID, len(contents))
+	for i := range ids {
+		ids[i] = packet.NewPacketID()
+	}
+	return r.putPackets(by, chat, kind, ids, contents...)
+}
+
+func (r *rig) putPackets(by *identity.Identity, chat packet.ChatID, kind packet.Type, ids []packet.PacketID, contents ...string) (keys []packet.EntryKey) {
+	r.t.Helper()
 	r.update(func(tx store.Tx) error {
-		for _, content := range contents {
+		for i, content := range contents {
 			depth, err := tx.Depth(chat)
 			if err != nil {
 				return err
@@ -300,7 +309,7 @@ func (r *rig) putQuietly(by *identity.Identity, chat packet.ChatID, kind packet.
 				return err
 			}
 			p, err := packet.Seal(packet.Header{
-				ID: packet.NewPacketID(), Chat: chat, Type: kind, Author: by.User(), Device: by.Device(), Epoch: 1, Number: number,
+				ID: ids[i], Chat: chat, Type: kind, Author: by.User(), Device: by.Device(), Epoch: 1, Number: number,
 				Depth: packet.NextDepth(depth), Membership: 1, SentAt: time.Now().UnixMicro(), Delivery: packet.Reliable,
 			}, []byte(content), by.Sign)
 			if err != nil {

@@ -91,7 +91,7 @@ func (v blobViews) View(b *store.Blob) *controlpb.Blob {
 	st := v.Status(b)
 	pb := &controlpb.Blob{
 		Blob: host.BlobToProto(b), Plugin: b.Plugin, Done: st.Done, Speed: st.Speed, Left: uint64(st.Left.Seconds()),
-		Waiting: st.Waiting, CreatedAt: b.CreatedAt,
+		Waiting: st.Waiting, WaitingReason: controlpb.ReasonOf(st.Why), CreatedAt: b.CreatedAt,
 	}
 	for _, peer := range st.Peers {
 		pb.Peers = append(pb.Peers, string(peer))

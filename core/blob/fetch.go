@@ -9,6 +9,7 @@ import (
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
@@ -131,7 +132,7 @@ func (f *fetch) fetch() {
 		}
 		wait, why := f.patience(&b, err, failures)
 		failures++
-		f.s.log.Debug("a file waits", "blob", f.id, "why", why, "err", err)
+		f.s.log.Debug("a file waits", "blob", f.id, "why", why.text, "err", err)
 		done := f.s.Status(&b).Done
 		f.s.waits(&b, why, done)
 		if !f.pause(wait) {
@@ -211,22 +212,24 @@ func final(b *store.Blob, err error) (reason string, over bool) {
 }
 
 // patience says how long to wait after a failure, and why, for people.
-func (f *fetch) patience(b *store.Blob, err error, failures int) (time.Duration, string) {
+func (f *fetch) patience(b *store.Blob, err error, failures int) (time.Duration, waiting) {
 	backoff := min(f.s.cfg.retry<<min(failures, 10), retryMost)
 	var end *endError
 	switch {
 	case errors.Is(err, errNoSource):
-		return -1, fmt.Sprintf("%s is not connected", b.Author)
+		return -1, waiting{fmt.Sprintf("%s is not connected", b.Author), failure.Because("FILE_NOT_CONNECTED", "user", b.Author)}
 	case errors.Is(err, errNoRoom):
-		return diskRetry, err.Error()
+		return diskRetry, waiting{err.Error(), failure.Because("FILE_NO_ROOM")}
 	case errors.As(err, &end) && end.end.Code == packet.BlobPaused:
-		return -1, fmt.Sprintf("paused by %s", end.source.link.User)
+		return -1, waiting{fmt.Sprintf("paused by %s", end.source.link.User), failure.Because("FILE_PAUSED_BY", "user", end.source.link.User)}
 	case errors.As(err, &end) && end.end.Code == packet.BlobBusy:
-		return max(backoff, 5*time.Second), fmt.Sprintf("%s is busy", end.source.link.User)
+		return max(backoff, 5*time.Second), waiting{fmt.Sprintf("%s is busy", end.source.link.User), failure.Because("FILE_BUSY", "user", end.source.link.User)}
+	case errors.As(err, &end) && (end.end.Code == packet.BlobNotHere || end.end.Code == packet.BlobNotFound):
+		return backoff, waiting{end.Error(), failure.Because("FILE_NOT_THERE", "user", end.source.link.User)}
 	case errors.As(err, &end):
-		return backoff, end.Error()
+		return backoff, waiting{end.Error(), failure.Because("FILE_SAYING", "user", end.source.link.User, "why", end.end.Text)}
 	}
-	return backoff, "the connection was lost"
+	return backoff, waiting{"the connection was lost", failure.Because("FILE_LINK_LOST")}
 }
 
 // settle brings the blob to its end.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/zeebo/blake3"
 
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
@@ -59,7 +60,7 @@ func (s *Service) gather(f *fetch, t *target) error {
 	g := &gathering{s: s, f: f, t: t, known: map[uint64]*candidate{}, results: make(chan result, maxSources)}
 	g.listen()
 	done, _ := t.ledger.done()
-	s.waits(&t.b, "", done)
+	s.waits(&t.b, waiting{}, done)
 	tick := time.NewTicker(look * s.cfg.retry)
 	defer tick.Stop()
 	for {
@@ -196,7 +197,7 @@ func (f *fetch) from(ctx context.Context, t *target, src *giver) error {
 	user := src.link.User
 	if err := f.s.slots.enter(ctx, user, func() {
 		done, _ := t.ledger.done()
-		f.s.waits(&t.b, "others come first", done)
+		f.s.waits(&t.b, waiting{"others come first", failure.Because("FILE_TURN")}, done)
 	}); err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
 	"github.com/parley-chat/parley/protocol/packet"
@@ -11,10 +13,11 @@ import (
 
 // Status is how far a blob is, beyond what the store knows.
 type Status struct {
-	Done    uint64        // bytes here, or given to the one who has got most
-	Speed   uint64        // bytes a second
-	Left    time.Duration // at this speed; 0 when unknown
-	Waiting string        // why nothing moves, for people
+	Done    uint64                // bytes here, or given to the one who has got most
+	Speed   uint64                // bytes a second
+	Left    time.Duration         // at this speed; 0 when unknown
+	Waiting string                // why nothing moves, for people
+	Why     *errdetails.ErrorInfo // the same for programs; nil for none
 	Peers   []packet.UserID
 }
 
@@ -30,7 +33,7 @@ type meter struct {
 	ref     bus.BlobRef
 	size    uint64
 	done    uint64
-	waiting string
+	waiting waiting
 	peers   map[packet.UserID]uint64 // how far each is
 	given   map[packet.UserID]uint64 // bytes to each in a group, of one's own
 	samples []sample                 // of the last moments, oldest first
@@ -75,7 +78,7 @@ func (s *Service) progress(b *store.Blob, peer packet.UserID, n int, done uint64
 	now := s.cfg.Now()
 	s.mu.Lock()
 	m := s.meterOf(b)
-	m.waiting = ""
+	m.waiting = waiting{}
 	m.moved += uint64(n) //nolint:gosec // not negative
 	m.peers[peer] = done
 	if b.Own {
@@ -108,11 +111,17 @@ func (s *Service) gave(b *store.Blob, peer packet.UserID, n int, upto uint64) {
 	s.progress(b, peer, n, upto)
 }
 
+// waiting is why a blob does not move, for people and for programs.
+type waiting struct {
+	text   string
+	reason *errdetails.ErrorInfo
+}
+
 // waits notes why a blob does not move.
-func (s *Service) waits(b *store.Blob, why string, done uint64) {
+func (s *Service) waits(b *store.Blob, why waiting, done uint64) {
 	s.mu.Lock()
 	m := s.meterOf(b)
-	same := m.waiting == why && m.done == done
+	same := m.waiting.text == why.text && m.done == done
 	m.waiting, m.done, m.samples = why, done, nil
 	clear(m.peers)
 	ref := m.ref
@@ -155,7 +164,7 @@ func (s *Service) Status(b *store.Blob) Status {
 	if m == nil {
 		return st
 	}
-	st.Done, st.Waiting, st.Speed = m.done, m.waiting, m.speed(now)
+	st.Done, st.Waiting, st.Why, st.Speed = m.done, m.waiting.text, m.waiting.reason, m.speed(now)
 	for peer := range m.peers {
 		st.Peers = append(st.Peers, peer)
 	}

@@ -5137,8 +5137,10 @@ type Blob struct {
 	// "paused by bob", "the disk is full".
 	Waiting string `protobuf:"bytes,6,opt,name=waiting,proto3" json:"waiting,omitempty"`
 	// Who takes part: from whom it comes, or to whom it goes.
-	Peers         []string `protobuf:"bytes,7,rep,name=peers,proto3" json:"peers,omitempty"`
-	CreatedAt     int64    `protobuf:"varint,8,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	Peers     []string `protobuf:"bytes,7,rep,name=peers,proto3" json:"peers,omitempty"`
+	CreatedAt int64    `protobuf:"varint,8,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// Of waiting, if it has one.
+	WaitingReason *Reason `protobuf:"bytes,9,opt,name=waiting_reason,json=waitingReason,proto3" json:"waiting_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5227,6 +5229,13 @@ func (x *Blob) GetCreatedAt() int64 {
 		return x.CreatedAt
 	}
 	return 0
+}
+
+func (x *Blob) GetWaitingReason() *Reason {
+	if x != nil {
+		return x.WaitingReason
+	}
+	return nil
 }
 
 var File_protocol_controlpb_control_proto protoreflect.FileDescriptor
@@ -5572,7 +5581,7 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x15\n" +
 	"\x06id_end\x18\x04 \x01(\tR\x05idEnd\"B\n" +
 	"\x11ListBlobsResponse\x12-\n" +
-	"\x05blobs\x18\x01 \x03(\v2\x17.parley.control.v1.BlobR\x05blobs\"\xd7\x01\n" +
+	"\x05blobs\x18\x01 \x03(\v2\x17.parley.control.v1.BlobR\x05blobs\"\x99\x02\n" +
 	"\x04Blob\x12*\n" +
 	"\x04blob\x18\x01 \x01(\v2\x16.parley.plugin.v1.BlobR\x04blob\x12\x16\n" +
 	"\x06plugin\x18\x02 \x01(\tR\x06plugin\x12\x12\n" +
@@ -5582,7 +5591,8 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\awaiting\x18\x06 \x01(\tR\awaiting\x12\x14\n" +
 	"\x05peers\x18\a \x03(\tR\x05peers\x12\x1d\n" +
 	"\n" +
-	"created_at\x18\b \x01(\x03R\tcreatedAt*w\n" +
+	"created_at\x18\b \x01(\x03R\tcreatedAt\x12@\n" +
+	"\x0ewaiting_reason\x18\t \x01(\v2\x19.parley.control.v1.ReasonR\rwaitingReason*w\n" +
 	"\fAccountState\x12\x1d\n" +
 	"\x19ACCOUNT_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ACCOUNT_STATE_NONE\x10\x01\x12\x18\n" +
@@ -5803,77 +5813,78 @@ var file_protocol_controlpb_control_proto_depIdxs = []int32{
 	16, // 44: parley.control.v1.Finding.reason:type_name -> parley.control.v1.Reason
 	80, // 45: parley.control.v1.ListBlobsResponse.blobs:type_name -> parley.control.v1.Blob
 	89, // 46: parley.control.v1.Blob.blob:type_name -> parley.plugin.v1.Blob
-	4,  // 47: parley.control.v1.Control.GetStatus:input_type -> parley.control.v1.GetStatusRequest
-	9,  // 48: parley.control.v1.Control.Watch:input_type -> parley.control.v1.WatchRequest
-	17, // 49: parley.control.v1.Control.Shutdown:input_type -> parley.control.v1.ShutdownRequest
-	19, // 50: parley.control.v1.Control.LogIn:input_type -> parley.control.v1.LogInRequest
-	21, // 51: parley.control.v1.Control.LogOut:input_type -> parley.control.v1.LogOutRequest
-	31, // 52: parley.control.v1.Control.Unlock:input_type -> parley.control.v1.UnlockRequest
-	33, // 53: parley.control.v1.Control.SetProfile:input_type -> parley.control.v1.SetProfileRequest
-	35, // 54: parley.control.v1.Control.ChangePassword:input_type -> parley.control.v1.ChangePasswordRequest
-	23, // 55: parley.control.v1.Control.DeleteAccount:input_type -> parley.control.v1.DeleteAccountRequest
-	25, // 56: parley.control.v1.Control.LogInNet2019:input_type -> parley.control.v1.LogInNet2019Request
-	26, // 57: parley.control.v1.Control.LogOutNet2019:input_type -> parley.control.v1.LogOutNet2019Request
-	28, // 58: parley.control.v1.Control.CreateNet2019Group:input_type -> parley.control.v1.CreateNet2019GroupRequest
-	29, // 59: parley.control.v1.Control.LeaveNet2019Group:input_type -> parley.control.v1.LeaveNet2019GroupRequest
-	38, // 60: parley.control.v1.Control.ListContacts:input_type -> parley.control.v1.ListContactsRequest
-	40, // 61: parley.control.v1.Control.RequestContact:input_type -> parley.control.v1.RequestContactRequest
-	41, // 62: parley.control.v1.Control.AnswerContact:input_type -> parley.control.v1.AnswerContactRequest
-	43, // 63: parley.control.v1.Control.RemoveContact:input_type -> parley.control.v1.RemoveContactRequest
-	45, // 64: parley.control.v1.Control.BlockContact:input_type -> parley.control.v1.BlockContactRequest
-	47, // 65: parley.control.v1.Control.RenameContact:input_type -> parley.control.v1.RenameContactRequest
-	49, // 66: parley.control.v1.Control.TrustContact:input_type -> parley.control.v1.TrustContactRequest
-	52, // 67: parley.control.v1.Control.ListChats:input_type -> parley.control.v1.ListChatsRequest
-	54, // 68: parley.control.v1.Control.ListMessages:input_type -> parley.control.v1.ListMessagesRequest
-	60, // 69: parley.control.v1.Control.Search:input_type -> parley.control.v1.SearchRequest
-	62, // 70: parley.control.v1.Control.MarkRead:input_type -> parley.control.v1.MarkReadRequest
-	64, // 71: parley.control.v1.Control.SetChat:input_type -> parley.control.v1.SetChatRequest
-	65, // 72: parley.control.v1.Control.Invoke:input_type -> parley.control.v1.InvokeRequest
-	78, // 73: parley.control.v1.Control.ListBlobs:input_type -> parley.control.v1.ListBlobsRequest
-	69, // 74: parley.control.v1.Control.ListPlugins:input_type -> parley.control.v1.ListPluginsRequest
-	71, // 75: parley.control.v1.Control.SetPlugin:input_type -> parley.control.v1.SetPluginRequest
-	72, // 76: parley.control.v1.Control.RestartPlugin:input_type -> parley.control.v1.RestartPluginRequest
-	73, // 77: parley.control.v1.Control.GetSettings:input_type -> parley.control.v1.GetSettingsRequest
-	75, // 78: parley.control.v1.Control.SetSetting:input_type -> parley.control.v1.SetSettingRequest
-	76, // 79: parley.control.v1.Control.Diagnose:input_type -> parley.control.v1.DiagnoseRequest
-	5,  // 80: parley.control.v1.Control.GetStatus:output_type -> parley.control.v1.Status
-	10, // 81: parley.control.v1.Control.Watch:output_type -> parley.control.v1.Event
-	18, // 82: parley.control.v1.Control.Shutdown:output_type -> parley.control.v1.ShutdownResponse
-	20, // 83: parley.control.v1.Control.LogIn:output_type -> parley.control.v1.LogInResponse
-	22, // 84: parley.control.v1.Control.LogOut:output_type -> parley.control.v1.LogOutResponse
-	32, // 85: parley.control.v1.Control.Unlock:output_type -> parley.control.v1.UnlockResponse
-	34, // 86: parley.control.v1.Control.SetProfile:output_type -> parley.control.v1.SetProfileResponse
-	36, // 87: parley.control.v1.Control.ChangePassword:output_type -> parley.control.v1.ChangePasswordResponse
-	24, // 88: parley.control.v1.Control.DeleteAccount:output_type -> parley.control.v1.DeleteAccountResponse
-	6,  // 89: parley.control.v1.Control.LogInNet2019:output_type -> parley.control.v1.Net2019Status
-	27, // 90: parley.control.v1.Control.LogOutNet2019:output_type -> parley.control.v1.LogOutNet2019Response
-	51, // 91: parley.control.v1.Control.CreateNet2019Group:output_type -> parley.control.v1.Chat
-	30, // 92: parley.control.v1.Control.LeaveNet2019Group:output_type -> parley.control.v1.LeaveNet2019GroupResponse
-	39, // 93: parley.control.v1.Control.ListContacts:output_type -> parley.control.v1.ListContactsResponse
-	37, // 94: parley.control.v1.Control.RequestContact:output_type -> parley.control.v1.Contact
-	42, // 95: parley.control.v1.Control.AnswerContact:output_type -> parley.control.v1.AnswerContactResponse
-	44, // 96: parley.control.v1.Control.RemoveContact:output_type -> parley.control.v1.RemoveContactResponse
-	46, // 97: parley.control.v1.Control.BlockContact:output_type -> parley.control.v1.BlockContactResponse
-	48, // 98: parley.control.v1.Control.RenameContact:output_type -> parley.control.v1.RenameContactResponse
-	50, // 99: parley.control.v1.Control.TrustContact:output_type -> parley.control.v1.TrustContactResponse
-	53, // 100: parley.control.v1.Control.ListChats:output_type -> parley.control.v1.ListChatsResponse
-	55, // 101: parley.control.v1.Control.ListMessages:output_type -> parley.control.v1.ListMessagesResponse
-	61, // 102: parley.control.v1.Control.Search:output_type -> parley.control.v1.SearchResponse
-	63, // 103: parley.control.v1.Control.MarkRead:output_type -> parley.control.v1.MarkReadResponse
-	51, // 104: parley.control.v1.Control.SetChat:output_type -> parley.control.v1.Chat
-	66, // 105: parley.control.v1.Control.Invoke:output_type -> parley.control.v1.InvokeResponse
-	79, // 106: parley.control.v1.Control.ListBlobs:output_type -> parley.control.v1.ListBlobsResponse
-	70, // 107: parley.control.v1.Control.ListPlugins:output_type -> parley.control.v1.ListPluginsResponse
-	68, // 108: parley.control.v1.Control.SetPlugin:output_type -> parley.control.v1.Plugin
-	68, // 109: parley.control.v1.Control.RestartPlugin:output_type -> parley.control.v1.Plugin
-	74, // 110: parley.control.v1.Control.GetSettings:output_type -> parley.control.v1.Settings
-	74, // 111: parley.control.v1.Control.SetSetting:output_type -> parley.control.v1.Settings
-	77, // 112: parley.control.v1.Control.Diagnose:output_type -> parley.control.v1.Finding
-	80, // [80:113] is the sub-list for method output_type
-	47, // [47:80] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	16, // 47: parley.control.v1.Blob.waiting_reason:type_name -> parley.control.v1.Reason
+	4,  // 48: parley.control.v1.Control.GetStatus:input_type -> parley.control.v1.GetStatusRequest
+	9,  // 49: parley.control.v1.Control.Watch:input_type -> parley.control.v1.WatchRequest
+	17, // 50: parley.control.v1.Control.Shutdown:input_type -> parley.control.v1.ShutdownRequest
+	19, // 51: parley.control.v1.Control.LogIn:input_type -> parley.control.v1.LogInRequest
+	21, // 52: parley.control.v1.Control.LogOut:input_type -> parley.control.v1.LogOutRequest
+	31, // 53: parley.control.v1.Control.Unlock:input_type -> parley.control.v1.UnlockRequest
+	33, // 54: parley.control.v1.Control.SetProfile:input_type -> parley.control.v1.SetProfileRequest
+	35, // 55: parley.control.v1.Control.ChangePassword:input_type -> parley.control.v1.ChangePasswordRequest
+	23, // 56: parley.control.v1.Control.DeleteAccount:input_type -> parley.control.v1.DeleteAccountRequest
+	25, // 57: parley.control.v1.Control.LogInNet2019:input_type -> parley.control.v1.LogInNet2019Request
+	26, // 58: parley.control.v1.Control.LogOutNet2019:input_type -> parley.control.v1.LogOutNet2019Request
+	28, // 59: parley.control.v1.Control.CreateNet2019Group:input_type -> parley.control.v1.CreateNet2019GroupRequest
+	29, // 60: parley.control.v1.Control.LeaveNet2019Group:input_type -> parley.control.v1.LeaveNet2019GroupRequest
+	38, // 61: parley.control.v1.Control.ListContacts:input_type -> parley.control.v1.ListContactsRequest
+	40, // 62: parley.control.v1.Control.RequestContact:input_type -> parley.control.v1.RequestContactRequest
+	41, // 63: parley.control.v1.Control.AnswerContact:input_type -> parley.control.v1.AnswerContactRequest
+	43, // 64: parley.control.v1.Control.RemoveContact:input_type -> parley.control.v1.RemoveContactRequest
+	45, // 65: parley.control.v1.Control.BlockContact:input_type -> parley.control.v1.BlockContactRequest
+	47, // 66: parley.control.v1.Control.RenameContact:input_type -> parley.control.v1.RenameContactRequest
+	49, // 67: parley.control.v1.Control.TrustContact:input_type -> parley.control.v1.TrustContactRequest
+	52, // 68: parley.control.v1.Control.ListChats:input_type -> parley.control.v1.ListChatsRequest
+	54, // 69: parley.control.v1.Control.ListMessages:input_type -> parley.control.v1.ListMessagesRequest
+	60, // 70: parley.control.v1.Control.Search:input_type -> parley.control.v1.SearchRequest
+	62, // 71: parley.control.v1.Control.MarkRead:input_type -> parley.control.v1.MarkReadRequest
+	64, // 72: parley.control.v1.Control.SetChat:input_type -> parley.control.v1.SetChatRequest
+	65, // 73: parley.control.v1.Control.Invoke:input_type -> parley.control.v1.InvokeRequest
+	78, // 74: parley.control.v1.Control.ListBlobs:input_type -> parley.control.v1.ListBlobsRequest
+	69, // 75: parley.control.v1.Control.ListPlugins:input_type -> parley.control.v1.ListPluginsRequest
+	71, // 76: parley.control.v1.Control.SetPlugin:input_type -> parley.control.v1.SetPluginRequest
+	72, // 77: parley.control.v1.Control.RestartPlugin:input_type -> parley.control.v1.RestartPluginRequest
+	73, // 78: parley.control.v1.Control.GetSettings:input_type -> parley.control.v1.GetSettingsRequest
+	75, // 79: parley.control.v1.Control.SetSetting:input_type -> parley.control.v1.SetSettingRequest
+	76, // 80: parley.control.v1.Control.Diagnose:input_type -> parley.control.v1.DiagnoseRequest
+	5,  // 81: parley.control.v1.Control.GetStatus:output_type -> parley.control.v1.Status
+	10, // 82: parley.control.v1.Control.Watch:output_type -> parley.control.v1.Event
+	18, // 83: parley.control.v1.Control.Shutdown:output_type -> parley.control.v1.ShutdownResponse
+	20, // 84: parley.control.v1.Control.LogIn:output_type -> parley.control.v1.LogInResponse
+	22, // 85: parley.control.v1.Control.LogOut:output_type -> parley.control.v1.LogOutResponse
+	32, // 86: parley.control.v1.Control.Unlock:output_type -> parley.control.v1.UnlockResponse
+	34, // 87: parley.control.v1.Control.SetProfile:output_type -> parley.control.v1.SetProfileResponse
+	36, // 88: parley.control.v1.Control.ChangePassword:output_type -> parley.control.v1.ChangePasswordResponse
+	24, // 89: parley.control.v1.Control.DeleteAccount:output_type -> parley.control.v1.DeleteAccountResponse
+	6,  // 90: parley.control.v1.Control.LogInNet2019:output_type -> parley.control.v1.Net2019Status
+	27, // 91: parley.control.v1.Control.LogOutNet2019:output_type -> parley.control.v1.LogOutNet2019Response
+	51, // 92: parley.control.v1.Control.CreateNet2019Group:output_type -> parley.control.v1.Chat
+	30, // 93: parley.control.v1.Control.LeaveNet2019Group:output_type -> parley.control.v1.LeaveNet2019GroupResponse
+	39, // 94: parley.control.v1.Control.ListContacts:output_type -> parley.control.v1.ListContactsResponse
+	37, // 95: parley.control.v1.Control.RequestContact:output_type -> parley.control.v1.Contact
+	42, // 96: parley.control.v1.Control.AnswerContact:output_type -> parley.control.v1.AnswerContactResponse
+	44, // 97: parley.control.v1.Control.RemoveContact:output_type -> parley.control.v1.RemoveContactResponse
+	46, // 98: parley.control.v1.Control.BlockContact:output_type -> parley.control.v1.BlockContactResponse
+	48, // 99: parley.control.v1.Control.RenameContact:output_type -> parley.control.v1.RenameContactResponse
+	50, // 100: parley.control.v1.Control.TrustContact:output_type -> parley.control.v1.TrustContactResponse
+	53, // 101: parley.control.v1.Control.ListChats:output_type -> parley.control.v1.ListChatsResponse
+	55, // 102: parley.control.v1.Control.ListMessages:output_type -> parley.control.v1.ListMessagesResponse
+	61, // 103: parley.control.v1.Control.Search:output_type -> parley.control.v1.SearchResponse
+	63, // 104: parley.control.v1.Control.MarkRead:output_type -> parley.control.v1.MarkReadResponse
+	51, // 105: parley.control.v1.Control.SetChat:output_type -> parley.control.v1.Chat
+	66, // 106: parley.control.v1.Control.Invoke:output_type -> parley.control.v1.InvokeResponse
+	79, // 107: parley.control.v1.Control.ListBlobs:output_type -> parley.control.v1.ListBlobsResponse
+	70, // 108: parley.control.v1.Control.ListPlugins:output_type -> parley.control.v1.ListPluginsResponse
+	68, // 109: parley.control.v1.Control.SetPlugin:output_type -> parley.control.v1.Plugin
+	68, // 110: parley.control.v1.Control.RestartPlugin:output_type -> parley.control.v1.Plugin
+	74, // 111: parley.control.v1.Control.GetSettings:output_type -> parley.control.v1.Settings
+	74, // 112: parley.control.v1.Control.SetSetting:output_type -> parley.control.v1.Settings
+	77, // 113: parley.control.v1.Control.Diagnose:output_type -> parley.control.v1.Finding
+	81, // [81:114] is the sub-list for method output_type
+	48, // [48:81] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_protocol_controlpb_control_proto_init() }

@@ -126,7 +126,7 @@ func (c *Conversation) transfer(m *controlpb.Message) *Transfer {
 		}
 		b = x
 	}
-	p := progress{t: t, texts: c.session.Texts(), data: d, blob: b, contacts: c.session.Contacts, limited: c.limited()}
+	p := progress{t: t, texts: c.session.Texts(), data: d, blob: b, contacts: c.session.Contacts, tell: c.session.tell, said: c.session.said, limited: c.limited()}
 	if m.GetOwn() {
 		p.own(m)
 	} else {
@@ -142,6 +142,8 @@ type progress struct {
 	data     fileData
 	blob     *controlpb.Blob
 	contacts *Contacts
+	tell     func(reason, string) string
+	said     func(string) string
 	// limited: of 2019, whose files are pushed, cannot be paused and are not sent
 	// again when somebody asks.
 	limited bool
@@ -240,7 +242,7 @@ func (p *progress) own(m *controlpb.Message) {
 			received++
 		case "failed":
 			// Translators: who could not get a file, and why.
-			problems = append(problems, p.texts.F("%[1]s could not get it: %[2]s", who, client.PrintableLine(mark.Reason)))
+			problems = append(problems, p.texts.F("%[1]s could not get it: %[2]s", who, p.said(mark.Reason)))
 		case "declined":
 			problems = append(problems, p.texts.F("Declined by %s", who))
 		case "cancelled":
@@ -257,7 +259,7 @@ func (p *progress) own(m *controlpb.Message) {
 		p.moving(p.steers()...)
 		return
 	default:
-		p.say(p.size(), client.PrintableLine(p.blob.GetWaiting()))
+		p.say(p.size(), p.tell(p.blob.GetWaitingReason(), p.blob.GetWaiting()))
 		p.t.Orders = []Order{OrderCancel}
 		if p.blob == nil {
 			p.t.Orders = nil
@@ -292,7 +294,7 @@ func (p *progress) here(path string) {
 
 func (p *progress) failed(reason string, orders ...Order) {
 	p.t.Failed, p.t.Orders = true, orders
-	if p.t.Line = p.texts.T(client.PrintableLine(reason)); p.t.Line == "" {
+	if p.t.Line = p.said(reason); p.t.Line == "" {
 		p.t.Line = p.texts.T("It cannot be had")
 	}
 }
@@ -311,7 +313,7 @@ func (p *progress) fraction() {
 
 func (p *progress) paused() {
 	p.fraction()
-	p.say(p.texts.T("Paused"), p.part(), client.PrintableLine(p.blob.GetWaiting()))
+	p.say(p.texts.T("Paused"), p.part(), p.tell(p.blob.GetWaitingReason(), p.blob.GetWaiting()))
 	p.t.Orders = []Order{OrderResume, OrderCancel}
 }
 
@@ -319,7 +321,7 @@ func (p *progress) moving(orders ...Order) {
 	p.fraction()
 	p.t.Orders = orders
 	if p.blob.GetSpeed() == 0 {
-		waiting := client.PrintableLine(p.blob.GetWaiting())
+		waiting := p.tell(p.blob.GetWaitingReason(), p.blob.GetWaiting())
 		if waiting == "" {
 			waiting = p.texts.T("Waiting")
 		}

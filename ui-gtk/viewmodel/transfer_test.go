@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/pluginpb"
 )
@@ -55,6 +56,12 @@ func TestTransfers(t *testing.T) {
 		{
 			"moving", fileMessage("bob", map[string]any{"state": "fetching"}, &controlpb.Blob{Blob: state(wanted), Done: 3_200_000, Speed: 1_900_000, Left: 5, Peers: []string{"bob"}}),
 			"3.20 MB of 12.8 MB · 1.90 MB/s · 5 seconds left · direct", 0.25, false, []Order{OrderPause, OrderCancel},
+		},
+		{
+			"waiting for a known reason", fileMessage("bob", map[string]any{"state": "fetching"}, &controlpb.Blob{
+				Blob: state(wanted), Waiting: "paused by bob", WaitingReason: controlpb.ReasonOf(failure.Because("FILE_PAUSED_BY", "user", "bob")),
+			}),
+			"0 B of 12.8 MB · Paused by Bob", 0, false, []Order{OrderPause, OrderCancel},
 		},
 		{
 			"waiting", fileMessage("bob", map[string]any{"state": "fetching"}, &controlpb.Blob{Blob: state(wanted), Waiting: "bob is offline\u202e"}),

@@ -364,7 +364,11 @@ func (w *world) waiting(user packet.UserID, o offer, why string) {
 	w.t.Helper()
 	eventually(w.t, fmt.Sprintf("%s waits: %s", user, why), func() bool {
 		b := w.blob(user, o)
-		return w.nodes[user].service.Status(&b).Waiting == why
+		st := w.nodes[user].service.Status(&b)
+		if st.Waiting != "" && st.Why.GetReason() == "" {
+			w.t.Errorf("%q has no reason", st.Waiting)
+		}
+		return st.Waiting == why
 	})
 }
 

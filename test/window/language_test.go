@@ -1,11 +1,14 @@
 package window
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/parley-chat/parley/protocol/controlpb"
+	"github.com/parley-chat/parley/protocol/pluginpb"
 	"github.com/parley-chat/parley/test/ui/atspi"
 	"github.com/parley-chat/parley/test/ui/desktop"
 	"github.com/parley-chat/parley/ui-gtk/texts"
@@ -66,4 +69,41 @@ func TestErrorsInChinese(t *testing.T) {
 	anna.screen.Keys("Return")
 	anna.window.FindFunc(atspi.Label, "that the file is gone", func(s string) bool { return strings.Contains(s, "notes.txt 已不存在，请选择其他文件。") })
 	anna.shot("chinese-error-plugin")
+}
+
+// TestWaitingInChinese: why a file of somebody else's does not come is said in the
+// window's language.
+func TestWaitingInChinese(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, desktop.Config{Width: 1100, Height: 700})
+	anna := w.anna
+	anna.words = texts.New("zh-Hans")
+	anna.prefer(`{"theme": "light", "language": "zh-Hans"}`)
+	anna.set("file", "download-folder", t.TempDir())
+	path := filepath.Join(t.TempDir(), "notes.txt")
+	if err := os.WriteFile(path, []byte("later"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.bob.send(anna, "", path)
+	blob := func(p *person) (found *pluginpb.Blob) {
+		p.until("the file is offered", func(ctx context.Context) (bool, error) {
+			resp, err := p.Client.ListBlobs(ctx, &controlpb.ListBlobsRequest{Limit: 1})
+			if err != nil || len(resp.GetBlobs()) == 0 {
+				return false, err
+			}
+			found = resp.GetBlobs()[0].GetBlob()
+			return true, nil
+		})
+		return found
+	}
+	order := func(p *person, action string) {
+		b := blob(p)
+		p.invoke("file", &pluginpb.InvokeRequest{Action: action, Chat: b.GetChat(), Message: b.GetMessage()})
+	}
+	order(w.bob, "pause")
+	order(anna, "accept")
+	anna.open()
+	anna.openChat("bob")
+	anna.window.FindFunc(atspi.Label, "who paused the file", func(s string) bool { return strings.Contains(s, "已被 bob 暂停") })
+	anna.shot("chinese-file-waits")
 }

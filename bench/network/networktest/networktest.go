@@ -5,6 +5,9 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -18,8 +21,37 @@ func New(t *testing.T, first string, addresses map[string]string) *network.Netwo
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(n.Close)
+	before := refused("/proc/net/stat/arp_cache")
+	t.Cleanup(func() {
+		n.Close()
+		if more := refused("/proc/net/stat/arp_cache") - before; t.Failed() && more > 0 {
+			t.Logf("meanwhile the kernel's table of neighbours, which all networks of this machine share, was full %d times, and packets were lost: see network.Introduce", more)
+		}
+	})
 	return n
+}
+
+// refused is how often the table of neighbours was full since the machine began, of
+// each processor a line; 0 when the kernel does not say.
+func refused(path string) (times int64) {
+	b, err := os.ReadFile(path) //nolint:gosec // the kernel's
+	if err != nil {
+		return 0
+	}
+	names, rows, _ := strings.Cut(string(b), "\n")
+	column := slices.Index(strings.Fields(names), "table_fulls")
+	for row := range strings.Lines(rows) {
+		fields := strings.Fields(row)
+		if column < 0 || column >= len(fields) {
+			return 0
+		}
+		n, err := strconv.ParseInt(fields[column], 16, 64)
+		if err != nil {
+			return 0
+		}
+		times += n
+	}
+	return times
 }
 
 // again says in its environment that a test runs in a user namespace.

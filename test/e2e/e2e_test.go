@@ -7,12 +7,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -41,6 +43,10 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build the programs: %v\n%s", err, out)
 		return 1
 	}
+	if err := atOnce(4); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	remove, err := buildExamples()
 	defer remove()
 	if err != nil {
@@ -48,6 +54,18 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
+}
+
+// atOnce has more tests run at once than there are processors, unless the command
+// line says how many: some wait for a minute until silence on a link is noticed.
+func atOnce(n int) error {
+	flag.Parse()
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
+	if said || runtime.GOMAXPROCS(0) >= n {
+		return nil
+	}
+	return flag.Set("test.parallel", strconv.Itoa(n))
 }
 
 func TestScripts(t *testing.T) {

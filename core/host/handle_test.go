@@ -85,6 +85,34 @@ func TestDropOfCopiedID(t *testing.T) {
 	}
 }
 
+// Of two packets with one id a plugin finds both messages, to tell whose is meant.
+func TestMessagesOfCopiedID(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	mallory, err := identity.Generate("mallory")
+	must(t, err)
+	const group = packet.ChatID("abcdefghijklmnopqrstuvwxyz")
+	r.addChat(group, "alice", "bob", "mallory")
+	r.install(r.bundled, "text", plan{})
+	r.serve()
+	id := packet.NewPacketID()
+	r.putPackets(mallory, group, "text", []packet.PacketID{id}, "copied")
+	r.putPackets(r.peer, group, "text", []packet.PacketID{id}, "genuine")
+	bus.Publish(r.bus, bus.PacketStored("text"), bus.Stored{Chat: group})
+	r.eventually("both are there", func() bool { return len(r.bodies(group)) == 2 })
+	answer := &pluginpb.HostResponse{}
+	query := fmt.Sprintf(`{"queryMessages":{"chat":%q,"ids":[%q]}}`, group, base64.StdEncoding.EncodeToString(id[:]))
+	r.ask(query, answer)
+	var found []string
+	for _, m := range answer.GetMessages().GetMessages() {
+		found = append(found, m.GetAuthor()+": "+m.GetBody())
+	}
+	slices.Sort(found)
+	if want := []string{"bob: genuine", "mallory: copied"}; !slices.Equal(found, want) {
+		t.Errorf("found are %v, not %v", found, want)
+	}
+}
+
 func TestPacketsOfMissingPluginWait(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -183,18 +183,20 @@ func (p *plugin) queryMessages(ctx context.Context, q *pluginpb.QueryMessages) (
 func messagesByID(tx store.ReadTx, ids []packet.PacketID, mine func(*store.Message) bool, answer *pluginpb.Messages) error {
 	size := 0
 	for _, id := range ids {
-		m, err := tx.Message(id)
-		if errors.Is(err, store.ErrNotFound) || err == nil && !mine(&m) {
-			continue
-		}
+		list, err := store.MessagesOf(tx, id)
 		if err != nil {
 			return err
 		}
-		pb := messageToProto(&m)
-		if size += sizeIn(pb); size > maxAnswer {
-			return tooMuch("these messages")
+		for i := range list {
+			if !mine(&list[i]) {
+				continue
+			}
+			pb := messageToProto(&list[i])
+			if size += sizeIn(pb); size > maxAnswer {
+				return tooMuch("these messages")
+			}
+			answer.Messages = append(answer.Messages, pb)
 		}
-		answer.Messages = append(answer.Messages, pb)
 	}
 	return nil
 }

@@ -56,6 +56,33 @@ func MessageOf(tx ReadTx, author packet.UserID, id packet.PacketID) (Message, er
 	return m, nil
 }
 
+// MessagesOf finds the messages of all packets with an id, that with the same id first.
+func MessagesOf(tx ReadTx, id packet.PacketID) ([]Message, error) {
+	first, err := tx.Message(id)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	list := []Message{first}
+	entries, err := tx.EntriesByID(id, MaxSameID)
+	if err != nil || len(entries) < 2 {
+		return list, err
+	}
+	for i := range entries {
+		m, err := tx.Message(alias(&entries[i].Packet.Header))
+		if errors.Is(err, ErrNotFound) || slices.ContainsFunc(list, func(x Message) bool { return x.ID == m.ID }) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, m)
+	}
+	return list, nil
+}
+
 // alias is the second id of a packet: a UUID of version 8.
 func alias(h *packet.Header) packet.PacketID {
 	hash := packet.HashOf(slices.Concat([]byte("parley message id v1\x00"), h.ID[:], h.Device[:], h.ContentHash[:]))

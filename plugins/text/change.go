@@ -50,7 +50,7 @@ func (p *Plugin) handleEdit(ctx context.Context, k sdk.Packet) ([]sdk.Effect, er
 	if err != nil {
 		return nil, sdk.Refuse("%v", err)
 	}
-	m, err := p.find(ctx, k.Chat, e.Message)
+	m, err := p.findOf(ctx, k.Author, k.Chat, e.Message)
 	switch {
 	case err != nil:
 		return nil, err
@@ -70,7 +70,7 @@ func (p *Plugin) handleDelete(ctx context.Context, k sdk.Packet) ([]sdk.Effect, 
 	if err != nil {
 		return nil, sdk.Refuse("%v", err)
 	}
-	m, err := p.find(ctx, k.Chat, d.Message)
+	m, err := p.findOf(ctx, k.Author, k.Chat, d.Message)
 	switch {
 	case err != nil:
 		return nil, err

@@ -10,6 +10,7 @@ package text
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc/codes"
@@ -190,6 +191,17 @@ func (p *Plugin) find(ctx context.Context, chat packet.ChatID, id packet.PacketI
 		return nil, err
 	}
 	return &list[0], nil
+}
+
+// findOf gives the text message that somebody means by the id of its packet: somebody else
+// may have given a packet the same one. When he has none it is that with this id, nil if
+// there is none.
+func (p *Plugin) findOf(ctx context.Context, author packet.UserID, chat packet.ChatID, id packet.PacketID) (*sdk.Message, error) {
+	list, err := p.core.Messages(ctx, chat, id)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return &list[max(0, slices.IndexFunc(list, func(m sdk.Message) bool { return m.Author == author }))], nil
 }
 
 // mine gives the message an action was asked on.

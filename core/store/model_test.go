@@ -109,6 +109,12 @@ func (m model) draw(t *rapid.T) operation {
 			return "chat gone", tx.DeleteChat(chat)
 		},
 		func(tx store.Tx) (string, error) {
+			if n > 4 { // seldom
+				return "", nil
+			}
+			return "chat cleared", tx.ClearChat(chat, func(t packet.Type) bool { return t == "image" })
+		},
+		func(tx store.Tx) (string, error) {
 			next, err := tx.NextNumber(log)
 			return fmt.Sprint("next ", next), err
 		},

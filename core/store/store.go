@@ -183,6 +183,11 @@ type Tx interface {
 	// that a chat made again goes on counting, and entries that were there once are
 	// not taken again.
 	DeleteChat(id packet.ChatID) error
+	// ClearChat removes what was said in a chat and what its user set of it: messages,
+	// annotations, blobs, registers, draft, Muted and Pinned, and the content of all
+	// entries but those of types that keep names. The chat, its member lists and its
+	// logs stay as they are.
+	ClearChat(id packet.ChatID, keep func(packet.Type) bool) error
 	// PutMembership adds a version of a member list; the highest is the chat's
 	// present one. ErrExists when the version is there and says something else;
 	// the same again changes nothing.

@@ -64,8 +64,29 @@ func (t *tx) DeleteChat(id packet.ChatID) error {
 	if err != nil || chat == 0 {
 		return err
 	}
+	if err := t.deleteSaid(chat); err != nil {
+		return fmt.Errorf("delete chat %s: %w", id, err)
+	}
+	for _, sql := range []string{
+		"DELETE FROM memberships WHERE chat = ?",
+		"DELETE FROM entries WHERE log IN (SELECT id FROM logs WHERE chat = ?)",
+		"DELETE FROM peer_heads WHERE log IN (SELECT id FROM logs WHERE chat = ?)",
+		"DELETE FROM refused WHERE log IN (SELECT id FROM logs WHERE chat = ?)",
+		"UPDATE logs SET open = 0, waiting = x'' WHERE chat = ?",
+		`UPDATE chats SET there = 0, title = '', muted = 0, pinned = 0, draft = '', created_at = 0, membership = 0,
+			members = '[]', history = 0, last = NULL, last_order = NULL, last_at = 0, unread = 0, read = x'' WHERE id = ?`,
+	} {
+		if err := t.c.run(sql, chat); err != nil {
+			return fmt.Errorf("delete chat %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// deleteSaid deletes a chat's messages and what belongs to them.
+func (t *tx) deleteSaid(chat int64) error {
 	found := false
-	err = t.c.each(func(s *sqlite3.Stmt) (bool, error) {
+	err := t.c.each(func(s *sqlite3.Stmt) (bool, error) {
 		found = true
 		t.index.note(change{row: s.ColumnInt64(0)})
 		return true, nil
@@ -81,19 +102,41 @@ func (t *tx) DeleteChat(id packet.ChatID) error {
 		"DELETE FROM blobs WHERE chat = ?",
 		"DELETE FROM messages WHERE chat = ?",
 		"DELETE FROM registers WHERE chat = ?",
-		"DELETE FROM memberships WHERE chat = ?",
-		"DELETE FROM entries WHERE log IN (SELECT id FROM logs WHERE chat = ?)",
-		"DELETE FROM peer_heads WHERE log IN (SELECT id FROM logs WHERE chat = ?)",
-		"DELETE FROM refused WHERE log IN (SELECT id FROM logs WHERE chat = ?)",
-		"UPDATE logs SET open = 0, waiting = x'' WHERE chat = ?",
-		`UPDATE chats SET there = 0, title = '', muted = 0, pinned = 0, draft = '', created_at = 0, membership = 0,
-			members = '[]', history = 0, last = NULL, last_order = NULL, last_at = 0, unread = 0, read = x'' WHERE id = ?`,
 	} {
 		if err := t.c.run(sql, chat); err != nil {
-			return fmt.Errorf("delete chat %s: %w", id, err)
+			return err
 		}
 	}
 	return nil
+}
+
+func (t *tx) ClearChat(id packet.ChatID, keep func(packet.Type) bool) error {
+	chat, err := t.chatRow(id)
+	if err != nil || chat == 0 {
+		return err
+	}
+	if err := t.deleteSaid(chat); err != nil {
+		return fmt.Errorf("clear chat %s: %w", id, err)
+	}
+	var types []string
+	err = t.c.each(func(s *sqlite3.Stmt) (bool, error) {
+		if name := s.ColumnText(0); !keep(packet.Type(name)) {
+			types = append(types, name)
+		}
+		return true, nil
+	}, "SELECT DISTINCT type FROM entries WHERE log IN (SELECT id FROM logs WHERE chat = ?)", chat)
+	if err != nil {
+		return fmt.Errorf("clear chat %s: %w", id, err)
+	}
+	for _, name := range types {
+		err := t.c.run(`UPDATE entries SET content = NULL, size = 0, dropped = 1
+			WHERE log IN (SELECT id FROM logs WHERE chat = ?) AND type = ? AND state <> 3`, chat, name)
+		if err != nil {
+			return fmt.Errorf("clear chat %s: %w", id, err)
+		}
+	}
+	return t.c.run(`UPDATE chats SET muted = 0, pinned = 0, draft = '', last = NULL, last_order = NULL,
+		last_at = created_at, unread = 0 WHERE id = ?`, chat)
 }
 
 func (t *tx) PutMembership(id packet.ChatID, m Membership) error {

@@ -170,6 +170,48 @@ var chatTests = []subtest{
 			return errors.Join(err1, err3, err, errNone)
 		})
 	}},
+	{"clear", func(t *tester) {
+		t.chats()
+		note := Entry("alice", aliceLog, 2, 8, "note", "kept")
+		t.put(Entry("alice", aliceLog, 1, 7, "text", "one"), note, Entry("bob", bobLog, 2, 3, "text", "gap"))
+		m := Message(chatA, 1, "hello there")
+		m.Entry = packet.EntryKey{Log: aliceLog, Number: 1}
+		other := Message(chatB, 1, "hello too")
+		t.add(m, other)
+		members := []packet.UserID{"alice", "bob"}
+		t.update(func(tx store.Tx) error {
+			return errors.Join(tx.PutAnnotation(Annotation(m, "reaction", "bob", "wow")),
+				tx.PutBlob(Blob(m, 1)), tx.PutBlob(Blob(other, 2)),
+				tx.PutMembership(chatA, store.Membership{Version: 1, Members: members}),
+				tx.PutChat(store.Chat{ID: chatA, Title: "T", CreatedAt: 5, Muted: true, Pinned: true, Draft: "d"}))
+		})
+		for range 2 {
+			t.update(func(tx store.Tx) error {
+				keep := func(t packet.Type) bool { return t == "note" }
+				return errors.Join(tx.ClearChat(chatA, keep), tx.ClearChat("alice-nobody", keep))
+			})
+		}
+		t.same(store.Chat{ID: chatA, Title: "T", CreatedAt: 5, LastAt: 5, Membership: 1, Members: members}, t.chat(chatA))
+		t.view(func(tx store.ReadTx) error {
+			_, err := tx.Message(m.ID)
+			t.is(err, store.ErrNotFound)
+			_, err = tx.Blob(Blob(m, 1).ID)
+			t.is(err, store.ErrNotFound)
+			_, err1 := tx.Blob(Blob(other, 2).ID)
+			found, _, err2 := tx.Search(store.Query{Text: "hello", Limit: 10})
+			t.same([]string{"hello too"}, bodies(found))
+			said, err3 := tx.Entry(at(aliceLog, 1))
+			t.same(true, said.Dropped)
+			t.same(0, len(said.Packet.Content))
+			kept, err4 := tx.Entry(at(aliceLog, 2))
+			t.same(note, kept)
+			head, err5 := tx.Head(aliceLog)
+			t.same(uint64(2), head.Upto)
+			annotations, err6 := tx.Annotations([]packet.PacketID{m.ID})
+			t.same(0, len(annotations))
+			return errors.Join(err1, err2, err3, err4, err5, err6)
+		})
+	}},
 	{"delete and make again", func(t *tester) {
 		t.chats()
 		t.put(Entry("alice", aliceLog, 1, 7, "text", "one"), Entry("alice", aliceLog, 2, 8, "text", "two"), Entry("bob", bobLog, 2, 3, "text", "gap"))

@@ -54,6 +54,23 @@ func (t *tx) chat(id packet.ChatID) (store.Chat, error) {
 }
 
 func (t *tx) DeleteChat(id packet.ChatID) error {
+	t.deleteSaid(id)
+	for k, e := range t.s.entries.prefix(key(id)) {
+		t.s.byID.remove(key(e.Packet.Header.ID, e.arrival))
+		t.s.entries.remove(k)
+	}
+	for k, h := range t.s.heads.prefix(key(id)) {
+		h.Waiting = nil
+		t.s.heads.put(k, h)
+	}
+	t.s.chats.remove(key(id))
+	t.s.memberships.removeAll(key(id))
+	t.s.peerHeads.removeAll(key(id))
+	t.s.refused.removeAll(key(id))
+	return nil
+}
+
+func (t *tx) deleteSaid(id packet.ChatID) {
 	for _, m := range t.s.places.prefix(key(id)) {
 		t.dropMessage(m)
 	}
@@ -67,19 +84,23 @@ func (t *tx) DeleteChat(id packet.ChatID) error {
 			t.s.blobs.remove(k)
 		}
 	}
-	for k, e := range t.s.entries.prefix(key(id)) {
-		t.s.byID.remove(key(e.Packet.Header.ID, e.arrival))
-		t.s.entries.remove(k)
-	}
-	for k, h := range t.s.heads.prefix(key(id)) {
-		h.Waiting = nil
-		t.s.heads.put(k, h)
-	}
-	t.s.chats.remove(key(id))
-	t.s.memberships.removeAll(key(id))
-	t.s.peerHeads.removeAll(key(id))
-	t.s.refused.removeAll(key(id))
 	t.s.registers.removeAll(key(id))
+}
+
+func (t *tx) ClearChat(id packet.ChatID, keep func(packet.Type) bool) error {
+	c, ok := t.s.chats.get(key(id))
+	if !ok {
+		return nil
+	}
+	t.deleteSaid(id)
+	for k, e := range t.s.entries.prefix(key(id)) {
+		if e.State != store.EntryStub && !keep(e.Packet.Header.Type) {
+			e.Packet.Content, e.Dropped = nil, true
+			t.s.entries.put(k, e)
+		}
+	}
+	c.Muted, c.Pinned, c.Draft, c.Last, c.LastAt, c.Unread = false, false, "", packet.PacketID{}, c.CreatedAt, 0
+	t.s.chats.put(key(id), c)
 	return nil
 }
 

@@ -367,8 +367,16 @@ func (f facade) Account() (control.Account, error) {
 	}
 	return control.Account{
 		Self: s.identity.User(), Store: s.store, People: people{s.roster, s.conn, s.net2019}, Plugins: plugins{s.host, s.core.bus}, Receipts: receipts{s.chatlog, s.net2019}, Blobs: blobViews{s.blob},
-		Net2019: s.net2019, SetRead: s.setRead, SetProfile: s.roster.SetProfile, ChangePassword: s.changePassword,
+		Net2019: s.net2019, SetRead: s.setRead, ClearChat: s.clearChat, SetProfile: s.roster.SetProfile, ChangePassword: s.changePassword,
 	}, nil
+}
+
+func (s *session) clearChat(tx store.Tx, chat packet.ChatID) error {
+	err := s.chatlog.Clear(tx, chat)
+	if errors.Is(err, chatlog.ErrNoChanges) {
+		return failure.New(control.ErrNotNow, "the plugin that keeps this group is not there: enable it first").Because("CHAT_NO_PLUGIN")
+	}
+	return err
 }
 
 func (s *session) changePassword(ctx context.Context, oldPassword, newPassword string) error {

@@ -130,6 +130,7 @@ var kinds = []struct {
 	{ErrSetting, codes.InvalidArgument, ""},
 	{ErrInvalid, codes.InvalidArgument, ""},
 	{control.ErrInvalid, codes.InvalidArgument, ""},
+	{control.ErrNotNow, codes.FailedPrecondition, ""},
 	{context.Canceled, codes.Canceled, ""},
 	{context.DeadlineExceeded, codes.DeadlineExceeded, ""},
 }

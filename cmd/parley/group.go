@@ -134,6 +134,8 @@ type groupSummary struct {
 	By     string `json:"by,omitempty"`
 	// Declined: asked, and never in it.
 	Declined bool `json:"declined,omitempty"`
+	// Withdrawn: the invitation was taken back.
+	Withdrawn bool `json:"withdrawn,omitempty"`
 }
 
 func groups(ctx context.Context, c *client.Client) ([]groupSummary, error) {
@@ -232,6 +234,13 @@ func (a *app) groupListCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				chats, err := c.ListChats(ctx, &controlpb.ListChatsRequest{})
+				if err != nil {
+					return err
+				}
+				list = slices.DeleteFunc(list, func(g groupSummary) bool { // its chat was removed
+					return g.Role == "" && !slices.ContainsFunc(chats.GetChats(), func(chat *controlpb.Chat) bool { return chat.GetId() == g.Chat })
+				})
 				slices.SortStableFunc(list, func(x, y groupSummary) int { return strings.Compare(x.Title, y.Title) })
 				if len(list) == 0 && !a.json {
 					a.println("No groups yet. Make one: parley group create NAME USER...")
@@ -264,6 +273,9 @@ func groupNote(g groupSummary) string {
 	case "invited":
 		return "invited by " + g.By
 	case "":
+		if g.Withdrawn {
+			return "invitation withdrawn"
+		}
 		if g.Declined {
 			return "declined"
 		}

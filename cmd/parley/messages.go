@@ -215,7 +215,7 @@ func oneMessage(ctx context.Context, c *client.Client, chat string, id []byte) (
 }
 
 func (a *app) chatsCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "chats",
 		Short: "List chats, the latest first",
 		Args:  noArgs,
@@ -223,6 +223,26 @@ func (a *app) chatsCommand() *cobra.Command {
 			return a.withCore(cmd, a.listChats)
 		},
 	}
+	cmd.AddCommand(&cobra.Command{
+		Use:   "remove GROUP",
+		Short: "Remove the chat of a group that one is not in, with its history here",
+
+		ValidArgsFunction: a.completeGroup("remove-chat"),
+		Args:              needArgs(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
+				chat, err := resolveGroup(ctx, c, args[0])
+				if err != nil {
+					return err
+				}
+				if _, err := c.RemoveChat(ctx, &controlpb.RemoveChatRequest{Id: chat}); err != nil {
+					return err
+				}
+				return a.done(map[string]any{"chat": chat, "done": "remove"}, "Removed the chat. If somebody invites you again, it begins anew.")
+			})
+		},
+	})
+	return cmd
 }
 
 func (a *app) listChats(ctx context.Context, c *client.Client) error {
@@ -254,7 +274,7 @@ func (a *app) listChats(ctx context.Context, c *client.Client) error {
 				if g.Role == "invited" {
 					j["invited_by"] = g.By
 				}
-				j["declined"] = g.Declined
+				j["declined"], j["withdrawn"] = g.Declined, g.Withdrawn
 			}
 			if err := a.object(j); err != nil {
 				return err

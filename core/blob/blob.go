@@ -120,7 +120,7 @@ type event struct {
 	up, down *bus.Link
 	news     *packet.BlobNews
 	from     bus.Link
-	chat     packet.ChatID // was removed
+	chat     packet.ChatID // was removed, or cleared
 	release  func()
 }
 
@@ -160,7 +160,7 @@ func New(cfg Config) (*Service, error) {
 		return event{news: news, from: f.Link, release: f.Release}, ok
 	})
 	bus.Feed(cfg.Bus, bus.ChatChanged, s.events, func(c bus.ChatChange) (event, bool) {
-		return event{chat: c.Chat}, c.Removed
+		return event{chat: c.Chat}, c.Removed || c.Cleared
 	})
 	return s, nil
 }

@@ -200,6 +200,8 @@ type ChatChange struct {
 	// Content: only its messages, counters or what the user set of it changed;
 	// its members are the same.
 	Content bool
+	// Cleared: what was said in it is gone.
+	Cleared bool
 }
 
 // MessageRef names a message.

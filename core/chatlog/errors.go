@@ -12,6 +12,10 @@ var (
 	ErrTooLarge = errors.New("content is too large")
 	// ErrTaken: another packet has that id.
 	ErrTaken = errors.New("packet id is taken")
+	// ErrMember: this account is a member of the chat.
+	ErrMember = errors.New("a member of the chat still")
+	// ErrNoChanges: no type is known that the chat could have been opened with.
+	ErrNoChanges = errors.New("the plugin that keeps the chat is not there")
 	// ErrDraft: the draft is of a type or chat that cannot be sent this way.
 	ErrDraft = errors.New("packet cannot be sent")
 )

@@ -3,10 +3,13 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
+	"github.com/parley-chat/parley/internal/failure"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/packet"
 )
@@ -32,6 +35,12 @@ func (s *Server) ListChats(ctx context.Context, req *controlpb.ListChatsRequest)
 			return err
 		}
 		for _, c := range chats {
+			if a.removed(&c) {
+				if req.GetId() != "" {
+					return fmt.Errorf("chat %s: %w", c.ID, store.ErrNotFound)
+				}
+				continue
+			}
 			pb, err := a.chat(tx, c)
 			if err != nil {
 				return err
@@ -53,6 +62,12 @@ func selectChats(tx store.ReadTx, id string) ([]store.Chat, error) {
 	}
 	c, err := tx.Chat(chat)
 	return []store.Chat{c}, err
+}
+
+// removed says whether a chat is none for front ends: a group of others, of which
+// nothing is kept.
+func (a Account) removed(c *store.Chat) bool {
+	return c.ID.Kind() == packet.Group && c.Membership > 0 && c.Last.IsZero() && !slices.Contains(c.Members, a.Self)
 }
 
 // chat is a chat as front ends see it.
@@ -311,4 +326,36 @@ func (s *Server) SetChat(ctx context.Context, req *controlpb.SetChatRequest) (*c
 	}
 	bus.Publish(s.cfg.Bus, bus.ChatChanged, bus.ChatChange{Chat: chat, Content: true})
 	return pb, nil
+}
+
+// RemoveChat implements controlpb.ControlServer.
+func (s *Server) RemoveChat(ctx context.Context, req *controlpb.RemoveChatRequest) (*controlpb.RemoveChatResponse, error) {
+	a, err := s.account()
+	if err != nil {
+		return nil, err
+	}
+	chat, err := chatID(req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	if chat.Kind() != packet.Group {
+		return nil, failure.New(ErrNotNow, "this is not a group: remove the contact with its history, or leave the group of 2019").Because("CHAT_DIRECT")
+	}
+	err = a.Store.Update(ctx, store.Synced, func(tx store.Tx) error {
+		c, err := tx.Chat(chat)
+		switch {
+		case err != nil:
+			return err
+		case a.removed(&c):
+			return fmt.Errorf("chat %s: %w", chat, store.ErrNotFound)
+		case slices.Contains(c.Members, a.Self):
+			return failure.New(ErrNotNow, "you are in this group: leave it first, then its chat can be removed").Because("CHAT_MEMBER")
+		}
+		return a.ClearChat(tx, chat)
+	})
+	if err != nil {
+		return nil, err
+	}
+	bus.Publish(s.cfg.Bus, bus.ChatChanged, bus.ChatChange{Chat: chat, Content: true, Cleared: true})
+	return &controlpb.RemoveChatResponse{}, nil
 }

@@ -53,6 +53,8 @@ type Account struct {
 	// SetRead moves the place up to which a chat is read, and tells the others
 	// unless the user does not want that.
 	SetRead func(ctx context.Context, chat packet.ChatID, place packet.OrderKey) error
+	// ClearChat removes what was said in a group that the account is no member of.
+	ClearChat func(tx store.Tx, chat packet.ChatID) error
 	// Accounts at the directory.
 	SetProfile     func(ctx context.Context, req *controlpb.SetProfileRequest) error
 	ChangePassword func(ctx context.Context, oldPassword, newPassword string) error

@@ -102,7 +102,7 @@ func statusOf(err error) error {
 		return status.Error(codes.NotFound, err.Error())
 	case errors.Is(err, control.ErrInvalid):
 		return status.Error(codes.InvalidArgument, err.Error())
-	case errors.Is(err, errNobody):
+	case errors.Is(err, control.ErrNotNow), errors.Is(err, errNobody):
 		return status.Error(codes.FailedPrecondition, err.Error())
 	}
 	return err
@@ -432,5 +432,73 @@ func TestSocketIsPrivate(t *testing.T) {
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
 			t.Errorf("%s: %v, %v; want %o", path, info.Mode(), err, want)
 		}
+	}
+}
+
+// The chat of a group that one is not in is removed; it is there again when something
+// comes of it, and one who is in it must leave first.
+func TestRemoveChat(t *testing.T) {
+	f := newFixture(t)
+	group := packet.ChatID("aaaaaaaaaaaaaaaaaaaaaaaaaa")
+	f.core.account.ClearChat = func(tx store.Tx, id packet.ChatID) error {
+		return tx.ClearChat(id, func(packet.Type) bool { return false })
+	}
+	said := storetest.Message(group, 1, "secret words")
+	f.update(func(tx store.Tx) error {
+		return errors.Join(tx.PutChat(store.Chat{ID: chat}), tx.PutChat(store.Chat{ID: group, CreatedAt: 5}))
+	})
+	member := func(version uint64, members ...packet.UserID) {
+		f.update(func(tx store.Tx) error {
+			_, err := tx.AddMessage(said)
+			return errors.Join(tx.PutMembership(group, store.Membership{Version: version, Members: members}), err)
+		})
+	}
+	remove := func(id packet.ChatID, want codes.Code) {
+		t.Helper()
+		_, err := f.front.RemoveChat(t.Context(), &controlpb.RemoveChatRequest{Id: string(id)})
+		if status.Code(err) != want {
+			t.Errorf("removing %s: %v, want %s", id, err, want)
+		}
+	}
+	listed := func() int {
+		t.Helper()
+		list, err := f.front.ListChats(t.Context(), &controlpb.ListChatsRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list.GetChats())
+	}
+	member(1, self, peer)
+	remove("?", codes.InvalidArgument)
+	remove("bbbbbbbbbbbbbbbbbbbbbbbbbb", codes.NotFound)
+	remove(chat, codes.FailedPrecondition)
+	remove(group, codes.FailedPrecondition)
+	if n := listed(); n != 2 {
+		t.Errorf("%d chats, want 2", n)
+	}
+	member(2, peer)
+	events, err := f.front.Watch(t.Context(), &controlpb.WatchRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next(t, events, func(e *controlpb.Event) bool { return e.GetWatching() != nil })
+	remove(group, codes.OK)
+	if e := next(t, events, func(*controlpb.Event) bool { return true }); e.GetChatRemoved() != string(group) {
+		t.Errorf("got %v", e)
+	}
+	remove(group, codes.NotFound)
+	if _, err := f.front.ListChats(t.Context(), &controlpb.ListChatsRequest{Id: string(group)}); status.Code(err) != codes.NotFound {
+		t.Errorf("listing what was removed: %v", err)
+	}
+	if n := listed(); n != 1 {
+		t.Errorf("%d chats, want 1", n)
+	}
+	found, err := f.front.Search(t.Context(), &controlpb.SearchRequest{Query: "secret"})
+	if err != nil || len(found.GetMessages()) != 0 {
+		t.Errorf("found %v, %v", found, err)
+	}
+	member(3, self, peer)
+	if n := listed(); n != 2 {
+		t.Errorf("invited again: %d chats, want 2", n)
 	}
 }

@@ -12,6 +12,10 @@ import (
 // (INVALID_ARGUMENT).
 var ErrInvalid = errors.New("invalid request")
 
+// ErrNotNow is the kind of the answer to a request that something stands against
+// (FAILED_PRECONDITION).
+var ErrNotNow = errors.New("not possible now")
+
 func invalid(format string, args ...any) *failure.Failure {
 	return failure.New(ErrInvalid, format, args...)
 }

@@ -213,7 +213,7 @@ func (a Account) contactEvent(ctx context.Context, user packet.UserID, acquainta
 
 func (a Account) chatEvent(tx store.ReadTx, id packet.ChatID) (*controlpb.Event, error) {
 	c, err := tx.Chat(id)
-	if errors.Is(err, store.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) || err == nil && a.removed(&c) {
 		return &controlpb.Event{Event: &controlpb.Event_ChatRemoved{ChatRemoved: string(id)}}, nil
 	}
 	if err != nil {

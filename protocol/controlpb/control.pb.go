@@ -3556,7 +3556,8 @@ type Message struct {
 	Edited  bool           `protobuf:"varint,10,opt,name=edited,proto3" json:"edited,omitempty"`
 	Deleted bool           `protobuf:"varint,11,opt,name=deleted,proto3" json:"deleted,omitempty"`
 	Own     bool           `protobuf:"varint,12,opt,name=own,proto3" json:"own,omitempty"`
-	// Of one's own messages: the least of all recipients.
+	// Of one's own messages: the least of the recipients to whom it did not fail;
+	// DELIVERY_FAILED if it failed to all.
 	Delivery     Delivery              `protobuf:"varint,13,opt,name=delivery,proto3,enum=parley.control.v1.Delivery" json:"delivery,omitempty"`
 	Recipients   []*RecipientState     `protobuf:"bytes,14,rep,name=recipients,proto3" json:"recipients,omitempty"`
 	Annotations  []*Annotation         `protobuf:"bytes,15,rep,name=annotations,proto3" json:"annotations,omitempty"`
@@ -4207,6 +4208,86 @@ func (x *SetChatRequest) GetDraft() string {
 	return ""
 }
 
+type RemoveChatRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveChatRequest) Reset() {
+	*x = RemoveChatRequest{}
+	mi := &file_protocol_controlpb_control_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveChatRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveChatRequest) ProtoMessage() {}
+
+func (x *RemoveChatRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_controlpb_control_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveChatRequest.ProtoReflect.Descriptor instead.
+func (*RemoveChatRequest) Descriptor() ([]byte, []int) {
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *RemoveChatRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RemoveChatResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveChatResponse) Reset() {
+	*x = RemoveChatResponse{}
+	mi := &file_protocol_controlpb_control_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveChatResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveChatResponse) ProtoMessage() {}
+
+func (x *RemoveChatResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_controlpb_control_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveChatResponse.ProtoReflect.Descriptor instead.
+func (*RemoveChatResponse) Descriptor() ([]byte, []int) {
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{62}
+}
+
 type InvokeRequest struct {
 	state         protoimpl.MessageState  `protogen:"open.v1"`
 	Plugin        string                  `protobuf:"bytes,1,opt,name=plugin,proto3" json:"plugin,omitempty"`
@@ -4217,7 +4298,7 @@ type InvokeRequest struct {
 
 func (x *InvokeRequest) Reset() {
 	*x = InvokeRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[61]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4229,7 +4310,7 @@ func (x *InvokeRequest) String() string {
 func (*InvokeRequest) ProtoMessage() {}
 
 func (x *InvokeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[61]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4242,7 +4323,7 @@ func (x *InvokeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeRequest.ProtoReflect.Descriptor instead.
 func (*InvokeRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{61}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *InvokeRequest) GetPlugin() string {
@@ -4272,7 +4353,7 @@ type InvokeResponse struct {
 
 func (x *InvokeResponse) Reset() {
 	*x = InvokeResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[62]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4284,7 +4365,7 @@ func (x *InvokeResponse) String() string {
 func (*InvokeResponse) ProtoMessage() {}
 
 func (x *InvokeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[62]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4297,7 +4378,7 @@ func (x *InvokeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeResponse.ProtoReflect.Descriptor instead.
 func (*InvokeResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{62}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *InvokeResponse) GetResponse() isInvokeResponse_Response {
@@ -4353,7 +4434,7 @@ type InvokeResult struct {
 
 func (x *InvokeResult) Reset() {
 	*x = InvokeResult{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[63]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4365,7 +4446,7 @@ func (x *InvokeResult) String() string {
 func (*InvokeResult) ProtoMessage() {}
 
 func (x *InvokeResult) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[63]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4378,7 +4459,7 @@ func (x *InvokeResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeResult.ProtoReflect.Descriptor instead.
 func (*InvokeResult) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{63}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *InvokeResult) GetResult() []byte {
@@ -4422,7 +4503,7 @@ type Plugin struct {
 
 func (x *Plugin) Reset() {
 	*x = Plugin{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[64]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4434,7 +4515,7 @@ func (x *Plugin) String() string {
 func (*Plugin) ProtoMessage() {}
 
 func (x *Plugin) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[64]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4447,7 +4528,7 @@ func (x *Plugin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plugin.ProtoReflect.Descriptor instead.
 func (*Plugin) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{64}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Plugin) GetName() string {
@@ -4549,7 +4630,7 @@ type ListPluginsRequest struct {
 
 func (x *ListPluginsRequest) Reset() {
 	*x = ListPluginsRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[65]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4561,7 +4642,7 @@ func (x *ListPluginsRequest) String() string {
 func (*ListPluginsRequest) ProtoMessage() {}
 
 func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[65]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4574,7 +4655,7 @@ func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPluginsRequest.ProtoReflect.Descriptor instead.
 func (*ListPluginsRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{65}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{67}
 }
 
 type ListPluginsResponse struct {
@@ -4586,7 +4667,7 @@ type ListPluginsResponse struct {
 
 func (x *ListPluginsResponse) Reset() {
 	*x = ListPluginsResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[66]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4598,7 +4679,7 @@ func (x *ListPluginsResponse) String() string {
 func (*ListPluginsResponse) ProtoMessage() {}
 
 func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[66]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4611,7 +4692,7 @@ func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPluginsResponse.ProtoReflect.Descriptor instead.
 func (*ListPluginsResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{66}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListPluginsResponse) GetPlugins() []*Plugin {
@@ -4634,7 +4715,7 @@ type SetPluginRequest struct {
 
 func (x *SetPluginRequest) Reset() {
 	*x = SetPluginRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[67]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4646,7 +4727,7 @@ func (x *SetPluginRequest) String() string {
 func (*SetPluginRequest) ProtoMessage() {}
 
 func (x *SetPluginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[67]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4659,7 +4740,7 @@ func (x *SetPluginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPluginRequest.ProtoReflect.Descriptor instead.
 func (*SetPluginRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{67}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *SetPluginRequest) GetName() string {
@@ -4692,7 +4773,7 @@ type RestartPluginRequest struct {
 
 func (x *RestartPluginRequest) Reset() {
 	*x = RestartPluginRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[68]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4704,7 +4785,7 @@ func (x *RestartPluginRequest) String() string {
 func (*RestartPluginRequest) ProtoMessage() {}
 
 func (x *RestartPluginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[68]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4717,7 +4798,7 @@ func (x *RestartPluginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartPluginRequest.ProtoReflect.Descriptor instead.
 func (*RestartPluginRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{68}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *RestartPluginRequest) GetName() string {
@@ -4737,7 +4818,7 @@ type GetSettingsRequest struct {
 
 func (x *GetSettingsRequest) Reset() {
 	*x = GetSettingsRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[69]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4749,7 +4830,7 @@ func (x *GetSettingsRequest) String() string {
 func (*GetSettingsRequest) ProtoMessage() {}
 
 func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[69]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4762,7 +4843,7 @@ func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsRequest.ProtoReflect.Descriptor instead.
 func (*GetSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{69}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *GetSettingsRequest) GetPlugin() string {
@@ -4783,7 +4864,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[70]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4795,7 +4876,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[70]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4808,7 +4889,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{70}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Settings) GetSchema() []*pluginpb.Setting {
@@ -4836,7 +4917,7 @@ type SetSettingRequest struct {
 
 func (x *SetSettingRequest) Reset() {
 	*x = SetSettingRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[71]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4848,7 +4929,7 @@ func (x *SetSettingRequest) String() string {
 func (*SetSettingRequest) ProtoMessage() {}
 
 func (x *SetSettingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[71]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4861,7 +4942,7 @@ func (x *SetSettingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSettingRequest.ProtoReflect.Descriptor instead.
 func (*SetSettingRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{71}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *SetSettingRequest) GetPlugin() string {
@@ -4895,7 +4976,7 @@ type DiagnoseRequest struct {
 
 func (x *DiagnoseRequest) Reset() {
 	*x = DiagnoseRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[72]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4907,7 +4988,7 @@ func (x *DiagnoseRequest) String() string {
 func (*DiagnoseRequest) ProtoMessage() {}
 
 func (x *DiagnoseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[72]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4920,7 +5001,7 @@ func (x *DiagnoseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiagnoseRequest.ProtoReflect.Descriptor instead.
 func (*DiagnoseRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{72}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *DiagnoseRequest) GetUser() string {
@@ -4948,7 +5029,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[73]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4960,7 +5041,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[73]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4973,7 +5054,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{73}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *Finding) GetCheck() string {
@@ -5020,7 +5101,7 @@ type ListBlobsRequest struct {
 
 func (x *ListBlobsRequest) Reset() {
 	*x = ListBlobsRequest{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[74]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5032,7 +5113,7 @@ func (x *ListBlobsRequest) String() string {
 func (*ListBlobsRequest) ProtoMessage() {}
 
 func (x *ListBlobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[74]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5045,7 +5126,7 @@ func (x *ListBlobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlobsRequest.ProtoReflect.Descriptor instead.
 func (*ListBlobsRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{74}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ListBlobsRequest) GetChat() string {
@@ -5085,7 +5166,7 @@ type ListBlobsResponse struct {
 
 func (x *ListBlobsResponse) Reset() {
 	*x = ListBlobsResponse{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[75]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5097,7 +5178,7 @@ func (x *ListBlobsResponse) String() string {
 func (*ListBlobsResponse) ProtoMessage() {}
 
 func (x *ListBlobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[75]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5110,7 +5191,7 @@ func (x *ListBlobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlobsResponse.ProtoReflect.Descriptor instead.
 func (*ListBlobsResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{75}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ListBlobsResponse) GetBlobs() []*Blob {
@@ -5147,7 +5228,7 @@ type Blob struct {
 
 func (x *Blob) Reset() {
 	*x = Blob{}
-	mi := &file_protocol_controlpb_control_proto_msgTypes[76]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5159,7 +5240,7 @@ func (x *Blob) String() string {
 func (*Blob) ProtoMessage() {}
 
 func (x *Blob) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_controlpb_control_proto_msgTypes[76]
+	mi := &file_protocol_controlpb_control_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5172,7 +5253,7 @@ func (x *Blob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blob.ProtoReflect.Descriptor instead.
 func (*Blob) Descriptor() ([]byte, []int) {
-	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{76}
+	return file_protocol_controlpb_control_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *Blob) GetBlob() *pluginpb.Blob {
@@ -5519,7 +5600,10 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\x05draft\x18\x04 \x01(\tH\x02R\x05draft\x88\x01\x01B\b\n" +
 	"\x06_mutedB\t\n" +
 	"\a_pinnedB\b\n" +
-	"\x06_draft\"b\n" +
+	"\x06_draft\"#\n" +
+	"\x11RemoveChatRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x14\n" +
+	"\x12RemoveChatResponse\"b\n" +
 	"\rInvokeRequest\x12\x16\n" +
 	"\x06plugin\x18\x01 \x01(\tR\x06plugin\x129\n" +
 	"\arequest\x18\x02 \x01(\v2\x1f.parley.plugin.v1.InvokeRequestR\arequest\"\x91\x01\n" +
@@ -5621,7 +5705,7 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\x11PLUGIN_STATE_IDLE\x10\x04\x12\x18\n" +
 	"\x14PLUGIN_STATE_RUNNING\x10\x05\x12\x18\n" +
 	"\x14PLUGIN_STATE_BACKOFF\x10\x06\x12\x17\n" +
-	"\x13PLUGIN_STATE_BROKEN\x10\a2\xf2\x16\n" +
+	"\x13PLUGIN_STATE_BROKEN\x10\a2\xcd\x17\n" +
 	"\aControl\x12K\n" +
 	"\tGetStatus\x12#.parley.control.v1.GetStatusRequest\x1a\x19.parley.control.v1.Status\x12D\n" +
 	"\x05Watch\x12\x1f.parley.control.v1.WatchRequest\x1a\x18.parley.control.v1.Event0\x01\x12S\n" +
@@ -5648,7 +5732,9 @@ const file_protocol_controlpb_control_proto_rawDesc = "" +
 	"\fListMessages\x12&.parley.control.v1.ListMessagesRequest\x1a'.parley.control.v1.ListMessagesResponse\x12M\n" +
 	"\x06Search\x12 .parley.control.v1.SearchRequest\x1a!.parley.control.v1.SearchResponse\x12S\n" +
 	"\bMarkRead\x12\".parley.control.v1.MarkReadRequest\x1a#.parley.control.v1.MarkReadResponse\x12E\n" +
-	"\aSetChat\x12!.parley.control.v1.SetChatRequest\x1a\x17.parley.control.v1.Chat\x12O\n" +
+	"\aSetChat\x12!.parley.control.v1.SetChatRequest\x1a\x17.parley.control.v1.Chat\x12Y\n" +
+	"\n" +
+	"RemoveChat\x12$.parley.control.v1.RemoveChatRequest\x1a%.parley.control.v1.RemoveChatResponse\x12O\n" +
 	"\x06Invoke\x12 .parley.control.v1.InvokeRequest\x1a!.parley.control.v1.InvokeResponse0\x01\x12V\n" +
 	"\tListBlobs\x12#.parley.control.v1.ListBlobsRequest\x1a$.parley.control.v1.ListBlobsResponse\x12\\\n" +
 	"\vListPlugins\x12%.parley.control.v1.ListPluginsRequest\x1a&.parley.control.v1.ListPluginsResponse\x12K\n" +
@@ -5672,7 +5758,7 @@ func file_protocol_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_protocol_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_protocol_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
+var file_protocol_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 81)
 var file_protocol_controlpb_control_proto_goTypes = []any{
 	(AccountState)(0),                 // 0: parley.control.v1.AccountState
 	(ContactState)(0),                 // 1: parley.control.v1.ContactState
@@ -5739,31 +5825,33 @@ var file_protocol_controlpb_control_proto_goTypes = []any{
 	(*MarkReadRequest)(nil),           // 62: parley.control.v1.MarkReadRequest
 	(*MarkReadResponse)(nil),          // 63: parley.control.v1.MarkReadResponse
 	(*SetChatRequest)(nil),            // 64: parley.control.v1.SetChatRequest
-	(*InvokeRequest)(nil),             // 65: parley.control.v1.InvokeRequest
-	(*InvokeResponse)(nil),            // 66: parley.control.v1.InvokeResponse
-	(*InvokeResult)(nil),              // 67: parley.control.v1.InvokeResult
-	(*Plugin)(nil),                    // 68: parley.control.v1.Plugin
-	(*ListPluginsRequest)(nil),        // 69: parley.control.v1.ListPluginsRequest
-	(*ListPluginsResponse)(nil),       // 70: parley.control.v1.ListPluginsResponse
-	(*SetPluginRequest)(nil),          // 71: parley.control.v1.SetPluginRequest
-	(*RestartPluginRequest)(nil),      // 72: parley.control.v1.RestartPluginRequest
-	(*GetSettingsRequest)(nil),        // 73: parley.control.v1.GetSettingsRequest
-	(*Settings)(nil),                  // 74: parley.control.v1.Settings
-	(*SetSettingRequest)(nil),         // 75: parley.control.v1.SetSettingRequest
-	(*DiagnoseRequest)(nil),           // 76: parley.control.v1.DiagnoseRequest
-	(*Finding)(nil),                   // 77: parley.control.v1.Finding
-	(*ListBlobsRequest)(nil),          // 78: parley.control.v1.ListBlobsRequest
-	(*ListBlobsResponse)(nil),         // 79: parley.control.v1.ListBlobsResponse
-	(*Blob)(nil),                      // 80: parley.control.v1.Blob
-	nil,                               // 81: parley.control.v1.Reason.MetadataEntry
-	nil,                               // 82: parley.control.v1.Settings.ValuesEntry
-	(*pluginpb.Card)(nil),             // 83: parley.plugin.v1.Card
-	(pluginpb.Presentation)(0),        // 84: parley.plugin.v1.Presentation
-	(*pluginpb.InvokeRequest)(nil),    // 85: parley.plugin.v1.InvokeRequest
-	(*pluginpb.InvokeUpdate)(nil),     // 86: parley.plugin.v1.InvokeUpdate
-	(*pluginpb.Manifest)(nil),         // 87: parley.plugin.v1.Manifest
-	(*pluginpb.Setting)(nil),          // 88: parley.plugin.v1.Setting
-	(*pluginpb.Blob)(nil),             // 89: parley.plugin.v1.Blob
+	(*RemoveChatRequest)(nil),         // 65: parley.control.v1.RemoveChatRequest
+	(*RemoveChatResponse)(nil),        // 66: parley.control.v1.RemoveChatResponse
+	(*InvokeRequest)(nil),             // 67: parley.control.v1.InvokeRequest
+	(*InvokeResponse)(nil),            // 68: parley.control.v1.InvokeResponse
+	(*InvokeResult)(nil),              // 69: parley.control.v1.InvokeResult
+	(*Plugin)(nil),                    // 70: parley.control.v1.Plugin
+	(*ListPluginsRequest)(nil),        // 71: parley.control.v1.ListPluginsRequest
+	(*ListPluginsResponse)(nil),       // 72: parley.control.v1.ListPluginsResponse
+	(*SetPluginRequest)(nil),          // 73: parley.control.v1.SetPluginRequest
+	(*RestartPluginRequest)(nil),      // 74: parley.control.v1.RestartPluginRequest
+	(*GetSettingsRequest)(nil),        // 75: parley.control.v1.GetSettingsRequest
+	(*Settings)(nil),                  // 76: parley.control.v1.Settings
+	(*SetSettingRequest)(nil),         // 77: parley.control.v1.SetSettingRequest
+	(*DiagnoseRequest)(nil),           // 78: parley.control.v1.DiagnoseRequest
+	(*Finding)(nil),                   // 79: parley.control.v1.Finding
+	(*ListBlobsRequest)(nil),          // 80: parley.control.v1.ListBlobsRequest
+	(*ListBlobsResponse)(nil),         // 81: parley.control.v1.ListBlobsResponse
+	(*Blob)(nil),                      // 82: parley.control.v1.Blob
+	nil,                               // 83: parley.control.v1.Reason.MetadataEntry
+	nil,                               // 84: parley.control.v1.Settings.ValuesEntry
+	(*pluginpb.Card)(nil),             // 85: parley.plugin.v1.Card
+	(pluginpb.Presentation)(0),        // 86: parley.plugin.v1.Presentation
+	(*pluginpb.InvokeRequest)(nil),    // 87: parley.plugin.v1.InvokeRequest
+	(*pluginpb.InvokeUpdate)(nil),     // 88: parley.plugin.v1.InvokeUpdate
+	(*pluginpb.Manifest)(nil),         // 89: parley.plugin.v1.Manifest
+	(*pluginpb.Setting)(nil),          // 90: parley.plugin.v1.Setting
+	(*pluginpb.Blob)(nil),             // 91: parley.plugin.v1.Blob
 }
 var file_protocol_controlpb_control_proto_depIdxs = []int32{
 	0,  // 0: parley.control.v1.Status.state:type_name -> parley.control.v1.AccountState
@@ -5780,12 +5868,12 @@ var file_protocol_controlpb_control_proto_depIdxs = []int32{
 	56, // 11: parley.control.v1.Event.message_added:type_name -> parley.control.v1.Message
 	56, // 12: parley.control.v1.Event.message_changed:type_name -> parley.control.v1.Message
 	13, // 13: parley.control.v1.Event.message_removed:type_name -> parley.control.v1.MessageRemoved
-	68, // 14: parley.control.v1.Event.plugin:type_name -> parley.control.v1.Plugin
+	70, // 14: parley.control.v1.Event.plugin:type_name -> parley.control.v1.Plugin
 	14, // 15: parley.control.v1.Event.plugin_event:type_name -> parley.control.v1.PluginEvent
 	15, // 16: parley.control.v1.Event.notice:type_name -> parley.control.v1.Notice
-	80, // 17: parley.control.v1.Event.blob:type_name -> parley.control.v1.Blob
+	82, // 17: parley.control.v1.Event.blob:type_name -> parley.control.v1.Blob
 	16, // 18: parley.control.v1.Notice.reason:type_name -> parley.control.v1.Reason
-	81, // 19: parley.control.v1.Reason.metadata:type_name -> parley.control.v1.Reason.MetadataEntry
+	83, // 19: parley.control.v1.Reason.metadata:type_name -> parley.control.v1.Reason.MetadataEntry
 	1,  // 20: parley.control.v1.Contact.state:type_name -> parley.control.v1.ContactState
 	16, // 21: parley.control.v1.Contact.trouble_reason:type_name -> parley.control.v1.Reason
 	37, // 22: parley.control.v1.ListContactsResponse.contacts:type_name -> parley.control.v1.Contact
@@ -5793,26 +5881,26 @@ var file_protocol_controlpb_control_proto_depIdxs = []int32{
 	51, // 24: parley.control.v1.ListChatsResponse.chats:type_name -> parley.control.v1.Chat
 	56, // 25: parley.control.v1.ListMessagesResponse.messages:type_name -> parley.control.v1.Message
 	57, // 26: parley.control.v1.Message.reply_to:type_name -> parley.control.v1.Quote
-	83, // 27: parley.control.v1.Message.card:type_name -> parley.plugin.v1.Card
+	85, // 27: parley.control.v1.Message.card:type_name -> parley.plugin.v1.Card
 	2,  // 28: parley.control.v1.Message.delivery:type_name -> parley.control.v1.Delivery
 	58, // 29: parley.control.v1.Message.recipients:type_name -> parley.control.v1.RecipientState
 	59, // 30: parley.control.v1.Message.annotations:type_name -> parley.control.v1.Annotation
-	84, // 31: parley.control.v1.Message.presentation:type_name -> parley.plugin.v1.Presentation
-	80, // 32: parley.control.v1.Message.blobs:type_name -> parley.control.v1.Blob
+	86, // 31: parley.control.v1.Message.presentation:type_name -> parley.plugin.v1.Presentation
+	82, // 32: parley.control.v1.Message.blobs:type_name -> parley.control.v1.Blob
 	2,  // 33: parley.control.v1.RecipientState.delivery:type_name -> parley.control.v1.Delivery
 	16, // 34: parley.control.v1.RecipientState.why:type_name -> parley.control.v1.Reason
 	56, // 35: parley.control.v1.SearchResponse.messages:type_name -> parley.control.v1.Message
-	85, // 36: parley.control.v1.InvokeRequest.request:type_name -> parley.plugin.v1.InvokeRequest
-	86, // 37: parley.control.v1.InvokeResponse.update:type_name -> parley.plugin.v1.InvokeUpdate
-	67, // 38: parley.control.v1.InvokeResponse.result:type_name -> parley.control.v1.InvokeResult
+	87, // 36: parley.control.v1.InvokeRequest.request:type_name -> parley.plugin.v1.InvokeRequest
+	88, // 37: parley.control.v1.InvokeResponse.update:type_name -> parley.plugin.v1.InvokeUpdate
+	69, // 38: parley.control.v1.InvokeResponse.result:type_name -> parley.control.v1.InvokeResult
 	3,  // 39: parley.control.v1.Plugin.state:type_name -> parley.control.v1.PluginState
-	87, // 40: parley.control.v1.Plugin.manifest:type_name -> parley.plugin.v1.Manifest
-	68, // 41: parley.control.v1.ListPluginsResponse.plugins:type_name -> parley.control.v1.Plugin
-	88, // 42: parley.control.v1.Settings.schema:type_name -> parley.plugin.v1.Setting
-	82, // 43: parley.control.v1.Settings.values:type_name -> parley.control.v1.Settings.ValuesEntry
+	89, // 40: parley.control.v1.Plugin.manifest:type_name -> parley.plugin.v1.Manifest
+	70, // 41: parley.control.v1.ListPluginsResponse.plugins:type_name -> parley.control.v1.Plugin
+	90, // 42: parley.control.v1.Settings.schema:type_name -> parley.plugin.v1.Setting
+	84, // 43: parley.control.v1.Settings.values:type_name -> parley.control.v1.Settings.ValuesEntry
 	16, // 44: parley.control.v1.Finding.reason:type_name -> parley.control.v1.Reason
-	80, // 45: parley.control.v1.ListBlobsResponse.blobs:type_name -> parley.control.v1.Blob
-	89, // 46: parley.control.v1.Blob.blob:type_name -> parley.plugin.v1.Blob
+	82, // 45: parley.control.v1.ListBlobsResponse.blobs:type_name -> parley.control.v1.Blob
+	91, // 46: parley.control.v1.Blob.blob:type_name -> parley.plugin.v1.Blob
 	16, // 47: parley.control.v1.Blob.waiting_reason:type_name -> parley.control.v1.Reason
 	4,  // 48: parley.control.v1.Control.GetStatus:input_type -> parley.control.v1.GetStatusRequest
 	9,  // 49: parley.control.v1.Control.Watch:input_type -> parley.control.v1.WatchRequest
@@ -5839,49 +5927,51 @@ var file_protocol_controlpb_control_proto_depIdxs = []int32{
 	60, // 70: parley.control.v1.Control.Search:input_type -> parley.control.v1.SearchRequest
 	62, // 71: parley.control.v1.Control.MarkRead:input_type -> parley.control.v1.MarkReadRequest
 	64, // 72: parley.control.v1.Control.SetChat:input_type -> parley.control.v1.SetChatRequest
-	65, // 73: parley.control.v1.Control.Invoke:input_type -> parley.control.v1.InvokeRequest
-	78, // 74: parley.control.v1.Control.ListBlobs:input_type -> parley.control.v1.ListBlobsRequest
-	69, // 75: parley.control.v1.Control.ListPlugins:input_type -> parley.control.v1.ListPluginsRequest
-	71, // 76: parley.control.v1.Control.SetPlugin:input_type -> parley.control.v1.SetPluginRequest
-	72, // 77: parley.control.v1.Control.RestartPlugin:input_type -> parley.control.v1.RestartPluginRequest
-	73, // 78: parley.control.v1.Control.GetSettings:input_type -> parley.control.v1.GetSettingsRequest
-	75, // 79: parley.control.v1.Control.SetSetting:input_type -> parley.control.v1.SetSettingRequest
-	76, // 80: parley.control.v1.Control.Diagnose:input_type -> parley.control.v1.DiagnoseRequest
-	5,  // 81: parley.control.v1.Control.GetStatus:output_type -> parley.control.v1.Status
-	10, // 82: parley.control.v1.Control.Watch:output_type -> parley.control.v1.Event
-	18, // 83: parley.control.v1.Control.Shutdown:output_type -> parley.control.v1.ShutdownResponse
-	20, // 84: parley.control.v1.Control.LogIn:output_type -> parley.control.v1.LogInResponse
-	22, // 85: parley.control.v1.Control.LogOut:output_type -> parley.control.v1.LogOutResponse
-	32, // 86: parley.control.v1.Control.Unlock:output_type -> parley.control.v1.UnlockResponse
-	34, // 87: parley.control.v1.Control.SetProfile:output_type -> parley.control.v1.SetProfileResponse
-	36, // 88: parley.control.v1.Control.ChangePassword:output_type -> parley.control.v1.ChangePasswordResponse
-	24, // 89: parley.control.v1.Control.DeleteAccount:output_type -> parley.control.v1.DeleteAccountResponse
-	6,  // 90: parley.control.v1.Control.LogInNet2019:output_type -> parley.control.v1.Net2019Status
-	27, // 91: parley.control.v1.Control.LogOutNet2019:output_type -> parley.control.v1.LogOutNet2019Response
-	51, // 92: parley.control.v1.Control.CreateNet2019Group:output_type -> parley.control.v1.Chat
-	30, // 93: parley.control.v1.Control.LeaveNet2019Group:output_type -> parley.control.v1.LeaveNet2019GroupResponse
-	39, // 94: parley.control.v1.Control.ListContacts:output_type -> parley.control.v1.ListContactsResponse
-	37, // 95: parley.control.v1.Control.RequestContact:output_type -> parley.control.v1.Contact
-	42, // 96: parley.control.v1.Control.AnswerContact:output_type -> parley.control.v1.AnswerContactResponse
-	44, // 97: parley.control.v1.Control.RemoveContact:output_type -> parley.control.v1.RemoveContactResponse
-	46, // 98: parley.control.v1.Control.BlockContact:output_type -> parley.control.v1.BlockContactResponse
-	48, // 99: parley.control.v1.Control.RenameContact:output_type -> parley.control.v1.RenameContactResponse
-	50, // 100: parley.control.v1.Control.TrustContact:output_type -> parley.control.v1.TrustContactResponse
-	53, // 101: parley.control.v1.Control.ListChats:output_type -> parley.control.v1.ListChatsResponse
-	55, // 102: parley.control.v1.Control.ListMessages:output_type -> parley.control.v1.ListMessagesResponse
-	61, // 103: parley.control.v1.Control.Search:output_type -> parley.control.v1.SearchResponse
-	63, // 104: parley.control.v1.Control.MarkRead:output_type -> parley.control.v1.MarkReadResponse
-	51, // 105: parley.control.v1.Control.SetChat:output_type -> parley.control.v1.Chat
-	66, // 106: parley.control.v1.Control.Invoke:output_type -> parley.control.v1.InvokeResponse
-	79, // 107: parley.control.v1.Control.ListBlobs:output_type -> parley.control.v1.ListBlobsResponse
-	70, // 108: parley.control.v1.Control.ListPlugins:output_type -> parley.control.v1.ListPluginsResponse
-	68, // 109: parley.control.v1.Control.SetPlugin:output_type -> parley.control.v1.Plugin
-	68, // 110: parley.control.v1.Control.RestartPlugin:output_type -> parley.control.v1.Plugin
-	74, // 111: parley.control.v1.Control.GetSettings:output_type -> parley.control.v1.Settings
-	74, // 112: parley.control.v1.Control.SetSetting:output_type -> parley.control.v1.Settings
-	77, // 113: parley.control.v1.Control.Diagnose:output_type -> parley.control.v1.Finding
-	81, // [81:114] is the sub-list for method output_type
-	48, // [48:81] is the sub-list for method input_type
+	65, // 73: parley.control.v1.Control.RemoveChat:input_type -> parley.control.v1.RemoveChatRequest
+	67, // 74: parley.control.v1.Control.Invoke:input_type -> parley.control.v1.InvokeRequest
+	80, // 75: parley.control.v1.Control.ListBlobs:input_type -> parley.control.v1.ListBlobsRequest
+	71, // 76: parley.control.v1.Control.ListPlugins:input_type -> parley.control.v1.ListPluginsRequest
+	73, // 77: parley.control.v1.Control.SetPlugin:input_type -> parley.control.v1.SetPluginRequest
+	74, // 78: parley.control.v1.Control.RestartPlugin:input_type -> parley.control.v1.RestartPluginRequest
+	75, // 79: parley.control.v1.Control.GetSettings:input_type -> parley.control.v1.GetSettingsRequest
+	77, // 80: parley.control.v1.Control.SetSetting:input_type -> parley.control.v1.SetSettingRequest
+	78, // 81: parley.control.v1.Control.Diagnose:input_type -> parley.control.v1.DiagnoseRequest
+	5,  // 82: parley.control.v1.Control.GetStatus:output_type -> parley.control.v1.Status
+	10, // 83: parley.control.v1.Control.Watch:output_type -> parley.control.v1.Event
+	18, // 84: parley.control.v1.Control.Shutdown:output_type -> parley.control.v1.ShutdownResponse
+	20, // 85: parley.control.v1.Control.LogIn:output_type -> parley.control.v1.LogInResponse
+	22, // 86: parley.control.v1.Control.LogOut:output_type -> parley.control.v1.LogOutResponse
+	32, // 87: parley.control.v1.Control.Unlock:output_type -> parley.control.v1.UnlockResponse
+	34, // 88: parley.control.v1.Control.SetProfile:output_type -> parley.control.v1.SetProfileResponse
+	36, // 89: parley.control.v1.Control.ChangePassword:output_type -> parley.control.v1.ChangePasswordResponse
+	24, // 90: parley.control.v1.Control.DeleteAccount:output_type -> parley.control.v1.DeleteAccountResponse
+	6,  // 91: parley.control.v1.Control.LogInNet2019:output_type -> parley.control.v1.Net2019Status
+	27, // 92: parley.control.v1.Control.LogOutNet2019:output_type -> parley.control.v1.LogOutNet2019Response
+	51, // 93: parley.control.v1.Control.CreateNet2019Group:output_type -> parley.control.v1.Chat
+	30, // 94: parley.control.v1.Control.LeaveNet2019Group:output_type -> parley.control.v1.LeaveNet2019GroupResponse
+	39, // 95: parley.control.v1.Control.ListContacts:output_type -> parley.control.v1.ListContactsResponse
+	37, // 96: parley.control.v1.Control.RequestContact:output_type -> parley.control.v1.Contact
+	42, // 97: parley.control.v1.Control.AnswerContact:output_type -> parley.control.v1.AnswerContactResponse
+	44, // 98: parley.control.v1.Control.RemoveContact:output_type -> parley.control.v1.RemoveContactResponse
+	46, // 99: parley.control.v1.Control.BlockContact:output_type -> parley.control.v1.BlockContactResponse
+	48, // 100: parley.control.v1.Control.RenameContact:output_type -> parley.control.v1.RenameContactResponse
+	50, // 101: parley.control.v1.Control.TrustContact:output_type -> parley.control.v1.TrustContactResponse
+	53, // 102: parley.control.v1.Control.ListChats:output_type -> parley.control.v1.ListChatsResponse
+	55, // 103: parley.control.v1.Control.ListMessages:output_type -> parley.control.v1.ListMessagesResponse
+	61, // 104: parley.control.v1.Control.Search:output_type -> parley.control.v1.SearchResponse
+	63, // 105: parley.control.v1.Control.MarkRead:output_type -> parley.control.v1.MarkReadResponse
+	51, // 106: parley.control.v1.Control.SetChat:output_type -> parley.control.v1.Chat
+	66, // 107: parley.control.v1.Control.RemoveChat:output_type -> parley.control.v1.RemoveChatResponse
+	68, // 108: parley.control.v1.Control.Invoke:output_type -> parley.control.v1.InvokeResponse
+	81, // 109: parley.control.v1.Control.ListBlobs:output_type -> parley.control.v1.ListBlobsResponse
+	72, // 110: parley.control.v1.Control.ListPlugins:output_type -> parley.control.v1.ListPluginsResponse
+	70, // 111: parley.control.v1.Control.SetPlugin:output_type -> parley.control.v1.Plugin
+	70, // 112: parley.control.v1.Control.RestartPlugin:output_type -> parley.control.v1.Plugin
+	76, // 113: parley.control.v1.Control.GetSettings:output_type -> parley.control.v1.Settings
+	76, // 114: parley.control.v1.Control.SetSetting:output_type -> parley.control.v1.Settings
+	79, // 115: parley.control.v1.Control.Diagnose:output_type -> parley.control.v1.Finding
+	82, // [82:116] is the sub-list for method output_type
+	48, // [48:82] is the sub-list for method input_type
 	48, // [48:48] is the sub-list for extension type_name
 	48, // [48:48] is the sub-list for extension extendee
 	0,  // [0:48] is the sub-list for field type_name
@@ -5909,7 +5999,7 @@ func file_protocol_controlpb_control_proto_init() {
 		(*Event_Blob)(nil),
 	}
 	file_protocol_controlpb_control_proto_msgTypes[60].OneofWrappers = []any{}
-	file_protocol_controlpb_control_proto_msgTypes[62].OneofWrappers = []any{
+	file_protocol_controlpb_control_proto_msgTypes[64].OneofWrappers = []any{
 		(*InvokeResponse_Update)(nil),
 		(*InvokeResponse_Result)(nil),
 	}
@@ -5919,7 +6009,7 @@ func file_protocol_controlpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_controlpb_control_proto_rawDesc), len(file_protocol_controlpb_control_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   79,
+			NumMessages:   81,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

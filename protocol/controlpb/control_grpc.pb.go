@@ -54,6 +54,7 @@ const (
 	Control_Search_FullMethodName             = "/parley.control.v1.Control/Search"
 	Control_MarkRead_FullMethodName           = "/parley.control.v1.Control/MarkRead"
 	Control_SetChat_FullMethodName            = "/parley.control.v1.Control/SetChat"
+	Control_RemoveChat_FullMethodName         = "/parley.control.v1.Control/RemoveChat"
 	Control_Invoke_FullMethodName             = "/parley.control.v1.Control/Invoke"
 	Control_ListBlobs_FullMethodName          = "/parley.control.v1.Control/ListBlobs"
 	Control_ListPlugins_FullMethodName        = "/parley.control.v1.Control/ListPlugins"
@@ -146,6 +147,13 @@ type ControlClient interface {
 	MarkRead(ctx context.Context, in *MarkReadRequest, opts ...grpc.CallOption) (*MarkReadResponse, error)
 	// SetChat sets what is this account's own of a chat: muted, pinned, draft.
 	SetChat(ctx context.Context, in *SetChatRequest, opts ...grpc.CallOption) (*Chat, error)
+	// RemoveChat removes the chat of a group that this account is no member of (it
+	// left, was removed, or declined) with all that was said in it on this computer. It
+	// is not listed any more until somebody invites this account again. Others keep
+	// what they have. NOT_FOUND, FAILED_PRECONDITION reason CHAT_MEMBER (leave the
+	// group first), CHAT_DIRECT (remove the contact instead) or CHAT_NO_PLUGIN (what
+	// keeps groups is not enabled).
+	RemoveChat(ctx context.Context, in *RemoveChatRequest, opts ...grpc.CallOption) (*RemoveChatResponse, error)
 	// Invoke runs a plugin's action. Updates stream back; the last answer is the
 	// result. A repeated invocation id gives the first result and does nothing.
 	// INVALID_ARGUMENT, NOT_FOUND (no such plugin or action), UNAVAILABLE (the
@@ -435,6 +443,16 @@ func (c *controlClient) SetChat(ctx context.Context, in *SetChatRequest, opts ..
 	return out, nil
 }
 
+func (c *controlClient) RemoveChat(ctx context.Context, in *RemoveChatRequest, opts ...grpc.CallOption) (*RemoveChatResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveChatResponse)
+	err := c.cc.Invoke(ctx, Control_RemoveChat_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *controlClient) Invoke(ctx context.Context, in *InvokeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[InvokeResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &Control_ServiceDesc.Streams[1], Control_Invoke_FullMethodName, cOpts...)
@@ -615,6 +633,13 @@ type ControlServer interface {
 	MarkRead(context.Context, *MarkReadRequest) (*MarkReadResponse, error)
 	// SetChat sets what is this account's own of a chat: muted, pinned, draft.
 	SetChat(context.Context, *SetChatRequest) (*Chat, error)
+	// RemoveChat removes the chat of a group that this account is no member of (it
+	// left, was removed, or declined) with all that was said in it on this computer. It
+	// is not listed any more until somebody invites this account again. Others keep
+	// what they have. NOT_FOUND, FAILED_PRECONDITION reason CHAT_MEMBER (leave the
+	// group first), CHAT_DIRECT (remove the contact instead) or CHAT_NO_PLUGIN (what
+	// keeps groups is not enabled).
+	RemoveChat(context.Context, *RemoveChatRequest) (*RemoveChatResponse, error)
 	// Invoke runs a plugin's action. Updates stream back; the last answer is the
 	// result. A repeated invocation id gives the first result and does nothing.
 	// INVALID_ARGUMENT, NOT_FOUND (no such plugin or action), UNAVAILABLE (the
@@ -719,6 +744,9 @@ func (UnimplementedControlServer) MarkRead(context.Context, *MarkReadRequest) (*
 }
 func (UnimplementedControlServer) SetChat(context.Context, *SetChatRequest) (*Chat, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetChat not implemented")
+}
+func (UnimplementedControlServer) RemoveChat(context.Context, *RemoveChatRequest) (*RemoveChatResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveChat not implemented")
 }
 func (UnimplementedControlServer) Invoke(*InvokeRequest, grpc.ServerStreamingServer[InvokeResponse]) error {
 	return status.Error(codes.Unimplemented, "method Invoke not implemented")
@@ -1208,6 +1236,24 @@ func _Control_SetChat_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Control_RemoveChat_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveChatRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).RemoveChat(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_RemoveChat_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).RemoveChat(ctx, req.(*RemoveChatRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Control_Invoke_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(InvokeRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -1440,6 +1486,10 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SetChat",
 			Handler:    _Control_SetChat_Handler,
+		},
+		{
+			MethodName: "RemoveChat",
+			Handler:    _Control_RemoveChat_Handler,
 		},
 		{
 			MethodName: "ListBlobs",

@@ -3,6 +3,7 @@ package group
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/parley-chat/parley/plugins/sdk"
@@ -19,7 +20,7 @@ type Event struct {
 // Fact is one of the things that were done.
 type Fact struct {
 	// What is "created" (Title, History), "invited" (User), "joined", "left",
-	// "declined", "removed" (User), "role" (User, Role), "title" (Title),
+	// "declined", "removed" (User), "withdrawn" (User: an invitation was taken back), "role" (User, Role), "title" (Title),
 	// "description", "picture" (Removed if there is none now), "history"
 	// (History), or "forged": somebody tried what he had no right to.
 	What    string        `json:"what"`
@@ -47,9 +48,9 @@ type Changed struct {
 	Facts   []Fact `json:"facts,omitempty"`
 }
 
-// factsOf depends on the change alone, so that everybody's history reads the
-// same. A change that only joins others has none.
-func factsOf(c *Change) []Fact {
+// factsOf depends on the change and what is before it alone, so that everybody's
+// history reads the same. A change that only joins others has none.
+func factsOf(c *Change, withdrawn []packet.UserID) []Fact {
 	var facts []Fact
 	for i := range c.Operations {
 		switch o := &c.Operations[i]; o.Verb {
@@ -66,7 +67,11 @@ func factsOf(c *Change) []Fact {
 			}
 			facts = append(facts, Fact{What: what})
 		case VerbRemove:
-			facts = append(facts, Fact{What: "removed", User: o.User})
+			what := "removed"
+			if slices.Contains(withdrawn, o.User) {
+				what = "withdrawn"
+			}
+			facts = append(facts, Fact{What: what, User: o.User})
 		case VerbSetRole:
 			facts = append(facts, Fact{What: "role", User: o.User, Role: o.Role.String()})
 		case VerbSetTitle:
@@ -91,7 +96,7 @@ func (e *Event) sentence() string {
 	var parts []string
 	for i := 0; i < len(e.Facts); i++ {
 		f := &e.Facts[i]
-		if f.What != "invited" && f.What != "removed" {
+		if f.What != "invited" && f.What != "removed" && f.What != "withdrawn" {
 			parts = append(parts, f.phrase())
 			continue
 		}
@@ -100,7 +105,11 @@ func (e *Event) sentence() string {
 			users = append(users, string(e.Facts[i].User))
 		}
 		i--
-		parts = append(parts, f.What+" "+names(users))
+		verb := f.What
+		if verb == "withdrawn" {
+			verb = "withdrew the invitation to"
+		}
+		parts = append(parts, verb+" "+names(users))
 	}
 	return string(e.By) + " " + strings.Join(parts, ", ")
 }

@@ -72,6 +72,8 @@ type List struct {
 	State   *State
 	// Merged: the sum of changes made apart, under which nobody writes.
 	Merged bool
+	// Withdrawn are those whose invitations the change of the list took back.
+	Withdrawn []packet.UserID
 }
 
 // Graph is the history of a group: its changes and what follows from which. What
@@ -143,6 +145,24 @@ func (g *Graph) NeverCame(user packet.UserID) bool {
 		}
 	}
 	return true
+}
+
+// TakenBack says whether somebody was asked, never came, and is asked no more because
+// others took the invitation back.
+func (g *Graph) TakenBack(user packet.UserID) bool {
+	if !g.NeverCame(user) {
+		return false
+	}
+	for i := len(g.nodes) - 1; i >= 0; i-- {
+		n := &g.nodes[i]
+		if n.author == user {
+			return false // he declined
+		}
+		if slices.ContainsFunc(n.operations, func(o Operation) bool { return o.Verb == VerbRemove && o.User == user }) {
+			return true
+		}
+	}
+	return false
 }
 
 // Len is how many changes are here.
@@ -227,7 +247,18 @@ func (g *Graph) take(c *Signed) (List, error) {
 		g.byOther[c.Author]++
 	}
 	g.insert(c, parents, after, by.Role == RoleOwner, took)
-	return List{Version: version(n+1, []ChangeID{c.ID}), State: after}, nil
+	return List{Version: version(n+1, []ChangeID{c.ID}), State: after, Withdrawn: withdrawn(before, &c.Change)}, nil
+}
+
+// withdrawn gives whose invitations a change takes back: those of people whom it
+// removes before they joined.
+func withdrawn(before *State, c *Change) (users []packet.UserID) {
+	for i := range c.Operations {
+		if o := &c.Operations[i]; o.Verb == VerbRemove && before.Person(o.User).Role == RoleInvited {
+			users = append(users, o.User)
+		}
+	}
+	return users
 }
 
 func (g *Graph) parentsOf(c *Signed) ([]int, error) {

@@ -152,15 +152,20 @@ func TestGroup(t *testing.T) {
 		t.Errorf("dave is told %+v", i)
 	}
 	do(t, dave, plugintest.Call{Action: "decline", Chat: chat})
-	if i := info(t, dave, chat); i.Role != "" || !i.Declined {
+	if i := info(t, dave, chat); i.Role != "" || !i.Declined || i.Withdrawn {
 		t.Errorf("dave, who declined, is told %+v", i)
+	}
+	do(t, bob, plugintest.Call{Action: "invite", Chat: chat, Text: "dave"})
+	do(t, anna, plugintest.Call{Action: "remove", Chat: chat, Text: "dave"})
+	if i := info(t, dave, chat); i.Role != "" || !i.Withdrawn {
+		t.Errorf("dave, whose invitation was withdrawn, is told %+v", i)
 	}
 	do(t, bob, plugintest.Call{Action: "rename", Chat: chat, Text: " Tea at five "})
 	do(t, bob, plugintest.Call{Action: "describe", Chat: chat, Text: "Daily."})
 	do(t, bob, plugintest.Call{Action: "history", Chat: chat, Text: "all"})
 	do(t, anna, plugintest.Call{Action: "remove", Chat: chat, Text: "carol"})
 	wantAll(t, chat, "anna owner, bob admin", anna, bob, carol)
-	if i := info(t, carol, chat); i.Role != "" || i.Declined {
+	if i := info(t, carol, chat); i.Role != "" || i.Declined || i.Withdrawn {
 		t.Errorf("carol, who was removed, is told %+v", i)
 	}
 	do(t, anna, plugintest.Call{Action: "leave", Chat: chat})
@@ -170,7 +175,7 @@ func TestGroup(t *testing.T) {
 		t.Errorf("bob is told %+v", i)
 	}
 	const story = "anna created the group “Tea”, invited bob and carol|bob joined|carol joined|anna made bob an admin|bob invited dave|" +
-		"dave declined the invitation|bob named the group “Tea at five”|bob changed the description|bob shares what is said from now on with new members, too|anna removed carol|anna left"
+		"dave declined the invitation|bob invited dave|anna withdrew the invitation to dave|bob named the group “Tea at five”|bob changed the description|bob shares what is said from now on with new members, too|anna removed carol|anna left"
 	if got := told(bob, chat); got != story {
 		t.Errorf("bob is told\n%s\nnot\n%s", got, story)
 	}

@@ -108,7 +108,7 @@ func (p *Plugin) take(ctx context.Context, c *chat, s *Signed, k *sdk.Packet) ([
 	}
 	effects = p.atOnce(c, effects)
 	effects = append(effects, sdk.PutValue{Key: changeKey(c.id, s.ID), Value: value})
-	effects = append(effects, messageOf(c.id, s)...)
+	effects = append(effects, messageOf(c.id, s, list.Withdrawn)...)
 	dropped, err := p.dropped(ctx, c, followers)
 	if err != nil {
 		return nil, err
@@ -118,12 +118,12 @@ func (p *Plugin) take(ctx context.Context, c *chat, s *Signed, k *sdk.Packet) ([
 	if err != nil {
 		return nil, err
 	}
-	return append(effects, summary, p.changed(c, s, before)), nil
+	return append(effects, summary, p.changed(c, s, before, list.Withdrawn)), nil
 }
 
 // messageOf tells what was done, in the place of the packet.
-func messageOf(chat packet.ChatID, s *Signed) []sdk.Effect {
-	event := Event{By: s.Author, Facts: factsOf(&s.Change)}
+func messageOf(chat packet.ChatID, s *Signed, withdrawn []packet.UserID) []sdk.Effect {
+	event := Event{By: s.Author, Facts: factsOf(&s.Change, withdrawn)}
 	if len(event.Facts) == 0 {
 		return nil
 	}
@@ -135,13 +135,13 @@ func admittedEffects(chat packet.ChatID, a *admitted) []sdk.Effect {
 	if a.err != nil {
 		return nil
 	}
-	return append(messageOf(chat, &a.change), listEffect(chat, a.list, &a.change.Change))
+	return append(messageOf(chat, &a.change, a.list.Withdrawn), listEffect(chat, a.list, &a.change.Change))
 }
 
 // changed tells front ends.
-func (p *Plugin) changed(c *chat, s *Signed, before Role) sdk.Effect {
+func (p *Plugin) changed(c *chat, s *Signed, before Role, withdrawn []packet.UserID) sdk.Effect {
 	now := c.graph.Known().State.Person(p.self).Role
-	data := Changed{By: s.Author, Role: now.String(), Invited: before == RoleNone && now == RoleInvited, Facts: factsOf(&s.Change)}
+	data := Changed{By: s.Author, Role: now.String(), Invited: before == RoleNone && now == RoleInvited, Facts: factsOf(&s.Change, withdrawn)}
 	if len(data.Facts) > 50 {
 		data.Facts = nil // an event is small; who wants to know looks
 	}
@@ -429,6 +429,8 @@ type Summary struct {
 	Split  bool          `json:"split,omitempty"` // changes made apart are not joined yet
 	// Declined: this account was asked, never came, and is asked no more.
 	Declined bool `json:"declined,omitempty"`
+	// Withdrawn: it is asked no more because the invitation was taken back.
+	Withdrawn bool `json:"withdrawn,omitempty"`
 }
 
 func (p *Plugin) summary(c *chat) (sdk.Effect, error) {
@@ -436,7 +438,7 @@ func (p *Plugin) summary(c *chat) (sdk.Effect, error) {
 	me := known.State.Person(p.self)
 	b, err := json.Marshal(Summary{
 		Chat: c.id, Title: known.State.Title, Role: me.Role.String(), People: len(known.State.Members()), By: me.By, Split: known.Merged,
-		Declined: c.graph.NeverCame(p.self),
+		Declined: c.graph.NeverCame(p.self), Withdrawn: c.graph.TakenBack(p.self),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("summary of %s: %w", c.id, err)

@@ -36,6 +36,8 @@ type Info struct {
 	Role    string `json:"role"` // this account's, "" when it is in the group no more
 	// Declined: this account was asked, never came, and is asked no more.
 	Declined bool `json:"declined,omitempty"`
+	// Withdrawn: it is asked no more because the invitation was taken back.
+	Withdrawn bool `json:"withdrawn,omitempty"`
 	// By invited this account.
 	By packet.UserID `json:"by"`
 	// People are those in the group and those invited, who stand highest first.
@@ -67,7 +69,7 @@ func (p *Plugin) info(ctx context.Context, call *sdk.Invocation) (sdk.Result, er
 	}
 	info := Info{
 		Chat: c.id, Title: s.Title, Description: s.Description, History: s.History.String(), Role: s.Person(p.self).Role.String(), By: s.Person(p.self).By,
-		Changes: c.graph.Len(), Waiting: len(c.waiting), Split: c.graph.Split(), Declined: c.graph.NeverCame(p.self), People: []InfoPerson{},
+		Changes: c.graph.Len(), Waiting: len(c.waiting), Split: c.graph.Split(), Declined: c.graph.NeverCame(p.self), Withdrawn: c.graph.TakenBack(p.self), People: []InfoPerson{},
 	}
 	if s.Picture != (ChangeID{}) {
 		info.Picture = s.Picture.String()

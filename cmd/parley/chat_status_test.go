@@ -131,7 +131,9 @@ func TestStateOf(t *testing.T) {
 		{"read by 1 of 3", queued, []controlpb.Delivery{queued, delivered, read}},
 		{"read by 1 of 2", delivered, []controlpb.Delivery{delivered, read}},
 		{"read", read, []controlpb.Delivery{read, read}},
-		{"failed", failed, []controlpb.Delivery{failed, read}},
+		{"failed", failed, []controlpb.Delivery{failed, failed}},
+		{"delivered to 1 of 2", read, []controlpb.Delivery{failed, read}},
+		{"queued", queued, []controlpb.Delivery{failed, queued}},
 	} {
 		m := &controlpb.Message{Delivery: test.least}
 		for _, d := range test.each {

@@ -140,10 +140,10 @@ func stateWord(d controlpb.Delivery) string {
 // several people than to others, to how many.
 func stateOf(m *controlpb.Message) string {
 	word, all := stateWord(m.GetDelivery()), len(m.GetRecipients())
-	if all < 2 || m.GetDelivery() >= controlpb.Delivery_DELIVERY_READ {
+	if all < 2 {
 		return word
 	}
-	reached, read := 0, 0
+	reached, read, failed := 0, 0, 0
 	for _, r := range m.GetRecipients() {
 		switch r.GetDelivery() {
 		case controlpb.Delivery_DELIVERY_READ:
@@ -151,9 +151,14 @@ func stateOf(m *controlpb.Message) string {
 			reached++
 		case controlpb.Delivery_DELIVERY_DELIVERED:
 			reached++
+		case controlpb.Delivery_DELIVERY_FAILED:
+			failed++
 		}
 	}
 	switch {
+	case read == all:
+	case reached > 0 && failed > 0: // it will never come to all
+		return fmt.Sprintf("delivered to %d of %d", reached, all)
 	case read > 0:
 		return fmt.Sprintf("read by %d of %d", read, all)
 	case reached > 0 && reached < all:

@@ -102,16 +102,14 @@ func quoteOf(tx store.ReadTx, m *store.Message) (*controlpb.Quote, error) {
 	return quote, nil
 }
 
-// least is how far a message came to everybody; a failure counts before all.
+// least is how far a message came to everybody to whom it did not fail; failed if it
+// did to all.
 func least(states []*controlpb.RecipientState) controlpb.Delivery {
 	if len(states) == 0 {
 		return controlpb.Delivery_DELIVERY_QUEUED
 	}
-	result := controlpb.Delivery_DELIVERY_READ
+	result := controlpb.Delivery_DELIVERY_FAILED // the highest
 	for _, s := range states {
-		if s.GetDelivery() == controlpb.Delivery_DELIVERY_FAILED {
-			return controlpb.Delivery_DELIVERY_FAILED
-		}
 		result = min(result, s.GetDelivery())
 	}
 	return result

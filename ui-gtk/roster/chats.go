@@ -1,7 +1,9 @@
 package roster
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/gotk3/gotk3/gdk"
 	"github.com/gotk3/gotk3/gtk"
@@ -32,9 +34,10 @@ type chatList struct {
 	list          *gtk.ListBox
 	empty         *gtk.Box
 	part          *viewmodel.Part[viewmodel.ChatRow]
-	rows          []*chatRow // as they are in list
-	quiet         bool       // what is selected is not a person's choice
-	byHand        bool       // keys or mouse are about to select, which opens nothing yet
+	rows          []*chatRow      // as they are in list
+	place         map[uintptr]int // of the rows' widgets, while they are sorted
+	quiet         bool            // what is selected is not a person's choice
+	byHand        bool            // keys or mouse are about to select, which opens nothing yet
 	menu          *gtk.Popover
 }
 
@@ -47,6 +50,7 @@ func newChatList(w widget.Window) *chatList {
 	column := widget.Column(0, l.requests.box, l.empty, l.before, l.list, l.after)
 	l.scroll = widget.Scrolled(column)
 	l.list.SetAdjustment(l.scroll.GetVAdjustment())
+	l.list.SetSortFunc(func(a, b *gtk.ListBoxRow) int { return cmp.Compare(l.place[a.Native()], l.place[b.Native()]) })
 	l.connect()
 
 	s := w.Session()
@@ -170,34 +174,51 @@ func (l *chatList) mark() {
 	l.list.UnselectAll()
 }
 
+// draw does the steps. A row that moves stays the widget that it is, and in the list:
+// one that is taken out while a button is held on it would not be clicked.
 func (l *chatList) draw(steps []viewmodel.Change[viewmodel.ChatRow]) {
-	held := "" // the chat whose row has the keyboard and is made anew
+	moving := map[string]*chatRow{} // those that are taken out, and may come again
+	sorted := true
 	for _, step := range steps {
 		switch step.Kind {
 		case viewmodel.Removed:
 			r := l.rows[step.At]
-			if r.row.IsFocus() {
-				held = r.id
-			}
-			l.quiet = true
-			r.row.Destroy()
-			l.quiet = false
-			l.rows = append(l.rows[:step.At], l.rows[step.At+1:]...)
+			moving[r.id] = r
+			l.rows = slices.Delete(l.rows, step.At, step.At+1)
 		case viewmodel.Inserted:
-			r := newChatRow(l.window, step.Row)
-			l.rows = append(l.rows, nil)
-			copy(l.rows[step.At+1:], l.rows[step.At:])
-			l.rows[step.At] = r
-			l.list.Insert(r.row, step.At)
-			r.row.ShowAll()
-			if r.id == held {
-				r.row.GrabFocus()
+			r := moving[step.Row.RowKey()]
+			if r != nil {
+				delete(moving, r.id)
+				r.show(step.Row)
+			} else {
+				r = newChatRow(l.window, step.Row)
+				l.list.Add(r.row)
+				r.row.ShowAll()
 			}
+			sorted = false
+			l.rows = slices.Insert(l.rows, step.At, r)
 		case viewmodel.Changed:
 			l.rows[step.At].show(step.Row)
 		}
 	}
+	l.quiet = true
+	for _, r := range moving {
+		r.row.Destroy()
+	}
+	l.quiet = false
+	if !sorted {
+		l.sort()
+	}
 	l.mark()
+}
+
+// sort brings the widgets into the order of rows.
+func (l *chatList) sort() {
+	l.place = make(map[uintptr]int, len(l.rows))
+	for i, r := range l.rows {
+		l.place[r.row.Native()] = i
+	}
+	l.list.InvalidateSort()
 }
 
 // height is that of a row, in pixels.
@@ -265,6 +286,11 @@ func (l *chatList) menuOf(id string) []widget.MenuItem {
 	}
 	if row.Chat.GetUnread() > 0 {
 		items = append(items, widget.MenuItem{Icon: "object-select-symbolic", Text: t.T("Mark as read"), Do: func() { s.Chats.MarkRead(id) }})
+	}
+	if s.Chats.Removable(id) {
+		items = append(items,
+			widget.MenuItem{},
+			widget.MenuItem{Icon: "user-trash-symbolic", Text: t.T("Remove chat…"), Danger: true, Do: func() { widget.AskRemoveChat(l.window, id) }})
 	}
 	if row.Contact != nil {
 		user := row.Contact.GetUser()

@@ -281,8 +281,8 @@ func TestManyChats(t *testing.T) {
 	}
 }
 
-// TestMessageMovesOneRow: a message brings one chat to the top, and the widgets of
-// the others stay.
+// TestMessageMovesOneRow: a message brings one chat to the top, and all widgets stay,
+// also its own, on which a button may be held.
 func TestMessageMovesOneRow(t *testing.T) {
 	core := crowd(20)
 	_, s := open(t, core)
@@ -293,9 +293,11 @@ func TestMessageMovesOneRow(t *testing.T) {
 	until(t, "person 7 is on top", func() bool { return l.rows[0].id == person(7) })
 	for i, r := range do(func() []*chatRow { return append([]*chatRow(nil), l.rows...) }) {
 		switch {
-		case i == 0:
-		case i <= 7 && r != before[i-1], i > 7 && r != before[i]:
+		case i == 0 && r != before[7], i > 0 && i <= 7 && r != before[i-1], i > 7 && r != before[i]:
 			t.Errorf("row %d was made anew", i)
+		}
+		if at := do(r.row.GetIndex); at != i {
+			t.Errorf("row %d is drawn at %d", i, at)
 		}
 	}
 }

@@ -183,6 +183,9 @@ func (h *header) items() []widget.MenuItem {
 		pin.Text = t.T("Unpin")
 	}
 	items = append(items, mute, pin)
+	if s := p.window.Session(); s.Chats.Removable(x.Chat) {
+		items = append(items, widget.MenuItem{Text: t.T("Remove chat…"), Icon: "user-trash-symbolic", Danger: true, Do: func() { widget.AskRemoveChat(p.window, x.Chat) }})
+	}
 	for i, a := range p.window.Session().Plugins.Actions(pluginpb.Place_PLACE_CHAT_HEADER, "") {
 		if i == 0 {
 			items = append(items, widget.MenuItem{})

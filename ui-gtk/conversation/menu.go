@@ -53,7 +53,11 @@ func (r *messageRow) choose(item viewmodel.MenuItem) {
 	case viewmodel.ChooseDetails:
 		p.details(r.row.Key)
 	default:
-		p.model.Choose(r.row.Key, item)
+		key, t := r.row.Key, p.window.Texts()
+		if item.Question != "" && !widget.Ask(p.window.Native(), item.Question, item.Consequence, t.T("Delete"), t.T("Cancel"), true) {
+			return
+		}
+		p.model.Choose(key, item)
 		if item.Choice == viewmodel.ChooseReply || item.Choice == viewmodel.ChooseEdit {
 			p.composer.focus()
 		}

@@ -385,6 +385,9 @@ func (f *foot) show(row *viewmodel.MessageRow) {
 		// Translators: when a message was written, which was changed later.
 		text = t.F("edited %s", row.Time)
 	}
+	if row.Partly {
+		text = row.StateText + " · " + text
+	}
 	f.text.SetText(text)
 	ticks, icon := "", ""
 	switch row.State {
@@ -399,7 +402,7 @@ func (f *foot) show(row *viewmodel.MessageRow) {
 	}
 	f.setIcon(icon, row.State == viewmodel.Failed)
 	f.setTicks(ticks, row.State == viewmodel.Read)
-	if said := f.pane.model.StateText(row.State); said != f.said {
+	if said := row.StateText; said != f.said {
 		f.said = said
 		f.box.SetTooltipText(said)
 	}

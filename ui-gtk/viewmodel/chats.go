@@ -461,6 +461,20 @@ func (c *Chats) Pin(id string, pinned bool) {
 	c.set(&controlpb.SetChatRequest{Id: id, Pinned: &pinned})
 }
 
+// Removable says whether a chat can be removed: it is a group's, which one is not in.
+func (c *Chats) Removable(id string) bool {
+	x := c.byID[id]
+	return x.GetKind() == kindGroup && len(x.GetMembers()) > 0 && !slices.Contains(x.GetMembers(), c.session.User())
+}
+
+// Remove removes the chat of a group that one is not in, with its history here.
+func (c *Chats) Remove(id string) {
+	c.session.ask(func(ctx context.Context, core Core) error {
+		_, err := core.RemoveChat(ctx, &controlpb.RemoveChatRequest{Id: id})
+		return err
+	})
+}
+
 // MarkRead says that all of a chat is read.
 func (c *Chats) MarkRead(id string) {
 	c.session.ask(func(ctx context.Context, core Core) error {

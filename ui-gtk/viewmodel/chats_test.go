@@ -320,3 +320,27 @@ func BenchmarkLoadMany(b *testing.B) {
 		}
 	}
 }
+
+// TestRemoveChat: only the chat of a group that one is not in can be removed.
+func TestRemoveChat(t *testing.T) {
+	core := newFakeCore()
+	core.chats = []*controlpb.Chat{
+		chatOf("b", "bob", 1, "hi"),
+		{Id: "in", Kind: "group", Members: []string{"alice", "bob"}},
+		{Id: "out", Kind: "group", Members: []string{"bob"}},
+		{Id: "new", Kind: "group"},
+	}
+	w := openWindow(t, core)
+	for id, want := range map[string]bool{"b": false, "in": false, "out": true, "new": false, "none": false} {
+		if got := w.session.Chats.Removable(id); got != want {
+			t.Errorf("%s: %v", id, got)
+		}
+	}
+	w.session.Chats.Remove("out")
+	w.until("it came", func() bool {
+		asked := taken[*controlpb.RemoveChatRequest](core)
+		return len(asked) == 1 && asked[0].GetId() == "out"
+	})
+	core.tell(nil, &controlpb.Event{Event: &controlpb.Event_ChatRemoved{ChatRemoved: "out"}})
+	w.until("it is gone", func() bool { _, ok := w.session.Chats.Row("out"); return !ok })
+}

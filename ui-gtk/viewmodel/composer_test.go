@@ -591,6 +591,14 @@ func TestMenu(t *testing.T) {
 	}
 	key := messageKey(fakeID(2))
 	items := c.Menu(key)
+	for _, item := range items {
+		if asked := item.Question != ""; asked != item.Danger || asked != (item.Consequence != "") {
+			t.Errorf("%s asks %q", item.Label, item.Question)
+		}
+	}
+	if got := items[len(items)-1].Question; got != "Delete this message for you?" {
+		t.Errorf("asked %q", got)
+	}
 	c.Choose(key, items[len(items)-2])
 	w.until("it is deleted", func() bool { return len(core.asks("delete")) == 1 })
 	if r := core.asks("delete")[0]; string(r.GetMessage()) != string(fakeID(2)) || r.GetChat() != "b" {

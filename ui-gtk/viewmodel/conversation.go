@@ -826,6 +826,8 @@ func (c *Conversation) headline() {
 		case row.Group == nil:
 		case row.Group.Role == RoleInvited:
 			h.Invited, h.Away = true, t.F("%s invites you to this group.", c.session.Contacts.Name(row.Group.By))
+		case row.Group.Role == RoleNone && row.Group.Withdrawn:
+			h.Away = t.T("The invitation to this group was withdrawn.")
 		case row.Group.Role == RoleNone:
 			h.Away = t.T("You are not in this group any more.")
 		}

@@ -354,6 +354,24 @@ func TestChangesOfMessages(t *testing.T) {
 	}
 	core.tell(nil, change(part))
 	w.until("somebody has it", func() bool { return c.Rows.At(1).State == Sent })
+	reached := func(state MessageState, partly bool, text string, least controlpb.Delivery, each ...controlpb.Delivery) {
+		t.Helper()
+		m := said("b", "alice", 2, "mine")
+		m.Delivery = least
+		for i, d := range each {
+			m.Recipients = append(m.Recipients, &controlpb.RecipientState{User: []string{"bob", "carol", "dave"}[i], Delivery: d})
+		}
+		core.tell(nil, change(m))
+		w.until(text, func() bool {
+			r := c.Rows.At(1)
+			return r.StateText == text && r.State == state && r.Partly == partly && strings.HasSuffix(r.Label, ", "+text)
+		})
+	}
+	const delivered, seen, never = controlpb.Delivery_DELIVERY_DELIVERED, controlpb.Delivery_DELIVERY_READ, controlpb.Delivery_DELIVERY_FAILED
+	reached(Delivered, true, "Delivered to 2 of 3", delivered, delivered, seen, never)
+	reached(Delivered, false, "Read by 1 of 3", delivered, delivered, seen, delivered)
+	reached(Failed, false, "Not delivered", never, never, never)
+	reached(Delivered, true, "Delivered to 1 of 2", seen, seen, never)
 	edited := said("b", "bob", 1, "uno")
 	edited.Edited = true
 	gone := said("b", "bob", 3, "")

@@ -73,6 +73,10 @@ func (f *fakeCore) SetChat(_ context.Context, r *controlpb.SetChatRequest) (*con
 	return &controlpb.Chat{Id: r.GetId()}, f.take(r)
 }
 
+func (f *fakeCore) RemoveChat(_ context.Context, r *controlpb.RemoveChatRequest) (*controlpb.RemoveChatResponse, error) {
+	return &controlpb.RemoveChatResponse{}, f.take(r)
+}
+
 func (f *fakeCore) LogInNet2019(_ context.Context, r *controlpb.LogInNet2019Request) (*controlpb.Net2019Status, error) {
 	return &controlpb.Net2019Status{On: true}, f.take(r)
 }

@@ -57,6 +57,8 @@ type Group struct {
 	By   string `json:"by"`
 	// Declined: one was asked, and never was in it.
 	Declined bool `json:"declined"`
+	// Withdrawn: the invitation was taken back.
+	Withdrawn bool `json:"withdrawn"`
 	// People are all, who stand highest first.
 	People []GroupPerson `json:"people"`
 	// Picture as others sent it.
@@ -512,6 +514,8 @@ func factSentence(t translator, by, who string, f groupFact) string {
 		return t.F("%s declined the invitation", by)
 	case "removed ":
 		return t.F("%[1]s removed %[2]s", by, who)
+	case "withdrawn ":
+		return t.F("%[1]s withdrew the invitation to %[2]s", by, who)
 	case "role owner":
 		return t.F("%[1]s made %[2]s the owner", by, who)
 	case "role admin":

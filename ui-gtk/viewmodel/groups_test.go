@@ -486,6 +486,7 @@ func TestGroupEvents(t *testing.T) {
 		`{"by":"bob","facts":[{"what":"left"}]}`:                                     "Bob left",
 		`{"by":"bob","facts":[{"what":"declined"}]}`:                                 "Bob declined the invitation",
 		`{"by":"bob","facts":[{"what":"removed","user":"carol"}]}`:                   "Bob removed Carol",
+		`{"by":"bob","facts":[{"what":"withdrawn","user":"alice"}]}`:                 "Bob withdrew the invitation to you",
 		`{"by":"bob","facts":[{"what":"role","user":"carol","role":"owner"}]}`:       "Bob made Carol the owner",
 		`{"by":"bob","facts":[{"what":"role","user":"alice","role":"admin"}]}`:       "Bob made you an admin",
 		`{"by":"bob","facts":[{"what":"role","user":"carol","role":"member"}]}`:      "Bob took the admin role from Carol",

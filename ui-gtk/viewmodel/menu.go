@@ -32,7 +32,10 @@ type MenuItem struct {
 	Label, Icon string
 	// Danger: it takes something away.
 	Danger bool
-	action PluginAction
+	// Question is asked before it is done, and Consequence says what comes of it; empty
+	// where nothing is asked.
+	Question, Consequence string
+	action                PluginAction
 }
 
 // limited says whether the chat is one of 2019, where there are texts, pictures and
@@ -91,10 +94,16 @@ func (c *Conversation) Menu(key string) []MenuItem {
 		if !fits(a, r) || c.silent() && a.Plugin == textPlugin && a.Action.GetName() == "delete" {
 			continue
 		}
-		items = append(items, MenuItem{
-			Choice: ChooseAction, Label: c.session.Label(a.Action.GetLabel()), Icon: a.Action.GetIcon(),
-			Danger: a.Action.GetName() == "delete" || a.Action.GetName() == "delete-for-me", action: a,
-		})
+		item := MenuItem{Choice: ChooseAction, Label: c.session.Label(a.Action.GetLabel()), Icon: a.Action.GetIcon(), action: a}
+		switch a.Action.GetName() {
+		case "delete":
+			item.Danger, item.Question = true, t.T("Delete this message for everybody?")
+			item.Consequence = t.T("It goes from this computer and, as soon as they hear of it, from those of the others. It cannot be brought back.")
+		case "delete-for-me":
+			item.Danger, item.Question = true, t.T("Delete this message for you?")
+			item.Consequence = t.T("It goes from this computer and cannot be brought back. Others keep it.")
+		}
+		items = append(items, item)
 	}
 	return items
 }

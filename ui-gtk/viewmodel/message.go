@@ -42,6 +42,10 @@ type MessageRow struct {
 	// First and Last of a group: messages of one author, under a minute apart.
 	First, Last bool
 	State       MessageState
+	// StateText says State in words, in a group to how many it came. Partly: it came to
+	// some, and never will to the others.
+	StateText string
+	Partly    bool
 	// Problem says why it failed. Unsent: the core has not taken it yet, or not
 	// at all when it failed.
 	Problem string
@@ -179,6 +183,38 @@ func sameGroup(a, b *controlpb.Message) bool {
 
 // state fills in how far a message of one's own is.
 func (c *Conversation) state(r *MessageRow) {
+	c.reach(r)
+	r.StateText = c.stateText(r.State)
+	states := r.Message.GetRecipients()
+	if r.Unsent || r.State == NoState || r.State == Failed || len(states) < 2 {
+		return
+	}
+	reached, read, failed := 0, 0, 0
+	for _, x := range states {
+		switch x.GetDelivery() {
+		case controlpb.Delivery_DELIVERY_READ:
+			reached++
+			read++
+		case controlpb.Delivery_DELIVERY_DELIVERED:
+			reached++
+		case controlpb.Delivery_DELIVERY_FAILED:
+			failed++
+		}
+	}
+	t := c.session.Texts()
+	switch {
+	case reached > 0 && failed > 0: // it will never come to all
+		r.Partly, r.State = true, min(r.State, Delivered)
+		r.StateText = t.F("Delivered to %[1]d of %[2]d", reached, len(states))
+	case read > 0 && read < len(states):
+		r.StateText = t.F("Read by %[1]d of %[2]d", read, len(states))
+	case reached > 0 && reached < len(states):
+		r.StateText = t.F("Delivered to %[1]d of %[2]d", reached, len(states))
+	}
+}
+
+// reach fills in the state alone.
+func (c *Conversation) reach(r *MessageRow) {
 	m := r.Message
 	if !m.GetOwn() || m.GetDeleted() {
 		return
@@ -208,15 +244,15 @@ func (c *Conversation) state(r *MessageRow) {
 		r.State = Queued
 		// It has left once anybody has it: in a group, somebody is often away for long.
 		if slices.ContainsFunc(m.GetRecipients(), func(x *controlpb.RecipientState) bool {
-			return x.GetDelivery() >= controlpb.Delivery_DELIVERY_SENT
+			return x.GetDelivery() >= controlpb.Delivery_DELIVERY_SENT && x.GetDelivery() != controlpb.Delivery_DELIVERY_FAILED
 		}) {
 			r.State = Sent
 		}
 	}
 }
 
-// StateText says a state in words.
-func (c *Conversation) StateText(s MessageState) string {
+// stateText says a state in words.
+func (c *Conversation) stateText(s MessageState) string {
 	t := c.session.Texts()
 	switch s {
 	case Queued:
@@ -288,8 +324,8 @@ func (c *Conversation) label(r *MessageRow) string {
 	if r.Reactions != nil {
 		label += ", " + r.Reactions.label
 	}
-	if s := c.StateText(r.State); s != "" {
-		label += ", " + s
+	if r.StateText != "" {
+		label += ", " + r.StateText
 	}
 	if r.Problem != "" {
 		label += ": " + r.Problem
@@ -334,7 +370,7 @@ func (c *Conversation) Details(key string) (Details, bool) {
 			state = Failed
 		}
 		d.Recipients = append(d.Recipients, Recipient{
-			User: x.GetUser(), Name: c.session.Contacts.Name(x.GetUser()), State: c.StateText(state),
+			User: x.GetUser(), Name: c.session.Contacts.Name(x.GetUser()), State: c.stateText(state),
 			Reason: c.session.tell(x.GetWhy(), x.GetReason()), Failed: state == Failed, order: state,
 		})
 	}

@@ -39,3 +39,16 @@ func Ask(above *gtk.Window, question, explanation, do, leave string, destructive
 	d.SetDefaultResponse(gtk.RESPONSE_CANCEL)
 	return d.Run() == gtk.RESPONSE_ACCEPT
 }
+
+// AskRemoveChat asks whether the chat of a group that one is not in is to be removed,
+// and does so.
+func AskRemoveChat(w Window, chat string) {
+	t, chats := w.Texts(), w.Session().Chats
+	row, ok := chats.Row(chat)
+	if !ok {
+		return
+	}
+	if Ask(w.Native(), t.F("Remove the chat “%s”?", row.Title), t.T("All that was said in it goes from this computer and cannot be brought back; files you received stay in their folder. Others keep what they have."), t.T("Remove chat"), t.T("Cancel"), true) {
+		chats.Remove(chat)
+	}
+}

@@ -75,7 +75,7 @@ func TestErrorsInChinese(t *testing.T) {
 // window's language.
 func TestWaitingInChinese(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, desktop.Config{Width: 1100, Height: 700})
+	w := newWorld(t, desktop.Config{Width: 1100, Height: 780})
 	anna := w.anna
 	anna.words = texts.New("zh-Hans")
 	anna.prefer(`{"theme": "light", "language": "zh-Hans"}`)

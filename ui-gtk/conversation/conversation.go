@@ -117,7 +117,7 @@ func (p *Pane) empty() gtk.IWidget {
 	column := widget.Column(10, icon, title, text)
 	column.SetVAlign(gtk.ALIGN_CENTER)
 	column.SetHAlign(gtk.ALIGN_CENTER)
-	return widget.Class(column, "empty")
+	return widget.Class(column, "no-chat")
 }
 
 // typing is the line that says who is typing.

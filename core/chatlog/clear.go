@@ -9,9 +9,11 @@ import (
 
 // Clear removes what was said in a group that this account is no member of, inside
 // tx. What was changed in the group stays, with the ends of all logs: others are to
-// hear yet that this account left, and who is invited again goes on from there, in
-// new logs; what was cleared does not come again. Errors: ErrUnknownChat, ErrMember,
-// ErrNoChanges, ErrDraft for a chat that is no group, and the store's.
+// hear yet that this account left, and who is invited again goes on from there; what
+// was cleared does not come again. What this account says then is in a new log, because
+// others may lack what it said in the old one. Nothing is kept of an entry, not even
+// without content, so that nobody takes it for deleted. Errors: ErrUnknownChat,
+// ErrMember, ErrNoChanges, ErrDraft for a chat that is no group, and the store's.
 func (s *Service) Clear(tx store.Tx, chat packet.ChatID) error {
 	c, err := tx.Chat(chat)
 	switch {
@@ -32,7 +34,14 @@ func (s *Service) Clear(tx store.Tx, chat packet.ChatID) error {
 	})
 	if err == nil && !opened {
 		// Which entries are changes is not known: they must not be lost.
-		err = fmt.Errorf("chat %s: %w", chat, ErrNoChanges)
+		return fmt.Errorf("chat %s: %w", chat, ErrNoChanges)
 	}
+	if err != nil {
+		return err
+	}
+	if err := forgetDigests(tx, chat); err != nil {
+		return err
+	}
+	_, err = s.beginEpoch(tx, chat, talk)
 	return err
 }

@@ -527,3 +527,50 @@ func TestGuest(t *testing.T) {
 	}
 	n.expect(group, []string{"bob: hello dave"}, dave)
 }
+
+// Who removes what was said in a group that he left is no worse a member when he is
+// invited again: nobody takes for deleted what he has no more, and all get what he says.
+func TestClear(t *testing.T) {
+	n := graph(t, false, "alice", "bob", "dave")
+	alice, bob, dave := n.nodes[0], n.nodes[1], n.nodes[2]
+	clear := func() (err error) {
+		must(t, bob.store.Update(t.Context(), store.Synced, func(tx store.Tx) error {
+			err = bob.svc.Clear(tx, group)
+			return nil
+		}))
+		return err
+	}
+	alice.write(group, "one")
+	n.quiet(time.Minute)
+	n.cut(n.wire(alice, dave))
+	alice.write(group, "two")
+	bob.write(group, "three")
+	n.quiet(time.Minute)
+	if err := clear(); !errors.Is(err, ErrMember) {
+		t.Errorf("a member clears a chat: %v", err)
+	}
+	n.cut(n.wire(alice, bob))
+	old := bobLog(t, bob)
+	alice.change(change{Op: "remove", User: "bob", Cutoffs: alice.ends("bob", 0)})
+	n.connect(alice, bob)
+	n.quiet(time.Minute)
+	must(t, clear())
+	if entries := bob.entries(group); slices.ContainsFunc(entries, func(e store.Entry) bool { return e.Packet.Header.Type != typeMembers }) {
+		t.Errorf("bob has %d entries", len(entries))
+	}
+	alice.change(change{Op: "invite", User: "bob"})
+	n.quiet(time.Minute)
+	n.cut(n.wire(alice, bob))
+	n.connect(bob, dave)
+	n.quiet(time.Hour)
+	bob.write(group, "here again")
+	n.quiet(time.Minute)
+	n.expect(group, []string{"alice: one", "bob: here again"}, dave)
+	n.connect(alice, dave)
+	n.quiet(time.Hour)
+	n.expect(group, []string{"alice: one", "alice: two", "bob: three", "bob: here again"}, alice, dave)
+	n.expect(group, []string{"bob: here again"}, bob)
+	if bobLog(t, bob) == old {
+		t.Error("bob goes on in a log of which he has nothing more")
+	}
+}

@@ -184,9 +184,9 @@ type Tx interface {
 	// not taken again.
 	DeleteChat(id packet.ChatID) error
 	// ClearChat removes what was said in a chat and what its user set of it: messages,
-	// annotations, blobs, registers, draft, Muted and Pinned, and the content of all
-	// entries but those of types that keep names. The chat, its member lists and its
-	// logs stay as they are.
+	// annotations, blobs, registers, draft, Muted and Pinned, and all entries but those
+	// of types that keep names. The chat and its member lists stay, and what its logs
+	// have had, so that it is not taken again.
 	ClearChat(id packet.ChatID, keep func(packet.Type) bool) error
 	// PutMembership adds a version of a member list; the highest is the chat's
 	// present one. ErrExists when the version is there and says something else;

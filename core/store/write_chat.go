@@ -129,9 +129,15 @@ func (t *tx) ClearChat(id packet.ChatID, keep func(packet.Type) bool) error {
 		return fmt.Errorf("clear chat %s: %w", id, err)
 	}
 	for _, name := range types {
-		err := t.c.run(`UPDATE entries SET content = NULL, size = 0, dropped = 1
-			WHERE log IN (SELECT id FROM logs WHERE chat = ?) AND type = ? AND state <> 3`, chat, name)
-		if err != nil {
+		if err := t.c.run("DELETE FROM entries WHERE log IN (SELECT id FROM logs WHERE chat = ?) AND type = ?", chat, name); err != nil {
+			return fmt.Errorf("clear chat %s: %w", id, err)
+		}
+	}
+	for _, sql := range []string{
+		"UPDATE logs SET open = (SELECT count(*) FROM entries WHERE log = logs.id AND state IN (1, 5)) WHERE chat = ?",
+		"UPDATE logs SET waiting = x'' WHERE chat = ? AND NOT EXISTS (SELECT 1 FROM entries WHERE log = logs.id AND state = 5)",
+	} {
+		if err := t.c.run(sql, chat); err != nil {
 			return fmt.Errorf("clear chat %s: %w", id, err)
 		}
 	}

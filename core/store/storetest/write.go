@@ -93,10 +93,20 @@ func (t *tx) ClearChat(id packet.ChatID, keep func(packet.Type) bool) error {
 		return nil
 	}
 	t.deleteSaid(id)
+	waits := map[packet.Log]bool{}
 	for k, e := range t.s.entries.prefix(key(id)) {
-		if e.State != store.EntryStub && !keep(e.Packet.Header.Type) {
-			e.Packet.Content, e.Dropped = nil, true
-			t.s.entries.put(k, e)
+		switch {
+		case !keep(e.Packet.Header.Type):
+			t.s.byID.remove(key(e.Packet.Header.ID, e.arrival))
+			t.s.entries.remove(k)
+		case e.State == store.EntryWaiting:
+			waits[e.Packet.Header.Key().Log] = true
+		}
+	}
+	for k, h := range t.s.heads.prefix(key(id)) {
+		if !waits[packet.Log{Chat: id, Device: h.Device, Epoch: h.Epoch}] {
+			h.Waiting = nil
+			t.s.heads.put(k, h)
 		}
 	}
 	c.Muted, c.Pinned, c.Draft, c.Last, c.LastAt, c.Unread = false, false, "", packet.PacketID{}, c.CreatedAt, 0

@@ -219,7 +219,11 @@ func (s *Service) tellExtras(tx store.ReadTx, l *link, chats []packet.ChatID) ([
 			if err != nil {
 				return nil, err
 			}
-			refusals = append(refusals, stubs...)
+			for _, stub := range stubs {
+				if stub.Reason != 0 { // else the user deleted it, which is nobody's business
+					refusals = append(refusals, stub)
+				}
+			}
 		}
 	}
 	return append(registerFrames(registers), refusalFrames(refusals)...), nil

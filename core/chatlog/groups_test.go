@@ -574,3 +574,30 @@ func TestClear(t *testing.T) {
 		t.Error("bob goes on in a log of which he has nothing more")
 	}
 }
+
+// What a member deleted for himself others get from somebody else, and its author
+// hears nothing of it.
+func TestDeletedForOneself(t *testing.T) {
+	n := graph(t, false, "alice", "bob", "dave")
+	alice, bob, dave := n.nodes[0], n.nodes[1], n.nodes[2]
+	n.cut(n.wire(alice, dave))
+	id := alice.write(group, "one")
+	alice.write(group, "two")
+	n.quiet(time.Minute)
+	bob.update(func(tx store.Tx) error {
+		e, err := tx.EntryByID(id)
+		return errors.Join(err, tx.DeleteMessage(id), tx.SetEntryState(e.Packet.Header.Key(), store.EntryStub, 0, ""))
+	})
+	n.connect(bob, dave)
+	n.cut(n.wire(alice, bob))
+	n.quiet(time.Hour)
+	n.expect(group, nil, dave)
+	n.connect(alice, bob) // whom it is not told as a refusal
+	n.quiet(time.Hour)
+	if got := alice.states(id); got != "bob delivered, dave queued" {
+		t.Errorf("alice hears: %s", got)
+	}
+	n.connect(alice, dave)
+	n.quiet(time.Hour)
+	n.expect(group, []string{"alice: one", "alice: two"}, alice, dave)
+}

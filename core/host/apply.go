@@ -296,10 +296,35 @@ func (a *applier) deleteMessage(e *pluginpb.DeleteMessage) error {
 	if m.Entry.Number == 0 {
 		return nil
 	}
-	if err := a.tx.DropContent(m.Entry); err != nil && !errors.Is(err, store.ErrNotFound) {
+	if e.GetLocal() {
+		err = a.dropHere(m.Entry, m.Author)
+	} else {
+		err = a.tx.DropContent(m.Entry)
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return fmt.Errorf("delete_message: %w", err)
 	}
 	return nil
+}
+
+// dropHere deletes the content of a packet for this account alone. What a member
+// of a group gives without content, though he could have had it, others take for deleted
+// by its author: so it is not given to them at all. What this account wrote stays as
+// long as somebody may be yet to get it; in a group nobody knows how long that is.
+func (a *applier) dropHere(key packet.EntryKey, author packet.UserID) error {
+	direct := key.Chat.Kind() == packet.Direct
+	switch {
+	case author == a.host.cfg.User && !direct:
+		return nil
+	case author == a.host.cfg.User:
+		heads, err := a.tx.PeerHeads(key.Log)
+		if err != nil || !slices.ContainsFunc(heads, func(h store.PeerHead) bool { return h.Upto >= key.Number }) {
+			return err
+		}
+	case !direct && (a.origin == nil || a.origin.Header.Key() != key):
+		return a.tx.SetEntryState(key, store.EntryStub, 0, "")
+	}
+	return a.tx.DropContent(key)
 }
 
 // dropContent deletes the content of a packet of the plugin's.
@@ -322,7 +347,12 @@ func (a *applier) dropContent(id packet.PacketID) error {
 	case entry.State != store.EntryHandled && !handling:
 		return nil
 	}
-	if err := a.tx.DropContent(h.Key()); err != nil {
+	if a.origin == nil && h.Author != a.host.cfg.User {
+		err = a.dropHere(h.Key(), h.Author)
+	} else {
+		err = a.tx.DropContent(h.Key())
+	}
+	if err != nil {
 		return fmt.Errorf("drop_content: %w", err)
 	}
 	return nil

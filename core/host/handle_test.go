@@ -85,6 +85,62 @@ func TestDropOfCopiedID(t *testing.T) {
 	}
 }
 
+// What is deleted for this account alone stays for others: of a group nothing is given
+// without content that its author has not deleted, and what this account wrote is there
+// as long as somebody may be yet to get it.
+func TestDropHere(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	const group = packet.ChatID("abcdefghijklmnopqrstuvwxyz")
+	r.addChat(group, "alice", "bob", "carol")
+	r.install(r.bundled, "text", plan{})
+	r.serve()
+	ids := []packet.PacketID{packet.NewPacketID(), packet.NewPacketID()}
+	theirs := r.putPackets(r.peer, group, "text", ids, "shown", "an edit")
+	direct := r.put("text", "to alice")[0]
+	bus.Publish(r.bus, bus.PacketStored("text"), bus.Stored{Chat: group})
+	send := func(chat packet.ChatID) packet.EntryKey {
+		id := packet.NewPacketID()
+		must(t, r.effects(fmt.Sprintf(`{"sendPacket":{"id":%s,"chat":%q,"type":"text","content":"bWluZQ=="}},{"addMessage":{"id":%s,"chat":%q,"kind":"text","body":"mine"}}`,
+			jsonOf(id), chat, jsonOf(id), chat)))
+		var e store.Entry
+		r.view(func(tx store.ReadTx) (err error) {
+			e, err = tx.EntryByID(id)
+			return err
+		})
+		return e.Packet.Header.Key()
+	}
+	toGroup, queued, delivered := send(group), send(r.chat), send(r.chat)
+	r.update(func(tx store.Tx) error {
+		_, _, err := tx.PutPeerHead(queued.Log, store.PeerHead{User: "bob", Device: r.peer.Device(), Upto: queued.Number}, false)
+		return err
+	})
+	queued, delivered = delivered, queued
+	r.eventually("all is shown", func() bool { return len(r.bodies(group)) == 3 && len(r.bodies(r.chat)) == 3 })
+	for _, key := range []packet.EntryKey{theirs[0], direct, toGroup, queued, delivered} {
+		must(t, r.effects(`{"deleteMessage":{"id":`+jsonOf(r.entry(key).Packet.Header.ID)+`,"local":true}}`))
+	}
+	must(t, r.effects(`{"dropContent":{"id":`+jsonOf(ids[1])+`}}`))
+	for _, c := range []struct {
+		name    string
+		key     packet.EntryKey
+		state   store.EntryState
+		dropped bool
+		content bool
+	}{
+		{"another's in a group", theirs[0], store.EntryStub, false, false},
+		{"another's edit in a group", theirs[1], store.EntryStub, false, false},
+		{"a contact's", direct, store.EntryHandled, true, false},
+		{"one's own in a group", toGroup, store.EntryHandled, false, true},
+		{"one's own that waits to be delivered", queued, store.EntryHandled, false, true},
+		{"one's own that was delivered", delivered, store.EntryHandled, true, false},
+	} {
+		if e := r.entry(c.key); e.State != c.state || e.Reason != 0 || e.Dropped != c.dropped || len(e.Packet.Content) > 0 != c.content {
+			t.Errorf("%s: state %d, reason %d, dropped %t, %q", c.name, e.State, e.Reason, e.Dropped, e.Packet.Content)
+		}
+	}
+}
+
 // Of two packets with one id a plugin finds both messages, to tell whose is meant.
 func TestMessagesOfCopiedID(t *testing.T) {
 	t.Parallel()

@@ -363,7 +363,8 @@ const (
 	EntryNew EntryState = iota + 1
 	// EntryHandled: its effects are committed.
 	EntryHandled
-	// EntryStub: refused; counted, without content.
+	// EntryStub: refused, or, without a reason, deleted by the user for himself;
+	// counted, without content.
 	EntryStub
 	// EntrySetAside: it killed its plugin too often, or the plugin could not
 	// make effects of it that could be applied.

@@ -58,7 +58,9 @@ func (p *Plugin) handleEdit(ctx context.Context, k sdk.Packet) ([]sdk.Effect, er
 		return p.keepEarly(ctx, k, e.Message, &textpb.Early{What: &textpb.Early_Edit{Edit: e.proto()}})
 	case m.Author != k.Author:
 		return nil, sdk.Refuse("only its author may edit a message")
-	case m.Deleted || !newer(e, k.ID, stateOf(m)):
+	case m.Deleted:
+		return nil, nil // perhaps for this account alone: others are to get the edit
+	case !newer(e, k.ID, stateOf(m)):
 		return []sdk.Effect{sdk.DropContent{ID: k.ID}}, nil
 	}
 	change, err := changeTo(e, k.ID)
@@ -143,5 +145,9 @@ func (p *Plugin) deleteForMe(ctx context.Context, call sdk.Invocation) (sdk.Resu
 	case m.Deleted:
 		return done(m.ID)
 	}
-	return done(m.ID, append(dropEdit(stateOf(m)), sdk.DeleteMessage{ID: m.ID, Local: true})...)
+	effects := []sdk.Effect{sdk.DeleteMessage{ID: m.ID, Local: true}}
+	if !m.Own { // of one's own others may be yet to get the edit
+		effects = append(dropEdit(stateOf(m)), effects...)
+	}
+	return done(m.ID, effects...)
 }

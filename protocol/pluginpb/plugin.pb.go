@@ -3452,7 +3452,9 @@ func (x *SetCard) GetCard() *Card {
 type DeleteMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The delete is for this account only: any author's message may be deleted.
+	// The delete is for this account only: any author's message may be deleted. Others
+	// of a group who have not got it yet do not get it from here any more. What this
+	// account wrote stays in the log as long as somebody may be yet to get it.
 	Local         bool `protobuf:"varint,2,opt,name=local,proto3" json:"local,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3505,7 +3507,8 @@ func (x *DeleteMessage) GetLocal() bool {
 // DropContent deletes the content of a packet of the plugin's own types from
 // this account's log, when it is of no use any more: an edit that a later one
 // replaced, or whose message was deleted. Its header stays, and others who have
-// not got it yet get it without content. It does nothing when the packet is
+// not got it yet get it without content; or, of another's packet when none is being
+// handled, do not get it from here. It does nothing when the packet is
 // unknown or not handled yet, and fails the call when the packet being handled
 // is of another author or chat. Since API 1.
 type DropContent struct {

@@ -209,4 +209,18 @@ func leaveGroup(anna, bob *person, chat string) {
 	theirs := bob.groupPage("Sunday hikers")
 	begins(theirs, atspi.ListItem, "bob, You, Owner")
 	bob.hasMembers(chat, "bob", "carol")
+	removeChat(anna)
+}
+
+// removeChat: who is not in a group any more has it out of sight.
+func removeChat(anna *person) {
+	anna.window.Find(atspi.ToggleButton, "Chat menu").Click()
+	anna.window.Find(atspi.PushButton, "Remove chat…").Click()
+	anna.app.Find(atspi.Label, "Remove the chat “Sunday hikers”?")
+	anna.shot("group-remove-chat")
+	anna.app.Find(atspi.PushButton, "Remove chat").Click()
+	anna.screen.Until("the chat is out of the list", func() bool {
+		return len(anna.window.AllFunc(atspi.ListItem, func(name string) bool { return strings.HasPrefix(name, "Sunday hikers") })) == 0
+	})
+	anna.shot("group-removed")
 }

@@ -139,32 +139,15 @@ func stateWord(d controlpb.Delivery) string {
 // stateOf says how far a message of one's own came; where it came farther to some of
 // several people than to others, to how many.
 func stateOf(m *controlpb.Message) string {
-	word, all := stateWord(m.GetDelivery()), len(m.GetRecipients())
-	if all < 2 {
-		return word
+	reach := client.ReachOf(m)
+	switch n, read := reach.Uneven(); {
+	case n == 0:
+		return stateWord(m.GetDelivery())
+	case read:
+		return fmt.Sprintf("read by %d of %d", n, reach.All)
+	default:
+		return fmt.Sprintf("delivered to %d of %d", n, reach.All)
 	}
-	reached, read, failed := 0, 0, 0
-	for _, r := range m.GetRecipients() {
-		switch r.GetDelivery() {
-		case controlpb.Delivery_DELIVERY_READ:
-			read++
-			reached++
-		case controlpb.Delivery_DELIVERY_DELIVERED:
-			reached++
-		case controlpb.Delivery_DELIVERY_FAILED:
-			failed++
-		}
-	}
-	switch {
-	case read == all:
-	case reached > 0 && failed > 0: // it will never come to all
-		return fmt.Sprintf("delivered to %d of %d", reached, all)
-	case read > 0:
-		return fmt.Sprintf("read by %d of %d", read, all)
-	case reached > 0 && reached < all:
-		return fmt.Sprintf("delivered to %d of %d", reached, all)
-	}
-	return word
 }
 
 // failure says why a message failed.

@@ -331,7 +331,7 @@ func (s *Service) findFresh(tx store.ReadTx, l *link, chat packet.ChatID) error 
 	}
 	s.mu.Lock()
 	sh := l.shared[chat]
-	opening := sh != nil && !sh.met && sh.role != guest && l.opensTo(chat)
+	opening := sh != nil && !sh.met && l.opensTo(chat)
 	begun := sh != nil && sh.met && slices.ContainsFunc(epochs, func(epoch uint64) bool {
 		return l.push[packet.Log{Chat: chat, Device: s.device, Epoch: epoch}] == nil
 	})
@@ -403,10 +403,11 @@ func (s *Service) pushOpening(l *link, chat packet.ChatID) {
 	}
 }
 
-// opensTo says whether the peer told that it does not know a chat that packets
-// may open for it.
+// opensTo says whether the peer, if he may be given something of a chat, told that he
+// does not know it, and packets may open it for him.
 func (l *link) opensTo(chat packet.ChatID) bool {
-	return l.peerComplete && chat.Kind() == packet.Group
+	sh := l.shared[chat]
+	return l.peerComplete && chat.Kind() == packet.Group && sh != nil && sh.role != guest
 }
 
 func (s *Service) work(tx store.ReadTx, l *link, t task) ([]packet.Frame, error) {

@@ -30,17 +30,11 @@ func (s *Server) ListChats(ctx context.Context, req *controlpb.ListChatsRequest)
 	}
 	resp := &controlpb.ListChatsResponse{}
 	err = a.Store.View(ctx, func(tx store.ReadTx) error {
-		chats, err := selectChats(tx, req.GetId())
+		chats, err := a.selectChats(tx, req.GetId())
 		if err != nil {
 			return err
 		}
 		for _, c := range chats {
-			if a.removed(&c) {
-				if req.GetId() != "" {
-					return fmt.Errorf("chat %s: %w", c.ID, store.ErrNotFound)
-				}
-				continue
-			}
 			pb, err := a.chat(tx, c)
 			if err != nil {
 				return err
@@ -52,16 +46,26 @@ func (s *Server) ListChats(ctx context.Context, req *controlpb.ListChatsRequest)
 	return resp, err
 }
 
-func selectChats(tx store.ReadTx, id string) ([]store.Chat, error) {
+func (a Account) selectChats(tx store.ReadTx, id string) ([]store.Chat, error) {
 	if id == "" {
-		return tx.Chats()
+		chats, err := tx.Chats()
+		return slices.DeleteFunc(chats, func(c store.Chat) bool { return a.removed(&c) }), err
 	}
 	chat, err := chatID(id)
 	if err != nil {
 		return nil, err
 	}
-	c, err := tx.Chat(chat)
+	c, err := a.there(tx, chat)
 	return []store.Chat{c}, err
+}
+
+// there gives a chat that is there for front ends. ErrNotFound.
+func (a Account) there(tx store.ReadTx, id packet.ChatID) (store.Chat, error) {
+	c, err := tx.Chat(id)
+	if err == nil && a.removed(&c) {
+		err = fmt.Errorf("chat %s: %w", id, store.ErrNotFound)
+	}
+	return c, err
 }
 
 // removed says whether a chat is none for front ends: a group of others, of which
@@ -342,13 +346,11 @@ func (s *Server) RemoveChat(ctx context.Context, req *controlpb.RemoveChatReques
 		return nil, failure.New(ErrNotNow, "this is not a group: remove the contact with its history, or leave the group of 2019").Because("CHAT_DIRECT")
 	}
 	err = a.Store.Update(ctx, store.Synced, func(tx store.Tx) error {
-		c, err := tx.Chat(chat)
-		switch {
-		case err != nil:
+		c, err := a.there(tx, chat)
+		if err != nil {
 			return err
-		case a.removed(&c):
-			return fmt.Errorf("chat %s: %w", chat, store.ErrNotFound)
-		case slices.Contains(c.Members, a.Self):
+		}
+		if slices.Contains(c.Members, a.Self) {
 			return failure.New(ErrNotNow, "you are in this group: leave it first, then its chat can be removed").Because("CHAT_MEMBER")
 		}
 		return a.ClearChat(tx, chat)

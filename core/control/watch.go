@@ -212,8 +212,8 @@ func (a Account) contactEvent(ctx context.Context, user packet.UserID, acquainta
 }
 
 func (a Account) chatEvent(tx store.ReadTx, id packet.ChatID) (*controlpb.Event, error) {
-	c, err := tx.Chat(id)
-	if errors.Is(err, store.ErrNotFound) || err == nil && a.removed(&c) {
+	c, err := a.there(tx, id)
+	if errors.Is(err, store.ErrNotFound) {
 		return &controlpb.Event{Event: &controlpb.Event_ChatRemoved{ChatRemoved: string(id)}}, nil
 	}
 	if err != nil {

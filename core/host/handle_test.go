@@ -60,20 +60,26 @@ func TestPacketsBecomeMessages(t *testing.T) {
 	}
 }
 
+// copiedRig is a rig in whose group mallory gave a text the id of bob's, and was here
+// first. Nobody was told of the two yet.
+func copiedRig(t *testing.T) (r *rig, group packet.ChatID, id packet.PacketID, copied, genuine packet.EntryKey) {
+	r = newRig(t)
+	mallory, err := identity.Generate("mallory")
+	must(t, err)
+	group, id = "abcdefghijklmnopqrstuvwxyz", packet.NewPacketID()
+	r.addChat(group, "alice", "bob", "mallory")
+	r.install(r.bundled, "text", plan{})
+	r.serve()
+	copied = r.putPackets(mallory, group, "text", []packet.PacketID{id}, "copied")[0]
+	genuine = r.putPackets(r.peer, group, "text", []packet.PacketID{id}, "genuine")[0]
+	return r, group, id, copied, genuine
+}
+
 // Somebody gives his packet the id of another's, and is here first: what its author says
 // of his own is about his own.
 func TestDropOfCopiedID(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	mallory, err := identity.Generate("mallory")
-	must(t, err)
-	const group = packet.ChatID("abcdefghijklmnopqrstuvwxyz")
-	r.addChat(group, "alice", "bob", "mallory")
-	r.install(r.bundled, "text", plan{})
-	r.serve()
-	id := packet.NewPacketID()
-	copied := r.putPackets(mallory, group, "text", []packet.PacketID{id}, "copied")[0]
-	genuine := r.putPackets(r.peer, group, "text", []packet.PacketID{id}, "genuine")[0]
+	r, group, id, copied, genuine := copiedRig(t)
 	drop := r.putQuietly(r.peer, group, "text", `raw:{"effects":[{"dropContent":{"id":"`+base64.StdEncoding.EncodeToString(id[:])+`"}}]}`)[0]
 	bus.Publish(r.bus, bus.PacketStored("text"), bus.Stored{Chat: group})
 	r.eventually("all is handled", func() bool { return r.entry(drop).State != store.EntryNew && r.entry(copied).State != store.EntryNew })
@@ -144,16 +150,7 @@ func TestDropHere(t *testing.T) {
 // Of two packets with one id a plugin finds both messages, to tell whose is meant.
 func TestMessagesOfCopiedID(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	mallory, err := identity.Generate("mallory")
-	must(t, err)
-	const group = packet.ChatID("abcdefghijklmnopqrstuvwxyz")
-	r.addChat(group, "alice", "bob", "mallory")
-	r.install(r.bundled, "text", plan{})
-	r.serve()
-	id := packet.NewPacketID()
-	r.putPackets(mallory, group, "text", []packet.PacketID{id}, "copied")
-	r.putPackets(r.peer, group, "text", []packet.PacketID{id}, "genuine")
+	r, group, id, _, _ := copiedRig(t)
 	bus.Publish(r.bus, bus.PacketStored("text"), bus.Stored{Chat: group})
 	r.eventually("both are there", func() bool { return len(r.bodies(group)) == 2 })
 	answer := &pluginpb.HostResponse{}

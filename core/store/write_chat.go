@@ -115,34 +115,38 @@ func (t *tx) ClearChat(id packet.ChatID, keep func(packet.Type) bool) error {
 	if err != nil || chat == 0 {
 		return err
 	}
-	if err := t.deleteSaid(chat); err != nil {
+	if err = t.deleteSaid(chat); err == nil {
+		err = t.deleteEntries(chat, keep)
+	}
+	if err != nil {
 		return fmt.Errorf("clear chat %s: %w", id, err)
 	}
+	return t.c.run(`UPDATE chats SET muted = 0, pinned = 0, draft = '', last = NULL, last_order = NULL,
+		last_at = created_at, unread = 0 WHERE id = ?`, chat)
+}
+
+// deleteEntries deletes a chat's entries, but for those of types that keep names.
+func (t *tx) deleteEntries(chat int64, keep func(packet.Type) bool) error {
 	var types []string
-	err = t.c.each(func(s *sqlite3.Stmt) (bool, error) {
+	err := t.c.each(func(s *sqlite3.Stmt) (bool, error) {
 		if name := s.ColumnText(0); !keep(packet.Type(name)) {
 			types = append(types, name)
 		}
 		return true, nil
 	}, "SELECT DISTINCT type FROM entries WHERE log IN (SELECT id FROM logs WHERE chat = ?)", chat)
 	if err != nil {
-		return fmt.Errorf("clear chat %s: %w", id, err)
+		return err
 	}
 	for _, name := range types {
 		if err := t.c.run("DELETE FROM entries WHERE log IN (SELECT id FROM logs WHERE chat = ?) AND type = ?", chat, name); err != nil {
-			return fmt.Errorf("clear chat %s: %w", id, err)
+			return err
 		}
 	}
-	for _, sql := range []string{
-		"UPDATE logs SET open = (SELECT count(*) FROM entries WHERE log = logs.id AND state IN (1, 5)) WHERE chat = ?",
-		"UPDATE logs SET waiting = x'' WHERE chat = ? AND NOT EXISTS (SELECT 1 FROM entries WHERE log = logs.id AND state = 5)",
-	} {
-		if err := t.c.run(sql, chat); err != nil {
-			return fmt.Errorf("clear chat %s: %w", id, err)
-		}
+	err = t.c.run("UPDATE logs SET open = (SELECT count(*) FROM entries WHERE log = logs.id AND state IN (1, 5)) WHERE chat = ?", chat)
+	if err != nil {
+		return err
 	}
-	return t.c.run(`UPDATE chats SET muted = 0, pinned = 0, draft = '', last = NULL, last_order = NULL,
-		last_at = created_at, unread = 0 WHERE id = ?`, chat)
+	return t.c.run("UPDATE logs SET waiting = x'' WHERE chat = ? AND NOT EXISTS (SELECT 1 FROM entries WHERE log = logs.id AND state = 5)", chat)
 }
 
 func (t *tx) PutMembership(id packet.ChatID, m Membership) error {

@@ -133,36 +133,25 @@ func (g *Graph) Has(id ChangeID) bool {
 	return ok
 }
 
-// NeverCame says whether somebody is not in the group and never was, but perhaps asked.
-func (g *Graph) NeverCame(user packet.UserID) bool {
+// NeverCame says whether somebody is not in the group and never was, but perhaps asked;
+// and of such a one, withdrawn, whether others took the invitation back.
+func (g *Graph) NeverCame(user packet.UserID) (is, withdrawn bool) {
 	if g.Known().State.Person(user).Role != RoleNone {
-		return false
+		return false, false
 	}
 	for i := range g.nodes {
-		came := func(o Operation) bool { return o.Verb == VerbCreate || o.Verb == VerbAccept }
-		if g.nodes[i].author == user && slices.ContainsFunc(g.nodes[i].operations, came) {
-			return false
-		}
-	}
-	return true
-}
-
-// TakenBack says whether somebody was asked, never came, and is asked no more because
-// others took the invitation back.
-func (g *Graph) TakenBack(user packet.UserID) bool {
-	if !g.NeverCame(user) {
-		return false
-	}
-	for i := len(g.nodes) - 1; i >= 0; i-- {
 		n := &g.nodes[i]
-		if n.author == user {
-			return false // he declined
-		}
-		if slices.ContainsFunc(n.operations, func(o Operation) bool { return o.Verb == VerbRemove && o.User == user }) {
-			return true
+		switch {
+		case n.author == user:
+			if slices.ContainsFunc(n.operations, func(o Operation) bool { return o.Verb == VerbCreate || o.Verb == VerbAccept }) {
+				return false, false
+			}
+			withdrawn = false // he declined
+		case slices.ContainsFunc(n.operations, func(o Operation) bool { return o.Verb == VerbRemove && o.User == user }):
+			withdrawn = true
 		}
 	}
-	return false
+	return true, withdrawn
 }
 
 // Len is how many changes are here.

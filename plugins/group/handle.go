@@ -436,9 +436,10 @@ type Summary struct {
 func (p *Plugin) summary(c *chat) (sdk.Effect, error) {
 	known := c.graph.Known()
 	me := known.State.Person(p.self)
+	declined, withdrawn := c.graph.NeverCame(p.self)
 	b, err := json.Marshal(Summary{
 		Chat: c.id, Title: known.State.Title, Role: me.Role.String(), People: len(known.State.Members()), By: me.By, Split: known.Merged,
-		Declined: c.graph.NeverCame(p.self), Withdrawn: c.graph.TakenBack(p.self),
+		Declined: declined, Withdrawn: withdrawn,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("summary of %s: %w", c.id, err)

@@ -69,8 +69,9 @@ func (p *Plugin) info(ctx context.Context, call *sdk.Invocation) (sdk.Result, er
 	}
 	info := Info{
 		Chat: c.id, Title: s.Title, Description: s.Description, History: s.History.String(), Role: s.Person(p.self).Role.String(), By: s.Person(p.self).By,
-		Changes: c.graph.Len(), Waiting: len(c.waiting), Split: c.graph.Split(), Declined: c.graph.NeverCame(p.self), Withdrawn: c.graph.TakenBack(p.self), People: []InfoPerson{},
+		Changes: c.graph.Len(), Waiting: len(c.waiting), Split: c.graph.Split(), People: []InfoPerson{},
 	}
+	info.Declined, info.Withdrawn = c.graph.NeverCame(p.self)
 	if s.Picture != (ChangeID{}) {
 		info.Picture = s.Picture.String()
 	}

@@ -185,31 +185,19 @@ func sameGroup(a, b *controlpb.Message) bool {
 func (c *Conversation) state(r *MessageRow) {
 	c.reach(r)
 	r.StateText = c.stateText(r.State)
-	states := r.Message.GetRecipients()
-	if r.Unsent || r.State == NoState || r.State == Failed || len(states) < 2 {
+	if r.Unsent || r.State == NoState || r.State == Failed {
 		return
 	}
-	reached, read, failed := 0, 0, 0
-	for _, x := range states {
-		switch x.GetDelivery() {
-		case controlpb.Delivery_DELIVERY_READ:
-			reached++
-			read++
-		case controlpb.Delivery_DELIVERY_DELIVERED:
-			reached++
-		case controlpb.Delivery_DELIVERY_FAILED:
-			failed++
-		}
-	}
-	t := c.session.Texts()
-	switch {
-	case reached > 0 && failed > 0: // it will never come to all
+	reach, t := client.ReachOf(r.Message), c.session.Texts()
+	if reach.Partly() {
 		r.Partly, r.State = true, min(r.State, Delivered)
-		r.StateText = t.F("Delivered to %[1]d of %[2]d", reached, len(states))
-	case read > 0 && read < len(states):
-		r.StateText = t.F("Read by %[1]d of %[2]d", read, len(states))
-	case reached > 0 && reached < len(states):
-		r.StateText = t.F("Delivered to %[1]d of %[2]d", reached, len(states))
+	}
+	switch n, read := reach.Uneven(); {
+	case n == 0:
+	case read:
+		r.StateText = t.F("Read by %[1]d of %[2]d", n, reach.All)
+	default:
+		r.StateText = t.F("Delivered to %[1]d of %[2]d", n, reach.All)
 	}
 }
 

@@ -144,3 +144,17 @@ func TestStateOf(t *testing.T) {
 		}
 	}
 }
+
+func TestRefused(t *testing.T) {
+	const delivered, failed = controlpb.Delivery_DELIVERY_DELIVERED, controlpb.Delivery_DELIVERY_FAILED
+	m := &controlpb.Message{Recipients: []*controlpb.RecipientState{
+		{User: "bob", Delivery: delivered}, {User: "carol", Delivery: delivered},
+	}}
+	if err := refused(m); err != nil {
+		t.Errorf("delivered to all, and refused: %v", err)
+	}
+	m.Recipients[1].Delivery, m.Recipients[1].Reason = failed, "her disk is full"
+	if err, want := refused(m), "the message was refused: carol: her disk is full"; err == nil || err.Error() != want {
+		t.Errorf("failed for one of two: %v, not %q", err, want)
+	}
+}

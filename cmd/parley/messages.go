@@ -146,6 +146,9 @@ func (a *app) send(ctx context.Context, c *client.Client, plugin string, req *pl
 				return err
 			}
 			_ = a.sent(message)
+			if len(message.GetRecipients()) == 0 {
+				return fmt.Errorf("not delivered within %s: nobody else is in this chat yet", wait)
+			}
 			return fmt.Errorf("not delivered within %s; it is kept and goes out when %s can be reached%s", wait, peers(message), a.trouble(ctx, c, req.GetChat()))
 		}
 		if m := e.GetMessageChanged(); m != nil && string(m.GetId()) == string(req.GetInvocation()) {
@@ -159,10 +162,15 @@ func (a *app) send(ctx context.Context, c *client.Client, plugin string, req *pl
 	if err := a.sent(message); err != nil {
 		return err
 	}
-	if message.GetDelivery() == controlpb.Delivery_DELIVERY_FAILED {
-		return fmt.Errorf("the message was refused: %s", failure(message))
+	return refused(message)
+}
+
+// refused says for whom a message failed, and why; nil where for nobody.
+func refused(m *controlpb.Message) error {
+	if client.ReachOf(m).Failed == 0 {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("the message was refused: %s", failure(m))
 }
 
 // trouble is what is known of why the contact of a chat cannot be reached.
@@ -183,12 +191,8 @@ func (a *app) sent(m *controlpb.Message) error {
 	if m.GetDelivery() == controlpb.Delivery_DELIVERY_FAILED && !a.json {
 		return nil
 	}
-	return a.done(messageJSON(m), "%s", map[controlpb.Delivery]string{
-		controlpb.Delivery_DELIVERY_QUEUED:    "Queued.",
-		controlpb.Delivery_DELIVERY_SENT:      "Sent.",
-		controlpb.Delivery_DELIVERY_DELIVERED: "Delivered.",
-		controlpb.Delivery_DELIVERY_READ:      "Read.",
-	}[m.GetDelivery()])
+	state := stateOf(m)
+	return a.done(messageJSON(m), "%s.", strings.ToUpper(state[:1])+state[1:])
 }
 
 func peers(m *controlpb.Message) string {

@@ -1,9 +1,7 @@
 package roster
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 
 	"github.com/gotk3/gotk3/gdk"
 	"github.com/gotk3/gotk3/gtk"
@@ -34,10 +32,9 @@ type chatList struct {
 	list          *gtk.ListBox
 	empty         *gtk.Box
 	part          *viewmodel.Part[viewmodel.ChatRow]
-	rows          []*chatRow      // as they are in list
-	place         map[uintptr]int // of the rows' widgets, while they are sorted
-	quiet         bool            // what is selected is not a person's choice
-	byHand        bool            // keys or mouse are about to select, which opens nothing yet
+	rows          *widget.Rows[viewmodel.ChatRow, *chatRow]
+	quiet         bool // what is selected is not a person's choice
+	byHand        bool // keys or mouse are about to select, which opens nothing yet
 	menu          *gtk.Popover
 }
 
@@ -50,7 +47,7 @@ func newChatList(w widget.Window) *chatList {
 	column := widget.Column(0, l.requests.box, l.empty, l.before, l.list, l.after)
 	l.scroll = widget.Scrolled(column)
 	l.list.SetAdjustment(l.scroll.GetVAdjustment())
-	l.list.SetSortFunc(func(a, b *gtk.ListBoxRow) int { return cmp.Compare(l.place[a.Native()], l.place[b.Native()]) })
+	l.rows = widget.ListRows(l.list, func(r viewmodel.ChatRow) *chatRow { return newChatRow(w, r) })
 	l.connect()
 
 	s := w.Session()
@@ -132,15 +129,15 @@ func (l *chatList) connect() {
 
 // open opens the chat of a row.
 func (l *chatList) open(at int) {
-	if at >= 0 && at < len(l.rows) {
-		l.window.OpenChat(l.rows[at].id, nil)
+	if at >= 0 && at < l.rows.Len() {
+		l.window.OpenChat(l.rows.All()[at].id, nil)
 	}
 }
 
 // focused is the row that has the keyboard, or the one that is selected, or -1.
 func (l *chatList) focused() int {
-	for i, r := range l.rows {
-		if r.row.IsFocus() {
+	for i, r := range l.rows.All() {
+		if r.IsFocus() {
 			return i
 		}
 	}
@@ -152,11 +149,11 @@ func (l *chatList) focused() int {
 
 // focus gives the keyboard to the list.
 func (l *chatList) focus() bool {
-	if len(l.rows) == 0 {
+	if l.rows.Len() == 0 {
 		return false
 	}
 	at := max(0, l.focused())
-	l.rows[at].row.GrabFocus()
+	l.rows.All()[at].GrabFocus()
 	return true
 }
 
@@ -165,65 +162,25 @@ func (l *chatList) mark() {
 	l.quiet = true
 	defer func() { l.quiet = false }()
 	current := l.window.Session().Panes.Chat.Get()
-	for _, r := range l.rows {
+	for _, r := range l.rows.All() {
 		if r.id == current {
-			l.list.SelectRow(r.row)
+			l.list.SelectRow(r.ListBoxRow)
 			return
 		}
 	}
 	l.list.UnselectAll()
 }
 
-// draw does the steps. A row that moves stays the widget that it is, and in the list:
-// one that is taken out while a button is held on it would not be clicked.
 func (l *chatList) draw(steps []viewmodel.Change[viewmodel.ChatRow]) {
-	moving := map[string]*chatRow{} // those that are taken out, and may come again
-	sorted := true
-	for _, step := range steps {
-		switch step.Kind {
-		case viewmodel.Removed:
-			r := l.rows[step.At]
-			moving[r.id] = r
-			l.rows = slices.Delete(l.rows, step.At, step.At+1)
-		case viewmodel.Inserted:
-			r := moving[step.Row.RowKey()]
-			if r != nil {
-				delete(moving, r.id)
-				r.show(step.Row)
-			} else {
-				r = newChatRow(l.window, step.Row)
-				l.list.Add(r.row)
-				r.row.ShowAll()
-			}
-			sorted = false
-			l.rows = slices.Insert(l.rows, step.At, r)
-		case viewmodel.Changed:
-			l.rows[step.At].show(step.Row)
-		}
-	}
 	l.quiet = true
-	for _, r := range moving {
-		r.row.Destroy()
-	}
+	l.rows.Follow(steps)
 	l.quiet = false
-	if !sorted {
-		l.sort()
-	}
 	l.mark()
-}
-
-// sort brings the widgets into the order of rows.
-func (l *chatList) sort() {
-	l.place = make(map[uintptr]int, len(l.rows))
-	for i, r := range l.rows {
-		l.place[r.row.Native()] = i
-	}
-	l.list.InvalidateSort()
 }
 
 // height is that of a row, in pixels.
 func (l *chatList) height() int {
-	if n := len(l.rows); n > 0 {
+	if n := l.rows.Len(); n > 0 {
 		if h := l.list.GetAllocatedHeight() / n; h > 20 {
 			return h
 		}
@@ -246,18 +203,18 @@ func (l *chatList) follow() {
 	adjustment, h := l.scroll.GetVAdjustment(), l.height()
 	top := int(adjustment.GetValue()) - l.before.GetAllocation().GetY() // requests are above
 	first, seen := top/h, int(adjustment.GetPageSize())/h+1
-	if (a.Before > 0 && first < a.Before+nearEdge) || (a.After > 0 && first+seen > a.Before+len(l.rows)-nearEdge) {
+	if (a.Before > 0 && first < a.Before+nearEdge) || (a.After > 0 && first+seen > a.Before+l.rows.Len()-nearEdge) {
 		l.part.MoveTo(max(0, first-(drawnChats-seen)/2))
 	}
 }
 
 // showMenu shows what can be done with a chat.
 func (l *chatList) showMenu(at int) {
-	r := l.rows[at]
+	r := l.rows.All()[at]
 	if l.menu != nil {
 		l.menu.Destroy()
 	}
-	l.menu = widget.Menu(r.row, func() []widget.MenuItem { return l.menuOf(r.id) })
+	l.menu = widget.Menu(r, func() []widget.MenuItem { return l.menuOf(r.id) })
 	l.menu.Connect("destroy", func() { l.menu = nil })
 	l.menu.Popup()
 }
@@ -304,9 +261,9 @@ func (l *chatList) menuOf(id string) []widget.MenuItem {
 
 // chatRow is the row of a chat.
 type chatRow struct {
+	*gtk.ListBoxRow
 	window widget.Window
 	id     string
-	row    *gtk.ListBoxRow
 	avatar *widget.Avatar
 	title  *gtk.Label
 	open   *gtk.Box // the lock of what is not encrypted
@@ -322,7 +279,7 @@ type chatRow struct {
 func newChatRow(w widget.Window, row viewmodel.ChatRow) *chatRow {
 	t := w.Texts()
 	r := &chatRow{
-		window: w, id: row.RowKey(), row: widget.Class(widget.Must(gtk.ListBoxRowNew()), "chat-row"),
+		ListBoxRow: widget.Class(widget.Must(gtk.ListBoxRowNew()), "chat-row"), window: w, id: row.RowKey(),
 		avatar: widget.NewAvatar(w, widget.AvatarMedium), title: widget.Line("", "title"), open: widget.OpenLock(t.T("Not encrypted"), false), when: widget.Line("", "when"),
 		sign: widget.Must(gtk.ImageNew()), draft: widget.Line(t.T("Draft:"), "draft"), line: widget.Line("", "line"),
 		pinned: widget.Icon("view-pin-symbolic", gtk.ICON_SIZE_MENU, "mark"),
@@ -351,8 +308,8 @@ func newChatRow(w widget.Window, row viewmodel.ChatRow) *chatRow {
 	words.SetVAlign(gtk.ALIGN_CENTER)
 	both := widget.Row(11, r.avatar)
 	both.PackStart(words, true, true, 0)
-	r.row.Add(both)
-	r.show(row)
+	r.Add(both)
+	r.Update(row)
 	return r
 }
 
@@ -367,7 +324,8 @@ var signIcons = map[viewmodel.Sign]string{
 	viewmodel.SignWarning: "dialog-warning-symbolic",
 }
 
-func (r *chatRow) show(row viewmodel.ChatRow) {
+// Update implements widget.RowWidget.
+func (r *chatRow) Update(row viewmodel.ChatRow) {
 	c := row.Chat
 	r.avatar.Show(row.Picked(), row.Title, row.Avatar(), row.Presence())
 	r.title.SetText(row.Title)
@@ -386,8 +344,8 @@ func (r *chatRow) show(row viewmodel.ChatRow) {
 	r.pill.SetVisible(c.GetUnread() > 0)
 	widget.SetClass(r.pill, "muted", c.GetMuted())
 	widget.SetClass(r.sign, "warn", row.Sign == viewmodel.SignWarning)
-	widget.SetClass(r.row, "unread", c.GetUnread() > 0)
-	gtkx.SetName(r.row, r.window.Session().Chats.Spoken(row))
+	widget.SetClass(r, "unread", c.GetUnread() > 0)
+	gtkx.SetName(r, r.window.Session().Chats.Spoken(row))
 }
 
 // pillText is the number of unread messages, in few characters.

@@ -59,12 +59,9 @@ func newFoundList(w widget.Window, entry *gtk.SearchEntry) *foundList {
 	})
 	l.people.Connect("row-activated", func(_ *gtk.ListBox, row *gtk.ListBoxRow) { l.openPerson(row.GetIndex()) })
 	l.messages.Connect("row-activated", func(_ *gtk.ListBox, row *gtk.ListBoxRow) { l.openMessage(row.GetIndex()) })
-	w.Own(search.People.Observe(func(steps []viewmodel.Change[viewmodel.FoundRow]) {
-		drawRows(l.people, steps, func(r viewmodel.FoundRow) *gtk.ListBoxRow { return foundRow(w, r) })
-	}))
-	w.Own(search.Messages.Observe(func(steps []viewmodel.Change[viewmodel.HitRow]) {
-		drawRows(l.messages, steps, func(r viewmodel.HitRow) *gtk.ListBoxRow { return hitRow(w, r) })
-	}))
+	people := widget.ListRows(l.people, func(r viewmodel.FoundRow) *foundRow { return newFoundRow(w, r) })
+	w.Own(search.People.Observe(people.Follow))
+	w.Own(search.Messages.Observe(widget.ListRows(l.messages, newHitRow).Follow))
 	w.Own(search.State.Observe(l.draw))
 	return l
 }
@@ -201,58 +198,70 @@ func (l *foundList) draw(s viewmodel.SearchState) {
 	}
 }
 
-// drawRows does the steps of a list of rows.
-func drawRows[T any](list *gtk.ListBox, steps []viewmodel.Change[T], row func(T) *gtk.ListBoxRow) {
-	for _, step := range steps {
-		if step.Kind != viewmodel.Inserted {
-			list.GetRowAtIndex(step.At).Destroy()
-		}
-		if step.Kind != viewmodel.Removed {
-			r := row(step.Row)
-			list.Insert(r, step.At)
-			r.ShowAll()
-		}
-	}
+// foundRow is the row of a person or a chat.
+type foundRow struct {
+	*gtk.ListBoxRow
+	avatar        *widget.Avatar
+	title, detail *gtk.Label
 }
 
-// foundRow is the row of a person or a chat.
-func foundRow(w widget.Window, r viewmodel.FoundRow) *gtk.ListBoxRow {
+func newFoundRow(w widget.Window, r viewmodel.FoundRow) *foundRow {
+	f := &foundRow{
+		ListBoxRow: widget.Class(widget.Must(gtk.ListBoxRowNew()), "chat-row"), avatar: widget.NewAvatar(w, widget.AvatarSmall),
+		title: widget.Line("", "title"), detail: hidden(widget.Line("", "dim", "small")),
+	}
+	words := widget.Column(1, f.title, f.detail)
+	words.SetVAlign(gtk.ALIGN_CENTER)
+	box := widget.Row(11, f.avatar)
+	box.PackStart(words, true, true, 0)
+	f.Add(box)
+	f.Update(r)
+	return f
+}
+
+// Update implements widget.RowWidget.
+func (f *foundRow) Update(r viewmodel.FoundRow) {
 	id := r.Chat.GetId()
 	if r.Contact != nil {
 		id = r.Contact.GetUser()
 	}
-	avatar := widget.NewAvatar(w, widget.AvatarSmall)
-	avatar.Show(id, r.Title, r.Contact.GetAvatar(), viewmodel.PresenceNone)
-	words := widget.Column(1, widget.Line(r.Title, "title"))
-	if r.Detail != "" {
-		words.PackStart(widget.Line(r.Detail, "dim", "small"), false, false, 0)
-	}
-	words.SetVAlign(gtk.ALIGN_CENTER)
-	box := widget.Row(11, avatar)
-	box.PackStart(words, true, true, 0)
-	row := widget.Class(widget.Must(gtk.ListBoxRowNew()), "chat-row")
-	row.Add(box)
-	gtkx.SetName(row, r.Title)
-	return row
+	f.avatar.Show(id, r.Title, r.Contact.GetAvatar(), viewmodel.PresenceNone)
+	f.title.SetText(r.Title)
+	showText(f.detail, r.Detail != "", r.Detail)
+	gtkx.SetName(f, r.Title)
 }
 
 // hitRow is the row of a message.
-func hitRow(w widget.Window, r viewmodel.HitRow) *gtk.ListBoxRow {
+type hitRow struct {
+	*gtk.ListBoxRow
+	title, when, text *gtk.Label
+}
+
+func newHitRow(r viewmodel.HitRow) *hitRow {
+	h := &hitRow{
+		ListBoxRow: widget.Class(widget.Must(gtk.ListBoxRowNew()), "chat-row"),
+		title:      widget.Line("", "title"), when: widget.Line("", "when"), text: widget.Label("", "hit"),
+	}
 	upper := widget.Row(6)
-	upper.PackStart(widget.Line(r.Title, "title"), true, true, 0)
-	upper.PackEnd(widget.Line(r.When, "when"), false, false, 0)
-	text := widget.Label("", "hit")
-	text.SetLines(2)
-	text.SetEllipsize(pango.ELLIPSIZE_END)
+	upper.PackStart(h.title, true, true, 0)
+	upper.PackEnd(h.when, false, false, 0)
+	h.text.SetLines(2)
+	h.text.SetEllipsize(pango.ELLIPSIZE_END)
+	h.Add(widget.Column(3, upper, h.text))
+	h.Update(r)
+	return h
+}
+
+// Update implements widget.RowWidget.
+func (h *hitRow) Update(r viewmodel.HitRow) {
 	author := ""
 	if r.Author != r.Title {
 		author = r.Author + ": "
 	}
-	text.SetMarkup(html.EscapeString(author) + marked(r.Text, r.Marks))
-	row := widget.Class(widget.Must(gtk.ListBoxRowNew()), "chat-row")
-	row.Add(widget.Column(3, upper, text))
-	gtkx.SetName(row, strings.Join([]string{r.Title, author + r.Text, r.When}, ", "))
-	return row
+	h.title.SetText(r.Title)
+	h.when.SetText(r.When)
+	h.text.SetMarkup(html.EscapeString(author) + marked(r.Text, r.Marks))
+	gtkx.SetName(h, strings.Join([]string{r.Title, author + r.Text, r.When}, ", "))
 }
 
 // marked makes the markup of a text with some parts in bold.

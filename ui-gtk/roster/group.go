@@ -18,6 +18,10 @@ func ShowGroup(w widget.Window, chat string) {
 		showNet2019Group(w, chat)
 		return
 	}
+	newGroupPage(w, chat)
+}
+
+func newGroupPage(w widget.Window, chat string) *groupPage {
 	p := &groupPage{window: w, chat: chat, groups: w.Session().Groups, model: w.Session().OpenGroup(chat)}
 	p.dialog = newDialog(w, w.Texts().T("About the group"), 460, 700)
 	p.dialog.own(p.model.Close)
@@ -27,6 +31,7 @@ func ShowGroup(w widget.Window, chat string) {
 	p.dialog.own(w.Session().Failures.Observe(p.fail))
 	p.dialog.native.ShowAll()
 	p.first.GrabFocus()
+	return p
 }
 
 // groupPage is the page of a group.
@@ -52,6 +57,7 @@ type groupPage struct {
 	history           *gtk.Box
 	past              *gtk.CheckButton
 	setting           bool // past is set here, not by a person
+	members           *widget.Rows[viewmodel.MemberRow, *memberRow]
 	leave             *gtk.Box
 	first             *gtk.Button
 }
@@ -86,7 +92,7 @@ func (p *groupPage) build() {
 		query, _ := find.GetText()
 		p.model.Find(query)
 	})
-	members := newMemberList(p)
+	members := p.newMemberList()
 
 	p.past = widget.Must(gtk.CheckButtonNewWithLabel(t.T("New members can read what was written before they joined")))
 	p.past.SetTooltipText(t.T("It counts for what is written from now on."))
@@ -100,7 +106,7 @@ func (p *groupPage) build() {
 	leave.SetHAlign(gtk.ALIGN_CENTER)
 	p.leave = hidden(widget.Column(14, widget.Must(gtk.SeparatorNew(gtk.ORIENTATION_HORIZONTAL)), leave))
 	p.dialog.add(widget.Column(3, p.avatar, p.title, p.line), p.description, p.problem, actions, p.form,
-		widget.Must(gtk.SeparatorNew(gtk.ORIENTATION_HORIZONTAL)), heading, find, members.box, p.history, p.leave)
+		widget.Must(gtk.SeparatorNew(gtk.ORIENTATION_HORIZONTAL)), heading, find, members, p.history, p.leave)
 }
 
 // fail says what is wrong, where it is seen; or with an empty text that all is well.
@@ -223,89 +229,82 @@ func (p *groupPage) askLeave() {
 	}
 }
 
-// memberList is the members on the page.
-type memberList struct {
-	page *groupPage
-	box  *gtk.Box
-	list *gtk.Box
-	none *gtk.Label
-	more *gtk.Button
-	part *viewmodel.Part[viewmodel.MemberRow]
-	rows []*gtk.Box
-}
-
-func newMemberList(p *groupPage) *memberList {
-	t := p.window.Texts()
-	l := &memberList{page: p, list: widget.Column(0)}
-	gtkx.SetRole(l.list, gtkx.RoleList)
-	gtkx.SetName(l.list, t.T("Members"))
-	l.more = widget.Button("", func() { l.part.Grow(drawnMembers) }, "link")
-	l.more.SetHAlign(gtk.ALIGN_CENTER)
-	l.more.SetNoShowAll(true)
-	l.none = hidden(widget.Label(t.T("Nobody found"), "dim"))
-	gtkx.SetRole(l.none, gtkx.RoleStatusBar)
-	l.box = widget.Column(4, l.list, l.none, l.more)
-	l.part = viewmodel.NewPart(&p.model.Members, drawnMembers)
-	p.dialog.own(l.part.Close)
-	p.dialog.own(l.part.Rows.Observe(l.draw))
-	p.dialog.own(l.part.Around.Observe(func(a viewmodel.Around) {
-		l.more.SetLabel(t.N("Show %d more", "Show %d more", a.After))
-		l.more.SetVisible(a.After > 0)
+// newMemberList makes the members on the page.
+func (p *groupPage) newMemberList() *gtk.Box {
+	t, list, part := p.window.Texts(), widget.Column(0), viewmodel.NewPart(&p.model.Members, drawnMembers)
+	gtkx.SetRole(list, gtkx.RoleList)
+	gtkx.SetName(list, t.T("Members"))
+	more := widget.Button("", func() { part.Grow(drawnMembers) }, "link")
+	more.SetHAlign(gtk.ALIGN_CENTER)
+	more.SetNoShowAll(true)
+	none := hidden(widget.Label(t.T("Nobody found"), "dim"))
+	gtkx.SetRole(none, gtkx.RoleStatusBar)
+	p.members = widget.BoxRows(list, func(m viewmodel.MemberRow) *memberRow { return newMemberRow(p, m) })
+	p.dialog.own(part.Close)
+	p.dialog.own(part.Rows.Observe(func(steps []viewmodel.Change[viewmodel.MemberRow]) {
+		p.members.Follow(steps)
+		none.SetVisible(p.members.Len() == 0)
 	}))
-	return l
+	p.dialog.own(part.Around.Observe(func(a viewmodel.Around) {
+		more.SetLabel(t.N("Show %d more", "Show %d more", a.After))
+		more.SetVisible(a.After > 0)
+	}))
+	return widget.Column(4, list, none, more)
 }
 
-func (l *memberList) draw(steps []viewmodel.Change[viewmodel.MemberRow]) {
-	for _, step := range steps {
-		if step.Kind != viewmodel.Inserted {
-			l.rows[step.At].Destroy()
-			l.rows = append(l.rows[:step.At], l.rows[step.At+1:]...)
-		}
-		if step.Kind != viewmodel.Removed {
-			row := l.row(step.Row)
-			l.rows = append(l.rows, nil)
-			copy(l.rows[step.At+1:], l.rows[step.At:])
-			l.rows[step.At] = row
-			l.list.PackStart(row, false, false, 0)
-			l.list.ReorderChild(row, step.At)
-			row.ShowAll()
-		}
+// memberRow is a member on the page.
+type memberRow struct {
+	*gtk.Box
+	page              *groupPage
+	shown             viewmodel.MemberRow
+	avatar            *widget.Avatar
+	name, line, badge *gtk.Label
+	more              *gtk.MenuButton
+}
+
+func newMemberRow(p *groupPage, m viewmodel.MemberRow) *memberRow {
+	r := &memberRow{
+		page: p, avatar: widget.NewAvatar(p.window, widget.AvatarSmall), name: widget.Line(""),
+		line: hidden(widget.Line("", "dim", "small")), badge: hidden(widget.Line("", "chip")),
 	}
-	l.none.SetVisible(len(l.rows) == 0)
+	words := widget.Column(0, r.name, r.line)
+	words.SetVAlign(gtk.ALIGN_CENTER)
+	r.badge.SetVAlign(gtk.ALIGN_CENTER)
+	r.Box = widget.Class(widget.Row(10, r.avatar), "member")
+	r.PackStart(words, true, true, 0)
+	r.more = widget.MenuButton("view-more-symbolic", "", r.menu)
+	r.PackEnd(r.more, false, false, 0)
+	r.PackEnd(r.badge, false, false, 0)
+	gtkx.SetRole(r, gtkx.RoleListItem)
+	r.Update(m)
+	return r
 }
 
-func (l *memberList) row(m viewmodel.MemberRow) *gtk.Box {
-	w, t := l.page.window, l.page.window.Texts()
-	avatar := widget.NewAvatar(w, widget.AvatarSmall)
-	avatar.Show(m.User, m.Name, m.Avatar, m.Presence)
-	words := widget.Column(0, widget.Line(m.Name))
+// Update implements widget.RowWidget.
+func (r *memberRow) Update(m viewmodel.MemberRow) {
+	t := r.page.window.Texts()
+	r.shown = m
+	r.avatar.Show(m.User, m.Name, m.Avatar, m.Presence)
+	r.name.SetText(m.Name)
+	showText(r.line, m.Line != "", m.Line)
+	showText(r.badge, m.Badge != "", m.Badge)
+	widget.NameIcon(r.more, t.F("More about %s", m.Name))
 	spoken := m.Name
 	if m.Line != "" {
-		words.PackStart(widget.Line(m.Line, "dim", "small"), false, false, 0)
 		spoken += ", " + m.Line
 	}
-	words.SetVAlign(gtk.ALIGN_CENTER)
-	row := widget.Class(widget.Row(10, avatar), "member")
-	row.PackStart(words, true, true, 0)
-	more := widget.MenuButton("view-more-symbolic", t.F("More about %s", m.Name), func() []widget.MenuItem { return l.menu(m) })
-	row.PackEnd(more, false, false, 0)
 	if m.Badge != "" {
-		badge := widget.Line(m.Badge, "chip")
-		badge.SetVAlign(gtk.ALIGN_CENTER)
-		row.PackEnd(badge, false, false, 0)
 		spoken += ", " + m.Badge
 	}
 	if m.Presence == viewmodel.Online {
 		spoken += ", " + t.T("online")
 	}
-	gtkx.SetRole(row, gtkx.RoleListItem)
-	gtkx.SetName(row, spoken)
-	return row
+	gtkx.SetName(r, spoken)
 }
 
 // menu is what one may do about a member.
-func (l *memberList) menu(m viewmodel.MemberRow) []widget.MenuItem {
-	p, t := l.page, l.page.window.Texts()
+func (r *memberRow) menu() []widget.MenuItem {
+	p, t, m := r.page, r.page.window.Texts(), r.shown
 	page := t.T("Contact page")
 	if m.User == p.window.Session().User() {
 		page = t.T("My profile")

@@ -30,6 +30,8 @@ func showNet2019Group(w widget.Window, chat string) {
 	actions := widget.Row(8, mute, pin)
 	actions.SetHAlign(gtk.ALIGN_CENTER)
 	members := widget.Column(4)
+	var shown []viewmodel.MemberRow
+	rows := widget.BoxRows(members, func(m viewmodel.MemberRow) *net2019Member { return newNet2019Member(w, d, m) })
 	gtkx.SetRole(members, gtkx.RoleList)
 	gtkx.SetName(members, t.T("Members"))
 	leave := widget.Button(t.T("Leave the group…"), widget.Later(func() {
@@ -55,11 +57,9 @@ func showNet2019Group(w widget.Window, chat string) {
 		mute.SetLabel(choose[row.Chat.GetMuted()])
 		choose = map[bool]string{true: t.T("Unpin"), false: t.T("Pin")}
 		pin.SetLabel(choose[row.Chat.GetPinned()])
-		widget.Clear(members)
-		for _, user := range row.Chat.GetMembers() {
-			members.PackStart(net2019Member(w, d, user), false, false, 0)
-		}
-		members.ShowAll()
+		was := shown
+		shown = s.Net2019Members(chat)
+		rows.Follow(viewmodel.Diff(was, shown))
 	}
 	d.own(s.Chats.Changed.Observe(func(id string) {
 		if id == chat {
@@ -76,24 +76,35 @@ func showNet2019Group(w widget.Window, chat string) {
 }
 
 // net2019Member is a member of a group of 2019, with what one may do about them.
-func net2019Member(w widget.Window, d *dialog, user string) *gtk.Box {
-	t, s := w.Texts(), w.Session()
-	own := user == s.User()
-	name, id, page := s.Contacts.Name(user), user, t.T("Contact page")
-	if own {
-		id, page = "net2019:"+s.Status.Get().GetNet2019().GetId(), t.T("My profile")
+type net2019Member struct {
+	*personLine
+	window widget.Window
+	more   *gtk.MenuButton
+}
+
+func newNet2019Member(w widget.Window, d *dialog, m viewmodel.MemberRow) *net2019Member {
+	t := w.Texts()
+	page := t.T("Contact page")
+	if m.User == w.Session().User() {
+		page = t.T("My profile")
 	}
-	if id == name {
-		id = ""
-	}
-	row := widget.Class(personLine(w, user, name, id), "member")
-	row.PackEnd(widget.MenuButton("view-more-symbolic", t.F("More about %s", name), func() []widget.MenuItem {
+	r := &net2019Member{window: w, personLine: newPersonLine(w)}
+	widget.Class(r, "member")
+	r.more = widget.MenuButton("view-more-symbolic", "", func() []widget.MenuItem {
 		return []widget.MenuItem{{Icon: "avatar-default-symbolic", Text: page, Do: func() {
 			d.close()
-			w.ShowPerson(user)
+			w.ShowPerson(m.User)
 		}}}
-	}), false, false, 0)
-	gtkx.SetRole(row, gtkx.RoleListItem)
-	gtkx.SetName(row, name)
-	return row
+	})
+	r.PackEnd(r.more, false, false, 0)
+	gtkx.SetRole(r, gtkx.RoleListItem)
+	r.Update(m)
+	return r
+}
+
+// Update implements widget.RowWidget.
+func (r *net2019Member) Update(m viewmodel.MemberRow) {
+	r.show(m.User, m.Name, m.Line)
+	widget.NameIcon(r.more, r.window.Texts().F("More about %s", m.Name))
+	gtkx.SetName(r, m.Name)
 }

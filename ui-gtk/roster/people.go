@@ -16,45 +16,43 @@ const drawnPeople = 40
 
 // peoplePicker is a search field, and contacts to choose from.
 type peoplePicker struct {
-	window  widget.Window
-	model   *viewmodel.PeoplePicker
-	box     *gtk.Box
-	entry   *gtk.SearchEntry
-	list    *gtk.Box
-	chosen  *gtk.Label
-	none    *gtk.Label
-	more    *gtk.Button
-	part    *viewmodel.Part[viewmodel.PickRow]
-	rows    []*gtk.CheckButton
-	setting bool // a row is set here, not by a person
+	box    *gtk.Box
+	entry  *gtk.SearchEntry
+	chosen *gtk.Label
+	none   *gtk.Label
+	more   *gtk.Button
+	rows   *widget.Rows[viewmodel.PickRow, *personChoice]
 }
 
 func newPeoplePicker(w widget.Window, model *viewmodel.PeoplePicker, own func(func())) *peoplePicker {
 	t := w.Texts()
-	p := &peoplePicker{window: w, model: model, list: widget.Column(0)}
+	p, list, part := &peoplePicker{}, widget.Column(0), viewmodel.NewPart(&model.Rows, drawnPeople)
 	p.entry = widget.Must(gtk.SearchEntryNew())
 	p.entry.SetPlaceholderText(t.T("Search a contact"))
 	gtkx.SetName(p.entry, t.T("Search a contact"))
 	p.entry.Connect("changed", func() {
 		query, _ := p.entry.GetText()
-		p.model.Find(query)
+		model.Find(query)
 	})
 	// It is there from the beginning: rows must not move away from below a pointer that
 	// is about to choose the next one.
 	p.chosen = widget.Line("", "dim", "small")
 	p.none = hidden(widget.Label(t.T("There is nobody to choose."), "dim"))
-	p.more = widget.Button("", func() { p.part.Grow(drawnPeople) }, "link")
+	p.more = widget.Button("", func() { part.Grow(drawnPeople) }, "link")
 	p.more.SetHAlign(gtk.ALIGN_CENTER)
 	p.more.SetNoShowAll(true)
-	gtkx.SetRole(p.list, gtkx.RoleList)
-	gtkx.SetName(p.list, t.T("Contacts"))
-	scroll := widget.Class(widget.Scrolled(widget.Column(4, p.list, p.none, p.more)), "people")
+	gtkx.SetRole(list, gtkx.RoleList)
+	gtkx.SetName(list, t.T("Contacts"))
+	scroll := widget.Class(widget.Scrolled(widget.Column(4, list, p.none, p.more)), "people")
 	scroll.SetMinContentHeight(240)
 	p.box = widget.Column(8, p.entry, p.chosen, scroll)
-	p.part = viewmodel.NewPart(&model.Rows, drawnPeople)
-	own(p.part.Close)
-	own(p.part.Rows.Observe(p.draw))
-	own(p.part.Around.Observe(func(a viewmodel.Around) {
+	p.rows = widget.BoxRows(list, func(r viewmodel.PickRow) *personChoice { return newPersonChoice(w, r, model.Choose) })
+	own(part.Close)
+	own(part.Rows.Observe(func(steps []viewmodel.Change[viewmodel.PickRow]) {
+		p.rows.Follow(steps)
+		p.none.SetVisible(p.rows.Len() == 0)
+	}))
+	own(part.Around.Observe(func(a viewmodel.Around) {
 		p.more.SetLabel(t.N("Show %d more", "Show %d more", a.After))
 		p.more.SetVisible(a.After > 0)
 	}))
@@ -70,48 +68,41 @@ func newPeoplePicker(w widget.Window, model *viewmodel.PeoplePicker, own func(fu
 	return p
 }
 
-func (p *peoplePicker) draw(steps []viewmodel.Change[viewmodel.PickRow]) {
-	for _, step := range steps {
-		switch step.Kind {
-		case viewmodel.Removed:
-			p.rows[step.At].Destroy()
-			p.rows = append(p.rows[:step.At], p.rows[step.At+1:]...)
-		case viewmodel.Changed:
-			p.setting = true
-			p.rows[step.At].SetActive(step.Row.Chosen)
-			p.setting = false
-		case viewmodel.Inserted:
-			row := p.row(step.Row)
-			p.rows = append(p.rows, nil)
-			copy(p.rows[step.At+1:], p.rows[step.At:])
-			p.rows[step.At] = row
-			p.list.PackStart(row, false, false, 0)
-			p.list.ReorderChild(row, step.At)
-			row.ShowAll()
-		}
-	}
-	p.none.SetVisible(len(p.rows) == 0)
+// personChoice is a contact who may be chosen.
+type personChoice struct {
+	*gtk.CheckButton
+	avatar   *widget.Avatar
+	name, id *gtk.Label
+	setting  bool // it is set here, not by a person
 }
 
-func (p *peoplePicker) row(r viewmodel.PickRow) *gtk.CheckButton {
+func newPersonChoice(w widget.Window, r viewmodel.PickRow, choose func(user string, on bool)) *personChoice {
 	user := r.Contact.GetUser()
-	avatar := widget.NewAvatar(p.window, widget.AvatarSmall)
-	avatar.Show(user, r.Name, r.Contact.GetAvatar(), viewmodel.PresenceNone)
-	words := widget.Column(0, widget.Line(r.Name))
-	if user != r.Name {
-		words.PackStart(widget.Line(user, "dim", "small"), false, false, 0)
+	c := &personChoice{
+		CheckButton: widget.Class(widget.Must(gtk.CheckButtonNew()), "person-choice"),
+		avatar:      widget.NewAvatar(w, widget.AvatarSmall), name: widget.Line(""), id: hidden(widget.Line(user, "dim", "small")),
 	}
+	words := widget.Column(0, c.name, c.id)
 	words.SetVAlign(gtk.ALIGN_CENTER)
-	b := widget.Class(widget.Must(gtk.CheckButtonNew()), "person-choice")
-	b.Add(widget.Row(10, avatar, words))
-	b.SetActive(r.Chosen)
-	gtkx.SetName(b, r.Name)
-	b.Connect("toggled", func() {
-		if !p.setting {
-			p.model.Choose(user, b.GetActive())
+	c.Add(widget.Row(10, c.avatar, words))
+	c.Connect("toggled", func() {
+		if !c.setting {
+			choose(user, c.GetActive())
 		}
 	})
-	return b
+	c.Update(r)
+	return c
+}
+
+// Update implements widget.RowWidget.
+func (c *personChoice) Update(r viewmodel.PickRow) {
+	c.avatar.Show(r.Contact.GetUser(), r.Name, r.Contact.GetAvatar(), viewmodel.PresenceNone)
+	c.name.SetText(r.Name)
+	c.id.SetVisible(r.Contact.GetUser() != r.Name)
+	gtkx.SetName(c, r.Name)
+	c.setting = true
+	c.SetActive(r.Chosen)
+	c.setting = false
 }
 
 // showInvite asks whom to invite to a group.

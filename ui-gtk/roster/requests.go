@@ -1,8 +1,6 @@
 package roster
 
 import (
-	"slices"
-
 	"github.com/gotk3/gotk3/gtk"
 	"github.com/gotk3/gotk3/pango"
 
@@ -15,214 +13,217 @@ import (
 // are asked for: anybody of the directory may send one.
 const drawnRequests = 3
 
-// requestList is who asks to become a contact, and who was asked.
+// requestList is who asks to become a contact, which groups one is asked to join, and
+// who was asked.
 type requestList struct {
-	box                *gtk.Box
-	incoming, outgoing *requestPart
+	box         *gtk.Box
+	incoming    *cardList[viewmodel.ContactRow, *incomingCard]
+	invitations *cardList[viewmodel.InvitationRow, *invitationCard]
+	outgoing    *cardList[viewmodel.ContactRow, *outgoingCard]
 }
 
 func newRequestList(w widget.Window) *requestList {
-	t, c := w.Texts(), w.Session().Contacts
+	t, s := w.Texts(), w.Session()
 	l := &requestList{
-		incoming: newRequestPart(w, &c.Incoming, t.T("Contact requests"), incomingCard),
-		outgoing: newRequestPart(w, &c.Outgoing, t.T("Waiting for an answer"), outgoingCard),
+		incoming:    newCardList(w, &s.Contacts.Incoming, t.T("Contact requests"), newIncomingCard),
+		invitations: newCardList(w, &s.Groups.Invitations, t.T("Invitations"), newInvitationCard),
+		outgoing:    newCardList(w, &s.Contacts.Outgoing, t.T("Waiting for an answer"), newOutgoingCard),
 	}
-	invitations := newInvitations(w)
-	l.box = widget.Column(0, l.incoming.box, invitations, l.outgoing.box)
+	l.box = widget.Column(0, l.incoming.box, l.invitations.box, l.outgoing.box)
 	return l
 }
 
-// newInvitations are the groups that one is asked to join.
-func newInvitations(w widget.Window) *gtk.Box {
-	list := &w.Session().Groups.Invitations
-	title := heading(w.Texts().T("Invitations"))
-	cards := widget.Column(0)
-	// See newRequestPart.
-	cards.PackEnd(hidden(widget.Label("")), false, false, 0)
-	more := widget.Button("", nil, "link")
-	more.SetHAlign(gtk.ALIGN_CENTER)
-	more.SetNoShowAll(true)
-	box := widget.Column(0, title, cards, more)
-	part := viewmodel.NewPart(list, drawnRequests)
-	more.Connect("clicked", func() { part.Grow(drawnRequests) })
-	var drawn []*gtk.Box
-	w.Own(part.Close)
-	w.Own(part.Rows.Observe(func(steps []viewmodel.Change[viewmodel.InvitationRow]) {
-		for _, step := range steps {
-			if step.Kind != viewmodel.Inserted {
-				drawn[step.At].Destroy()
-				drawn = slices.Delete(drawn, step.At, step.At+1)
-			}
-			if step.Kind != viewmodel.Removed {
-				card := invitationCard(w, step.Row)
-				drawn = slices.Insert(drawn, step.At, card)
-				cards.PackStart(card, false, false, 0)
-				cards.ReorderChild(card, step.At)
-				card.ShowAll()
-			}
-		}
-		title.SetVisible(len(drawn) > 0)
-		box.SetMarginBottom(min(len(drawn), 1) * 8)
-	}))
-	title.SetVisible(len(drawn) > 0)
-	w.Own(part.Around.Observe(func(a viewmodel.Around) {
-		more.SetLabel(w.Texts().N("Show %d more", "Show %d more", a.After))
-		more.SetVisible(a.After > 0)
-	}))
-	return box
+// cardList is a heading and cards below it.
+type cardList[T viewmodel.Row[T], W widget.RowWidget[T]] struct {
+	box  *gtk.Box
+	more *gtk.Button
+	rows *widget.Rows[T, W]
 }
 
-// invitationCard asks whether to join a group.
-func invitationCard(w widget.Window, r viewmodel.InvitationRow) *gtk.Box {
-	t, groups := w.Texts(), w.Session().Groups
-	avatar := widget.NewAvatar(w, widget.AvatarMedium)
-	avatar.Show(r.Chat, r.Title, r.Group.Picture, viewmodel.PresenceNone)
-	title := widget.Line(r.Title, "title")
-	title.SetVAlign(gtk.ALIGN_CENTER)
-	top := widget.Row(11, avatar)
-	top.PackStart(title, true, true, 0)
+func newCardList[T viewmodel.Row[T], W widget.RowWidget[T]](w widget.Window, list *viewmodel.List[T], title string, card func(widget.Window, T) W) *cardList[T, W] {
+	head, cards, part := heading(title), widget.Column(0), viewmodel.NewPart(list, drawnRequests)
+	l := &cardList[T, W]{more: widget.Button("", func() { part.Grow(drawnRequests) }, "link")}
+	l.more.SetHAlign(gtk.ALIGN_CENTER)
+	l.more.SetNoShowAll(true)
+	// GTK asks an empty box whether its height depends on its width, and does not ask
+	// again in time when cards with texts that wrap have come: this one says yes.
+	cards.PackEnd(hidden(widget.Label("")), false, false, 0)
+	l.box = widget.Column(0, head, cards, l.more)
+	l.rows = widget.BoxRows(cards, func(r T) W { return card(w, r) })
+	w.Own(part.Close)
+	w.Own(part.Rows.Observe(func(steps []viewmodel.Change[T]) {
+		l.rows.Follow(steps)
+		head.SetVisible(l.rows.Len() > 0)
+		l.box.SetMarginBottom(min(l.rows.Len(), 1) * 8)
+	}))
+	w.Own(part.Around.Observe(func(a viewmodel.Around) {
+		l.more.SetLabel(w.Texts().N("Show %d more", "Show %d more", a.After))
+		l.more.SetVisible(a.After > 0)
+	}))
+	return l
+}
+
+// newCard makes a card that begins with something.
+func newCard(top gtk.IWidget) *gtk.Box {
 	card := widget.Class(widget.Column(9, top), "card", "request")
 	card.SetMarginStart(8)
 	card.SetMarginEnd(8)
 	card.SetMarginTop(4)
 	card.SetMarginBottom(4)
-	line := widget.Label(r.Line, "greeting")
-	line.SetLines(4)
-	line.SetEllipsize(pango.ELLIPSIZE_END)
-	line.SetTooltipText(r.Line)
-	card.PackStart(line, false, false, 0)
-	join := widget.Button(t.T("Join"), func() { groups.Answer(r.Chat, true) }, "suggested-action")
-	gtkx.SetName(join, t.F("Join %s", r.Title))
-	decline := widget.Button(t.T("Decline"), func() { groups.Answer(r.Chat, false) })
-	gtkx.SetName(decline, t.F("Decline to join %s", r.Title))
-	buttons := widget.Row(6)
-	buttons.PackStart(join, true, true, 0)
-	buttons.PackStart(decline, true, true, 0)
-	card.PackStart(buttons, false, false, 0)
 	return card
 }
 
-// requestPart is a heading and cards below it.
-type requestPart struct {
-	window  widget.Window
-	box     *gtk.Box
-	heading *gtk.Label
-	cards   *gtk.Box
-	more    *gtk.Button
-	part    *viewmodel.Part[viewmodel.ContactRow]
-	newCard func(widget.Window, viewmodel.ContactRow) *gtk.Box
-	drawn   []*gtk.Box
+// newGreeting makes the text of a card, of which as much is shown as there is room for.
+func newGreeting() *gtk.Label {
+	l := hidden(widget.Label("", "greeting"))
+	l.SetLines(4)
+	l.SetEllipsize(pango.ELLIPSIZE_END)
+	return l
 }
 
-func newRequestPart(w widget.Window, list *viewmodel.List[viewmodel.ContactRow], title string, card func(widget.Window, viewmodel.ContactRow) *gtk.Box) *requestPart {
-	p := &requestPart{window: w, cards: widget.Column(0), newCard: card}
-	p.heading = heading(title)
-	p.more = widget.Button("", func() { p.part.Grow(drawnRequests) }, "link")
-	p.more.SetHAlign(gtk.ALIGN_CENTER)
-	p.more.SetNoShowAll(true)
-	// GTK asks an empty box whether its height depends on its width, and does not ask
-	// again in time when cards with texts that wrap have come: this one says yes.
-	p.cards.PackEnd(hidden(widget.Label("")), false, false, 0)
-	p.box = widget.Column(0, p.heading, p.cards, p.more)
-	p.part = viewmodel.NewPart(list, drawnRequests)
-	w.Own(p.part.Close)
-	w.Own(p.part.Rows.Observe(p.draw))
-	w.Own(p.part.Around.Observe(func(a viewmodel.Around) {
-		p.more.SetLabel(w.Texts().N("Show %d more", "Show %d more", a.After))
-		p.more.SetVisible(a.After > 0)
-	}))
-	return p
+func showGreeting(l *gtk.Label, text string) {
+	showText(l, text != "", text)
+	l.SetTooltipText(text)
 }
 
-func (p *requestPart) draw(steps []viewmodel.Change[viewmodel.ContactRow]) {
-	for _, step := range steps {
-		if step.Kind != viewmodel.Inserted {
-			p.drawn[step.At].Destroy()
-			p.drawn = append(p.drawn[:step.At], p.drawn[step.At+1:]...)
-		}
-		if step.Kind != viewmodel.Removed {
-			card := p.newCard(p.window, step.Row)
-			p.drawn = append(p.drawn, nil)
-			copy(p.drawn[step.At+1:], p.drawn[step.At:])
-			p.drawn[step.At] = card
-			p.cards.PackStart(card, false, false, 0)
-			p.cards.ReorderChild(card, step.At)
-			card.ShowAll()
-		}
-	}
-	p.heading.SetVisible(len(p.drawn) > 0)
-	p.box.SetMarginBottom(min(len(p.drawn), 1) * 8)
+// invitationCard asks whether to join a group.
+type invitationCard struct {
+	*gtk.Box
+	window        widget.Window
+	avatar        *widget.Avatar
+	title, line   *gtk.Label
+	join, decline *gtk.Button
+}
+
+func newInvitationCard(w widget.Window, r viewmodel.InvitationRow) *invitationCard {
+	t, groups := w.Texts(), w.Session().Groups
+	c := &invitationCard{window: w, avatar: widget.NewAvatar(w, widget.AvatarMedium), title: widget.Line("", "title"), line: newGreeting()}
+	c.title.SetVAlign(gtk.ALIGN_CENTER)
+	top := widget.Row(11, c.avatar)
+	top.PackStart(c.title, true, true, 0)
+	c.Box = newCard(top)
+	c.PackStart(c.line, false, false, 0)
+	c.join = widget.Button(t.T("Join"), func() { groups.Answer(r.Chat, true) }, "suggested-action")
+	c.decline = widget.Button(t.T("Decline"), func() { groups.Answer(r.Chat, false) })
+	buttons := widget.Row(6)
+	buttons.PackStart(c.join, true, true, 0)
+	buttons.PackStart(c.decline, true, true, 0)
+	c.PackStart(buttons, false, false, 0)
+	c.Update(r)
+	return c
+}
+
+// Update implements widget.RowWidget.
+func (c *invitationCard) Update(r viewmodel.InvitationRow) {
+	t := c.window.Texts()
+	c.avatar.Show(r.Chat, r.Title, r.Group.Picture, viewmodel.PresenceNone)
+	c.title.SetText(r.Title)
+	showGreeting(c.line, r.Line)
+	gtkx.SetName(c.join, t.F("Join %s", r.Title))
+	gtkx.SetName(c.decline, t.F("Decline to join %s", r.Title))
 }
 
 // personLine is an avatar with a name and a line below it.
-func personLine(w widget.Window, user, name, line string) *gtk.Box {
-	avatar := widget.NewAvatar(w, widget.AvatarMedium)
-	avatar.ShowPerson(user)
-	words := widget.Column(2, widget.Line(name, "title"))
-	if line != "" {
-		words.PackStart(widget.Line(line, "dim", "small"), false, false, 0)
-	}
+type personLine struct {
+	*gtk.Box
+	avatar     *widget.Avatar
+	name, line *gtk.Label
+}
+
+func newPersonLine(w widget.Window) *personLine {
+	p := &personLine{avatar: widget.NewAvatar(w, widget.AvatarMedium), name: widget.Line("", "title"), line: hidden(widget.Line("", "dim", "small"))}
+	words := widget.Column(2, p.name, p.line)
 	words.SetVAlign(gtk.ALIGN_CENTER)
-	row := widget.Row(11, avatar)
-	row.PackStart(words, true, true, 0)
-	return row
+	p.Box = widget.Row(11, p.avatar)
+	p.PackStart(words, true, true, 0)
+	return p
+}
+
+func (p *personLine) show(user, name, line string) {
+	p.avatar.ShowPerson(user)
+	p.name.SetText(name)
+	showText(p.line, line != "", line)
 }
 
 // incomingCard asks what to do with a request.
-func incomingCard(w widget.Window, r viewmodel.ContactRow) *gtk.Box {
-	t, c, user := w.Texts(), w.Session().Contacts, r.Contact.GetUser()
-	id := user
-	if r.Name == user {
-		id = ""
-	}
-	card := widget.Class(widget.Column(9, personLine(w, user, r.Name, id)), "card", "request")
-	card.SetMarginStart(8)
-	card.SetMarginEnd(8)
-	card.SetMarginTop(4)
-	card.SetMarginBottom(4)
-	if greeting := w.Session().Greeting(r.Contact); greeting != "" {
-		l := widget.Label(greeting, "greeting")
-		l.SetLines(4)
-		l.SetEllipsize(pango.ELLIPSIZE_END)
-		l.SetTooltipText(greeting)
-		card.PackStart(l, false, false, 0)
-	}
+type incomingCard struct {
+	*gtk.Box
+	window          widget.Window
+	person          *personLine
+	greeting        *gtk.Label
+	accept, decline *gtk.Button
+	more            *gtk.MenuButton
+}
+
+func newIncomingCard(w widget.Window, r viewmodel.ContactRow) *incomingCard {
+	t, contacts, user := w.Texts(), w.Session().Contacts, r.Contact.GetUser()
+	c := &incomingCard{window: w, person: newPersonLine(w), greeting: newGreeting()}
+	c.Box = newCard(c.person)
+	c.PackStart(c.greeting, false, false, 0)
 	if viewmodel.IsNet2019(user) {
-		card.PackStart(widget.OpenLock(t.T("Not encrypted; nothing proves who it is"), true), false, false, 0)
+		c.PackStart(widget.OpenLock(t.T("Not encrypted; nothing proves who it is"), true), false, false, 0)
 	}
-	accept := widget.Button(t.T("Accept"), func() { c.Answer(user, true) }, "suggested-action")
-	gtkx.SetName(accept, t.F("Accept the request of %s", r.Name))
-	decline := widget.Button(t.T("Decline"), func() { c.Answer(user, false) })
-	gtkx.SetName(decline, t.F("Decline the request of %s", r.Name))
-	more := widget.MenuButton("view-more-symbolic", t.F("More about %s", r.Name), func() []widget.MenuItem {
+	c.accept = widget.Button(t.T("Accept"), func() { contacts.Answer(user, true) }, "suggested-action")
+	c.decline = widget.Button(t.T("Decline"), func() { contacts.Answer(user, false) })
+	c.more = widget.MenuButton("view-more-symbolic", "", func() []widget.MenuItem {
 		return []widget.MenuItem{
 			{Icon: "avatar-default-symbolic", Text: t.T("Contact page"), Do: func() { w.ShowPerson(user) }},
 			{Icon: "action-unavailable-symbolic", Text: t.T("Block"), Danger: true, Do: func() { askBlock(w, user) }},
 		}
 	})
 	buttons := widget.Row(6)
-	buttons.PackStart(accept, true, true, 0)
-	buttons.PackStart(decline, true, true, 0)
-	buttons.PackStart(more, false, false, 0)
-	card.PackStart(buttons, false, false, 0)
-	return card
+	buttons.PackStart(c.accept, true, true, 0)
+	buttons.PackStart(c.decline, true, true, 0)
+	buttons.PackStart(c.more, false, false, 0)
+	c.PackStart(buttons, false, false, 0)
+	c.Update(r)
+	return c
+}
+
+// Update implements widget.RowWidget.
+func (c *incomingCard) Update(r viewmodel.ContactRow) {
+	t, user := c.window.Texts(), r.Contact.GetUser()
+	id := user
+	if r.Name == user {
+		id = ""
+	}
+	c.person.show(user, r.Name, id)
+	showGreeting(c.greeting, c.window.Session().Greeting(r.Contact))
+	gtkx.SetName(c.accept, t.F("Accept the request of %s", r.Name))
+	gtkx.SetName(c.decline, t.F("Decline the request of %s", r.Name))
+	widget.NameIcon(c.more, t.F("More about %s", r.Name))
 }
 
 // outgoingCard shows who was asked.
-func outgoingCard(w widget.Window, r viewmodel.ContactRow) *gtk.Box {
+type outgoingCard struct {
+	*personLine
+	window widget.Window
+	more   *gtk.MenuButton
+}
+
+func newOutgoingCard(w widget.Window, r viewmodel.ContactRow) *outgoingCard {
 	t, user := w.Texts(), r.Contact.GetUser()
-	row := personLine(w, user, r.Name, t.T("has not answered yet"))
-	row.PackEnd(widget.MenuButton("view-more-symbolic", t.F("More about %s", r.Name), func() []widget.MenuItem {
+	c := &outgoingCard{window: w, personLine: newPersonLine(w)}
+	c.more = widget.MenuButton("view-more-symbolic", "", func() []widget.MenuItem {
 		return []widget.MenuItem{
 			{Icon: "avatar-default-symbolic", Text: t.T("Contact page"), Do: func() { w.ShowPerson(user) }},
 			{Icon: "edit-undo-symbolic", Text: t.T("Withdraw the request"), Do: func() { w.Session().Contacts.Remove(user, false) }},
 		}
-	}), false, false, 0)
-	row.SetMarginStart(17)
-	row.SetMarginEnd(8)
-	row.SetMarginTop(6)
-	row.SetMarginBottom(6)
-	return row
+	})
+	c.PackEnd(c.more, false, false, 0)
+	c.SetMarginStart(17)
+	c.SetMarginEnd(8)
+	c.SetMarginTop(6)
+	c.SetMarginBottom(6)
+	c.Update(r)
+	return c
+}
+
+// Update implements widget.RowWidget.
+func (c *outgoingCard) Update(r viewmodel.ContactRow) {
+	t := c.window.Texts()
+	c.show(r.Contact.GetUser(), r.Name, t.T("has not answered yet"))
+	widget.NameIcon(c.more, t.F("More about %s", r.Name))
 }
 
 // askBlock asks whether to block somebody.

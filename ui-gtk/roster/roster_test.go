@@ -2,11 +2,14 @@ package roster
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,13 +30,17 @@ import (
 // patience is how long a test waits for what it waits for, on a busy machine.
 const patience = time.Minute
 
-var missing error // why there is no screen
+var (
+	screen  *desktop.Desktop
+	missing error // why there is no screen
+)
 
 // GTK has the thread of main, and the tests have the others.
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	screen, err := desktop.Start(desktop.Config{Width: 640, Height: 800})
+	var err error
+	screen, err = desktop.Start(desktop.Config{Width: 640, Height: 800})
 	if errors.Is(err, desktop.ErrMissing) {
 		missing = err
 		return m.Run()
@@ -95,12 +102,31 @@ type fakeCore struct {
 	contacts []*controlpb.Contact
 	chats    []*controlpb.Chat
 	events   chan *controlpb.Event
+
+	mu       sync.Mutex
+	groups   map[string]*viewmodel.Group // by chat; nil without a group plugin
+	answered []string                    // whose requests were accepted
 }
 
 func (f *fakeCore) Close() error { return nil }
 
-func (f *fakeCore) InvokeAction(context.Context, string, *pluginpb.InvokeRequest, func(*pluginpb.InvokeUpdate)) (*controlpb.InvokeResult, error) {
+func (f *fakeCore) InvokeAction(_ context.Context, plugin string, req *pluginpb.InvokeRequest, _ func(*pluginpb.InvokeUpdate)) (*controlpb.InvokeResult, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if g := f.groups[req.GetChat()]; plugin == "group" && req.GetAction() == "info" && g != nil {
+		b, err := json.Marshal(g)
+		return &controlpb.InvokeResult{Result: b}, err
+	}
 	return nil, errors.ErrUnsupported
+}
+
+func (f *fakeCore) AnswerContact(_ context.Context, r *controlpb.AnswerContactRequest, _ ...grpc.CallOption) (*controlpb.AnswerContactResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r.GetAccept() {
+		f.answered = append(f.answered, r.GetUser())
+	}
+	return &controlpb.AnswerContactResponse{}, nil
 }
 
 func (f *fakeCore) GetStatus(context.Context, *controlpb.GetStatusRequest, ...grpc.CallOption) (*controlpb.Status, error) {
@@ -108,7 +134,13 @@ func (f *fakeCore) GetStatus(context.Context, *controlpb.GetStatusRequest, ...gr
 }
 
 func (f *fakeCore) ListPlugins(context.Context, *controlpb.ListPluginsRequest, ...grpc.CallOption) (*controlpb.ListPluginsResponse, error) {
-	return &controlpb.ListPluginsResponse{}, nil
+	if f.groups == nil {
+		return &controlpb.ListPluginsResponse{}, nil
+	}
+	return &controlpb.ListPluginsResponse{Plugins: []*controlpb.Plugin{{
+		Name: "group", State: controlpb.PluginState_PLUGIN_STATE_RUNNING,
+		Manifest: &pluginpb.Manifest{Actions: []*pluginpb.Action{{Name: "create", Places: []pluginpb.Place{pluginpb.Place_PLACE_HIDDEN}}}},
+	}}}, nil
 }
 
 func (f *fakeCore) ListContacts(context.Context, *controlpb.ListContactsRequest, ...grpc.CallOption) (*controlpb.ListContactsResponse, error) {
@@ -117,6 +149,10 @@ func (f *fakeCore) ListContacts(context.Context, *controlpb.ListContactsRequest,
 
 func (f *fakeCore) ListChats(context.Context, *controlpb.ListChatsRequest, ...grpc.CallOption) (*controlpb.ListChatsResponse, error) {
 	return &controlpb.ListChatsResponse{Chats: f.chats}, nil
+}
+
+func (f *fakeCore) Search(context.Context, *controlpb.SearchRequest, ...grpc.CallOption) (*controlpb.SearchResponse, error) {
+	return &controlpb.SearchResponse{}, nil
 }
 
 func (f *fakeCore) RequestContact(context.Context, *controlpb.RequestContactRequest, ...grpc.CallOption) (*controlpb.Contact, error) {
@@ -241,8 +277,8 @@ func (l *chatList) shown() (ids []string) {
 	adjustment := l.scroll.GetVAdjustment()
 	top, bottom := int(adjustment.GetValue()), int(adjustment.GetValue()+adjustment.GetPageSize())
 	origin := l.list.GetAllocation().GetY()
-	for _, r := range l.rows {
-		a := r.row.GetAllocation()
+	for _, r := range l.rows.All() {
+		a := r.GetAllocation()
 		if y := origin + a.GetY(); y >= top && y+a.GetHeight() <= bottom {
 			ids = append(ids, r.id)
 		}
@@ -274,7 +310,7 @@ func TestManyChats(t *testing.T) {
 		if want := int(at * n); i < want-60 || i > want+20 {
 			t.Errorf("at %v of the list, %s is the first in sight", at, first)
 		}
-		if rows := do(func() int { return len(l.rows) }); rows > drawnChats {
+		if rows := do(func() int { return l.rows.Len() }); rows > drawnChats {
 			t.Errorf("%d rows are drawn", rows)
 		}
 		t.Logf("at %v: %v", at, time.Since(began))
@@ -287,16 +323,16 @@ func TestMessageMovesOneRow(t *testing.T) {
 	core := crowd(20)
 	_, s := open(t, core)
 	l := s.chats
-	until(t, "the rows are there", func() bool { return len(l.rows) == 20 })
-	before := do(func() []*chatRow { return append([]*chatRow(nil), l.rows...) })
+	until(t, "the rows are there", func() bool { return l.rows.Len() == 20 })
+	before := do(func() []*chatRow { return slices.Clone(l.rows.All()) })
 	core.events <- &controlpb.Event{Event: &controlpb.Event_Chat{Chat: chat(person(7), 1000)}}
-	until(t, "person 7 is on top", func() bool { return l.rows[0].id == person(7) })
-	for i, r := range do(func() []*chatRow { return append([]*chatRow(nil), l.rows...) }) {
+	until(t, "person 7 is on top", func() bool { return l.rows.All()[0].id == person(7) })
+	for i, r := range do(func() []*chatRow { return slices.Clone(l.rows.All()) }) {
 		switch {
 		case i == 0 && r != before[7], i > 0 && i <= 7 && r != before[i-1], i > 7 && r != before[i]:
 			t.Errorf("row %d was made anew", i)
 		}
-		if at := do(r.row.GetIndex); at != i {
+		if at := do(r.GetIndex); at != i {
 			t.Errorf("row %d is drawn at %d", i, at)
 		}
 	}
@@ -307,15 +343,15 @@ func TestOpenedRow(t *testing.T) {
 	core := crowd(5)
 	w, s := open(t, core)
 	l := s.chats
-	until(t, "the rows are there", func() bool { return len(l.rows) == 5 })
+	until(t, "the rows are there", func() bool { return l.rows.Len() == 5 })
 	do(func() bool { // as assistive technology does
-		l.list.SelectRow(l.rows[3].row)
+		l.list.SelectRow(l.rows.All()[3].ListBoxRow)
 		return true
 	})
 	until(t, "the chat is open", func() bool { return len(w.opened) == 1 && w.opened[0] == person(3) })
 	selected := func() string {
 		if row := l.list.GetSelectedRow(); row != nil {
-			return l.rows[row.GetIndex()].id
+			return l.rows.All()[row.GetIndex()].id
 		}
 		return ""
 	}
@@ -323,7 +359,7 @@ func TestOpenedRow(t *testing.T) {
 		t.Errorf("%q is selected", id)
 	}
 	core.events <- &controlpb.Event{Event: &controlpb.Event_Chat{Chat: chat(person(3), 1000)}}
-	until(t, "it is selected on top too", func() bool { return l.rows[0].id == person(3) && selected() == person(3) })
+	until(t, "it is selected on top too", func() bool { return l.rows.All()[0].id == person(3) && selected() == person(3) })
 	if n := do(func() int { return len(w.opened) }); n != 1 {
 		t.Errorf("chats were opened %d times: %q", n, w.opened)
 	}
@@ -340,9 +376,9 @@ func TestRequestsStandAbove(t *testing.T) {
 	}
 	_, s := open(t, core)
 	l := s.chats
-	until(t, "the rows are there", func() bool { return len(l.rows) == 3 && len(l.requests.incoming.drawn) == drawnRequests })
+	until(t, "the rows are there", func() bool { return l.rows.Len() == 3 && l.requests.incoming.rows.Len() == drawnRequests })
 	until(t, "the chats are below the requests", func() bool {
-		card := l.requests.incoming.drawn[drawnRequests-1].GetAllocation()
+		card := l.requests.incoming.rows.All()[drawnRequests-1].GetAllocation()
 		more := l.requests.incoming.more.GetAllocation()
 		return l.requests.incoming.more.IsVisible() && more.GetHeight() > 1 && card.GetHeight() > 60 &&
 			more.GetY() >= card.GetY()+card.GetHeight() && l.list.GetAllocation().GetY() >= more.GetY()+more.GetHeight()
@@ -368,10 +404,10 @@ func TestHostileNamesKeepTheLayout(t *testing.T) {
 	}
 	w, s := open(t, core)
 	l := s.chats
-	until(t, "the rows are there", func() bool { return len(l.rows) == 10 && l.rows[9].row.GetAllocatedHeight() > 20 })
+	until(t, "the rows are there", func() bool { return l.rows.Len() == 10 && l.rows.All()[9].GetAllocatedHeight() > 20 })
 	heights := do(func() (list []int) {
-		for _, r := range l.rows {
-			list = append(list, r.row.GetAllocatedHeight())
+		for _, r := range l.rows.All() {
+			list = append(list, r.GetAllocatedHeight())
 		}
 		return list
 	})

@@ -25,7 +25,7 @@ const (
 	Inserted ChangeKind = iota
 	// Changed: the row at At looks like Row now.
 	Changed
-	// Removed: the row that was at At is gone; what was behind it moved up.
+	// Removed: Row, which was at At, is gone; what was behind it moved up.
 	Removed
 )
 
@@ -66,10 +66,9 @@ func (l *List[T]) Observe(f func([]Change[T])) (stop func()) {
 	return stop
 }
 
-// set makes the rows what they shall be, with few steps: rows that stay in order
-// are not touched, one that moved is removed and inserted.
+// set makes the rows what they shall be, with the steps of Diff.
 func (l *List[T]) set(next []T) {
-	steps := diff(l.rows, next)
+	steps := Diff(l.rows, next)
 	l.rows = next
 	l.tell(steps)
 }
@@ -81,8 +80,9 @@ func (l *List[T]) tell(steps []Change[T]) {
 	}
 }
 
-// diff gives the steps from one list of rows to another.
-func diff[T Row[T]](before, after []T) []Change[T] {
+// Diff gives the steps from one list of rows to another: rows that stay in order are
+// not touched, one that moved is removed and inserted. Keys are unique in each.
+func Diff[T Row[T]](before, after []T) []Change[T] {
 	// What is alike at both ends needs no search; most changes are in one place.
 	head := 0
 	for head < len(before) && head < len(after) && before[head].RowKey() == after[head].RowKey() {

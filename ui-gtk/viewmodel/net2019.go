@@ -198,6 +198,23 @@ func (n *Net2019) run(busy string, do func(context.Context, Core) error) {
 // NoticeText gives what the core says that a person should know.
 func (s *Session) NoticeText(n *controlpb.Notice) string { return s.tell(n.GetReason(), n.GetText()) }
 
+// Net2019Members gives who is in a group of 2019.
+func (s *Session) Net2019Members(chat string) []MemberRow {
+	users := s.Chats.Get(chat).GetMembers()
+	rows := make([]MemberRow, 0, len(users))
+	for _, user := range users {
+		r := MemberRow{key: user, User: user, Name: s.Contacts.Name(user), Line: user, Avatar: s.Contacts.Get(user).GetAvatar()}
+		if user == s.User() {
+			r.Line, r.Avatar = net2019Prefix+s.Status.Get().GetNet2019().GetId(), s.Status.Get().GetAvatar()
+		}
+		if r.Line == r.Name {
+			r.Line = ""
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
 // LeaveNet2019 leaves a group of 2019.
 func (s *Session) LeaveNet2019(chat string, erase bool) {
 	s.ask(func(ctx context.Context, core Core) error {

@@ -351,3 +351,22 @@ func TestNet2019IsSaid(t *testing.T) {
 		return p.View.Get().Trouble == "2017000002 (2019) 在线，但无法连接到 192.0.2.9:2333：中间可能有防火墙。"
 	})
 }
+
+// TestNet2019Members: whoever is in a group of 2019 has a name, and the id below it.
+func TestNet2019Members(t *testing.T) {
+	w := openWindow(t, core2019())
+	var shown []string
+	for _, r := range w.session.Net2019Members(group2019) {
+		if r.RowKey() != r.User {
+			t.Errorf("the key of %s is %q", r.User, r.RowKey())
+		}
+		shown = append(shown, r.User+"|"+r.Name+"|"+r.Line)
+	}
+	want := []string{"alice|Alice|net2019:2017000001", wang + "|2017000002 (2019)|" + wang, "net2019:2017000003|Li|net2019:2017000003"}
+	if !slices.Equal(shown, want) {
+		t.Errorf("the members are %q, want %q", shown, want)
+	}
+	if rows := w.session.Net2019Members("nothing"); len(rows) != 0 {
+		t.Errorf("a chat that is not there has the members %v", rows)
+	}
+}

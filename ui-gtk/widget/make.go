@@ -85,12 +85,20 @@ func Button(text string, do func(), classes ...string) *gtk.Button {
 // see it, and shown when the pointer rests on it.
 func IconButton(icon, name string, do func(), classes ...string) *gtk.Button {
 	b := Must(gtk.ButtonNewFromIconName(icon, gtk.ICON_SIZE_BUTTON))
-	b.SetTooltipText(name)
-	gtkx.SetName(b, name)
+	NameIcon(b, name)
 	if do != nil {
 		b.Connect("clicked", do)
 	}
 	return Class(b, append(classes, "flat")...)
+}
+
+// NameIcon gives another name to what shows an icon alone.
+func NameIcon(b interface {
+	gtk.IWidget
+	SetTooltipText(string)
+}, name string) {
+	b.SetTooltipText(name)
+	gtkx.SetName(b, name)
 }
 
 // Icon makes an icon that only repeats what a text beside it says.

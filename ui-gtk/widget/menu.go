@@ -73,8 +73,7 @@ func menuRow(p *gtk.Popover, item MenuItem) gtk.IWidget {
 func MenuButton(icon, name string, items func() []MenuItem) *gtk.MenuButton {
 	b := Class(Must(gtk.MenuButtonNew()), "flat")
 	b.SetImage(Icon(icon, gtk.ICON_SIZE_BUTTON))
-	b.SetTooltipText(name)
-	gtkx.SetName(b, name)
+	NameIcon(b, name)
 	b.SetPopover(Menu(b, items))
 	return b
 }

@@ -151,12 +151,18 @@ func react(p, other *person) {
 	message.Find(atspi.PushButton, "Message menu").Click()
 	p.window.Find(atspi.PushButton, "red heart").Click()
 	other.has(p, "it has arrived", reacts("lunch?", "anna", "❤️"))
+	chip := message.Find(atspi.PushButton, "❤️ You")
+	chip.Focus()
+	p.screen.Until("it has the keyboard", func() bool { return chip.Is(atspi.Focused) })
 	other.invoke("emoji", &pluginpb.InvokeRequest{
 		Action: "react", Chat: string(other.ChatWith(p.Person)), Message: other.has(p, "it is there", says("lunch?")), Text: "❤️",
 	})
 	both := message.Find(atspi.PushButton, "❤️ You, bob")
 	if label := message.Name(); !strings.Contains(label, "❤️ You, bob") {
 		p.t.Errorf("the message is called %q", label)
+	}
+	if name := chip.Name(); name != "❤️ You, bob" || !chip.Is(atspi.Focused) {
+		p.t.Errorf("the reaction had the keyboard; now it is called %q, and has it: %v", name, chip.Is(atspi.Focused))
 	}
 	p.shot("emoji-reactions")
 	both.ClickMouse(desktop.Left)

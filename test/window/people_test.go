@@ -290,10 +290,17 @@ func sendFile(anna, bob *person) {
 
 	offer := bob.message("Anna 安娜: " + name)
 	offer.Find(atspi.PushButton, "Download: "+name).Click()
+	cancel := offer.Find(atspi.PushButton, "Cancel: "+name)
+	bob.app.Activate(bob.window)
+	cancel.Focus()
+	bob.screen.Until("the button has the keyboard", func() bool { return cancel.Is(atspi.Focused) })
 	offer.Find(atspi.PushButton, "Pause: "+name).Click()
 	bob.message(name, "Paused")
 	offer.Find(atspi.PushButton, "Resume: "+name).Click()
 	offer.Find(atspi.PushButton, "Pause: "+name)
+	if !cancel.Is(atspi.Focused) { // while those beside it came and went
+		bob.t.Error("the button to cancel has not the keyboard any more")
+	}
 	bob.set("", "files.download-limit", "0")
 	offer.Find(atspi.PushButton, "Show in folder: "+name)
 	anna.message("You: "+name, "Received")

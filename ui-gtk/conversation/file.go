@@ -25,7 +25,9 @@ type fileCard struct {
 	bar     *gtk.ProgressBar
 	line    *gtk.Label
 	buttons *gtk.Box
-	orders  []viewmodel.Order
+	orders  []orderRow
+
+	orderButtons *widget.Rows[orderRow, *orderButton]
 }
 
 // Largest size of a picture in a message, in pixels.
@@ -55,6 +57,7 @@ func newFileCard(r *messageRow, f *viewmodel.Transfer) *fileCard {
 	column.PackStart(c.bar, false, false, 0)
 	column.PackStart(c.line, false, false, 0)
 	c.buttons = widget.Class(widget.Row(6), "orders")
+	c.orderButtons = widget.BoxRows(c.buttons, c.newOrderButton)
 	if c.picture == nil {
 		icon := widget.Icon(f.Icon, gtk.ICON_SIZE_DND, "file-icon")
 		icon.SetPixelSize(28)
@@ -93,30 +96,46 @@ func (c *fileCard) show(f *viewmodel.Transfer) {
 	if c.picture != nil { // which is opened by a click
 		orders = slices.DeleteFunc(slices.Clone(orders), func(o viewmodel.Order) bool { return o == viewmodel.OrderOpen || o == viewmodel.OrderShow })
 	}
-	if was == nil || !slices.Equal(orders, c.orders) {
-		c.orders = orders
-		c.drawOrders()
-	}
+	c.drawOrders(orders)
 	if c.picture != nil && (was == nil || was.Path != f.Path) {
 		c.picture.load(f.Path, f.Thumbnail)
 	}
 }
 
-func (c *fileCard) drawOrders() {
-	widget.Clear(c.buttons)
-	p := c.row.list.pane
-	for i, o := range c.orders {
-		classes := []string{"order"}
-		if i == 0 && (o == viewmodel.OrderAccept || o == viewmodel.OrderRetry) {
-			classes = append(classes, "wanted")
-		}
-		b := widget.Button(p.model.OrderLabel(o), func() { c.order(o) }, classes...)
-		gtkx.SetName(b, p.model.OrderLabel(o)+": "+c.file.Name)
-		c.buttons.PackStart(b, false, false, 0)
+// orderRow is a button of a file.
+type orderRow struct {
+	order  viewmodel.Order
+	wanted bool // is what one most likely wants to do
+}
+
+// RowKey implements viewmodel.Row.
+func (r orderRow) RowKey() string { return string(r.order) }
+
+// Same implements viewmodel.Row.
+func (r orderRow) Same(o orderRow) bool { return r == o }
+
+type orderButton struct{ *gtk.Button }
+
+func (c *fileCard) newOrderButton(r orderRow) *orderButton {
+	label := c.row.list.model.OrderLabel(r.order)
+	b := &orderButton{widget.Button(label, func() { c.order(r.order) }, "order")}
+	gtkx.SetName(b, label+": "+c.file.Name)
+	b.Update(r)
+	return b
+}
+
+// Update implements widget.RowWidget.
+func (b *orderButton) Update(r orderRow) { widget.SetClass(b, "wanted", r.wanted) }
+
+func (c *fileCard) drawOrders(orders []viewmodel.Order) {
+	was := c.orders
+	c.orders = nil
+	for i, o := range orders {
+		c.orders = append(c.orders, orderRow{o, i == 0 && (o == viewmodel.OrderAccept || o == viewmodel.OrderRetry)})
 	}
-	c.buttons.ShowAll()
-	c.buttons.SetNoShowAll(len(c.orders) == 0)
-	c.buttons.SetVisible(len(c.orders) > 0)
+	c.orderButtons.Follow(viewmodel.Diff(was, c.orders))
+	c.buttons.SetNoShowAll(len(orders) == 0)
+	c.buttons.SetVisible(len(orders) > 0)
 }
 
 func (c *fileCard) order(o viewmodel.Order) {

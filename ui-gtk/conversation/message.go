@@ -25,8 +25,9 @@ type messageRow struct {
 	lines  []*gtk.Label // of text that is not wrapped
 	foot   *foot
 	file   *fileCard
-	chips  *gtk.Box // reactions; nil without
 	alive  bool
+
+	reactions *reactions // nil without
 
 	hovered, focused bool // somebody is at it, with the pointer or the keyboard
 	menus            int  // that are open
@@ -98,7 +99,7 @@ func (r *messageRow) draw() {
 		line.PackStart(right, true, true, 0)
 		r.column.PackStart(line, false, false, 0)
 	}
-	r.chips, r.more, r.lines = nil, nil, nil
+	r.reactions, r.more, r.lines = nil, nil, nil
 	if row.Event != "" {
 		r.column.PackStart(event(row), false, false, 0)
 		r.file, r.foot, r.bubble, r.line = nil, nil, nil, nil

@@ -44,6 +44,12 @@ type Reaction struct {
 	Who string
 }
 
+// RowKey implements Row.
+func (r Reaction) RowKey() string { return r.Emoji }
+
+// Same implements Row.
+func (r Reaction) Same(o Reaction) bool { return r == o }
+
 type reactors struct {
 	emoji string
 	first int64

@@ -51,8 +51,10 @@ func (f *Family) Peaks() map[string]int64 {
 }
 
 func (f *Family) look() {
-	for pid, name := range members(f.root) {
-		if u, err := UsageOf(pid); err == nil { // it may have ended
+	for pid := range members(f.root) {
+		// The name as it is now: since the family was told apart a child may have
+		// become another program.
+		if name, u, err := namedUsageOf(pid); err == nil { // it may have ended
 			f.peak[name] = max(f.peak[name], u.Peak)
 		}
 	}
@@ -62,7 +64,6 @@ func (f *Family) look() {
 func Members(root int) int { return len(members(root)) }
 
 // members gives the processes that come from one, and that one, with their names.
-// Descendants have higher numbers, but where the kernel began anew.
 func members(root int) map[int]string {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -71,7 +72,7 @@ func members(root int) map[int]string {
 	parents, names := map[int]int{}, map[int]string{}
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
-		if err != nil || pid < root {
+		if err != nil {
 			continue
 		}
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -91,12 +92,26 @@ func members(root int) map[int]string {
 	}
 	of := map[int]string{}
 	for pid, name := range names {
-		for p, ok := pid, true; ok; p, ok = parents[p] {
-			if p == root {
-				of[pid] = name
-				break
-			}
+		if descends(pid, root, parents) {
+			of[pid] = name
 		}
 	}
 	return of
+}
+
+// descends says whether a process is another one or comes from it. Numbers say
+// nothing of it: the kernel begins anew when it has given the highest.
+func descends(pid, root int, parents map[int]int) bool {
+	// What was read while numbers were given anew may go round in a circle.
+	for range len(parents) + 1 {
+		if pid == root {
+			return true
+		}
+		parent, ok := parents[pid]
+		if !ok {
+			return false
+		}
+		pid = parent
+	}
+	return false
 }

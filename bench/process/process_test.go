@@ -152,6 +152,17 @@ func TestFamily(t *testing.T) {
 	}
 }
 
+// TestDescends: a child may have a lower number than its parent, and what was read
+// of processes that came and went meanwhile may make no sense.
+func TestDescends(t *testing.T) {
+	parents := map[int]int{32760: 1, 32767: 32760, 301: 32767, 302: 301, 400: 1, 500: 501, 501: 500}
+	for pid, want := range map[int]bool{32760: true, 32767: true, 301: true, 302: true, 400: false, 500: false, 1: false, 7: false} {
+		if got := descends(pid, 32760, parents); got != want {
+			t.Errorf("%d: %v, want %v", pid, got, want)
+		}
+	}
+}
+
 func TestParseUsage(t *testing.T) {
 	const status = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n"
 	const stat = "7 (a) b) c) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0\n"

@@ -24,15 +24,23 @@ func (p *Process) Usage() (Usage, error) { return UsageOf(p.PID()) }
 
 // UsageOf a process.
 func UsageOf(pid int) (Usage, error) {
+	_, u, err := namedUsageOf(pid)
+	return u, err
+}
+
+// namedUsageOf gives the name of the program, too, which had that memory.
+func namedUsageOf(pid int) (name string, u Usage, err error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return Usage{}, err
+		return "", Usage{}, err
 	}
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return Usage{}, err
+		return "", Usage{}, err
 	}
-	return parseUsage(string(status), string(stat))
+	first, _, _ := strings.Cut(string(status), "\n")
+	u, err = parseUsage(string(status), string(stat))
+	return strings.TrimPrefix(first, "Name:\t"), u, err
 }
 
 func parseUsage(status, stat string) (Usage, error) {

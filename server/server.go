@@ -28,7 +28,6 @@ const DefaultPort = 7410
 
 const (
 	openTimeout = 5 * time.Minute // reading all records at start
-	healthEvery = 2 * time.Second
 	// maxHashesWaiting bounds the log-ins that wait for their password's hash.
 	maxHashesWaiting = 64
 )
@@ -246,42 +245,6 @@ func (s *Server) Serve(ctx context.Context) error {
 	cancel(nil)
 	others.Wait()
 	return err
-}
-
-// watchHealth ends the server when its records fail: whoever runs it starts it
-// again, and until then clients are better told that it is away.
-func (s *Server) watchHealth(ctx context.Context, cancel context.CancelCauseFunc) {
-	tick := time.NewTicker(healthEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.dir.Failed():
-			cancel(ErrState)
-			return
-		case <-tick.C:
-			if !s.state.Healthy() || s.recovered(ctx) {
-				cancel(ErrState)
-				return
-			}
-		}
-	}
-}
-
-// recovered says that records could not be written, and could be if the server
-// was started again. As long as the disk is full the server stays: presence
-// needs no disk.
-func (s *Server) recovered(ctx context.Context) bool {
-	err := s.dir.Check(ctx)
-	if err == nil || ctx.Err() != nil {
-		return false
-	}
-	if room := s.state.Room(); room != nil {
-		s.log.Error("records cannot be written; make room on the disk", "error", room)
-		return false
-	}
-	return true
 }
 
 // Close frees what New took, at once. Idempotent; Serve calls it.

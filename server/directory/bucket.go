@@ -12,8 +12,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// stateTimeout bounds one read or write of a record.
-const stateTimeout = 5 * time.Second
+// stateTimeout bounds one read or write of a record. A disk that others keep busy
+// has let a write wait for seconds.
+const stateTimeout = 10 * time.Second
 
 // probeTimeout bounds a try whether a bucket can be written.
 const probeTimeout = 2 * time.Second

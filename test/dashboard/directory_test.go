@@ -117,19 +117,28 @@ func flat(name string, m *dto.Metric) []series {
 	}
 }
 
-// settled scrapes until what has happened is counted: a session that has ended
-// is, a moment after its presence is gone.
+// settled scrapes until what has happened is counted: of a session that has ended,
+// the call, and that its presence is gone, come one after the other.
 func (r *running) settled() []series {
 	r.t.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		all := r.scrape()
+		var called, online, changes float64
 		for _, s := range all {
-			if s.name == "parley_calls_total" && s.labels["method"] == "Session" && s.labels["code"] == codes.Canceled.String() && s.value == 1 {
-				return all
+			switch {
+			case s.name == "parley_calls_total" && s.labels["method"] == "Session" && s.labels["code"] == codes.Canceled.String():
+				called = s.value
+			case s.name == "parley_users_online":
+				online = s.value
+			case s.name == "parley_presence_changes_total":
+				changes = s.value
 			}
 		}
+		if called == 1 && online == 2 && changes == 4 {
+			return all
+		}
 		if time.Now().After(end) {
-			r.t.Fatal("the session that ended is not counted")
+			r.t.Fatalf("%v sessions have ended, %v users are online after %v changes", called, online, changes)
 		}
 	}
 }

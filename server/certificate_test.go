@@ -10,6 +10,7 @@ import (
 
 	"github.com/parley-chat/parley/core/directory"
 	"github.com/parley-chat/parley/core/identity"
+	"github.com/parley-chat/parley/internal/freeport"
 	"github.com/parley-chat/parley/protocol/directorypb"
 	"github.com/parley-chat/parley/server"
 	"github.com/parley-chat/parley/server/certificate"
@@ -19,16 +20,19 @@ import (
 // An authority asks at the port where devices show their certificates, and then
 // vouches for the directory; who has pinned its key before does not notice.
 func TestAuthoritysCertificate(t *testing.T) {
-	r := start(t, func(c *server.Config) { c.Listen = "localhost:0" })
+	address, err := freeport.Local(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, func(c *server.Config) { c.Listen = address })
 	pin := r.server.Fingerprint()
 	r.stop()
-	_, port, _ := net.SplitHostPort(r.addr)
+	_, port, _ := net.SplitHostPort(address)
 	n, err := strconv.Atoi(port)
 	if err != nil {
 		t.Fatal(err)
 	}
 	authority := acmetest.Start(t, n, n)
-	r.cfg.Listen = r.addr
 	r.cfg.ACME = &certificate.ACME{Domains: []string{"localhost"}, Directory: authority.Directory(), Client: authority.Client()}
 	r.start()
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parley-chat/parley/internal/freeport"
 	"github.com/parley-chat/parley/server/certificate/acmetest"
 )
 
@@ -33,13 +34,23 @@ func serveTLS(t *testing.T, l net.Listener, k Keeper) {
 	}()
 }
 
-func port(t *testing.T, l net.Listener) int {
+func port(t *testing.T, address string) int {
 	t.Helper()
-	n, err := strconv.Atoi(l.Addr().String()[strings.LastIndexByte(l.Addr().String(), ':')+1:])
+	n, err := strconv.Atoi(address[strings.LastIndexByte(address, ':')+1:])
 	if err != nil {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// free is an address where nobody listens.
+func free(t *testing.T) string {
+	t.Helper()
+	address, err := freeport.Local(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return address
 }
 
 func listen(t *testing.T) net.Listener {
@@ -55,8 +66,8 @@ func listen(t *testing.T) net.Listener {
 func TestACME(t *testing.T) {
 	for _, way := range []string{"tls-alpn-01", "http-01"} {
 		t.Run(way, func(t *testing.T) {
-			l, free := listen(t), listen(t)
-			p := acmetest.Start(t, port(t, free), port(t, l))
+			l, questions := listen(t), free(t)
+			p := acmetest.Start(t, port(t, questions), port(t, l.Addr().String()))
 			var log journal
 			cfg := ACME{
 				Data: t.TempDir(), Domains: []string{"localhost"}, Email: "ops@example.org", Directory: p.Directory(), Client: p.Client(),
@@ -65,9 +76,8 @@ func TestACME(t *testing.T) {
 				early: func(lifetime time.Duration) time.Duration { return lifetime - 2*time.Second },
 			}
 			if way == "http-01" {
-				cfg.HTTP = free.Addr().String()
+				cfg.HTTP = questions
 			}
-			_ = free.Close()
 			k, err := cfg.Open()
 			if err != nil {
 				t.Fatal(err)
@@ -88,13 +98,14 @@ func TestACME(t *testing.T) {
 				t.Fatal("vouched for before anybody was asked")
 			}
 			serveTLS(t, l, k)
-			run(t, k)
+			stop := run(t, k)
 			eventually(t, "the authority's certificate is there", func() bool { return vouched(k) })
 			first := k.Leaf()
 			eventually(t, "it is renewed", func() bool { return !k.Leaf().Equal(first) })
 			if now := Fingerprint(k.Leaf()); now != own || !vouched(k) {
 				t.Errorf("the fingerprint went from %s to %s", own, now)
 			}
+			stop() // on a slow machine it is about to be renewed again
 			if a := k.(*authority); len(a.proofs)+len(a.answers) != 0 {
 				t.Error("proofs are left behind")
 			}
@@ -124,9 +135,8 @@ func (nobody) RoundTrip(*http.Request) (*http.Response, error) { return nil, net
 // As long as the authority gives nothing the server's own certificate is used,
 // the log says why, and who has mended it does not have to wait.
 func TestACMEThatFails(t *testing.T) {
-	l, wrong := listen(t), listen(t)
-	_ = wrong.Close()
-	p := acmetest.Start(t, port(t, wrong), port(t, wrong)) // asks where nobody is
+	l, nowhere := listen(t), port(t, free(t))
+	p := acmetest.Start(t, nowhere, nowhere) // asks where nobody is
 	var log journal
 	k, err := ACME{
 		Data: t.TempDir(), Domains: []string{"localhost"}, Directory: p.Directory(), Client: p.Client(), Log: log.logger(),

@@ -85,8 +85,9 @@ func (c Cost) exceeds(limit Cost) bool {
 
 // Load counts the hashes being computed, and the callers that wait for theirs.
 func (h *Hasher) Load() (computing, waiting int) {
+	// Between the two others may have come or gone.
 	computing = len(h.turns)
-	return computing, max(len(h.line)-computing, 0)
+	return computing, min(max(len(h.line)-computing, 0), cap(h.line)-cap(h.turns))
 }
 
 // Check says whether password is within bounds.

@@ -43,7 +43,7 @@ func (r *running) backup(path string) error {
 // that is named is there.
 func TestBackupUnderLoad(t *testing.T) {
 	r := start(t, mode(api.RegistrationInvite))
-	_, code := r.invite(1000, time.Now().AddDate(1, 0, 0))
+	_, code := r.invite(directory.MaxInviteUses, time.Now().AddDate(1, 0, 0))
 	alice := r.device()
 	wantCode(t, alice.registerWith("alice", code), codes.OK)
 	bob := r.device()
@@ -81,6 +81,7 @@ func TestBackupUnderLoad(t *testing.T) {
 						return
 					}
 				}
+				_ = d.conn.Close() // one address has only so many
 				mu.Lock()
 				acknowledged = append(acknowledged, d)
 				mu.Unlock()

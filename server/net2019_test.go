@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"log/slog"
@@ -82,7 +81,7 @@ func TestNet2019IsMarked(t *testing.T) {
 	off := start(t, func(c *server.Config) {
 		c.Metrics, c.Log = "127.0.0.1:0", slog.New(slog.NewTextHandler(&log, nil))
 	})
-	if off.server.Net2019Addr() != nil || strings.Contains(log.String(), "2019") {
+	if off.server.Net2019Addr() != nil || strings.Contains(log.String(), "protocol of 2019") {
 		t.Errorf("nobody has switched it on: %s", log.String())
 	}
 	if wrong := differ(off.scrape(), map[string]float64{`parley_net2019_served{encryption="none"}`: 0, `parley_net2019_commands_total{command="query",result="online"}`: 0}); wrong != "" {
@@ -163,7 +162,7 @@ func TestNet2019CannotBeServed(t *testing.T) {
 
 // The log names nobody of 2019 either.
 func TestNet2019LogNamesNobody(t *testing.T) {
-	var log bytes.Buffer
+	var log journal
 	r := start(t, func(c *server.Config) {
 		with2019(c)
 		c.Net2019.Password = "secret-word"

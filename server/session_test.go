@@ -367,8 +367,8 @@ func TestDeliversAreLimited(t *testing.T) {
 		if codes.Code(receipt.GetCode()) != want {
 			t.Errorf("deliver %d: got %v, want %s", i, receipt, want)
 		}
-		if says := "Too many requests were sent. Try again in 1h"; want == codes.ResourceExhausted && !strings.HasPrefix(receipt.GetMessage(), says) {
-			t.Errorf("it says %q, want %q", receipt.GetMessage(), says)
+		if want == codes.ResourceExhausted && !inAnHour(receipt.GetMessage(), "Too many requests were sent.") {
+			t.Errorf("it says %q", receipt.GetMessage())
 		}
 	}
 }
@@ -497,13 +497,17 @@ func TestClientThatDoesNotRead(t *testing.T) {
 func TestConnectionsPerAddress(t *testing.T) {
 	r := start(t, func(c *server.Config) { c.MaxConnectionsPerAddress = 2 })
 	first, second := r.registered("alice"), r.registered("bob")
-	if err := r.device().register("carol", goodPassword); err == nil {
+	third := func() error {
+		d := r.device()
+		defer func() { _ = d.conn.Close() }() // or it tries again, and takes the place from those after it
+		return d.register("carol", goodPassword)
+	}
+	if err := third(); err == nil {
 		t.Error("a third connection was let in")
 	}
 	_ = first.conn.Close()
-	deadline := time.Now().Add(patience)
-	for r.device().register("carol", goodPassword) != nil {
-		if time.Now().After(deadline) {
+	for end := time.Now().Add(patience); third() != nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
 			t.Fatal("the place of a closed connection was not given to another")
 		}
 	}

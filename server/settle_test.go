@@ -13,9 +13,9 @@ func TestRestartIsNotALeave(t *testing.T) {
 	r := start(t, nil)
 	alice, bob, carol := r.registered("alice"), r.registered("bob"), r.registered("carol")
 	r.stop()
+	began := time.Now()
 	r.start()
 	all := lists{contacts: []string{"alice", "bob", "carol"}}
-	began := time.Now()
 	a := r.connect(alice.key).begin(all)
 	// It goes the whole way, and comes after what Begin has caused.
 	early := a.heard(isPresence)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -81,7 +82,7 @@ func (a *app) change(cmd *cobra.Command, who, message string, req *pluginpb.Invo
 		if req.Chat, err = resolveChat(ctx, c, who); err != nil {
 			return err
 		}
-		m, err := pick(ctx, c, req.GetChat(), id, (*controlpb.Message).GetOwn)
+		m, err := pickFor(ctx, c, req.GetChat(), id, req.GetAction())
 		if err != nil {
 			return err
 		}
@@ -99,8 +100,46 @@ func (a *app) change(cmd *cobra.Command, who, message string, req *pluginpb.Invo
 	})
 }
 
+// pickFor gives the message that edit, delete or delete-for-me is done to: the one
+// with an id, or with none the latest own one that this can be done to.
+func pickFor(ctx context.Context, c *client.Client, chat string, id []byte, action string) (*controlpb.Message, error) {
+	resp, err := c.ListPlugins(ctx, &controlpb.ListPluginsRequest{})
+	if err != nil {
+		return nil, err
+	}
+	m, err := pick(ctx, c, chat, id, func(m *controlpb.Message) bool { return m.GetOwn() && can(resp.GetPlugins(), m, action) })
+	if err == nil && !can(resp.GetPlugins(), m, action) {
+		what := "this message, of the plugin " + m.GetPlugin() + ","
+		if m.GetKind() == groupEvent {
+			what = "what tells of a change of the group"
+		}
+		done := "deleted"
+		if action == "edit" {
+			done = "edited"
+		}
+		return nil, fmt.Errorf("%s cannot be %s", what, done)
+	}
+	return m, err
+}
+
+// can says whether a message's plugin has an action for messages of its kind.
+func can(plugins []*controlpb.Plugin, m *controlpb.Message, action string) bool {
+	for _, p := range plugins {
+		if p.GetName() == m.GetPlugin() && p.GetManifest() != nil {
+			return slices.ContainsFunc(p.GetManifest().GetActions(), func(a *pluginpb.Action) bool {
+				return a.GetName() == action && (len(a.GetMessageKinds()) == 0 || slices.Contains(a.GetMessageKinds(), m.GetKind()))
+			})
+		}
+	}
+	return true // what it can is not known: the core says why it cannot be used
+}
+
 // recent is how far back the latest message is looked for.
 const recent = 500
+
+// toAnswer says whether a message is one to answer or to react to where none is
+// named: what somebody else wrote or sent.
+func toAnswer(m *controlpb.Message) bool { return !m.GetOwn() && m.GetKind() != groupEvent }
 
 // pick gives the message with an id, or with none the latest that suits.
 func pick(ctx context.Context, c *client.Client, chat string, id []byte, suits func(*controlpb.Message) bool) (*controlpb.Message, error) {

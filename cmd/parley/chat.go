@@ -338,11 +338,13 @@ var onMessages = []struct{ name, use, label string }{
 
 // onMessage runs a command on the latest message that it is for.
 func (v *conversation) onMessage(ctx context.Context, name, text string) error {
-	suits := (*controlpb.Message).GetOwn
-	if name != "edit" && name != "delete" {
-		suits = func(m *controlpb.Message) bool { return !m.GetOwn() }
+	var m *controlpb.Message
+	var err error
+	if name == "edit" || name == "delete" {
+		m, err = pickFor(ctx, v.client, v.chat, nil, name)
+	} else {
+		m, err = pick(ctx, v.client, v.chat, nil, toAnswer)
 	}
-	m, err := pick(ctx, v.client, v.chat, nil, suits)
 	if err != nil {
 		return err
 	}

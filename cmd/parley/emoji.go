@@ -145,7 +145,7 @@ an id, it is the latest message of somebody else.`,
 				if err != nil {
 					return err
 				}
-				m, err := pick(ctx, c, chat, id, func(m *controlpb.Message) bool { return !m.GetOwn() })
+				m, err := pick(ctx, c, chat, id, toAnswer)
 				if err != nil {
 					return err
 				}

@@ -117,8 +117,6 @@ func (a *app) send(ctx context.Context, c *client.Client, plugin string, req *pl
 	// Not a deadline, which the core would see as well and end the stream for.
 	waitCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	timer := time.AfterFunc(wait, cancel)
-	defer timer.Stop()
 	var events controlpb.Control_WatchClient
 	if wait > 0 {
 		var err error
@@ -132,6 +130,9 @@ func (a *app) send(ctx context.Context, c *client.Client, plugin string, req *pl
 	if _, err := c.InvokeAction(ctx, plugin, req, nil); err != nil {
 		return err
 	}
+	// Of the time to wait, what comes before the message is sent takes nothing.
+	timer := time.AfterFunc(wait, cancel)
+	defer timer.Stop()
 	message, err := oneMessage(ctx, c, req.GetChat(), req.GetInvocation())
 	if errors.Is(err, errNotInChat) && plugin != textPlugin {
 		return a.done(map[string]any{"plugin": plugin, "action": req.GetAction()}, "Done.") // not every command makes one

@@ -29,7 +29,8 @@ while [ $n -gt 0 ]; do
 done
 exec /usr/bin/install "$@"`,
 	"journalctl": `cat "$ROOT/log"`,
-	"systemctl": `started() { [ -e "$ROOT/pid" ] && kill -0 "$(cat "$ROOT/pid")" 2>/dev/null; }
+	// Where nobody waits for orphans, one that has ended stays as a zombie.
+	"systemctl": `started() { [ -e "$ROOT/pid" ] && state=$(sed 's/.*) //' "/proc/$(cat "$ROOT/pid")/stat" 2>/dev/null) && [ "${state%% *}" != Z ]; }
 start() {
 	run=$(sed -n "s#^ExecStart=/#$ROOT/#p" "$ROOT/etc/systemd/system/parley-server.service" | sed "s#/etc/#$ROOT/etc/#g; s#$ROOT$ROOT#$ROOT#g")
 	rm -f "$ROOT/var/lib/parley-server/admin.sock"
@@ -43,6 +44,7 @@ start() {
 stop() {
 	kill -TERM "$(cat "$ROOT/pid")"
 	while started; do sleep 0.05; done
+	rm "$ROOT/pid"
 }
 case $1 in
 daemon-reload) ;;
@@ -95,7 +97,7 @@ func TestOperatingGuide(t *testing.T) {
 		}
 		return string(out)
 	}
-	t.Cleanup(func() { // also of what failed halfway
+	t.Cleanup(func() { // of what failed halfway
 		_ = exec.Command("sh", "-c", "kill -KILL $(cat "+root+"/pid)").Run()
 	})
 	var printed strings.Builder

@@ -94,6 +94,7 @@ func TestScripts(t *testing.T) {
 			"readonly":   cmdReadOnly,
 			"latest":     cmdLatest,
 			"offered":    cmdOffered,
+			"vanishes":   cmdVanishes,
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {
@@ -429,6 +430,25 @@ func cmdOffered(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("the offer of %s is gone", args[1])
+}
+
+// cmdVanishes: vanishes PATTERN waits until no file matches.
+func cmdVanishes(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: vanishes PATTERN")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var files []string
+	err := poll(ctx, func() bool {
+		var err error
+		files, err = filepath.Glob(ts.MkAbs(args[0]))
+		ts.Check(err)
+		return len(files) == 0
+	})
+	if err != nil {
+		ts.Fatalf("%q are still there", files)
+	}
 }
 
 // cmdFill: fill FILE writes a file until the disk is full.

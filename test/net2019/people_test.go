@@ -83,6 +83,8 @@ func (p *someone) watch() {
 	p.t.Helper()
 	stream, err := p.client.Watch(p.t.Context(), &controlpb.WatchRequest{})
 	must(p.t, err)
+	_, err = stream.Recv() // from now on nothing is missed
+	must(p.t, err)
 	go func() {
 		for {
 			m, err := stream.Recv()

@@ -165,9 +165,7 @@ func TestCancelFromOriginal(t *testing.T) {
 	must(t, <-sent)
 	must(t, c.Say(chat, "behind mine"))
 	p.hears(name, one, "behind mine")
-	if left := p.pieces(); len(left) > 0 {
-		t.Errorf("it leaves %q", left)
-	}
+	p.until("it leaves nothing", func() bool { return len(p.pieces()) == 0 })
 	p.becomes(name, message, pluginpb.BlobState_BLOB_STATE_CANCELLED)
 	p.refuses("its sender must send it once more", "file", "accept", id)
 	must(t, c.SendFile(chat, original.File, "/once more.bin", bytes.NewReader(content), 1<<20))

@@ -228,6 +228,8 @@ func (p *someone) notices() func(words ...string) bool {
 	p.t.Helper()
 	stream, err := p.client.Watch(p.t.Context(), &controlpb.WatchRequest{})
 	must(p.t, err)
+	_, err = stream.Recv() // from now on nothing is missed
+	must(p.t, err)
 	texts := make(chan string, 10_000)
 	go func() {
 		for {

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,7 +64,6 @@ type rig struct {
 	host     *Host
 	cfg      Config
 	store    store.Store
-	fake     *storetest.Fake // the store, unless the test brought another
 	bus      *bus.Bus
 	me, peer *identity.Identity
 	chat     packet.ChatID
@@ -101,14 +101,14 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	peer, err := identity.Generate("bob")
 	must(t, err)
 	r := &rig{
-		t: t, fake: storetest.New(t), bus: bus.New(), me: me, peer: peer, chat: packet.DirectChat("alice", "bob"),
+		t: t, bus: bus.New(), me: me, peer: peer, chat: packet.DirectChat("alice", "bob"),
 		bundled: filepath.Join(dir, "b"), foreign: filepath.Join(dir, "f"), numbers: map[packet.DeviceID]uint64{}, log: &bytes.Buffer{},
 	}
 	must(t, os.Mkdir(r.bundled, 0o755))
 	must(t, os.Mkdir(r.foreign, 0o700))
 	r.outbox, r.logTo = &fakeOutbox{me: me}, &syncWriter{w: r.log}
 	r.cfg = Config{
-		Store: r.fake, Bus: r.bus, Log: slog.New(slog.NewTextHandler(r.logTo, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Store: storetest.New(t), Bus: r.bus, Log: slog.New(slog.NewTextHandler(r.logTo, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		User: "alice", Outbox: r.outbox, People: fakePeople{},
 		Folders:    []Folder{{Path: r.foreign}, {Path: r.bundled, Bundled: true}},
 		DataFolder: filepath.Join(dir, "d"), CacheFolder: filepath.Join(dir, "c"), RunFolder: filepath.Join(dir, "r"),
@@ -253,8 +253,13 @@ func (r *rig) install(folder, name string, p plan) string {
 	must(r.t, err)
 	path := filepath.Join(folder, filePrefix+name)
 	program := slices.Concat(testBinary, config, binary.BigEndian.AppendUint32(nil, uint32(len(config))))
-	// Written beside and moved, as installers do: a running file cannot be written.
-	must(r.t, os.WriteFile(path+"~", program, 0o755))
+	// Written beside and moved, as installers do: a running file cannot be written. And
+	// nobody forks meanwhile: a process that another test starts would have the file
+	// open for writing until it runs its own, and so long this one cannot be run.
+	syscall.ForkLock.RLock()
+	err = os.WriteFile(path+"~", program, 0o755)
+	syscall.ForkLock.RUnlock()
+	must(r.t, err)
 	must(r.t, os.Rename(path+"~", path))
 	return path
 }
@@ -394,6 +399,19 @@ func (r *rig) noticed() []string {
 		texts = append(texts, n.Subject+": "+n.Text)
 	}
 	return texts
+}
+
+// told gives all that was told until now.
+func (r *rig) told() []string {
+	r.t.Helper()
+	const last = "test: the last"
+	bus.Publish(r.bus, bus.Noticed, bus.Notice{Subject: "test", Text: "the last"})
+	var texts []string
+	r.eventually("all is heard that was told", func() bool {
+		texts = r.noticed()
+		return slices.Contains(texts, last)
+	})
+	return texts[:slices.Index(texts, last)]
 }
 
 func (r *rig) wantNotice(parts ...string) {

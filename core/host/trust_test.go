@@ -199,7 +199,7 @@ func TestFolders(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 	// That no plugin was dropped in yet is nothing to tell.
-	if told := r.noticed(); len(told) != 0 {
+	if told := r.told(); len(told) != 0 {
 		t.Errorf("told %q", told)
 	}
 	// Of two of one name the bundled one is taken, though its folder is named last.
@@ -222,8 +222,8 @@ func TestMissingInstallation(t *testing.T) {
 	}
 	r.wantNotice("plugins: The folder of Parley's own plugins, " + r.bundled + ", is missing")
 	r.list()
-	if n := len(r.noticed()); n != 1 {
-		t.Errorf("told %d times: %q", n, r.noticed())
+	if told := r.told(); len(told) != 1 {
+		t.Errorf("told %d times: %q", len(told), told)
 	}
 }
 

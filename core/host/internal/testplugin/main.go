@@ -113,7 +113,7 @@ func (*served) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.ClientCon
 	return nil, errors.ErrUnsupported
 }
 func (s *served) GRPCServer(_ *goplugin.GRPCBroker, server *grpc.Server) error {
-	pluginpb.RegisterPluginServer(server, &behaviour{config: s.config})
+	pluginpb.RegisterPluginServer(server, &behaviour{config: s.config, handled: make(chan struct{})})
 	return nil
 }
 
@@ -122,6 +122,9 @@ type behaviour struct {
 	config config
 	stream pluginpb.Plugin_SessionServer
 	start  *pluginpb.StartRequest
+
+	handled chan struct{} // closed by once when the first Handle was answered
+	once    sync.Once
 
 	mu     sync.Mutex // guards all below, and sending
 	asked  map[uint64]chan *pluginpb.HostResponse
@@ -206,6 +209,9 @@ func (b *behaviour) hook(r *pluginpb.HookRequest) {
 			b.rage()
 		}
 		if b.config.Mode == "die-after-start" {
+			if b.first("death") {
+				<-b.handled // or what it was handed in would be held to be the cause
+			}
 			time.Sleep(20 * time.Millisecond)
 			fmt.Fprintln(os.Stderr, "I have seen enough")
 			time.Sleep(20 * time.Millisecond)
@@ -296,6 +302,7 @@ func (b *behaviour) handle(id uint64, h *pluginpb.HandleRequest) {
 		outcomes = nil
 	}
 	b.answer(&pluginpb.HookResponse{Id: id, Answer: &pluginpb.HookResponse_Handle{Handle: &pluginpb.HandleResponse{Outcomes: outcomes}}})
+	b.once.Do(func() { close(b.handled) })
 }
 
 func (b *behaviour) event(e *pluginpb.Event) *pluginpb.Outcome {

@@ -231,8 +231,9 @@ func TestServerGoes(t *testing.T) {
 	server := serveFake(t)
 	alice := newNode(t, "alice", nil)
 	alice.logIn(server, aliceN)
-	server.hangUp()
+	server.leave() // for as long as it takes to be seen
 	alice.until("logged out", func() bool { return !alice.Status().GetLoggedIn() })
+	server.back()
 	alice.until("logged in again", func() bool { return alice.Status().GetLoggedIn() && alice.Status().GetError() == "" })
 	alice.restart()
 	alice.until("logged in after a restart", func() bool { return alice.Status().GetLoggedIn() })

@@ -60,6 +60,7 @@ type fakeServer struct {
 	logins  int
 	queries int
 	split   bool // replies come in two pieces
+	away    bool // who connects is hung up on
 }
 
 func serveFake(t testing.TB) *fakeServer {
@@ -83,6 +84,25 @@ func (s *fakeServer) address() string { return s.listener.Addr().String() }
 func (s *fakeServer) hangUp() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.hangUpLocked()
+}
+
+// leave closes all connections, and those that come until back.
+func (s *fakeServer) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = true
+	s.hangUpLocked()
+}
+
+// back takes connections again.
+func (s *fakeServer) back() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = false
+}
+
+func (s *fakeServer) hangUpLocked() {
 	for c := range s.conns {
 		_ = c.Close()
 	}
@@ -105,8 +125,15 @@ func (s *fakeServer) serve() {
 			return
 		}
 		s.mu.Lock()
-		s.conns[c] = true
+		away := s.away
+		if !away {
+			s.conns[c] = true
+		}
 		s.mu.Unlock()
+		if away {
+			_ = c.Close()
+			continue
+		}
 		s.group.Go(func() {
 			s.client(c)
 			_ = c.Close()
@@ -322,7 +349,8 @@ func (n *node) add(id wire.ID) {
 	}
 }
 
-// until waits for a condition, which is looked at whenever something happens.
+// until waits for a condition, which is looked at whenever something is told, and
+// now and then: of what happens behind that, or told before, nobody hears.
 func (n *node) until(what string, condition func() bool) {
 	n.t.Helper()
 	q := bus.NewQueue[struct{}](1024)
@@ -336,12 +364,13 @@ func (n *node) until(what string, condition func() bool) {
 	for _, k := range []wire.Kind{wire.Text, wire.Image, wire.File, wire.GroupRequest} {
 		feed(n.bus, bus.PacketStored(k.Type()), q)
 	}
-	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
-	defer cancel()
-	for !condition() {
-		if _, err := q.Next(ctx); err != nil && !errors.Is(err, bus.ErrLagged) {
+	for end := time.Now().Add(patience); !condition(); {
+		if time.Now().After(end) {
 			n.t.Fatalf("%s: %s does not happen", n.user, what)
 		}
+		ctx, cancel := context.WithTimeout(n.t.Context(), 10*time.Millisecond)
+		_, _ = q.Next(ctx) // whatever it is, or that nothing came
+		cancel()
 	}
 }
 

@@ -228,7 +228,7 @@ func TestHostileAskers(t *testing.T) {
 			if err := ask(mine, o); err != nil {
 				t.Fatal(err)
 			}
-			_ = mine.SetReadDeadline(time.Now().Add(20 * time.Second))
+			_ = mine.SetReadDeadline(time.Now().Add(patience))
 			if _, err := io.Copy(io.Discard, mine); errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Error("the stream goes on")
 			}

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/parley-chat/parley/core/bus"
 	"github.com/parley-chat/parley/core/store"
@@ -71,6 +72,9 @@ func TestPushedProgress(t *testing.T) {
 	early := store.Blob{ID: packet.BlobID(message), Chat: of2019, Message: message, Size: 1000}
 	s.Moved(&early, wang, 300, 300)
 	told(early.ID)
+	s.mu.Lock()
+	s.meters[early.ID].told = time.Now().Add(time.Hour) // what follows comes too soon to be told, on any machine
+	s.mu.Unlock()
 	row := early
 	row.State, row.Plugin, row.CreatedAt = store.BlobOffered, "file", 1
 	w.pushed(store.Blob{State: store.BlobOffered, Size: 1}) // the chat

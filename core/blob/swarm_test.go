@@ -271,9 +271,12 @@ func TestLiarsCannotEndIt(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "film")
 			want := write(t, path, size)
 			o := w.share("alice", path)
-			asked := make(chan struct{}, 1000)
+			asked := make(chan struct{}, 1)
 			w.script(func(c net.Conn, r *packet.BlobRequest) error {
-				asked <- struct{}{}
+				select {
+				case asked <- struct{}{}:
+				default: // it may be asked any number of times
+				}
 				return script(c, r)
 			})
 			w.fetch("zoe", o)

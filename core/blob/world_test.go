@@ -52,7 +52,7 @@ type node struct {
 	bus     *bus.Bus
 	store   store.Store
 	home    string
-	service *Service
+	service *Service // set with mu held, as others' streams come to it
 	stop    context.CancelFunc
 	done    chan error
 
@@ -127,7 +127,10 @@ func (n *node) start() {
 		n.w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	n.service, n.stop, n.done = s, cancel, make(chan error, 1)
+	n.mu.Lock()
+	n.service = s
+	n.mu.Unlock()
+	n.stop, n.done = cancel, make(chan error, 1)
 	done := n.done
 	go func() { done <- s.Serve(ctx) }()
 	n.w.t.Cleanup(n.halt)
@@ -179,12 +182,12 @@ func (n *node) OpenStream(ctx context.Context, link uint64) (Conn, error) {
 	}
 	w.mu.Unlock()
 	e.to.mu.Lock()
-	back := e.to.links[e.back]
+	back, service := e.to.links[e.back], e.to.service
 	e.to.mu.Unlock()
 	if back == nil {
 		return nil, io.ErrClosedPipe
 	}
-	e.to.service.Accept(back.link, &wire{Conn: its, count: &w.wires})
+	service.Accept(back.link, &wire{Conn: its, count: &w.wires})
 	return &wire{Conn: mine}, nil
 }
 

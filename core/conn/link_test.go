@@ -592,15 +592,16 @@ func TestFreePortIsKept(t *testing.T) {
 	first := n.m.Endpoints()[0]
 	n.halt()
 	n.start()
-	if again := n.m.Endpoints()[0]; again != first {
-		t.Errorf("listens at %v, before at %v", again, first)
-	}
+	again := n.m.Endpoints()[0]
 	n.halt()
 	taken, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first.Port))
 	if err != nil {
 		t.Skipf("somebody else was quicker: %v", err)
 	}
 	defer func() { _ = taken.Close() }()
+	if again != first {
+		t.Errorf("listens at %v, before at %v", again, first)
+	}
 	n.start()
 	if again := n.m.Endpoints()[0]; again == first {
 		t.Errorf("listens at %v, which another program has", again)

@@ -89,6 +89,8 @@ func TestEndpointsOfBothFamilies(t *testing.T) {
 	for _, listen := range []string{"127.0.0.1:0", "[::1]:0"} {
 		t.Run(listen, func(t *testing.T) {
 			a, b := newNode(t, "anna"), newNode(t, "bob", withListen(listen))
+			t.Cleanup(a.close) // which are never started where the family is missing
+			t.Cleanup(b.close)
 			if err := b.m.Listen(t.Context()); err != nil {
 				t.Skipf("no such address family here: %v", err)
 			}

@@ -144,13 +144,15 @@ func (p *person) begin() {
 		p.t.Fatal(err)
 	}
 	p.core, p.stop = c, p.serve(c.Run)
-	p.until("the core runs", func() bool {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return c.running
-	})
-	c.gate.Lock()   // held while the stored account is opened
-	c.gate.Unlock() //nolint:staticcheck // waiting for it is all
+	// A front end is answered once it is known whose account this is.
+	front, err := client.Connect(p.t.Context(), c.cfg.Folders)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer func() { _ = front.Close() }()
+	if _, err := front.GetStatus(p.t.Context(), &controlpb.GetStatusRequest{}); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 func (p *person) session() *session {

@@ -33,6 +33,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // hub is a directory in memory: it keeps one packet of each type a pair, hands
 // packets on while both are connected, and shows presence to mutual contacts.
 type hub struct {
+	telling  sync.Mutex // held by presences, whose news come in order so; taken before mu
 	mu       sync.Mutex // guards all below and every account
 	accounts map[packet.UserID]*account
 	next     uint64
@@ -64,6 +65,8 @@ func (a *account) devices() []*directorypb.Device {
 
 // presences tells everybody of everybody as far as they list each other.
 func (h *hub) presences() {
+	h.telling.Lock()
+	defer h.telling.Unlock()
 	h.mu.Lock()
 	var tell []func()
 	for me, a := range h.accounts {

@@ -1,9 +1,13 @@
 package settings
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/gotk3/gotk3/gtk"
 
 	"github.com/parley-chat/parley/ui-gtk/gtkx"
+	"github.com/parley-chat/parley/ui-gtk/viewmodel"
 	"github.com/parley-chat/parley/ui-gtk/widget"
 )
 
@@ -84,12 +88,56 @@ func choiceItem(title, description string, choices []choice, now string, set fun
 	return newItem(title, description, c), c
 }
 
-// factItem is a row that only tells something, which can be selected and copied.
-func factItem(title, value string) *gtk.Box {
-	v := widget.Class(widget.Label(value, "dim"), "fact")
+// fact is something that a page only tells. key tells it from others where titles may
+// be alike; without one it is the title.
+type fact struct{ key, title, value string }
+
+// RowKey implements viewmodel.Row.
+func (f fact) RowKey() string { return cmp.Or(f.key, f.title) }
+
+// Same implements viewmodel.Row.
+func (f fact) Same(o fact) bool { return f == o }
+
+// facts are rows in a frame that only tell something.
+type facts struct {
+	*gtk.Box
+	shown []fact
+	rows  *widget.Rows[fact, *factItem]
+}
+
+func newFacts() *facts {
+	f := &facts{Box: widget.Class(widget.Column(0), "group")}
+	f.rows = widget.BoxRows(f.Box, newFactItem)
+	return f
+}
+
+// show shows those that have a value.
+func (f *facts) show(now ...fact) {
+	was := f.shown
+	f.shown = slices.DeleteFunc(now, func(x fact) bool { return x.value == "" })
+	f.rows.Follow(viewmodel.Diff(was, f.shown))
+}
+
+// factItem is the row of a fact, which can be selected and copied.
+type factItem struct {
+	*item
+	value *gtk.Label
+}
+
+func newFactItem(f fact) *factItem {
+	v := widget.Class(widget.Label("", "dim"), "fact")
 	v.SetSelectable(true)
 	v.SetXAlign(1)
 	v.SetJustify(gtk.JUSTIFY_RIGHT)
 	v.SetMaxWidthChars(36)
-	return newItem(title, "", v).Box
+	i := &factItem{item: newItem(f.title, "", v), value: v}
+	i.Update(f)
+	return i
+}
+
+// Update implements widget.RowWidget.
+func (i *factItem) Update(f fact) {
+	i.title.SetText(f.title)
+	i.value.SetText(f.value)
+	gtkx.SetName(i.value, f.title)
 }

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -16,10 +17,11 @@ import (
 // computer.
 func (p *Preferences) network() gtk.IWidget {
 	t, s := p.window.Texts(), p.window.Session()
-	facts := widget.Class(widget.Column(0), "group")
-	links := widget.Class(widget.Column(0), "group")
+	facts, links := newFacts(), newFacts()
+	none := widget.Class(widget.Label(t.T("No direct link at the moment."), "dim"), "group-row")
+	none.SetNoShowAll(true)
+	links.PackEnd(none, false, false, 0)
 	p.own(s.Status.Observe(func(st *controlpb.Status) {
-		widget.Clear(facts)
 		d := st.GetDirectory()
 		connected := t.T("not connected")
 		if d.GetConnected() {
@@ -27,29 +29,22 @@ func (p *Preferences) network() gtk.IWidget {
 		} else if d.GetError() != "" {
 			connected = s.DirectoryProblem()
 		}
-		for _, f := range []struct{ title, value string }{
-			{t.T("Directory"), d.GetAddress()}, {t.T("State"), connected},
-			{t.T("Fingerprint"), fingerprint(d.GetFingerprint())},
-			{t.T("Others reach this device at"), strings.Join(st.GetEndpoints(), "\n")},
-		} {
-			if f.value != "" {
-				facts.PackStart(factItem(f.title, f.value), false, false, 0)
-			}
-		}
-		facts.ShowAll()
-		widget.Clear(links)
-		if len(st.GetLinks()) == 0 {
-			links.PackStart(widget.Class(widget.Label(t.T("No direct link at the moment."), "dim"), "group-row"), false, false, 0)
-		}
+		facts.show(
+			fact{title: t.T("Directory"), value: d.GetAddress()}, fact{title: t.T("State"), value: connected},
+			fact{title: t.T("Fingerprint"), value: fingerprint(d.GetFingerprint())},
+			fact{title: t.T("Others reach this device at"), value: strings.Join(st.GetEndpoints(), "\n")})
+		var now []fact
 		for _, l := range st.GetLinks() {
 			text := s.PathName(l.GetPath()) + ", " + l.GetRemote()
 			if l.GetRoundTrip() > 0 {
 				// Translators: round-trip time of a link.
 				text += ", " + t.F("%s ms", roundTrip(l.GetRoundTrip()))
 			}
-			links.PackStart(factItem(s.Contacts.Name(l.GetUser()), text), false, false, 0)
+			key := fmt.Sprintf("%s %s %s %d", l.GetUser(), l.GetDevice(), l.GetRemote(), l.GetSince())
+			now = append(now, fact{key, s.Contacts.Name(l.GetUser()), text})
 		}
-		links.ShowAll()
+		links.show(now...)
+		none.SetVisible(len(now) == 0)
 	}))
 	groups := []gtk.IWidget{
 		widget.Column(0, widget.Label(t.T("Network"), "heading"), facts),

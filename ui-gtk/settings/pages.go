@@ -23,23 +23,16 @@ func (p *Preferences) change(f func(*viewmodel.Preferences)) {
 // account is who is logged in, where, and how it is kept.
 func (p *Preferences) account() gtk.IWidget {
 	t, s := p.window.Texts(), p.window.Session()
-	facts := widget.Class(widget.Column(0), "group")
+	facts := newFacts()
 	p.own(s.Status.Observe(func(st *controlpb.Status) {
-		widget.Clear(facts)
 		name := st.GetDisplayName()
 		if name == "" {
 			name = "–"
 		}
-		for _, f := range []struct{ title, value string }{
-			{t.T("User id"), st.GetUser()}, {t.T("Display name"), name},
-			{t.T("Directory"), st.GetDirectory().GetAddress()}, {t.T("This device"), st.GetDevice()},
-			{t.T("Profile"), st.GetProfile()}, {t.T("Key of the database"), s.KeyPlaceName(st.GetKeyPlace())},
-		} {
-			if f.value != "" {
-				facts.PackStart(factItem(f.title, f.value), false, false, 0)
-			}
-		}
-		facts.ShowAll()
+		facts.show(
+			fact{title: t.T("User id"), value: st.GetUser()}, fact{title: t.T("Display name"), value: name},
+			fact{title: t.T("Directory"), value: st.GetDirectory().GetAddress()}, fact{title: t.T("This device"), value: st.GetDevice()},
+			fact{title: t.T("Profile"), value: st.GetProfile()}, fact{title: t.T("Key of the database"), value: s.KeyPlaceName(st.GetKeyPlace())})
 	}))
 	own := widget.Button(t.T("Own profile…"), func() { p.window.ShowPerson(s.User()) })
 	own.SetHAlign(gtk.ALIGN_START)

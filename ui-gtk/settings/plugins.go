@@ -16,24 +16,7 @@ import (
 func (p *Preferences) plugins() gtk.IWidget {
 	t, list := p.window.Texts(), p.window.Session().Plugins
 	box := widget.Class(widget.Column(0), "group")
-	var rows []*pluginRow
-	p.own(list.Rows.Observe(func(steps []viewmodel.Change[viewmodel.PluginRow]) {
-		for _, step := range steps {
-			switch step.Kind {
-			case viewmodel.Removed:
-				rows[step.At].box.Destroy()
-				rows = append(rows[:step.At], rows[step.At+1:]...)
-			case viewmodel.Inserted:
-				r := p.newPluginRow(step.Row.Plugin)
-				rows = append(rows[:step.At], append([]*pluginRow{r}, rows[step.At:]...)...)
-				box.PackStart(r.box, false, false, 0)
-				box.ReorderChild(r.box, step.At)
-				r.box.ShowAll()
-			case viewmodel.Changed:
-				rows[step.At].show(step.Row.Plugin)
-			}
-		}
-	}))
+	p.own(list.Rows.Observe(widget.BoxRows(box, p.newPluginRow).Follow))
 	p.own(list.Follow())
 	return sheet(widget.Column(0,
 		widget.Label(t.T("Plugins"), "heading"),
@@ -42,9 +25,9 @@ func (p *Preferences) plugins() gtk.IWidget {
 
 // pluginRow is one plugin: what it is, a switch, and its settings when unfolded.
 type pluginRow struct {
+	*gtk.Box
 	p                    *Preferences
 	plugin               *controlpb.Plugin
-	box                  *gtk.Box
 	name, summary, state *gtk.Label
 	problem, asks        *gtk.Label
 	toggle               *gtk.Switch
@@ -54,7 +37,7 @@ type pluginRow struct {
 	filled               bool
 }
 
-func (p *Preferences) newPluginRow(x *controlpb.Plugin) *pluginRow {
+func (p *Preferences) newPluginRow(x viewmodel.PluginRow) *pluginRow {
 	t := p.window.Texts()
 	r := &pluginRow{
 		p: p, name: widget.Line("", "bold"), summary: widget.Label("", "small"), state: widget.Label("", "dim", "small"),
@@ -74,15 +57,21 @@ func (p *Preferences) newPluginRow(x *controlpb.Plugin) *pluginRow {
 	line.PackStart(words, true, true, 0)
 	line.PackEnd(r.toggle, false, false, 0)
 	line.PackEnd(r.unfold, false, false, 0)
-	r.box = widget.Class(widget.Column(0, line, r.more), "plugin")
-	r.show(x)
+	r.Box = widget.Class(widget.Column(0, line, r.more), "plugin")
+	r.Update(x)
 	return r
 }
 
+// Update implements widget.RowWidget.
+func (r *pluginRow) Update(row viewmodel.PluginRow) {
+	r.plugin = row.Plugin
+	r.show()
+}
+
 // show draws the plugin as it is.
-func (r *pluginRow) show(x *controlpb.Plugin) {
+func (r *pluginRow) show() {
+	x := r.plugin
 	t, s := r.p.window.Texts(), r.p.window.Session()
-	r.plugin = x
 	v := s.PluginView(x)
 	name := x.GetName()
 	if version := x.GetManifest().GetVersion(); version != "" {
@@ -136,7 +125,7 @@ func (r *pluginRow) switched() {
 			return
 		}
 		if !r.trusts() {
-			r.show(r.plugin)
+			r.show()
 			return
 		}
 		s.Plugins.Enable(r.plugin.GetName(), true, r.plugin.GetSha256())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -222,12 +223,19 @@ func oneMessage(ctx context.Context, c *client.Client, chat string, id []byte) (
 func (a *app) chatsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "chats",
-		Short: "List chats, the latest first",
+		Short: "List chats, those pinned and then the latest first, or change one",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withCore(cmd, a.listChats)
 		},
 	}
+	yes, no := true, false
+	cmd.AddCommand(
+		a.setChatCommand("mute WHO", "Let nothing that is written there notify, but what mentions you", "Muted %s.", &controlpb.SetChatRequest{Muted: &yes}),
+		a.setChatCommand("unmute WHO", "Undo that", "What is written to %s notifies again.", &controlpb.SetChatRequest{Muted: &no}),
+		a.setChatCommand("pin WHO", "Keep a chat on top of the list", "Pinned %s.", &controlpb.SetChatRequest{Pinned: &yes}),
+		a.setChatCommand("unpin WHO", "Undo that", "%s is pinned no more.", &controlpb.SetChatRequest{Pinned: &no}),
+	)
 	cmd.AddCommand(&cobra.Command{
 		Use:   "remove GROUP",
 		Short: "Remove the chat of a group that one is not in, with its history here",
@@ -250,6 +258,41 @@ func (a *app) chatsCommand() *cobra.Command {
 	return cmd
 }
 
+// setChatCommand is a command that changes how a chat is kept here.
+func (a *app) setChatCommand(use, short, said string, req *controlpb.SetChatRequest) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: needArgs(1, 1), ValidArgsFunction: a.chats(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
+				var err error
+				if req.Id, err = resolveChat(ctx, c, args[0]); err != nil {
+					return err
+				}
+				chat, err := c.SetChat(ctx, req)
+				if err != nil {
+					return err
+				}
+				return a.done(map[string]any{"chat": chat.GetId(), "muted": chat.GetMuted(), "pinned": chat.GetPinned()}, said, client.PrintableLine(args[0]))
+			})
+		},
+	}
+}
+
+// chatNotes says what of a chat is not as usual: "2 new, pinned, muted".
+func chatNotes(chat *controlpb.Chat) string {
+	var notes []string
+	if chat.GetUnread() > 0 {
+		notes = append(notes, strconv.Itoa(int(chat.GetUnread()))+" new")
+	}
+	if chat.GetPinned() {
+		notes = append(notes, "pinned")
+	}
+	if chat.GetMuted() {
+		notes = append(notes, "muted")
+	}
+	return strings.Join(notes, ", ")
+}
+
 func (a *app) listChats(ctx context.Context, c *client.Client) error {
 	resp, err := c.ListChats(ctx, &controlpb.ListChatsRequest{})
 	if err != nil {
@@ -259,6 +302,15 @@ func (a *app) listChats(ctx context.Context, c *client.Client) error {
 		a.println("No chats yet. Ask somebody: parley contacts add USER")
 		return nil
 	}
+	slices.SortStableFunc(resp.GetChats(), func(x, y *controlpb.Chat) int {
+		switch {
+		case x.GetPinned() == y.GetPinned():
+			return 0
+		case x.GetPinned():
+			return -1
+		}
+		return 1
+	})
 	notes := groupNotes(ctx, c, resp.GetChats())
 	var rows [][]string
 	for _, chat := range resp.GetChats() {
@@ -286,10 +338,7 @@ func (a *app) listChats(ctx context.Context, c *client.Client) error {
 			}
 			continue
 		}
-		unread, last, when := "", "", ""
-		if chat.GetUnread() > 0 {
-			unread = strconv.Itoa(int(chat.GetUnread())) + " new"
-		}
+		last, when := "", ""
 		if m := chat.GetLast(); m != nil {
 			when = shortTime(time.UnixMicro(m.GetSentAt()), time.Now())
 			last = messageText(m)
@@ -306,7 +355,7 @@ func (a *app) listChats(ctx context.Context, c *client.Client) error {
 		case g.Chat != "" && g.Role == "":
 			last = "(left) " + last
 		}
-		rows = append(rows, []string{client.PrintableLine(chat.GetTitle()), when, unread, last})
+		rows = append(rows, []string{client.PrintableLine(chat.GetTitle()), when, chatNotes(chat), last})
 	}
 	a.table(rows)
 	return nil

@@ -136,6 +136,8 @@ type groupSummary struct {
 	Declined bool `json:"declined,omitempty"`
 	// Withdrawn: the invitation was taken back.
 	Withdrawn bool `json:"withdrawn,omitempty"`
+	// Removed: was in it, and others took this account out.
+	Removed bool `json:"removed,omitempty"`
 }
 
 func groups(ctx context.Context, c *client.Client) ([]groupSummary, error) {
@@ -278,6 +280,9 @@ func groupNote(g groupSummary) string {
 		}
 		if g.Declined {
 			return "declined"
+		}
+		if g.Removed {
+			return "removed"
 		}
 		return "left"
 	}

@@ -248,6 +248,9 @@ func (a *app) chatsCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if g := groupNotes(ctx, c, []*controlpb.Chat{{Id: chat, Kind: groupKind}})[chat]; g.Role == "invited" {
+					return fmt.Errorf("you are invited to this group: decline first, then its chat can be removed: parley group decline %s", chat)
+				}
 				if _, err := c.RemoveChat(ctx, &controlpb.RemoveChatRequest{Id: chat}); err != nil {
 					return err
 				}
@@ -331,7 +334,7 @@ func (a *app) listChats(ctx context.Context, c *client.Client) error {
 				if g.Role == "invited" {
 					j["invited_by"] = g.By
 				}
-				j["declined"], j["withdrawn"] = g.Declined, g.Withdrawn
+				j["declined"], j["withdrawn"], j["removed"] = g.Declined, g.Withdrawn, g.Removed
 			}
 			if err := a.object(j); err != nil {
 				return err
@@ -353,7 +356,7 @@ func (a *app) listChats(ctx context.Context, c *client.Client) error {
 		case g.Role == "invited":
 			last = "(invited by " + g.By + "; parley group accept, or decline) " + last
 		case g.Chat != "" && g.Role == "":
-			last = "(left) " + last
+			last = "(" + groupNote(g) + ") " + last
 		}
 		rows = append(rows, []string{client.PrintableLine(chat.GetTitle()), when, chatNotes(chat), last})
 	}

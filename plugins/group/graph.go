@@ -154,6 +154,25 @@ func (g *Graph) NeverCame(user packet.UserID) (is, withdrawn bool) {
 	return true, withdrawn
 }
 
+// Removed says whether somebody who was in the group is not in it any more because
+// others took him out.
+func (g *Graph) Removed(user packet.UserID) bool {
+	if never, _ := g.NeverCame(user); never || g.Known().State.Person(user).Role != RoleNone {
+		return false
+	}
+	removed := false
+	for i := range g.nodes {
+		n := &g.nodes[i]
+		switch {
+		case n.author == user && slices.ContainsFunc(n.operations, func(o Operation) bool { return o.Verb == VerbAccept || o.Verb == VerbLeave }):
+			removed = false
+		case slices.ContainsFunc(n.operations, func(o Operation) bool { return o.Verb == VerbRemove && o.User == user }):
+			removed = true
+		}
+	}
+	return removed
+}
+
 // Len is how many changes are here.
 func (g *Graph) Len() int { return len(g.nodes) }
 

@@ -157,7 +157,7 @@ func TestGroup(t *testing.T) {
 	}
 	do(t, bob, plugintest.Call{Action: "invite", Chat: chat, Text: "dave"})
 	do(t, anna, plugintest.Call{Action: "remove", Chat: chat, Text: "dave"})
-	if i := info(t, dave, chat); i.Role != "" || !i.Withdrawn {
+	if i := info(t, dave, chat); i.Role != "" || !i.Withdrawn || i.Removed {
 		t.Errorf("dave, whose invitation was withdrawn, is told %+v", i)
 	}
 	do(t, bob, plugintest.Call{Action: "rename", Chat: chat, Text: " Tea at five "})
@@ -165,11 +165,14 @@ func TestGroup(t *testing.T) {
 	do(t, bob, plugintest.Call{Action: "history", Chat: chat, Text: "all"})
 	do(t, anna, plugintest.Call{Action: "remove", Chat: chat, Text: "carol"})
 	wantAll(t, chat, "anna owner, bob admin", anna, bob, carol)
-	if i := info(t, carol, chat); i.Role != "" || i.Declined || i.Withdrawn {
+	if i := info(t, carol, chat); i.Role != "" || i.Declined || i.Withdrawn || !i.Removed {
 		t.Errorf("carol, who was removed, is told %+v", i)
 	}
 	do(t, anna, plugintest.Call{Action: "leave", Chat: chat})
 	wantAll(t, chat, "bob owner", anna, bob)
+	if i := info(t, anna, chat); i.Role != "" || i.Removed {
+		t.Errorf("anna, who left, is told %+v", i)
+	}
 	i := info(t, bob, chat)
 	if i.Title != "Tea at five" || i.Description != "Daily." || i.History != "all" || i.Role != "owner" || i.Split || i.Waiting != 0 {
 		t.Errorf("bob is told %+v", i)

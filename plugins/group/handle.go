@@ -431,6 +431,8 @@ type Summary struct {
 	Declined bool `json:"declined,omitempty"`
 	// Withdrawn: it is asked no more because the invitation was taken back.
 	Withdrawn bool `json:"withdrawn,omitempty"`
+	// Removed: it was in the group, and others took it out.
+	Removed bool `json:"removed,omitempty"`
 }
 
 func (p *Plugin) summary(c *chat) (sdk.Effect, error) {
@@ -439,7 +441,7 @@ func (p *Plugin) summary(c *chat) (sdk.Effect, error) {
 	declined, withdrawn := c.graph.NeverCame(p.self)
 	b, err := json.Marshal(Summary{
 		Chat: c.id, Title: known.State.Title, Role: me.Role.String(), People: len(known.State.Members()), By: me.By, Split: known.Merged,
-		Declined: declined, Withdrawn: withdrawn,
+		Declined: declined, Withdrawn: withdrawn, Removed: c.graph.Removed(p.self),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("summary of %s: %w", c.id, err)

@@ -38,6 +38,8 @@ type Info struct {
 	Declined bool `json:"declined,omitempty"`
 	// Withdrawn: it is asked no more because the invitation was taken back.
 	Withdrawn bool `json:"withdrawn,omitempty"`
+	// Removed: it was in the group, and others took it out.
+	Removed bool `json:"removed,omitempty"`
 	// By invited this account.
 	By packet.UserID `json:"by"`
 	// People are those in the group and those invited, who stand highest first.
@@ -72,6 +74,7 @@ func (p *Plugin) info(ctx context.Context, call *sdk.Invocation) (sdk.Result, er
 		Changes: c.graph.Len(), Waiting: len(c.waiting), Split: c.graph.Split(), People: []InfoPerson{},
 	}
 	info.Declined, info.Withdrawn = c.graph.NeverCame(p.self)
+	info.Removed = c.graph.Removed(p.self)
 	if s.Picture != (ChangeID{}) {
 		info.Picture = s.Picture.String()
 	}

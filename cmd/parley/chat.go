@@ -45,6 +45,7 @@ type conversation struct {
 	client *client.Client
 	chat   string
 	who    string
+	reader reader
 
 	screen   io.Writer
 	readLine func() (string, error)
@@ -73,6 +74,11 @@ func (v *conversation) run(ctx context.Context) error {
 	if _, err := events.Recv(); err != nil {
 		return err
 	}
+	me, err := v.client.GetStatus(ctx, &controlpb.GetStatusRequest{})
+	if err != nil {
+		return err
+	}
+	v.reader.self = me.GetUser()
 	page, err := v.client.ListMessages(ctx, &controlpb.ListMessagesRequest{Chat: v.chat, Limit: 20})
 	if err != nil {
 		return err
@@ -116,10 +122,10 @@ func (v *conversation) openScreen(ctx context.Context) (restore func()) {
 	_, isTerminal := v.app.terminal()
 	out, isFile := v.app.out.(*os.File)
 	if isTerminal && isFile && term.IsTerminal(int(out.Fd())) && !v.app.json {
-		editor := newLineEditor(ctx, v.app.in, out, func(text string) (string, []emojiItem) {
+		editor := newLineEditor(ctx, v.app.in, out, func(text string) (string, []suggestion) {
 			ctx, cancel := context.WithTimeout(ctx, completePatience)
 			defer cancel()
-			return completeEmoji(ctx, v.client, text)
+			return v.complete(ctx, text)
 		})
 		v.screen, v.readLine, v.editor = editor, editor.ReadLine, editor
 		return editor.Close
@@ -152,7 +158,7 @@ func (v *conversation) show(m *controlpb.Message) {
 		_ = v.app.object(messageJSON(m))
 		return
 	}
-	_, _ = fmt.Fprintln(v.screen, chatLine(m)+reactionLine(m))
+	_, _ = fmt.Fprintln(v.screen, v.reader.chatLine(m)+reactionLine(m))
 }
 
 // add shows a new message, unless it has just come through the pipe.

@@ -8,12 +8,15 @@ import (
 	"github.com/parley-chat/parley/core/client"
 )
 
+// suggestion is what may be put into a line, and what it is called.
+type suggestion struct{ text, name string }
+
 // completer gives what the end of a text may become, and what of it that replaces.
-type completer func(text string) (replaces string, items []emojiItem)
+type completer func(text string) (replaces string, items []suggestion)
 
 // completion is what Tab offers, one after the other.
 type completion struct {
-	items []emojiItem
+	items []suggestion
 	shown int    // index of the one that stands in the line
 	text  string // of the line up to the cursor, with that one
 }
@@ -22,7 +25,7 @@ type completion struct {
 type offered struct {
 	text     string
 	replaces string
-	items    []emojiItem
+	items    []suggestion
 }
 
 // beforeCursor is the text of the cursor's line up to it.
@@ -32,13 +35,13 @@ func (m *lineModel) beforeCursor() string {
 	return string(line[:min(m.area.Column(), len(line))])
 }
 
-// tab puts the first that is offered for a shortcode into the line, or the next.
+// tab puts the first that is offered for the end of the text into the line, or the next.
 func (m *lineModel) tab(step int) tea.Cmd {
 	text := m.beforeCursor()
 	if o := &m.offer; len(o.items) > 0 && o.text == text {
-		was := o.items[o.shown].Emoji
+		was := o.items[o.shown].text
 		o.shown = (o.shown + step + len(o.items)) % len(o.items)
-		m.exchange(was, o.items[o.shown].Emoji)
+		m.exchange(was, o.items[o.shown].text)
 		return nil
 	}
 	if m.complete == nil || step < 0 {
@@ -57,7 +60,7 @@ func (m *lineModel) take(o offered) {
 		return
 	}
 	m.offer = completion{items: o.items}
-	m.exchange(o.replaces, o.items[0].Emoji)
+	m.exchange(o.replaces, o.items[0].text)
 }
 
 // exchange puts a text for another that stands before the cursor.
@@ -78,7 +81,7 @@ func (m *lineModel) offerRow() string {
 	// The one that stands in the line is always to be seen.
 	for i := range m.offer.items {
 		item := m.offer.items[(m.offer.shown+i)%len(m.offer.items)]
-		parts = append(parts, item.Emoji+" "+client.PrintableLine(item.Code))
+		parts = append(parts, strings.TrimSpace(item.text+" "+client.PrintableLine(item.name)))
 	}
 	return "Tab: " + strings.Join(parts, "  ")
 }

@@ -63,9 +63,9 @@ func TestLineEditorEnds(t *testing.T) {
 }
 
 // completeWith is Tab with some emoji that there are.
-func completeWith(text string) (string, []emojiItem) {
+func completeWith(text string) (string, []suggestion) {
 	if i := strings.LastIndex(text, ":ta"); i >= 0 {
-		return text[i:], []emojiItem{{Emoji: "🎉", Code: "tada"}, {Emoji: "❤️", Code: "tart"}, {Emoji: "🧑🏻‍❤️‍💋‍🧑🏼", Code: "tall"}}
+		return text[i:], []suggestion{{"🎉", "tada"}, {"❤️", "tart"}, {"🧑🏻‍❤️‍💋‍🧑🏼", "tall"}}
 	}
 	return "", nil
 }
@@ -121,5 +121,32 @@ func TestTabTooLate(t *testing.T) {
 	m.Update(cmd())
 	if got := m.area.Value(); got != ":tax" {
 		t.Errorf("%q", got)
+	}
+}
+
+// Tab after "@" offers the members of the group.
+func TestMentionTab(t *testing.T) {
+	members := []string{"dave", "carol", "alice", "carla"}
+	names := map[string]string{"dave": "Caspar D.", "carla": "Carla"}
+	for _, test := range []struct{ text, want string }{
+		{"hello @ca", "hello @carla|hello @carol|hello @dave"},
+		{"@CARO", "@carol"},
+		{"你好@d", "你好@dave"},
+		{"(@", "(@carla|(@carol|(@dave"},
+		{"@alice", ""},      // oneself
+		{"mail@ca", ""},     // an address
+		{"@carol look", ""}, // done with
+		{"@@ca", ""},        // no mention
+		{"nothing to see", ""},
+	} {
+		var got []string
+		if typed, ok := mentionBegun(test.text); ok {
+			for _, item := range membersToMention(members, "alice", names, typed) {
+				got = append(got, strings.TrimSuffix(test.text, typed)+item.text)
+			}
+		}
+		if strings.Join(got, "|") != test.want {
+			t.Errorf("%q: %q, want %q", test.text, got, test.want)
+		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/protocol/controlpb"
+	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/protocol/pluginpb"
 )
 
@@ -407,7 +408,11 @@ func (a *app) historyCommand() *cobra.Command {
 				if len(resp.GetMessages()) == 0 && !a.json {
 					a.println("No messages yet.")
 				}
-				return a.printMessages(resp.GetMessages(), ids)
+				me, err := c.GetStatus(ctx, &controlpb.GetStatusRequest{})
+				if err != nil {
+					return err
+				}
+				return a.printMessages(resp.GetMessages(), reader{self: me.GetUser()}, ids)
 			})
 		},
 	}
@@ -445,7 +450,14 @@ func (a *app) searchCommand() *cobra.Command {
 				if len(resp.GetMessages()) == 0 && !a.json {
 					a.println("Nothing found.")
 				}
-				return a.printMessages(resp.GetMessages(), ids)
+				r, err := readerOfAll(ctx, c)
+				if err != nil {
+					return err
+				}
+				if who != "" {
+					r.chats = nil // it is known which one they are of
+				}
+				return a.printMessages(resp.GetMessages(), r, ids)
 			})
 		},
 	}
@@ -459,7 +471,37 @@ func (a *app) searchCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) printMessages(messages []*controlpb.Message, ids bool) error {
+// reader is what, besides a message, decides how it is shown.
+type reader struct {
+	self string // user id
+	// chats has what chats are called where it is to be said which one a message is
+	// of, by their ids; nil elsewhere.
+	chats map[string]string
+}
+
+// readerOfAll is for messages of all chats: users of direct chats, names of others.
+func readerOfAll(ctx context.Context, c *client.Client) (reader, error) {
+	me, err := c.GetStatus(ctx, &controlpb.GetStatusRequest{})
+	if err != nil {
+		return reader{}, err
+	}
+	r := reader{me.GetUser(), map[string]string{}}
+	resp, err := c.ListChats(ctx, &controlpb.ListChatsRequest{})
+	for _, chat := range resp.GetChats() {
+		r.chats[chat.GetId()] = chatName(me.GetUser(), chat)
+	}
+	return r, err
+}
+
+// chatName is how a person names a chat: by the other's user id, or the title.
+func chatName(self string, chat *controlpb.Chat) string {
+	if peer, ok := packet.ChatID(chat.GetId()).Peer(packet.UserID(self)); ok {
+		return string(peer)
+	}
+	return client.PrintableLine(chat.GetTitle())
+}
+
+func (a *app) printMessages(messages []*controlpb.Message, r reader, ids bool) error {
 	day := ""
 	for _, m := range messages {
 		if a.json {
@@ -476,14 +518,14 @@ func (a *app) printMessages(messages []*controlpb.Message, ids bool) error {
 		if ids {
 			a.printf("%s ", idString(m.GetId()))
 		}
-		a.println(messageLine(m))
+		a.println(r.messageLine(m))
 	}
 	return nil
 }
 
 // messageLine is a message as a list shows it: with how far one's own came.
-func messageLine(m *controlpb.Message) string {
-	line := chatLine(m)
+func (r reader) messageLine(m *controlpb.Message) string {
+	line := r.chatLine(m)
 	if m.GetOwn() && m.GetKind() != groupEvent && m.GetDelivery() != controlpb.Delivery_DELIVERY_FAILED {
 		line += "  [" + stateOf(m) + "]"
 	}
@@ -492,8 +534,11 @@ func messageLine(m *controlpb.Message) string {
 
 // chatLine is a message as a chat shows it, where how far it came changes while
 // it stands there: only a failure is told.
-func chatLine(m *controlpb.Message) string {
+func (r reader) chatLine(m *controlpb.Message) string {
 	at := time.UnixMicro(m.GetSentAt()).Format("15:04")
+	if name := r.chats[m.GetChat()]; name != "" {
+		at += " [" + name + "]"
+	}
 	if m.GetKind() == groupEvent && !m.GetDeleted() { // it says who
 		return at + " * " + client.PrintableLine(m.GetBody())
 	}
@@ -504,6 +549,9 @@ func chatLine(m *controlpb.Message) string {
 	line += strings.ReplaceAll(messageText(m), "\n", "\n"+strings.Repeat(" ", messageIndent))
 	if m.GetEdited() && !m.GetDeleted() {
 		line += " (edited)"
+	}
+	if !m.GetOwn() && !m.GetDeleted() && slices.Contains(mentions(m), r.self) {
+		line += "  [mentions you]"
 	}
 	if m.GetOwn() && m.GetDelivery() == controlpb.Delivery_DELIVERY_FAILED {
 		line += "  [" + stateOf(m) + "]"

@@ -68,9 +68,6 @@ func (a *app) fileSendCommand() *cobra.Command {
 				if req.Chat, err = resolveChat(ctx, c, args[0]); err != nil {
 					return err
 				}
-				if err := joined(ctx, c, req.GetChat()); err != nil {
-					return err
-				}
 				return a.fileSend(ctx, c, req, wait)
 			})
 		},

@@ -14,7 +14,6 @@ import (
 
 	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/protocol/controlpb"
-	"github.com/parley-chat/parley/protocol/packet"
 	"github.com/parley-chat/parley/protocol/pluginpb"
 )
 
@@ -143,24 +142,6 @@ type groupSummary struct {
 func groups(ctx context.Context, c *client.Client) ([]groupSummary, error) {
 	var list []groupSummary
 	return list, askGroup(ctx, c, &pluginpb.InvokeRequest{Action: "list"}, &list)
-}
-
-// joined says what to do first where one is only invited: who writes to a group has
-// joined it. Of a group that cannot be asked about, nothing is said.
-func joined(ctx context.Context, c *client.Client, chat string) error {
-	if id, err := packet.ParseChatID(chat); err != nil || id.Kind() != packet.Group {
-		return nil //nolint:nilerr // no group
-	}
-	list, err := groups(ctx, c)
-	if err != nil {
-		return nil //nolint:nilerr // the core decides
-	}
-	for _, g := range list {
-		if g.Chat == chat && g.Role == "invited" {
-			return fmt.Errorf("%s invites you to the group %q, and you have not joined it: parley group accept %s, or decline", g.By, client.PrintableLine(g.Title), chat)
-		}
-	}
-	return nil
 }
 
 // groupInfo is the result of the action "info" of the group plugin.

@@ -59,9 +59,6 @@ Shortcodes in TEXT become emoji: "Done :tada:". To send one as it is, write
 				if req.Chat, err = resolveChat(ctx, c, args[0]); err != nil {
 					return err
 				}
-				if err := joined(ctx, c, req.GetChat()); err != nil {
-					return err
-				}
 				if replyTo != "" {
 					if _, err := oneMessage(ctx, c, req.GetChat(), req.GetMessage()); err != nil {
 						return err

@@ -194,6 +194,8 @@ func sentence(err error) string {
 		return "nobody is logged in; log in with: parley login USER@DIRECTORY (or make an account: parley login --register USER@DIRECTORY)"
 	case client.Reason(err) == "LOCKED" && !strings.Contains(text, "parley unlock"):
 		return text + "; when that is mended, open it with: parley unlock"
+	case client.Reason(err) == "NOT_JOINED":
+		return strings.TrimSuffix(text, ".") + ", or decline it: parley group accept, parley group decline"
 	case client.Reason(err) == "NO_PLUGIN":
 		return text + "; which there are: parley plugins (Parley's own come with the installation: install it again, or say with PARLEY_PLUGINS where they are)"
 	case client.Reason(err) == "PASSPHRASE" || client.Reason(err) == "WRONG_PASSPHRASE":

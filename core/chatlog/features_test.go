@@ -145,6 +145,31 @@ func TestDeletedContent(t *testing.T) {
 	}
 }
 
+// Who was asked to join gets what is said, and nobody waits for him.
+func TestInvitedIsNoRecipient(t *testing.T) {
+	n, alice, bob, carol := trio(t)
+	list := store.Membership{Version: 2, Members: []packet.UserID{"alice", "bob", "carol"}, Invited: []packet.UserID{"carol"}}
+	for _, d := range n.nodes {
+		d.join(group, list)
+	}
+	n.connect(alice, bob)
+	id := alice.write(group, "hello")
+	n.quiet(time.Minute)
+	if got := alice.states(id); got != "bob delivered" {
+		t.Errorf("state is %q", got)
+	}
+	n.connect(alice, carol)
+	n.quiet(time.Minute)
+	n.expect(group, []string{"alice: hello"}, n.nodes...)
+	list.Version, list.Invited = 3, nil
+	for _, d := range n.nodes {
+		d.join(group, list)
+	}
+	if got := alice.states(id); got != "bob delivered, carol delivered" {
+		t.Errorf("state is %q when she has joined", got)
+	}
+}
+
 func TestReadReceipts(t *testing.T) {
 	n, alice, bob := pair(t)
 	n.connect(alice, bob)

@@ -2,6 +2,7 @@ package chatlog
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/parley-chat/parley/core/store"
 	"github.com/parley-chat/parley/protocol/packet"
@@ -63,7 +64,7 @@ func (s *Service) Receipts(tx store.ReadTx, chat packet.ChatID) (*Receipts, erro
 		}
 	}
 	for _, user := range c.Members {
-		if user == s.self {
+		if user == s.self || slices.Contains(c.Invited, user) {
 			continue
 		}
 		r.recipients = append(r.recipients, user)
@@ -96,7 +97,8 @@ func (s *Service) Receipts(tx store.ReadTx, chat packet.ChatID) (*Receipts, erro
 
 // Of gives the state of a message for each recipient, nothing for a message that
 // was not sent by this device. Recipients are the members of the list it was
-// written under who are still members: others get it without content, if at all.
+// written under who are still members: others get it without content, if at all. Who
+// was asked to join gets it, too, but nobody waits for one who may never answer.
 func (r *Receipts) Of(m *store.Message) ([]Recipient, error) {
 	key := m.Entry
 	if !m.Own || key.Number == 0 || key.Device != r.device {

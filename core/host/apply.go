@@ -88,13 +88,13 @@ func (a *applier) one(e *pluginpb.Effect) error {
 // privateSpace is the store's namespace of a plugin's private values.
 func privateSpace(plugin string) string { return "plugin:" + plugin }
 
-// chatThere checks that a chat exists.
-func (a *applier) chatThere(chat packet.ChatID) error {
-	_, err := a.tx.Chat(chat)
+// chat gives a chat, which must be there.
+func (a *applier) chat(id packet.ChatID) (store.Chat, error) {
+	chat, err := a.tx.Chat(id)
 	if errors.Is(err, store.ErrNotFound) {
-		return fmt.Errorf("chat %s: %w", chat, err)
+		err = fmt.Errorf("chat %s: %w", id, err)
 	}
-	return err
+	return chat, err
 }
 
 func (a *applier) addMessage(e *pluginpb.AddMessage) error {
@@ -111,7 +111,7 @@ func (a *applier) addMessage(e *pluginpb.AddMessage) error {
 		return err
 	}
 	m.Card = card
-	if err := a.chatThere(chat); err != nil {
+	if _, err := a.chat(chat); err != nil {
 		return err
 	}
 	of, err := a.packetOf(id, chat)
@@ -384,7 +384,7 @@ func (a *applier) annotated(what string, chat packet.ChatID, id packet.PacketID)
 	if a.origin != nil && a.origin.Header.Chat != chat {
 		return false, fmt.Errorf("%s.chat is %s, the packet is in %s", what, chat, a.origin.Header.Chat)
 	}
-	if err := a.chatThere(chat); err != nil {
+	if _, err := a.chat(chat); err != nil {
 		return false, err
 	}
 	m, err := a.tx.Message(id)

@@ -21,10 +21,14 @@ func (a *applier) sendPacket(e *pluginpb.SendPacket) error {
 	if len(e.GetId()) > 0 {
 		d.ID = packet.PacketID(e.GetId())
 	}
-	if err := a.chatThere(d.Chat); err != nil {
+	chat, err := a.chat(d.Chat)
+	if err != nil {
 		return fmt.Errorf("send_packet: %w", err)
 	}
 	if err := saidIn(d.Chat, d.Type); err != nil {
+		return err
+	}
+	if err := a.answered(&chat); err != nil {
 		return err
 	}
 	if e.GetEphemeral() {
@@ -79,6 +83,16 @@ func saidIn(chat packet.ChatID, t packet.Type) error {
 	}
 }
 
+// answered refuses what is said in a chat to which this account is invited and has not
+// answered. Only the plugin that answers may, and what plugins do by themselves
+// with what others say there goes on.
+func (a *applier) answered(chat *store.Chat) error {
+	if a.origin != nil || a.can(pluginpb.Capability_CAPABILITY_MEMBERS) || !slices.Contains(chat.Invited, a.host.cfg.User) {
+		return nil
+	}
+	return &Refusal{"You are invited to this group and have not joined it: accept the invitation first.", failure.Because("NOT_JOINED", "chat", chat.ID)}
+}
+
 // sentBefore finds the packet when it was sent by an earlier call that the
 // plugin does not know came through. The same id for another packet is an error.
 func (a *applier) sentBefore(d Draft) (packet.Packet, bool, error) {
@@ -120,6 +134,9 @@ func (a *applier) setMembers(e *pluginpb.SetMembers) error {
 		m.Members = append(m.Members, packet.UserID(user))
 	}
 	slices.Sort(m.Members)
+	for _, user := range e.GetInvited() {
+		m.Invited = append(m.Invited, packet.UserID(user))
+	}
 	for _, c := range e.GetCutoffs() {
 		m.Cutoffs = append(m.Cutoffs, store.Cutoff{User: packet.UserID(c.GetUser()), EntryKey: packet.EntryKey{
 			Log: packet.Log{Chat: id, Device: packet.DeviceID(c.GetDevice()), Epoch: c.GetEpoch()}, Number: c.GetNumber(),

@@ -135,3 +135,44 @@ func TestSetCard(t *testing.T) {
 		}
 	}
 }
+
+// Who is invited says nothing there before he accepts; the plugin with which he does,
+// and what plugins do with what others say, go on.
+func TestInvitedSaysNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.install(r.bundled, "group", plan{manifest: manifestOf("group", func(m *pluginpb.Manifest) {
+		m.Capabilities = []pluginpb.Capability{pluginpb.Capability_CAPABILITY_MEMBERS}
+	})})
+	r.install(r.bundled, "text", plan{})
+	r.serve()
+	const group = "abcdefghijklmnopqrstuvwxyz"
+	list := func(version int, invited string) {
+		t.Helper()
+		_, err := r.invoke("group", "effects", fmt.Sprintf(
+			`{"effects":[{"setMembers":{"chat":"%s","version":"%d","members":["alice","bob"],"invited":[%s]}}]}`, group, version, invited))
+		must(t, err)
+	}
+	say := func(plugin string) error {
+		_, err := r.invoke(plugin, "effects", `{"effects":[{"sendPacket":{"chat":"`+group+`","type":"`+plugin+`","content":"AAAA"}}]}`)
+		return err
+	}
+	list(2, `"alice"`)
+	var refused *PluginError
+	if err := say("text"); !errors.As(err, &refused) || refused.Why.GetReason() != "NOT_JOINED" || refused.Why.GetMetadata()["chat"] != group {
+		t.Errorf("said by somebody invited: %v", err)
+	}
+	must(t, say("group"))
+	reply := fmt.Sprintf(`raw:{"effects":[{"sendPacket":{"chat":"%s","type":"text","content":"AAAA"}}]}`, group)
+	key := r.putQuietly(r.peer, group, "text", reply)[0]
+	bus.Publish(r.bus, bus.PacketStored("text"), bus.Stored{Chat: group})
+	r.eventually("handling", func() bool { return r.entry(key).State == store.EntryHandled })
+	list(3, `"bob"`)
+	must(t, say("text"))
+	for _, invited := range []string{`"carol"`, `"bob","bob"`} {
+		_, err := r.invoke("group", "effects", `{"effects":[{"setMembers":{"chat":"`+group+`","version":"4","members":["alice","bob"],"invited":[`+invited+`]}}]}`)
+		if err == nil || !strings.Contains(err.Error(), "set_members.invited") {
+			t.Errorf("%s are invited: %v", invited, err)
+		}
+	}
+}

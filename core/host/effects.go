@@ -219,6 +219,10 @@ func (c *checker) setMembers(w powers, at string, e *pluginpb.SetMembers) {
 		c.must(!seen[user], at+".members", "%.70q is there twice", user)
 		seen[user] = true
 	}
+	for _, user := range e.GetInvited() {
+		c.must(seen[user], at+".invited", "%.70q is no member, or there twice", user)
+		delete(seen, user)
+	}
 	_, known := pluginpb.History_name[int32(e.GetHistory())]
 	c.must(known, at+".history", "%d is none that API %d knows", e.GetHistory(), apiVersion)
 	c.must(len(e.GetCutoffs()) <= 4*maxMembers, at+".cutoffs", "%d are too many", len(e.GetCutoffs()))

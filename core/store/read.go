@@ -118,11 +118,14 @@ func (t *readTx) chats(where string, args ...any) ([]Chat, error) {
 		if err := json.Unmarshal(s.ColumnRawText(7), &c.Members); err != nil {
 			return false, fmt.Errorf("members of %s: %w: %w", c.ID, ErrCorrupt, err)
 		}
+		if err := json.Unmarshal(s.ColumnRawText(13), &c.Invited); err != nil {
+			return false, fmt.Errorf("the invited of %s: %w: %w", c.ID, ErrCorrupt, err)
+		}
 		fill(c.Last[:], s, 8)
 		fill(c.Read[:], s, 11)
 		out = append(out, c)
 		return true, nil
-	}, `SELECT chat, title, muted, pinned, draft, created_at, membership, members, last, last_at, unread, read, history
+	}, `SELECT chat, title, muted, pinned, draft, created_at, membership, members, last, last_at, unread, read, history, invited
 		FROM chats WHERE there `+where, args...)
 	return out, err
 }
@@ -145,7 +148,10 @@ func (t *readTx) membership(where string, args ...any) (m Membership, found bool
 		if broken = json.Unmarshal(s.ColumnRawText(1), &m.Members); broken == nil {
 			broken = json.Unmarshal(s.ColumnRawText(2), &m.Cutoffs)
 		}
-	}, "SELECT m.version, m.members, m.cutoffs, m.merged, m.history FROM memberships m WHERE "+where, args...)
+		if broken == nil {
+			broken = json.Unmarshal(s.ColumnRawText(5), &m.Invited)
+		}
+	}, "SELECT m.version, m.members, m.cutoffs, m.merged, m.history, m.invited FROM memberships m WHERE "+where, args...)
 	if err == nil && broken != nil {
 		err = fmt.Errorf("%w: %w", ErrCorrupt, broken)
 	}

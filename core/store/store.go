@@ -315,6 +315,7 @@ type Chat struct {
 	// Kept by the store.
 	Membership uint64          // present version, 0 before the first
 	Members    []packet.UserID // of that version, ascending
+	Invited    []packet.UserID // of those, who has not answered yet, ascending
 	History    History         // of that version
 	Last       packet.PacketID // newest message, zero when there is none
 	LastAt     int64           // its SentAt, else CreatedAt
@@ -326,6 +327,9 @@ type Chat struct {
 type Membership struct {
 	Version uint64
 	Members []packet.UserID
+	// Invited are those of Members who were asked and have not answered yet. It is no
+	// part of what makes a version the same.
+	Invited []packet.UserID
 	// Cutoffs of each log of anybody who was ever removed.
 	Cutoffs []Cutoff
 	// Merged: it is the sum of changes made apart, and nobody writes under it.

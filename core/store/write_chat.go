@@ -155,6 +155,7 @@ func (t *tx) PutMembership(id packet.ChatID, m Membership) error {
 		return err
 	}
 	m.Members = slices.Compact(slices.Sorted(slices.Values(m.Members)))
+	m.Invited = slices.Compact(slices.Sorted(slices.Values(m.Invited)))
 	old, found, err := t.membership("m.chat = ? AND m.version = ?", chat, m.Version)
 	switch {
 	case err != nil:
@@ -168,17 +169,21 @@ func (t *tx) PutMembership(id packet.ChatID, m Membership) error {
 	if err != nil {
 		return fmt.Errorf("membership of %s: %w", id, err)
 	}
+	invited, err := json.Marshal(m.Invited)
+	if err != nil {
+		return fmt.Errorf("membership of %s: %w", id, err)
+	}
 	cutoffs, err := json.Marshal(m.Cutoffs)
 	if err != nil {
 		return fmt.Errorf("membership of %s: %w", id, err)
 	}
-	err = t.c.run("INSERT INTO memberships (chat, version, members, cutoffs, merged, history) VALUES (?, ?, ?, ?, ?, ?)",
-		chat, m.Version, string(list), string(cutoffs), m.Merged, int(m.History))
+	err = t.c.run("INSERT INTO memberships (chat, version, members, invited, cutoffs, merged, history) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		chat, m.Version, string(list), string(invited), string(cutoffs), m.Merged, int(m.History))
 	if err != nil {
 		return err
 	}
-	return t.c.run("UPDATE chats SET membership = ?2, members = ?3, history = ?4 WHERE id = ?1 AND membership < ?2",
-		chat, m.Version, string(list), int(m.History))
+	return t.c.run("UPDATE chats SET membership = ?2, members = ?3, invited = ?4, history = ?5 WHERE id = ?1 AND membership < ?2",
+		chat, m.Version, string(list), string(invited), int(m.History))
 }
 
 func (t *tx) PutRegister(r packet.Register) (newer bool, err error) {

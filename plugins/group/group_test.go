@@ -210,6 +210,11 @@ func TestLists(t *testing.T) {
 	if v := lists[1].GetVouched(); len(v) != 2 || v[0].GetUser() != "bob" || v[1].GetUser() != "carol" {
 		t.Errorf("keys %v", v)
 	}
+	for i, want := range [][]string{nil, {"bob", "carol"}, {"carol"}, nil, nil} {
+		if got := lists[i].GetInvited(); !slices.Equal(got, want) {
+			t.Errorf("invited are %q in list %d, not %q", got, i, want)
+		}
+	}
 	for i, l := range anna.Lists(chat) {
 		if l.String() != lists[i].String() {
 			t.Errorf("anna has %v, bob %v", l, lists[i])

@@ -153,6 +153,7 @@ func (p *Plugin) changed(c *chat, s *Signed, before Role, withdrawn []packet.Use
 func listEffect(chat packet.ChatID, l List, by *Change) sdk.SetMembers {
 	set := sdk.SetMembers{
 		Chat: chat, Version: l.Version, Title: l.State.Title, Members: l.State.Members(), Merged: l.Merged, History: pluginpb.History(l.State.History),
+		Invited: l.State.Invited(),
 	}
 	// A log may be named once: a removal that names another's log does not spoil
 	// the list.

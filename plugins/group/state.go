@@ -77,6 +77,18 @@ func (s *State) People() []Person {
 // Members gives the users of all, ascending.
 func (s *State) Members() []packet.UserID { return slices.Sorted(maps.Keys(s.people)) }
 
+// Invited gives those who have not answered, ascending.
+func (s *State) Invited() []packet.UserID {
+	var users []packet.UserID
+	for user, p := range s.people {
+		if p.Role == RoleInvited {
+			users = append(users, user)
+		}
+	}
+	slices.Sort(users)
+	return users
+}
+
 // compare is less than 0 when p stands above o. Nobody stands below all.
 func (p Person) compare(o Person) int {
 	level := func(r Role) int {

@@ -122,6 +122,8 @@ type SetMembers struct {
 	History pluginpb.History
 	// Vouched are keys of people of the group, by the word of those who invited them.
 	Vouched []DeviceKey
+	// Invited are those of Members who were asked and have not answered.
+	Invited []packet.UserID
 }
 
 // DeviceKey is the Ed25519 public key (32 bytes) of a device of a user.
@@ -230,7 +232,7 @@ func (e SendPacket) proto() *pluginpb.Effect {
 func (e SetMembers) proto() *pluginpb.Effect {
 	return &pluginpb.Effect{Effect: &pluginpb.Effect_SetMembers{SetMembers: &pluginpb.SetMembers{
 		Chat: string(e.Chat), Version: e.Version, Title: e.Title, Members: fromUsers(e.Members), Cutoffs: e.Cutoffs,
-		Merged: e.Merged, History: e.History, Vouched: keyProtos(e.Vouched),
+		Merged: e.Merged, History: e.History, Vouched: keyProtos(e.Vouched), Invited: fromUsers(e.Invited),
 	}}}
 }
 

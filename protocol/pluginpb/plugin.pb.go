@@ -3834,7 +3834,12 @@ type SetMembers struct {
 	// invites, by the word of who invited them; for entries of authors whose keys are
 	// not known otherwise. At most 2,000. Not a part of what makes a version the
 	// same. Since API 1.
-	Vouched       []*DeviceKey `protobuf:"bytes,8,rep,name=vouched,proto3" json:"vouched,omitempty"`
+	Vouched []*DeviceKey `protobuf:"bytes,8,rep,name=vouched,proto3" json:"vouched,omitempty"`
+	// Those of members who were asked and have not answered; taken from the highest
+	// version. Nobody waits for them to get a message, and while this account is one of
+	// them, nobody's Invoke sends packets there but this plugin's. Not a part of what
+	// makes a version the same. Since API 1.
+	Invited       []string `protobuf:"bytes,9,rep,name=invited,proto3" json:"invited,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3921,6 +3926,13 @@ func (x *SetMembers) GetHistory() History {
 func (x *SetMembers) GetVouched() []*DeviceKey {
 	if x != nil {
 		return x.Vouched
+	}
+	return nil
+}
+
+func (x *SetMembers) GetInvited() []string {
+	if x != nil {
+		return x.Invited
 	}
 	return nil
 }
@@ -6534,7 +6546,7 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\acontent\x18\x04 \x01(\fR\acontent\x12\x1c\n" +
 	"\tephemeral\x18\x05 \x01(\bR\tephemeral\x12\x0e\n" +
 	"\x02to\x18\x06 \x03(\tR\x02to\x12\x16\n" +
-	"\x06handle\x18\a \x01(\bR\x06handle\"\xa2\x02\n" +
+	"\x06handle\x18\a \x01(\bR\x06handle\"\xbc\x02\n" +
 	"\n" +
 	"SetMembers\x12\x12\n" +
 	"\x04chat\x18\x01 \x01(\tR\x04chat\x12\x18\n" +
@@ -6544,7 +6556,8 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\acutoffs\x18\x05 \x03(\v2\x18.parley.plugin.v1.CutoffR\acutoffs\x12\x16\n" +
 	"\x06merged\x18\x06 \x01(\bR\x06merged\x123\n" +
 	"\ahistory\x18\a \x01(\x0e2\x19.parley.plugin.v1.HistoryR\ahistory\x125\n" +
-	"\avouched\x18\b \x03(\v2\x1b.parley.plugin.v1.DeviceKeyR\avouched\"1\n" +
+	"\avouched\x18\b \x03(\v2\x1b.parley.plugin.v1.DeviceKeyR\avouched\x12\x18\n" +
+	"\ainvited\x18\t \x03(\tR\ainvited\"1\n" +
 	"\tDeviceKey\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\fR\x03key\"b\n" +

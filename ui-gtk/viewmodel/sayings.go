@@ -136,6 +136,7 @@ var sayings = map[string]map[string]saying{
 		"NET2019_SLOW":               {texts.Mark("The log-in got no answer. Check the address, and whether the server is running."), nil},
 		"NET2019_TAKEN":              {texts.Mark("Somebody is online in 2019 with this id."), nil},
 		"NICKNAME":                   {texts.Mark("A nickname is one line of at most %s characters."), []string{"limit"}},
+		"NOT_JOINED":                 {texts.Mark("You are invited to this group. Accept the invitation first."), nil},
 		"NOT_MEMBER":                 {texts.Mark("You are not in this chat any more."), nil},
 		"NO_ACCOUNT":                 {texts.Mark("Nobody is logged in. Log in first."), nil},
 		"NO_CONTACT":                 {texts.Mark("%s is not among your contacts."), []string{"user"}},

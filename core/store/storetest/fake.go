@@ -214,6 +214,7 @@ func cloneContact(c store.Contact) store.Contact {
 
 func cloneMembership(m store.Membership) store.Membership {
 	m.Members = slices.Clone(m.Members)
+	m.Invited = slices.Clone(m.Invited)
 	m.Cutoffs = slices.Clone(m.Cutoffs)
 	return m
 }
@@ -256,6 +257,7 @@ func cloneInvocation(i store.Invocation) store.Invocation {
 
 func cloneChat(c store.Chat) store.Chat {
 	c.Members = slices.Clone(c.Members)
+	c.Invited = slices.Clone(c.Invited)
 	return c
 }
 

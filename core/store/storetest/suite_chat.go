@@ -131,7 +131,7 @@ var chatTests = []subtest{
 		t.chats()
 		one := store.Membership{Version: 1, Members: []packet.UserID{"alice", "bob"}}
 		three := store.Membership{
-			Version: 3, Members: []packet.UserID{"alice", "carol"},
+			Version: 3, Members: []packet.UserID{"alice", "carol"}, Invited: []packet.UserID{"carol"},
 			Cutoffs: []store.Cutoff{{User: "bob", EntryKey: packet.EntryKey{Log: bobLog, Number: 4}}},
 			Merged:  true, History: store.HistoryAll,
 		}
@@ -149,12 +149,16 @@ var chatTests = []subtest{
 				change(&changed)
 				t.is(tx.PutMembership(chatA, changed), store.ErrExists)
 			}
+			answered := three
+			answered.Invited = nil
+			err = errors.Join(err, tx.PutMembership(chatA, answered))
 			t.is(tx.PutMembership("alice-nobody", one), store.ErrNotFound)
 			return err
 		})
 		c := t.chat(chatA)
 		t.same(uint64(3), c.Membership)
 		t.same(three.Members, c.Members)
+		t.same(three.Invited, c.Invited)
 		t.same(store.HistoryAll, c.History)
 		t.view(func(tx store.ReadTx) error {
 			got1, err1 := tx.Membership(chatA, 1)

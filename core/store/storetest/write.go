@@ -134,6 +134,8 @@ func (t *tx) PutMembership(id packet.ChatID, m store.Membership) error {
 	m = cloneMembership(m)
 	slices.Sort(m.Members)
 	m.Members = slices.Compact(m.Members)
+	slices.Sort(m.Invited)
+	m.Invited = slices.Compact(m.Invited)
 	if old, ok := t.s.memberships.get(key(id, m.Version)); ok {
 		if !old.Same(&m) {
 			return fmt.Errorf("membership %d of %s: %w", m.Version, id, store.ErrExists)
@@ -142,7 +144,7 @@ func (t *tx) PutMembership(id packet.ChatID, m store.Membership) error {
 	}
 	t.s.memberships.put(key(id, m.Version), m)
 	if m.Version > c.Membership {
-		c.Membership, c.Members, c.History = m.Version, m.Members, m.History
+		c.Membership, c.Members, c.Invited, c.History = m.Version, m.Members, m.Invited, m.History
 		t.s.chats.put(key(id), c)
 	}
 	return nil

@@ -416,7 +416,7 @@ func (a *applier) setMembers(e *pluginpb.SetMembers) error {
 	}
 	if old := a.h.state.lists[id][e.GetVersion()]; old != nil {
 		same := proto.CloneOf(list)
-		same.Title, same.Vouched = old.GetTitle(), old.GetVouched()
+		same.Title, same.Vouched, same.Invited = old.GetTitle(), old.GetVouched(), old.GetInvited()
 		if !proto.Equal(old, same) {
 			return fmt.Errorf("set_members: version %d of %s is there already and says something else", e.GetVersion(), id)
 		}

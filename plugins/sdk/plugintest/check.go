@@ -246,6 +246,10 @@ func (c *checker) setMembers(e *pluginpb.SetMembers) {
 		c.must(err == nil && !seen[user], "set_members.members: %q is there twice, or no user id", user)
 		seen[user] = true
 	}
+	for _, user := range e.GetInvited() {
+		c.must(seen[user], "set_members.invited: %q is no member, or there twice", user)
+		delete(seen, user)
+	}
 	c.must(pluginpb.History_name[int32(e.GetHistory())] != "", "set_members.history: %d", e.GetHistory())
 	c.must(len(e.GetCutoffs()) <= 4*maxMembers, "set_members.cutoffs: %d, at most %d are allowed", len(e.GetCutoffs()), 4*maxMembers)
 	for _, cut := range e.GetCutoffs() {

@@ -331,7 +331,11 @@ func (k *killed) check() {
 	defer done()
 	password := "none of them"
 	for _, may := range k.password.may() {
-		if _, err := client.LogIn(ctx, &directorypb.LogInRequest{User: "password", Password: may}); err == nil {
+		_, err := client.LogIn(ctx, &directorypb.LogInRequest{User: "password", Password: may})
+		for ; busy(err) && ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
+			_, err = client.LogIn(ctx, &directorypb.LogInRequest{User: "password", Password: may})
+		}
+		if err == nil {
 			password = may
 		}
 	}

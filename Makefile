@@ -87,8 +87,8 @@ ifeq ($(PKG),./...)
 	$(GO) test -trimpath -timeout 10m ./core/store -run '^TestPowerLoss$$' -args -crashes 2000
 endif
 	@set -e; $(SPLIT); \
-	if [ -n "$$widgets" ]; then (set -x; CGO_ENABLED=1 $(GO) test -trimpath -timeout 10m $(TESTFLAGS) $$widgets); fi; \
-	if [ -n "$$others" ]; then (set -x; CGO_ENABLED=1 $(GO) test -race -timeout 10m $(TESTFLAGS) $$others); fi
+	if [ -n "$$widgets" ]; then (set -x; CGO_ENABLED=1 $(GO) test -trimpath -timeout 20m $(TESTFLAGS) $$widgets); fi; \
+	if [ -n "$$others" ]; then (set -x; CGO_ENABLED=1 $(GO) test -race -timeout 20m $(TESTFLAGS) $$others); fi
 
 lint: setup-lint ## golangci-lint, buf lint, shellcheck
 	$(TOOL) golangci-lint run ./...

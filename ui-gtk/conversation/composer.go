@@ -1,6 +1,7 @@
 package conversation
 
 import (
+	"reflect"
 	"strings"
 
 	"github.com/gotk3/gotk3/gdk"
@@ -14,10 +15,14 @@ import (
 
 // composer is where one writes.
 type composer struct {
-	pane       *Pane
-	model      *viewmodel.Composer
-	box        *gtk.Box
-	strips     *gtk.Box
+	pane   *Pane
+	model  *viewmodel.Composer
+	box    *gtk.Box
+	strips *gtk.Box
+	above  struct { // what may be in strips
+		commands, about, running, problem *slot
+		files                             *attachments
+	}
 	view       *gtk.TextView
 	buffer     *gtk.TextBuffer
 	hint       *gtk.Label
@@ -98,7 +103,9 @@ func newComposer(p *Pane) *composer {
 	for _, w := range []interface{ SetVAlign(gtk.Align) }{attach, c.smile, c.actions, c.send} {
 		w.SetVAlign(gtk.ALIGN_END)
 	}
-	c.strips = widget.Column(4)
+	c.above.commands, c.above.about, c.above.running, c.above.problem, c.above.files = newSlot(), newSlot(), newSlot(), newSlot(), c.newAttachments()
+	c.strips = widget.Column(4, c.above.commands, c.above.about, c.above.running, c.above.files, c.above.problem)
+	c.strips.SetNoShowAll(true)
 	c.box = widget.Class(widget.Column(6, c.strips, row), "composer")
 	p.window.Own(c.model.Text.Observe(c.setText))
 	p.window.Own(c.model.Insert.Observe(func(s string) {
@@ -275,37 +282,59 @@ func (c *composer) show(x viewmodel.ComposerLook) {
 	t := c.pane.window.Texts()
 	c.shown = x
 	c.send.SetSensitive(x.Ready)
-	widget.Clear(c.strips)
-	add := func(w gtk.IWidget) { c.strips.PackStart(w, false, false, 0) }
-	if len(x.Commands) > 0 {
-		add(c.commands(x.Commands))
-	}
-	switch {
-	case x.Edit != nil:
-		add(c.strip("document-edit-symbolic", t.T("Editing"), x.Edit.Line))
-	case x.Reply != nil:
-		add(c.strip("mail-reply-sender-symbolic", x.Reply.Author, x.Reply.Line))
-	}
-	if x.Running != "" {
-		add(c.strip("emblem-synchronizing-symbolic", x.Running, ""))
-	}
-	if len(x.Files) > 0 {
-		add(c.files(x.Files))
-	}
-	if x.Problem != "" {
-		row := widget.Class(widget.Row(10), "strip", "refused")
-		text := widget.Label(x.Problem)
-		gtkx.SetRole(text, gtkx.RoleAlert)
-		row.PackStart(widget.Icon("dialog-warning-symbolic", gtk.ICON_SIZE_MENU, "warn"), false, false, 0)
-		row.PackStart(text, true, true, 0)
-		if x.AsFile {
-			row.PackStart(widget.Button(t.T("Send as a file"), c.model.SendAsFile, "suggested-action"), false, false, 0)
-			row.PackStart(widget.IconButton("window-close-symbolic", t.T("Cancel"), func() { c.model.Cancel() }), false, false, 0)
+	c.above.commands.show(len(x.Commands) > 0, x.Commands, func() gtk.IWidget { return c.commands(x.Commands) })
+	c.above.about.show(x.Edit != nil || x.Reply != nil, []*viewmodel.QuoteRow{x.Edit, x.Reply}, func() gtk.IWidget {
+		if x.Edit != nil {
+			return c.strip("document-edit-symbolic", t.T("Editing"), x.Edit.Line)
 		}
-		add(row)
-	}
-	c.strips.ShowAll()
+		return c.strip("mail-reply-sender-symbolic", x.Reply.Author, x.Reply.Line)
+	})
+	c.above.running.show(x.Running != "", x.Running, func() gtk.IWidget { return c.strip("emblem-synchronizing-symbolic", x.Running, "") })
+	c.above.files.show(x.Files)
+	c.above.problem.show(x.Problem != "", []any{x.Problem, x.AsFile}, func() gtk.IWidget { return c.problem(x.Problem, x.AsFile) })
 	c.strips.SetVisible(len(x.Commands) > 0 || x.Edit != nil || x.Reply != nil || x.Running != "" || len(x.Files) > 0 || x.Problem != "")
+}
+
+// slot is a place above the text, which is drawn anew when it is to show something else.
+type slot struct {
+	*gtk.Box
+	shown any
+}
+
+func newSlot() *slot {
+	s := &slot{Box: widget.Column(0)}
+	s.SetNoShowAll(true)
+	return s
+}
+
+// show shows what draw makes, if on, which depends on what alone.
+func (s *slot) show(on bool, what any, draw func() gtk.IWidget) {
+	if on == s.GetVisible() && reflect.DeepEqual(what, s.shown) {
+		return
+	}
+	s.shown = what
+	widget.Clear(s)
+	if on {
+		w := draw()
+		s.PackStart(w, false, false, 0)
+		w.ToWidget().ShowAll()
+	}
+	s.SetVisible(on)
+}
+
+// problem says why what is there cannot be sent; asFile: it could be as a file.
+func (c *composer) problem(text string, asFile bool) gtk.IWidget {
+	t := c.pane.window.Texts()
+	row := widget.Class(widget.Row(10), "strip", "refused")
+	label := widget.Label(text)
+	gtkx.SetRole(label, gtkx.RoleAlert)
+	row.PackStart(widget.Icon("dialog-warning-symbolic", gtk.ICON_SIZE_MENU, "warn"), false, false, 0)
+	row.PackStart(label, true, true, 0)
+	if asFile {
+		row.PackStart(widget.Button(t.T("Send as a file"), c.model.SendAsFile, "suggested-action"), false, false, 0)
+		row.PackStart(widget.IconButton("window-close-symbolic", t.T("Cancel"), func() { c.model.Cancel() }), false, false, 0)
+	}
+	return row
 }
 
 // strip is a line that says what the text will be, and can be taken back.
@@ -324,35 +353,61 @@ func (c *composer) strip(icon, title, line string) gtk.IWidget {
 	return row
 }
 
-// files shows what goes with the next message.
-func (c *composer) files(list []viewmodel.Attachment) gtk.IWidget {
-	t := c.pane.window.Texts()
-	row := widget.Row(8)
-	for _, f := range list {
-		box := widget.Class(widget.Row(8), "attachment")
-		switch {
-		case f.Picture:
-			v := newPictureView(c.pane, f.Name)
-			v.picture.SetStyle(gtkx.Cover, 6)
-			v.picture.SetSizeRequest(44, 44)
-			v.load(f.Path, nil)
-			box.PackStart(v.box, false, false, 0)
-		case f.Folder:
-			box.PackStart(widget.Icon("folder-symbolic", gtk.ICON_SIZE_DND, "dim"), false, false, 0)
-		default:
-			box.PackStart(widget.Icon("text-x-generic-symbolic", gtk.ICON_SIZE_DND, "dim"), false, false, 0)
-		}
-		name := widget.Line(f.Name, "small")
-		name.SetMaxWidthChars(18)
-		box.PackStart(widget.Column(0, name, widget.Line(f.Line, "small", "dim")), false, false, 0)
-		box.PackStart(widget.IconButton("window-close-symbolic", t.F("Do not send %s", f.Name), func() { c.model.Detach(f.Path) }), false, false, 0)
-		row.PackStart(box, false, false, 0)
-	}
-	scroll := widget.Must(gtk.ScrolledWindowNew(nil, nil))
-	scroll.SetPolicy(gtk.POLICY_AUTOMATIC, gtk.POLICY_NEVER)
-	scroll.Add(row)
-	return scroll
+// attachments are what goes with the next message.
+type attachments struct {
+	*gtk.ScrolledWindow
+	shown []viewmodel.Attachment
+	rows  *widget.Rows[viewmodel.Attachment, *attachment]
 }
+
+func (c *composer) newAttachments() *attachments {
+	row := widget.Row(8)
+	a := &attachments{ScrolledWindow: widget.Must(gtk.ScrolledWindowNew(nil, nil)), rows: widget.BoxRows(row, c.newAttachment)}
+	a.SetPolicy(gtk.POLICY_AUTOMATIC, gtk.POLICY_NEVER)
+	a.Add(row)
+	a.ShowAll()
+	a.SetNoShowAll(true)
+	a.SetVisible(false)
+	return a
+}
+
+func (a *attachments) show(now []viewmodel.Attachment) {
+	was := a.shown
+	a.shown = now
+	a.rows.Follow(viewmodel.Diff(was, now))
+	a.SetVisible(len(now) > 0)
+}
+
+// attachment is a file that goes with the next message.
+type attachment struct {
+	*gtk.Box
+	line *gtk.Label
+}
+
+func (c *composer) newAttachment(f viewmodel.Attachment) *attachment {
+	a := &attachment{Box: widget.Class(widget.Row(8), "attachment"), line: widget.Line("", "small", "dim")}
+	switch {
+	case f.Picture:
+		v := newPictureView(c.pane, f.Name)
+		v.picture.SetStyle(gtkx.Cover, 6)
+		v.picture.SetSizeRequest(44, 44)
+		v.load(f.Path, nil)
+		a.PackStart(v.box, false, false, 0)
+	case f.Folder:
+		a.PackStart(widget.Icon("folder-symbolic", gtk.ICON_SIZE_DND, "dim"), false, false, 0)
+	default:
+		a.PackStart(widget.Icon("text-x-generic-symbolic", gtk.ICON_SIZE_DND, "dim"), false, false, 0)
+	}
+	name := widget.Line(f.Name, "small")
+	name.SetMaxWidthChars(18)
+	a.PackStart(widget.Column(0, name, a.line), false, false, 0)
+	a.PackStart(widget.IconButton("window-close-symbolic", c.pane.window.Texts().F("Do not send %s", f.Name), func() { c.model.Detach(f.Path) }), false, false, 0)
+	a.Update(f)
+	return a
+}
+
+// Update implements widget.RowWidget.
+func (a *attachment) Update(f viewmodel.Attachment) { a.line.SetText(f.Line) }
 
 // commands lists the slash commands that complete what was typed.
 func (c *composer) commands(list []viewmodel.Command) gtk.IWidget {

@@ -87,6 +87,12 @@ type Attachment struct {
 	Picture          bool
 }
 
+// RowKey implements Row. What there is at a path may have become something else.
+func (a Attachment) RowKey() string { return fmt.Sprint(a.Path, "\x00", a.Folder, a.Picture) }
+
+// Same implements Row.
+func (a Attachment) Same(o Attachment) bool { return a == o }
+
 // Command is a slash command of a plugin.
 type Command struct{ Plugin, Name, Label string }
 

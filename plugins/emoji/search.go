@@ -15,6 +15,7 @@ const maxQuery = 200
 // of these times rankStep, and for rankBegins what is left of the name more.
 const (
 	rankExact    = iota // its name or a shortcode
+	rankBoth            // its name begins with it, and it is a keyword: in Chinese, no part of a longer word
 	rankBegins          // its name or a shortcode begins with it
 	rankKeyword         // a keyword
 	rankNameWord        // a word of its name begins with it
@@ -93,7 +94,11 @@ func rankOf(line, query string, terms []string) int {
 func (e *entry) rank(word string) int {
 	best := codeRank(e.codes, word)
 	for l := range languages {
-		best = min(best, nameRank(e.names[l], word), rankStep*wordRank(e.words[l], word))
+		name, keyword := nameRank(e.names[l], word), wordRank(e.words[l], word)
+		if name/rankStep == rankBegins && keyword == rankKeyword && word[0] >= utf8.RuneSelf {
+			name = rankBoth * rankStep
+		}
+		best = min(best, name, rankStep*keyword)
 	}
 	return best
 }
@@ -129,6 +134,10 @@ func nameRank(name, word string) int {
 		return rankExact * rankStep
 	}
 	best := noRank * rankStep
+	// What stands behind a kind is a name by itself: "flag: Japan".
+	if _, own, ok := strings.Cut(name, ": "); ok && len(own) == len(word) && strings.EqualFold(own, word) {
+		return rankExact * rankStep
+	}
 	for i := 0; i+len(word) <= len(name); i++ {
 		if !utf8.RuneStart(name[i]) || lower(name[i]) != word[0] || !strings.EqualFold(name[i:i+len(word)], word) {
 			continue

@@ -49,6 +49,11 @@ func TestSearch(t *testing.T) {
 		{"  握手 ", "🤝", ""},
 		{"拇指", "", "👍"},
 		{"大笑 脸", "", "😄"},
+		{"火", "🔥", "🌋"}, // and not those whose names begin with a longer word
+		{"日本", "🇯🇵", "🗾"},
+		{"japan", "🗾🇯🇵", ""},
+		{"笑臉", "", "😄"}, // in traditional characters
+		{"紅髮", "", "👨‍🦰"},
 	} {
 		t.Run(c.text, func(t *testing.T) {
 			got := shown(c.text, 100)

@@ -103,7 +103,7 @@ func unpack(packed []byte) (map[string][]byte, error) {
 		}
 		name := strings.TrimPrefix(h.Name, "package/")
 		language, _, _ := strings.Cut(name, "/")
-		if !slices.Contains([]string{"en", "zh", "meta"}, language) || !strings.HasSuffix(name, ".json") {
+		if !slices.Contains([]string{"en", "zh", "zh-hant", "meta"}, language) || !strings.HasSuffix(name, ".json") {
 			continue
 		}
 		if files[name], err = io.ReadAll(t); err != nil {
@@ -135,11 +135,12 @@ type skin struct {
 const components = "component"
 
 func generate(files map[string][]byte) ([]byte, error) {
-	var english, chinese []entry
+	var english, chinese, traditional []entry
 	var meta struct{ Groups map[int]string }
 	err := errors.Join(
 		json.Unmarshal(files["en/data.json"], &english),
 		json.Unmarshal(files["zh/data.json"], &chinese),
+		json.Unmarshal(files["zh-hant/data.json"], &traditional),
 		json.Unmarshal(files["meta/groups.json"], &meta),
 	)
 	if err != nil {
@@ -152,6 +153,11 @@ func generate(files map[string][]byte) ([]byte, error) {
 	inChinese := map[string]*entry{}
 	for i := range chinese {
 		inChinese[chinese[i].Hexcode] = &chinese[i]
+	}
+	for i := range traditional { // to find by; what is shown is simplified
+		if e := inChinese[traditional[i].Hexcode]; e != nil {
+			e.Tags = slices.Concat(e.Tags, []string{ownName(traditional[i].Label)}, traditional[i].Tags)
+		}
 	}
 	english = slices.DeleteFunc(english, func(e entry) bool { return e.Group == nil || meta.Groups[*e.Group] == components })
 	slices.SortStableFunc(english, func(a, b entry) int {
@@ -172,6 +178,14 @@ func generate(files map[string][]byte) ([]byte, error) {
 		out.WriteString(line)
 	}
 	return out.Bytes(), nil
+}
+
+// ownName is a name without the kind before it: that of the country of "旗子：日本".
+func ownName(label string) string {
+	if _, own, ok := strings.Cut(strings.ReplaceAll(label, "：", ": "), ": "); ok {
+		return strings.TrimSpace(own)
+	}
+	return label
 }
 
 func lineOf(e, chinese *entry, codes []string) (string, error) {

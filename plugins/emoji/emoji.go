@@ -117,10 +117,12 @@ func (p *Plugin) Invoke(ctx context.Context, call sdk.Invocation, _ sdk.Updates)
 		return p.noteUse(call)
 	case actionFavourite:
 		return p.star(call)
+	case actionReplace:
+		return p.replace(call)
 	}
 	answer, ok := map[string]func(sdk.Invocation, options) (any, error){
 		actionCategories: p.categories, actionList: p.list, actionSearch: p.search, actionVariants: p.variants,
-		actionComplete: p.complete, actionReplace: p.replace, actionRecents: p.recents,
+		actionComplete: p.complete, actionRecents: p.recents,
 	}[call.Action]
 	if !ok {
 		return sdk.Result{}, sdk.Errorf(codes.NotFound, "the emoji plugin has no action %q", call.Action)

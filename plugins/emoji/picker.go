@@ -176,11 +176,24 @@ func (p *Plugin) complete(call sdk.Invocation, o options) (any, error) {
 	}{start, itemList{o.found(entries, o.limit)}}, nil
 }
 
-func (p *Plugin) replace(call sdk.Invocation, o options) (any, error) {
-	text := replace(call.Text, o.tone)
-	return struct {
+// replace gives what is to be sent for what was typed, and notes the emoji that were
+// written so as used.
+func (p *Plugin) replace(call sdk.Invocation) (sdk.Result, error) {
+	o, err := p.options(call)
+	if err != nil {
+		return sdk.Result{}, err
+	}
+	text, put := replace(call.Text, o.tone)
+	r, err := result(struct {
 		Text string `json:"text"`
-	}{text}, nil
+	}{text})
+	if err != nil {
+		return sdk.Result{}, err
+	}
+	for _, emoji := range put {
+		r.Effects = append(r.Effects, p.use(emoji)...)
+	}
+	return r, nil
 }
 
 func (p *Plugin) variants(call sdk.Invocation, o options) (any, error) {
@@ -231,8 +244,8 @@ func (p *Plugin) emojiIn(call sdk.Invocation) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if code, ok := strings.CutPrefix(text, ":"); ok && strings.HasSuffix(code, ":") {
-		if emoji, ok := emojiOf(strings.TrimSuffix(code, ":"), o.tone); ok {
+	if strings.HasPrefix(text, ":") && strings.HasSuffix(text, ":") {
+		if emoji, n := codeAt(text, o.tone); n == len(text) {
 			return emoji, nil
 		}
 		return "", sdk.Errorf(codes.NotFound, "there is no emoji %.70s: search for one with parley emoji search", text).Because("NO_EMOJI", "emoji", text)

@@ -96,6 +96,22 @@ func TestCompleteAnswer(t *testing.T) {
 	}
 }
 
+// What is written as a shortcode is used, too.
+func TestReplaceIsUse(t *testing.T) {
+	h := plugintest.New(t, config("alice"))
+	var nothing struct{}
+	ask(t, h, "used", ":+1::skin-tone-3:", nil, &nothing) // as Slack writes tones
+	ask(t, h, "used", ":tada:", nil, &nothing)
+	ask(t, h, "replace", `:tea: and :dog:, :tea:, but neither \:heart: nor 12:30:15`, nil, &nothing)
+	ask(t, h, "replace", "nothing", nil, &nothing)
+	h.Restart()
+	var got struct{ Recent []emoji.Item }
+	ask(t, h, "recents", "", nil, &got)
+	if list := (itemList{Items: got.Recent}); list.String() != "🐶 🍵 🎉 👍🏼" {
+		t.Errorf("used last: %s", list)
+	}
+}
+
 func TestRecents(t *testing.T) {
 	h := plugintest.New(t, config("alice"))
 	var got struct{ Recent, Favourites, Quick []emoji.Item }

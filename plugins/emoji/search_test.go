@@ -101,7 +101,7 @@ func FuzzSearch(f *testing.F) {
 		if start < 0 || start > len(text) || !utf8.ValidString(text[start:]) && utf8.ValidString(text) {
 			t.Fatalf("complete(%q) begins at %d", text, start)
 		}
-		if got := replace(text, 3); !utf8.ValidString(got) && utf8.ValidString(text) {
+		if got, _ := replace(text, 3); !utf8.ValidString(got) && utf8.ValidString(text) {
 			t.Fatalf("replace(%q) is %q", text, got)
 		}
 	})

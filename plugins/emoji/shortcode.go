@@ -1,6 +1,7 @@
 package emoji
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -54,7 +55,8 @@ func toneNumber(s string) tone {
 // replace puts emoji for the shortcodes in a text. One that is written "\:smile:"
 // loses its backslash instead; in `code` and in words with "://" all stays, and
 // so does what stands behind a letter or a digit, such as the minutes of 12:00:01.
-func replace(text string, t tone) string {
+// It also gives the emoji that it put there, each once.
+func replace(text string, t tone) (replaced string, put []string) {
 	var out strings.Builder
 	done := 0 // text before this is in out
 	tick := nextTick(text, 0)
@@ -83,6 +85,9 @@ func replace(text string, t tone) string {
 				emoji = text[i : i+n]
 			} else {
 				out.WriteString(text[done:i])
+				if len(put) < maxRecent && !slices.Contains(put, emoji) {
+					put = append(put, emoji)
+				}
 			}
 			out.WriteString(emoji)
 			i += n
@@ -90,10 +95,10 @@ func replace(text string, t tone) string {
 		}
 	}
 	if done == 0 {
-		return text
+		return text, nil
 	}
 	out.WriteString(text[done:])
-	return out.String()
+	return out.String(), put
 }
 
 // code is a stretch of text between backticks; open is -1 when there is none.

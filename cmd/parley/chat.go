@@ -32,7 +32,7 @@ func (a *app) chatCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				conversation := &conversation{app: a, client: c, chat: chat, who: args[0], sent: map[string]bool{}, listed: map[string]bool{}, cards: map[string]string{}, reacted: map[string]string{}}
+				conversation := &conversation{app: a, client: c, chat: chat, who: args[0], sent: map[string]bool{}, listed: map[string]bool{}, cards: map[string]string{}, reacted: map[string]string{}, offered: map[string]bool{}}
 				return conversation.run(ctx)
 			})
 		},
@@ -59,6 +59,7 @@ type conversation struct {
 	cards   map[string]string // what was shown of cards, by message
 	reacted map[string]string // what was shown of reactions, by message
 	last    []byte            // id of the newest message shown
+	offered map[string]bool   // emoji that Tab put into the line, or might have
 }
 
 func (v *conversation) run(ctx context.Context) error {
@@ -330,6 +331,9 @@ func (v *conversation) sendReply(ctx context.Context, text string, to []byte) er
 	_, err := v.client.InvokeAction(ctx, textPlugin, &pluginpb.InvokeRequest{
 		Invocation: id, Action: "send", Chat: v.chat, Text: withEmoji(ctx, v.client, text), Message: to,
 	}, nil)
+	if err == nil {
+		v.noteOffered(ctx, text)
+	}
 	return err
 }
 
@@ -366,6 +370,9 @@ func (v *conversation) onMessage(ctx context.Context, name, text string) error {
 	_, err = v.client.InvokeAction(ctx, m.GetPlugin(), &pluginpb.InvokeRequest{
 		Invocation: client.NewInvocation(), Action: name, Chat: v.chat, Message: m.GetId(), Text: text,
 	}, nil)
+	if err == nil {
+		v.noteOffered(ctx, text)
+	}
 	return err
 }
 

@@ -24,10 +24,27 @@ func (v *conversation) complete(ctx context.Context, text string) (replaces stri
 		return typed, membersToMention(resp.GetChats()[0].GetMembers(), v.reader.self, names, typed)
 	}
 	replaces, found := completeEmoji(ctx, v.client, text)
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	for _, item := range found {
+		v.offered[item.Emoji] = true
 		items = append(items, suggestion{item.Emoji, item.Code})
 	}
 	return replaces, items
+}
+
+// noteOffered tells which emoji that Tab offered were sent in a text. It is a courtesy:
+// they are among those used last then.
+func (v *conversation) noteOffered(ctx context.Context, text string) {
+	v.mu.Lock()
+	offered := v.offered
+	v.offered = map[string]bool{}
+	v.mu.Unlock()
+	for emoji := range offered {
+		if strings.Contains(text, emoji) {
+			_ = askEmoji(ctx, v.client, "used", emoji, nil, &struct{}{})
+		}
+	}
 }
 
 // beginning is the "@" with what was typed of a user id at the end of a text; what may

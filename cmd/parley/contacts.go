@@ -9,6 +9,7 @@ import (
 
 	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/protocol/controlpb"
+	"github.com/parley-chat/parley/protocol/packet"
 )
 
 func (a *app) contactsCommand() *cobra.Command {
@@ -205,14 +206,19 @@ func findContact(ctx context.Context, c *client.Client, user string) (*controlpb
 	return nil, fmt.Errorf("%s is not a contact; ask first: parley contacts add %s", user, user)
 }
 
-// knows is an error for a user of whom there is neither an entry nor a chat.
+// knows is an error for a user of whom there is neither an entry among contacts nor a
+// chat.
 func (a *app) knows(ctx context.Context, c *client.Client, user string) error {
-	_, err := findContact(ctx, c, user)
-	if err == nil {
+	contact, err := findContact(ctx, c, user)
+	acquainted := contact.GetState() == controlpb.ContactState_CONTACT_STATE_ACQUAINTANCE
+	if err == nil && !acquainted {
 		return nil
 	}
-	if _, chatErr := resolveChat(ctx, c, user); chatErr == nil {
+	if chat, chatErr := resolveChat(ctx, c, user); chatErr == nil && packet.ChatID(chat).Kind() != packet.Group {
 		return nil
+	}
+	if acquainted {
+		return fmt.Errorf("%s is not among your contacts, only in a group that you are in, too: there is nothing to remove", user)
 	}
 	return fmt.Errorf("%.64q is not among your contacts; who is: parley contacts", user)
 }

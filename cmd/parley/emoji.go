@@ -49,7 +49,7 @@ func (a *app) emojiCommand() *cobra.Command {
 		Args:  noArgs,
 		RunE:  showHelp,
 	}
-	cmd.AddCommand(a.emojiSearchCommand(), a.emojiRecentCommand())
+	cmd.AddCommand(a.emojiSearchCommand(), a.emojiRecentCommand(), a.emojiFavouriteCommand())
 	return cmd
 }
 
@@ -62,6 +62,8 @@ func (a *app) emojiSearchCommand() *cobra.Command {
   parley emoji search 握手
   parley settings --plugin emoji set skin-tone medium   # for those with hands`,
 		Args: needArgs(1, -1),
+
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
 				var found struct{ Items []emojiItem }
@@ -92,11 +94,66 @@ func (a *app) emojiRecentCommand() *cobra.Command {
 					return err
 				}
 				if len(found.Recent) == 0 && !a.json {
-					a.println("None yet. React to a message: parley react WHO :thumbsup:")
+					a.println("None yet. Write one as :tada:, or react to a message: parley react WHO :thumbsup:")
 				}
 				return a.printEmoji(found.Recent)
 			})
 		},
+	}
+}
+
+func (a *app) emojiFavouriteCommand() *cobra.Command {
+	var remove bool
+	cmd := &cobra.Command{
+		Use:   "favourite [EMOJI...]",
+		Short: "Keep emoji among those offered first, or list these",
+		Example: `  parley emoji favourite :tada: 🍵
+  parley emoji favourite --remove 🍵
+  parley emoji favourite            # lists them`,
+		Args: needArgs(0, -1),
+
+		ValidArgsFunction: a.completeEmojiFrom(0),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if remove && len(args) == 0 {
+				return usagef("say which: parley emoji favourite --remove EMOJI...")
+			}
+			return a.withCore(cmd, func(ctx context.Context, c *client.Client) error {
+				for _, emoji := range args {
+					err := askEmoji(ctx, c, "favourite", emoji, map[string]string{"on": strconv.FormatBool(!remove)}, &struct{}{})
+					if err != nil {
+						return err
+					}
+				}
+				var found struct{ Favourites []emojiItem }
+				if err := askEmoji(ctx, c, "recents", "", nil, &found); err != nil {
+					return err
+				}
+				if len(found.Favourites) == 0 && !a.json {
+					a.println("No favourites. Add one: parley emoji favourite :tada:")
+				}
+				return a.printEmoji(found.Favourites)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&remove, "remove", false, "keep them there no longer")
+	return cmd
+}
+
+// completeEmojiFrom offers shortcodes for a command's arguments from the one with this
+// index on.
+func (a *app) completeEmojiFrom(first int) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if len(args) < first {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return a.complete(func(ctx context.Context, c *client.Client) ([]string, error) {
+			_, items := completeEmoji(ctx, c, typed)
+			var codes []string
+			for _, item := range items {
+				codes = append(codes, cobra.CompletionWithDesc(":"+item.Code+":", item.Emoji))
+			}
+			return codes, nil
+		})(cmd, nil, typed)
 	}
 }
 
@@ -131,7 +188,12 @@ an id, it is the latest message of somebody else.`,
   parley react bob 0199f3c2-7d5e-7c1a-9b0e-3f6a5d2c8e41 🎉`,
 		Args: needArgs(2, 3),
 
-		ValidArgsFunction: a.chats(),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 0 {
+				return a.chats()(cmd, args, typed)
+			}
+			return a.completeEmojiFrom(1)(cmd, args, typed)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var id []byte
 			if len(args) == 3 {
@@ -197,6 +259,9 @@ func react(ctx context.Context, c *client.Client, m *controlpb.Message, emoji st
 	var answer struct{ Emoji string }
 	if err := json.Unmarshal(result.GetResult(), &answer); err != nil {
 		return nil, "", fmt.Errorf("read what the plugin %s answered: %w", emojiPlugin, err)
+	}
+	if remove && !hasReaction(m, me.GetUser(), answer.Emoji) {
+		return nil, "", fmt.Errorf("there is no reaction %s of yours on this message", client.PrintableLine(answer.Emoji))
 	}
 	for {
 		if m, err = oneMessage(ctx, c, m.GetChat(), m.GetId()); err != nil {

@@ -54,7 +54,19 @@ chat is done with groups as well: parley send GROUP TEXT, parley chat GROUP, ...
 
 // usersArg and textArg put a command's further arguments into the request.
 func usersArg(req *pluginpb.InvokeRequest, args []string) {
-	req.Args = map[string]string{"users": strings.Join(args, ",")}
+	req.Args = map[string]string{"users": strings.Join(eachOnce(args), ",")}
+}
+
+// eachOnce gives users in their order without those named twice; they may be parted by
+// commas as well.
+func eachOnce(args []string) []string {
+	var users []string
+	for _, user := range strings.Split(strings.Join(args, ","), ",") {
+		if user = strings.TrimSpace(user); user != "" && !slices.Contains(users, user) {
+			users = append(users, user)
+		}
+	}
+	return users
 }
 
 func textArg(req *pluginpb.InvokeRequest, args []string) { req.Text = strings.Join(args, " ") }
@@ -71,8 +83,11 @@ func (a *app) groupAction(use, short string, least, most int, put func(*pluginpb
 			}
 			if strings.Contains(said, "%s") {
 				what := strings.Join(args[1:], " ")
-				if users := args[1:]; req.GetText() == "" && len(users) > 1 { // people, and no name
-					what = strings.Join(users[:len(users)-1], ", ") + " and " + users[len(users)-1]
+				if users := eachOnce(args[1:]); req.GetText() == "" && len(users) > 0 { // people, and no name
+					what = users[len(users)-1]
+					if len(users) > 1 {
+						what = strings.Join(users[:len(users)-1], ", ") + " and " + what
+					}
 				}
 				return a.onGroup(cmd, args[0], req, fmt.Sprintf(said, client.PrintableLine(what)))
 			}
@@ -361,7 +376,16 @@ func (a *app) groupPictureCommand() *cobra.Command {
 	var save string
 	cmd := &cobra.Command{
 		Use: "picture GROUP [FILE]", Short: "Set the group's picture; without FILE, none any more (admins)", Args: needArgs(1, 2),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 1 {
+				return nil, cobra.ShellCompDirectiveDefault // a path
+			}
+			return a.completeGroup("picture")(cmd, args, typed)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if save != "" && len(args) == 2 {
+				return usagef("give FILE to set the picture, or --save to write the present one to a file, not both")
+			}
 			if save != "" {
 				return a.saveGroupPicture(cmd, args[0], save)
 			}
@@ -445,18 +469,10 @@ func groupNamed(chats []*controlpb.Chat, self, who string) (string, error) {
 	return "", usagef("%d groups are called %.100q: give the id of one: %s", len(named), who, strings.Join(named[:min(len(named), 5)], ", "))
 }
 
-// completeGroup offers groups, then what the command takes.
+// completeGroup offers the groups that an action can be done to, then what the command
+// takes.
 func (a *app) completeGroup(action string) cobra.CompletionFunc {
-	first := a.complete(func(ctx context.Context, c *client.Client) ([]string, error) {
-		resp, err := c.ListChats(ctx, &controlpb.ListChatsRequest{})
-		var names []string
-		for _, chat := range resp.GetChats() {
-			if chat.GetKind() == groupKind {
-				names = append(names, cobra.CompletionWithDesc(chat.GetId(), client.PrintableLine(chat.GetTitle())))
-			}
-		}
-		return names, err
-	})
+	first := a.chatsThat(func(chat *controlpb.Chat, g groupSummary) bool { return chat.GetKind() == groupKind && offersGroup(action, g) })
 	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 		switch {
 		case len(args) == 0:
@@ -490,6 +506,20 @@ func (a *app) completeMembers(group string) cobra.CompletionFunc {
 		}
 		return names, nil
 	})
+}
+
+// offersGroup says whether a group is one for an action, as this account stands in it.
+// Of a group of which nothing is known, everything may be done.
+func offersGroup(action string, g groupSummary) bool {
+	switch action {
+	case "accept", "decline":
+		return g.Chat == "" || g.Role == "invited"
+	case "remove-chat":
+		return g.Role == ""
+	case "members", "picture":
+		return true
+	}
+	return g.Chat == "" || g.Role != "" && g.Role != "invited"
 }
 
 // completeFurther offers names for all arguments but the first.

@@ -24,5 +24,9 @@ func lock(path string) (unlock func() error, err error) {
 		}
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	return f.Close, nil
+	return func() error {
+		// A process that is just being started has the file open too, until it runs its
+		// own program: that it is closed here would not let go of it.
+		return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
+	}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -83,13 +84,13 @@ func TestDiagnoseDirectory(t *testing.T) {
 		words   []string
 		session bool // it is there still
 	}{
-		{"nothing there", func(_ *testing.T, w *world, _ *person) { w.stopServer() }, "reachable", []string{"Nothing listens", "check the port"}, false},
+		{"nothing there", func(_ *testing.T, w *world, _ *person) { w.leaveServer() }, "reachable", []string{"Nothing listens", "check the port"}, false},
 		{"something else there", func(t *testing.T, w *world, _ *person) {
-			w.stopServer()
+			w.leaveServer()
 			talk(t, w.directory, "SSH-2.0-OpenSSH\r\n")
 		}, "reachable", []string{"not a Parley directory", "check the host and the port"}, false},
 		{"another certificate", func(_ *testing.T, w *world, _ *person) {
-			w.stopServer()
+			w.leaveServer()
 			w.startServer(w.directory, "another")
 		}, "certificate", []string{"another certificate than before", "Ask its operator"}, false},
 		{"no such name", func(_ *testing.T, _ *world, p *person) {
@@ -126,6 +127,21 @@ func TestDiagnoseDirectory(t *testing.T) {
 			}
 		})
 	}
+}
+
+// leaveServer ends the directory and waits until nobody listens there: a process that
+// is being started, as cores try their sandbox, has until it runs its own program what
+// this one had open.
+func (w *world) leaveServer() {
+	w.t.Helper()
+	w.stopServer()
+	w.until("nobody listens where the directory was", func() bool {
+		c, err := net.Dial("tcp", w.directory)
+		if err == nil {
+			_ = c.Close()
+		}
+		return errors.Is(err, syscall.ECONNREFUSED)
+	})
 }
 
 // talk listens, and says the same to everybody; an empty text is silence.

@@ -77,7 +77,8 @@ func gather(t *testing.T) *circle {
 	c.chat, m.chat = done.Chat, done.Chat
 	m.graph = group.NewGraph(c.chat)
 	for _, p := range c.honest[1:] {
-		c.until(p.name+" is invited", func() bool { return c.info(p).Role == "invited" })
+		// The plugin knows it a moment before the core has it.
+		c.until(p.name+" is invited", func() bool { return c.info(p).Role == "invited" && c.mayWrite(p) })
 		c.does(p, "accept", "", nil)
 	}
 	m.meets(c.alice)
@@ -116,6 +117,15 @@ func (c *circle) info(p *someone) (info group.Info) {
 		must(c.t, json.Unmarshal(result.GetResult(), &info))
 	}
 	return info
+}
+
+// mayWrite says whether somebody's core takes what is sent to the group.
+func (c *circle) mayWrite(p *someone) bool {
+	resp, err := p.client.ListChats(c.t.Context(), &controlpb.ListChatsRequest{})
+	must(c.t, err)
+	return slices.ContainsFunc(resp.GetChats(), func(chat *controlpb.Chat) bool {
+		return chat.GetId() == string(c.chat) && slices.Contains(chat.GetMembers(), p.name)
+	})
 }
 
 func (c *circle) roleOf(p *someone, user packet.UserID) string {

@@ -25,7 +25,7 @@ func TestFullDisk(t *testing.T) {
 		t.Skipf("a small disk needs the right to mount one: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := syscall.Unmount(data, 0); err != nil {
+		if err := syscall.Unmount(data, syscall.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
 	})

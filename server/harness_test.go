@@ -53,6 +53,7 @@ func testConfig(t *testing.T) server.Config {
 	return server.Config{
 		Listen: "127.0.0.1:0", Data: t.TempDir(), Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Limits: &api.Limits{}, PasswordCost: password.Cost{MemoryKiB: 64, Passes: 1, Lanes: 1},
+		Lease: time.Hour, // or who waits in silence is let go on a slow machine
 	}
 }
 

@@ -22,7 +22,7 @@ import (
 // them: here all of that happens while the hashes that are being computed take
 // longer than the test.
 func TestStormOfLogInsHoldsUpNobody(t *testing.T) {
-	r := start(t, func(c *server.Config) { c.Metrics, c.Lease = "127.0.0.1:0", time.Hour })
+	r := start(t, func(c *server.Config) { c.Metrics = "127.0.0.1:0" })
 	alice, bob := r.registered("alice"), r.registered("bob")
 	r.stop()
 	// Hashes carry their cost: those of nobody cost what new ones do.

@@ -50,6 +50,7 @@ func startDirectory(t *testing.T) *running {
 		Listen: "127.0.0.1:0", Metrics: "127.0.0.1:0", Data: data, Log: quiet(), PasswordCost: password.Cost{MemoryKiB: 64, Passes: 1, Lanes: 1},
 		Limits:  &api.Limits{LookUp: api.Limit{Burst: 3, Every: time.Hour}, LogInAccount: api.Limit{Burst: 1, Every: time.Hour}},
 		Net2019: &server.Net2019{Listen: "127.0.0.1:0", Password: "net2019"},
+		Lease:   time.Hour, // or who waits in silence is let go on a slow machine
 	})
 	if err != nil {
 		t.Fatal(err)

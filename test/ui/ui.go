@@ -194,7 +194,7 @@ func (e Element) AllFunc(role atspi.Role, fits func(name string) bool) []Element
 	e.d.tb.Helper()
 	ctx, cancel := e.d.context()
 	defer cancel()
-	all, err := e.it.FindFunc(ctx, role, fits)
+	all, err := e.now(ctx).FindFunc(ctx, role, fits)
 	if err != nil && !errors.Is(err, atspi.ErrNotFound) {
 		e.d.tb.Fatalf("search a window: %v", err)
 	}
@@ -217,18 +217,18 @@ func roleName(role atspi.Role) string {
 }
 
 // Click does what the element is there for.
-func (e Element) Click() { e.d.tb.Helper(); e.do("click", atspi.Element.Act) }
+func (e Element) Click() { e.d.tb.Helper(); e.use("click", atspi.Element.Act) }
 
 // Select selects a row of a list.
-func (e Element) Select() { e.d.tb.Helper(); e.do("select", atspi.Element.Select) }
+func (e Element) Select() { e.d.tb.Helper(); e.use("select", atspi.Element.Select) }
 
 // Focus gives it the keyboard, within its window.
-func (e Element) Focus() { e.d.tb.Helper(); e.do("focus", atspi.Element.Focus) }
+func (e Element) Focus() { e.d.tb.Helper(); e.use("focus", atspi.Element.Focus) }
 
 // SetText writes into an entry or a text view, instead of what was there.
 func (e Element) SetText(text string) {
 	e.d.tb.Helper()
-	e.do("write into", func(it atspi.Element, ctx context.Context) error { return it.SetText(ctx, text) })
+	e.use("write into", func(it atspi.Element, ctx context.Context) error { return it.SetText(ctx, text) })
 }
 
 // Text is what is written in it.
@@ -252,13 +252,13 @@ func (e Element) Bounds() image.Rectangle {
 // Is says whether it is in a state. What is gone is in none.
 func (e Element) Is(state atspi.State) bool {
 	e.d.tb.Helper()
-	return get(e, "state", func(it atspi.Element, ctx context.Context) (bool, error) {
-		is, err := it.Is(ctx, state)
-		if errors.Is(err, atspi.ErrNotFound) {
-			err = nil
-		}
-		return is, err
-	})
+	ctx, cancel := e.d.context()
+	defer cancel()
+	is, err := e.now(ctx).Is(ctx, state)
+	if err != nil && !errors.Is(err, atspi.ErrNotFound) {
+		e.d.tb.Fatalf("state: %v", err)
+	}
+	return is
 }
 
 // Answers asks it for its name, which it gives as soon as its program is not busy.
@@ -274,41 +274,56 @@ func (e Element) Tree() string {
 	return e.it.Tree(ctx)
 }
 
-func (e Element) do(what string, f func(atspi.Element, context.Context) error) {
+// now is the element as it is drawn now: what is drawn anew is another one.
+func (e Element) now(ctx context.Context) atspi.Element {
+	if e.again == nil {
+		return e.it
+	}
+	if shows, err := e.it.Is(ctx, atspi.Showing); err == nil && shows {
+		return e.it
+	}
+	if all := e.again(); len(all) > 0 {
+		return all[0].it
+	}
+	return e.it
+}
+
+// use does something with the element. Where it goes at that moment to be drawn anew,
+// or cannot be used yet, this waits, as a person does.
+func (e Element) use(what string, f func(atspi.Element, context.Context) error) {
 	e.d.tb.Helper()
 	ctx, cancel := e.d.context()
 	defer cancel()
-	err := f(e.it, ctx)
-	for errors.Is(err, atspi.ErrNotFound) && e.again != nil && ctx.Err() == nil {
-		// What is drawn anew is another element.
-		if all := e.again(); len(all) > 0 {
-			e.it = all[0].it
-			err = f(e.it, ctx)
-		} else {
-			time.Sleep(pause)
+	for {
+		it := e.now(ctx)
+		err := f(it, ctx)
+		if err == nil {
+			return
 		}
-	}
-	if err != nil {
-		name, _ := e.it.Name(ctx)
-		e.d.tb.Fatalf("%s %q: %v", what, name, err)
+		later := errors.Is(err, atspi.ErrNotFound) && e.again != nil || errors.Is(err, atspi.ErrRefused)
+		if !later || ctx.Err() != nil {
+			ctx, cancel := e.d.context()
+			defer cancel()
+			name, _ := it.Name(ctx)
+			e.d.tb.Fatalf("%s %q: %v", what, name, err)
+		}
+		time.Sleep(pause)
 	}
 }
 
-func get[T any](e Element, what string, f func(atspi.Element, context.Context) (T, error)) T {
+func get[T any](e Element, what string, f func(atspi.Element, context.Context) (T, error)) (v T) {
 	e.d.tb.Helper()
-	ctx, cancel := e.d.context()
-	defer cancel()
-	v, err := f(e.it, ctx)
-	if err != nil {
-		e.d.tb.Fatalf("%s: %v", what, err)
-	}
+	e.use(what, func(it atspi.Element, ctx context.Context) (err error) {
+		v, err = f(it, ctx)
+		return err
+	})
 	return v
 }
 
 // Choose chooses an item of a choice with a list to unfold.
 func (e Element) Choose(item string) {
 	e.d.tb.Helper()
-	e.do("choose "+item+" in", func(it atspi.Element, ctx context.Context) error { return it.Choose(ctx, item) })
+	e.use("choose "+item+" in", func(it atspi.Element, ctx context.Context) error { return it.Choose(ctx, item) })
 }
 
 // Until waits for a condition that a person would notice, and tells what the windows

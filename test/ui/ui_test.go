@@ -115,6 +115,19 @@ func TestDriver(t *testing.T) {
 	if got := rows(window); len(got) > 0 {
 		t.Errorf("%q are left", got)
 	}
+
+	// What is drawn anew is the same to a person.
+	entry.SetText("typed 打字")
+	window.Find(atspi.PushButton, "Send").Click()
+	list.Find(atspi.ListItem, "typed 打字")
+	second.Find(atspi.Label, "typed 打字")
+	if got := second.Name(); got != "typed 打字" || !second.Is(atspi.Showing) {
+		t.Errorf("the row that was drawn anew is %q, and showing is %v", got, second.Is(atspi.Showing))
+	}
+	// What cannot be used yet is waited for.
+	window.Find(atspi.PushButton, "Get ready").Click()
+	window.Find(atspi.PushButton, "Go").Click()
+	window.Find(atspi.Heading, "Gone")
 	if err := app.Stop(); err == nil || !strings.Contains(err.Error(), "terminated") {
 		t.Errorf("the sample ended by %v, not by being asked to", err)
 	}

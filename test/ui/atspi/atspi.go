@@ -13,9 +13,14 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// ErrNotFound is what is given for an application or element that is not there, or
-// no longer.
-var ErrNotFound = errors.New("not in the accessibility tree")
+var (
+	// ErrNotFound is what is given for an application or element that is not there, or
+	// no longer.
+	ErrNotFound = errors.New("not in the accessibility tree")
+	// ErrRefused is what is given where an element cannot do now what it is asked for,
+	// such as a button that is not sensitive.
+	ErrRefused = errors.New("refused")
+)
 
 const (
 	service    = "org.a11y.atspi."
@@ -217,6 +222,12 @@ func (e Element) Act(ctx context.Context) error {
 	if n == 0 {
 		return errors.New("there is nothing that it does")
 	}
+	// GTK says yes in any case.
+	if can, err := e.Is(ctx, Sensitive); err != nil {
+		return err
+	} else if !can {
+		return fmt.Errorf("it is not sensitive: %w", ErrRefused)
+	}
 	return e.accepted(ctx, service+"Action.DoAction", int32(0))
 }
 
@@ -226,7 +237,7 @@ func (e Element) accepted(ctx context.Context, method string, args ...any) error
 		return err
 	}
 	if !ok {
-		return fmt.Errorf("%s was refused", strings.TrimPrefix(method, service))
+		return fmt.Errorf("%s: %w", strings.TrimPrefix(method, service), ErrRefused)
 	}
 	return nil
 }
@@ -247,15 +258,24 @@ func (e Element) Select(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	all, err := parent.Children(ctx)
-	if err != nil {
-		return err
+	for was := -1; ; {
+		all, err := parent.Children(ctx)
+		if err != nil {
+			return err
+		}
+		at := slices.Index(all, e)
+		if at < 0 {
+			return fmt.Errorf("in its parent: %w", ErrNotFound)
+		}
+		if at == was {
+			return nil
+		}
+		// A row that moves meanwhile leaves its number to another one.
+		if err := parent.accepted(ctx, service+"Selection.SelectChild", int32(at)); err != nil { //nolint:gosec // rows of a window
+			return err
+		}
+		was = at
 	}
-	at := slices.Index(all, e)
-	if at < 0 {
-		return fmt.Errorf("in its parent: %w", ErrNotFound)
-	}
-	return parent.accepted(ctx, service+"Selection.SelectChild", int32(at)) //nolint:gosec // rows of a window
 }
 
 // Choose chooses an item, by its name, of a choice whose items are in a menu that is

@@ -73,6 +73,15 @@ func main() {
 		}
 	})
 	box.PackStart(remove, false, false, 0)
+	launch := must(gtk.ButtonNewWithLabel("Go"))
+	launch.SetSensitive(false)
+	launch.Connect("clicked", func() { heading.SetText("Gone") })
+	ready := must(gtk.ButtonNewWithLabel("Get ready"))
+	ready.Connect("clicked", func() {
+		glib.TimeoutAdd(300, func() { launch.SetSensitive(true) })
+	})
+	box.PackStart(ready, false, false, 0)
+	box.PackStart(launch, false, false, 0)
 	window.ShowAll()
 	glib.IdleAdd(func() { fmt.Println("shown") })
 	gtk.Main()

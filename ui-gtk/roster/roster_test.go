@@ -301,8 +301,14 @@ func TestManyChats(t *testing.T) {
 			a.SetValue((a.GetUpper() - a.GetPageSize()) * at)
 			return true
 		})
-		until(t, fmt.Sprintf("at %v of the list rows are in sight", at), func() bool { return len(l.shown()) > 5 })
-		first := do(func() string { return l.shown()[0] })
+		first := ""
+		until(t, fmt.Sprintf("at %v of the list rows are in sight", at), func() bool {
+			ids := l.shown()
+			if len(ids) > 5 {
+				first = ids[0]
+			}
+			return len(ids) > 5
+		})
 		i := 0
 		if _, err := fmt.Sscanf(first, "person%d", &i); err != nil {
 			t.Fatal(err)

@@ -228,10 +228,13 @@ func (w *window) connect(context.Context) (Core, error) {
 	return fakeConnection{controlpb.NewControlClient(conn), conn}, nil
 }
 
-// until runs the loop until ok holds.
+// until runs the loop until ok holds, which may tell of the core: that wakes nobody by
+// being asked something.
 func (w *window) until(what string, ok func() bool) {
 	w.t.Helper()
 	limit := time.After(time.Minute)
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
 	for {
 		w.queue.Run()
 		if ok() {
@@ -239,6 +242,7 @@ func (w *window) until(what string, ok func() bool) {
 		}
 		select {
 		case <-w.woken:
+		case <-again.C:
 		case <-limit:
 			w.t.Fatalf("never: %s", what)
 		}

@@ -135,7 +135,6 @@ func TestManyGroups(t *testing.T) {
 	t.Cleanup(func() { close(g.reads) })
 	w := openWindow(t, core)
 	w.until("they are read side by side", func() bool {
-		w.queue.Post(func() {}) // so that it looks again
 		now, _ := g.holds()
 		return now == maxAsking
 	})

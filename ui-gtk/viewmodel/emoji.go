@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/protocol/controlpb"
@@ -207,8 +208,9 @@ type Completion struct {
 	Items []Completing
 	// Selected is the one that is taken.
 	Selected int
-	// typed is how many characters before the cursor it replaces.
-	typed int
+	// after is where in the line begins what it replaces, in bytes: more of it may be
+	// typed before one is taken.
+	after int
 }
 
 // Completing is one of the things that may be meant: an emoji, or a member.
@@ -270,7 +272,7 @@ func (x *Composer) Before(line string, typed bool) {
 			x.EndCompletion()
 			return
 		}
-		c := Completion{typed: len([]rune(line[answer.Start:]))}
+		c := Completion{after: len(x.before) - len(line) + answer.Start}
 		for _, e := range items {
 			code := ""
 			if e.Code != "" {
@@ -316,7 +318,8 @@ func (x *Composer) TakeCompletion(at int) {
 	}
 	x.EndCompletion()
 	item := c.Items[at]
-	x.Replace.emit(Replacement{Chars: c.typed, Text: item.text})
+	typed := x.before[min(c.after, len(x.before)):]
+	x.Replace.emit(Replacement{Chars: utf8.RuneCountInString(typed), Text: item.text})
 	if item.Emoji != "" {
 		x.session.Emojis.Used(item.Emoji)
 	}

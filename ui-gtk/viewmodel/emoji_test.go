@@ -293,6 +293,18 @@ func TestCompletion(t *testing.T) {
 	w.until("that it was used is told", func() bool { u := core.asks("used"); return len(u) == 1 && u[0].GetText() == "c" })
 	x.TakeSelected() // there is none
 
+	// More is typed, and one is taken before it is answered.
+	type_("é c ")
+	type_("é c :sm")
+	release <- struct{}{}
+	w.until("it is offered", func() bool { return offered() == "abc" })
+	type_("é c :smé")
+	x.TakeSelected()
+	if !slices.Equal(replaced[1:], []Replacement{{Chars: 4, Text: "a"}}) {
+		t.Errorf("of what is typed on %+v is replaced", replaced)
+	}
+	release <- struct{}{}
+
 	// The cursor goes elsewhere, or nothing fits.
 	type_(":sm")
 	release <- struct{}{}
@@ -315,7 +327,7 @@ func TestCompletion(t *testing.T) {
 	if offered() != "" {
 		t.Errorf("%q is offered", offered())
 	}
-	if len(replaced) != 1 {
+	if len(replaced) != 2 {
 		t.Errorf("%+v", replaced)
 	}
 }

@@ -130,7 +130,7 @@ func (x *Composer) completeMention(line string) bool {
 	if len(items) == 0 {
 		return false
 	}
-	x.Completion.set(Completion{Items: items, typed: len([]rune(part))})
+	x.Completion.set(Completion{Items: items, after: len(x.before) - len(part)})
 	return true
 }
 

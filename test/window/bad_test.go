@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 
@@ -63,6 +62,7 @@ func TestBadInput(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.bob.send(anna, "", broken)
+	anna.has(w.bob, "the broken picture has arrived", received("broken.png"))
 	anna.message("bob: broken.png")
 	w.bob.say(anna, "after the picture")
 	anna.message("bob: after the picture")
@@ -91,7 +91,7 @@ func (p *person) paste(text string) {
 // answers fails when the window does not answer for long.
 func (p *person) answers() {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
 	if err := p.window.Answers(ctx); err != nil {
 		p.t.Fatal(fmt.Errorf("the window hangs: %w", err))

@@ -50,9 +50,7 @@ func (p *person) chatWith(window ui.Element, name string) ui.Element {
 		if len(window.All(atspi.Text, "Write a message")) > 0 {
 			return true
 		}
-		if rows := window.AllFunc(atspi.ListItem, starts); len(rows) > 0 {
-			rows[0].ClickMouse(desktop.Left)
-		}
+		window.FindFunc(atspi.ListItem, "of "+name, starts).ClickMouse(desktop.Left)
 		return false
 	})
 	return window.Find(atspi.Text, "Write a message")
@@ -151,9 +149,14 @@ func TestPicture(t *testing.T) {
 	}
 	window.Find(atspi.PushButton, "Download: sun.png").Click()
 	window.Gone(atspi.PushButton, "Download: sun.png")
+	w.anna.has(w.bob, "it has arrived", received("sun.png"))
+	window.Gone(atspi.PushButton, "Cancel: sun.png")
 	window.Find(atspi.Image, "Picture: sun.png").ClickMouse(desktop.Left)
 	viewer := w.anna.app.Window("sun.png")
 	viewer.Find(atspi.Image, "sun.png")
+	if !viewer.Find(atspi.PushButton, "Save as (Ctrl+S)").Is(atspi.Sensitive) {
+		t.Error("what is shown large is not the picture itself")
+	}
 	w.anna.shot("picture")
 	viewer.Find(atspi.PushButton, "Close").Click()
 	w.anna.screen.Until("it is closed", func() bool { return !viewer.Is(atspi.Showing) })

@@ -1,10 +1,12 @@
 package window
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"testing"
 
+	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/protocol/pluginpb"
 	"github.com/parley-chat/parley/test/ui"
@@ -32,6 +34,13 @@ func says(body string) func(*controlpb.Message) bool {
 	return func(m *controlpb.Message) bool { return m.GetBody() == body }
 }
 
+// received says whether a file has arrived.
+func received(name string) func(*controlpb.Message) bool {
+	return func(m *controlpb.Message) bool {
+		return strings.Contains(m.GetBody(), name) && strings.Contains(string(m.GetData()), `"state":"received"`)
+	}
+}
+
 // reacts says whether somebody's reactions on a message are these.
 func reacts(body, author, emoji string) func(*controlpb.Message) bool {
 	return func(m *controlpb.Message) bool {
@@ -45,10 +54,11 @@ func reacts(body, author, emoji string) func(*controlpb.Message) bool {
 	}
 }
 
-// button finds a button whose name has a part.
-func (p *person) button(in ui.Element, part string) ui.Element {
+// found waits until an emoji is the first of those that were found in the picker, which
+// Enter takes. Until then those are there that fit what was typed before.
+func (p *person) found(emoji string) {
 	p.t.Helper()
-	return in.FindFunc(atspi.PushButton, "with "+part, func(name string) bool { return strings.Contains(name, part) })
+	begins(p.window, atspi.Label, emoji+"   :")
 }
 
 // TestEmoji: emoji are picked with the keyboard and the mouse, completed while one
@@ -87,9 +97,17 @@ func pick(p *person) {
 	p.window.Gone(atspi.PushButton, "grinning face")
 	p.window.Find(atspi.PushButton, "cat").Click()
 	p.screen.Until("it is written", func() bool { return composer.Text() == "🫠🐈" || composer.Text() == "🫠🐱" })
+	cat := strings.TrimPrefix(composer.Text(), "🫠")
+	p.until("it is among those that were used", func(ctx context.Context) (bool, error) {
+		r, err := p.Client.InvokeAction(ctx, "emoji", &pluginpb.InvokeRequest{
+			Invocation: client.NewInvocation(), Action: "recents", Args: map[string]string{"language": "en", "tone": "none"},
+		}, nil)
+		return strings.Contains(string(r.GetResult()), cat), err
+	})
 
 	// All of them can be reached, and are not all there at once.
 	picker()
+	p.window.Find(atspi.PushButton, "cat") // now all is drawn anew that was used
 	if n := len(p.window.AllFunc(atspi.PushButton, func(name string) bool { return name != "" })); n > 250 {
 		p.t.Errorf("%d buttons", n)
 	}
@@ -101,6 +119,7 @@ func pick(p *person) {
 	p.window.Find(atspi.PushButton, "flag: Wales")
 	p.screen.Type("thumbs up")
 	p.screen.Until("what is typed is searched for", func() bool { return p.window.Find(atspi.Text, "Search an emoji").Text() == "thumbs up" })
+	p.found("thumbs up")
 	thumb := p.window.Find(atspi.PushButton, "thumbs up")
 	thumb.ClickMouse(desktop.Right)
 	tone := p.window.Find(atspi.PushButton, "thumbs up, medium")
@@ -119,12 +138,23 @@ func complete(p, other *person) {
 	composer := p.composer()
 	composer.Focus()
 	p.screen.Type("well :smil")
-	p.window.Find(atspi.List, "Completions")
-	first := p.window.Find(atspi.List, "Completions").FindFunc(atspi.PushButton, "that completes it", func(string) bool { return true }).Name()
-	p.screen.Until("it is told which", func() bool { return composer.Description() == first })
+	list := p.window.Find(atspi.List, "Completions")
+	first := func() (name string) {
+		list.AllFunc(atspi.PushButton, func(it string) bool {
+			name = cmp.Or(name, it)
+			return false
+		})
+		return name
+	}
+	p.screen.Until("it is told which", func() bool { now := composer.Description(); return now != "" && now == first() })
 	p.shot("emoji-completion")
-	p.screen.Keys("Down")
-	p.screen.Until("another is selected", func() bool { return composer.Description() != first })
+	p.screen.Until("another is selected", func() bool {
+		if now := composer.Description(); now != "" && now != first() {
+			return true
+		}
+		p.screen.Keys("Down") // what fits the last letter may have come after it, with the first one selected
+		return false
+	})
 	p.screen.Keys("Up", "Tab")
 	p.screen.Until("it is written", func() bool {
 		return strings.HasPrefix(composer.Text(), "well ") && !strings.Contains(composer.Text(), ":")
@@ -179,7 +209,7 @@ func react(p, other *person) {
 	search := p.window.Find(atspi.Text, "Search an emoji")
 	p.screen.Until("the search has the keyboard", func() bool { return search.Is(atspi.Focused) })
 	p.screen.Type("noodle")
-	p.button(p.window, "steaming bowl")
+	p.found("steaming bowl")
 	p.screen.Keys("Return")
 	message.Find(atspi.PushButton, "🍜 You")
 	message.Find(atspi.PushButton, "React").Click()

@@ -79,6 +79,7 @@ func TestGroup(t *testing.T) {
 
 // makeGroup makes it with the keyboard.
 func makeGroup(p *person) string {
+	p.opened()
 	p.app.Activate(p.window)
 	p.screen.Keys("ctrl+g")
 	form := p.app.Window("New group")

@@ -24,6 +24,7 @@ func TestErrorsInChinese(t *testing.T) {
 	anna.prefer(`{"theme": "light", "language": "zh-Hans"}`)
 	anna.open()
 
+	anna.opened()
 	anna.screen.Keys("ctrl+n")
 	add := anna.app.Window(anna.tr("Add a contact"))
 	who := add.Find(atspi.Text, anna.tr("User id or link"))

@@ -86,6 +86,7 @@ func TestNet2019(t *testing.T) {
 	w := newWorld2019(t, desktop.Config{Height: 1040})
 	anna := w.anna
 	anna.open()
+	anna.opened()
 	w.logIn()
 	w.add()
 	w.talk()

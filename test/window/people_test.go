@@ -8,12 +8,16 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/parley-chat/parley/protocol/controlpb"
 	"github.com/parley-chat/parley/test/ui"
@@ -65,8 +69,10 @@ func firstRun(anna, bob *person) {
 	create := anna.window.Find(atspi.PushButton, "Create account")
 	create.Click()
 	anna.refused(directory, "Say where")
+	leave := takeUsualPort()
 	anna.window.Find(atspi.PushButton, "None yet? Start a directory on this computer").Click()
 	anna.screen.Until("the directory is there", func() bool { return strings.HasPrefix(directory.Text(), "localhost:") })
+	leave()
 	address := directory.Text()
 	note := anna.window.FindFunc(atspi.Label, "the address for others", func(s string) bool { return strings.Contains(s, "invite code") }).Name()
 	found := regexp.MustCompile(`invite code (\S+)\.`).FindStringSubmatch(note)
@@ -106,6 +112,16 @@ func firstRun(anna, bob *person) {
 	bob.screen.Keys("Return")
 	bob.window.Find(atspi.Label, "No chats yet")
 	bob.connect()
+}
+
+// takeUsualPort keeps a directory on this computer from taking the usual port, which
+// another test's may be about to take; both would find that it is free.
+func takeUsualPort() (leave func()) {
+	l, err := net.Listen("tcp", ":7410") //nolint:noctx // it does not wait
+	if err != nil {
+		return func() {} // it is taken already
+	}
+	return func() { _ = l.Close() }
 }
 
 // becomeContacts: bob asks with the keyboard, anna says yes.
@@ -281,11 +297,17 @@ func sendFile(anna, bob *person) {
 	entry.SetText("") // where it looked last
 	anna.screen.Type(path)
 	anna.screen.Until("the path is written", func() bool { return entry.Text() == path })
+	var asked time.Time
 	anna.screen.Until("the chooser takes it", func() bool {
 		if !chooser.Is(atspi.Showing) {
 			return true
 		}
-		anna.screen.Keys("Return") // GTK ignores it while it still looks what is there
+		// GTK ignores it while it still looks what is there. One that comes after the
+		// chooser has gone is the window's, which sends.
+		if time.Since(asked) > 5*time.Second {
+			anna.screen.Keys("Return")
+			asked = time.Now()
+		}
 		return false
 	})
 	anna.window.Find(atspi.PushButton, "Do not send "+name)
@@ -424,18 +446,21 @@ func loseCore(anna, bob *person) {
 func (p *person) cutOff() (back func()) {
 	p.t.Helper()
 	run := filepath.Dir(p.Folders().Run)
-	if err := os.Rename(run, run+".aside"); err != nil {
+	aside := run + ".aside"
+	if err := os.WriteFile(aside, nil, 0o600); err != nil {
 		p.t.Fatal(err)
 	}
-	if err := os.WriteFile(run, nil, 0o600); err != nil {
-		p.t.Fatal(err)
-	}
-	return func() {
+	exchange := func() { // at once: a core that is being started would make the folder
 		p.t.Helper()
-		if err := os.Remove(run); err != nil {
+		if err := unix.Renameat2(unix.AT_FDCWD, run, unix.AT_FDCWD, aside, unix.RENAME_EXCHANGE); err != nil {
 			p.t.Fatal(err)
 		}
-		if err := os.Rename(run+".aside", run); err != nil {
+	}
+	exchange()
+	return func() {
+		p.t.Helper()
+		exchange()
+		if err := os.Remove(aside); err != nil {
 			p.t.Fatal(err)
 		}
 	}

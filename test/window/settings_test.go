@@ -16,6 +16,7 @@ func TestPluginAppears(t *testing.T) {
 	w := newWorld(t, desktop.Config{})
 	w.anna.prefer(`{"theme": "light"}`)
 	w.anna.open()
+	w.anna.opened()
 	w.anna.dropIn()
 	prefs := w.anna.preferences("Plugins")
 	enable := prefs.Find(atspi.ToggleButton, "Enable poll")

@@ -11,10 +11,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/parley-chat/parley/bench/people"
 	"github.com/parley-chat/parley/bench/process"
@@ -124,7 +126,8 @@ func newcomer(t *testing.T, name string) *person {
 	return p
 }
 
-// endBelow ends the cores and directories whose files are below a folder.
+// endBelow ends the cores and directories whose files are below a folder, and waits
+// for them: what still writes into a folder keeps it from being removed.
 func endBelow(t *testing.T, home string) {
 	t.Helper()
 	entries, err := os.ReadDir("/proc")
@@ -132,14 +135,23 @@ func endBelow(t *testing.T, home string) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		environ, err := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
-		if err != nil || !slices.Contains(strings.Split(string(environ), "\x00"), "PARLEY_HOME="+home) {
+		id, err := strconv.Atoi(e.Name())
+		if err != nil {
 			continue
 		}
-		var id int
-		if _, err := fmt.Sscan(e.Name(), &id); err == nil {
-			_ = syscall.Kill(id, syscall.SIGKILL)
+		process, err := unix.PidfdOpen(id, 0)
+		if err != nil {
+			continue // it has ended
 		}
+		environ, err := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
+		if err == nil && slices.Contains(strings.Split(string(environ), "\x00"), "PARLEY_HOME="+home) {
+			_ = unix.PidfdSendSignal(process, unix.SIGKILL, nil, 0)
+			ended := []unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}} //nolint:gosec // a small number
+			for err = unix.EINTR; errors.Is(err, unix.EINTR); {
+				_, err = unix.Poll(ended, int(patience.Milliseconds()))
+			}
+		}
+		_ = unix.Close(process)
 	}
 }
 
@@ -155,6 +167,13 @@ func (p *person) open(env ...string) ui.Element {
 	p.window = p.app.Window("Parley")
 	p.app.Activate(p.window)
 	return p.window
+}
+
+// opened waits until the window shows the chats of its account, or that there are none:
+// before, it takes no keys for what is done with them.
+func (p *person) opened() {
+	p.t.Helper()
+	p.window.Find(atspi.ToggleButton, p.tr("Add"))
 }
 
 // leave ends the person's window.

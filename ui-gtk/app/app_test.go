@@ -5,6 +5,7 @@ package app_test
 import (
 	"context"
 	"encoding/json"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -94,7 +95,11 @@ func TestFirstRun(t *testing.T) {
 	app := d.Start(process.Config{Program: "parley-gtk", Env: keyInFile})
 	window := app.Window("Parley")
 
-	// A directory on this computer.
+	// A directory on this computer. The usual port may be what another test's is about to
+	// take; both would find that it is free.
+	if l, err := net.Listen("tcp", ":7410"); err == nil { //nolint:noctx // it does not wait
+		defer func() { _ = l.Close() }()
+	}
 	window.Find(atspi.PushButton, "None yet? Start a directory on this computer").Click()
 	directory := window.Find(atspi.Text, "Directory")
 	d.Until("the directory is filled in", func() bool { return strings.HasPrefix(directory.Text(), "localhost:") })

@@ -135,7 +135,14 @@ func TestDirectoryOnThisComputer(t *testing.T) {
 
 // TestStop: it ends, says so, and stays stopped until it is started.
 func TestStop(t *testing.T) {
+	// The usual port may be what another test's directory is about to take.
+	l, err := net.Listen("tcp", ":0") //nolint:noctx // it does not wait
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
 	h := newHost(t)
+	h.Port = l.Addr().(*net.TCPAddr).Port
 	h.Folder = filepath.Join(h.Folder, strings.Repeat("long", 30)) // no path for a socket
 	if s, err := h.State(t.Context()); err != nil || s.Known || s.Running {
 		t.Errorf("before the first start: %+v, %v", s, err)

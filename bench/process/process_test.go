@@ -163,6 +163,58 @@ func TestDescends(t *testing.T) {
 	}
 }
 
+// TestEndAll: those that have the entry end, also when nobody knows them any more, and
+// the others stay.
+func TestEndAll(t *testing.T) {
+	start := func(entry, script string) *Process {
+		t.Helper()
+		p, err := Start(Config{Program: "/bin/sh", Args: []string{"-c", script}, Env: []string{entry}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(p.Kill)
+		if _, err := p.Await(patient(t), "ready"); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	const stays = "sleep 600 & echo ready; wait"
+	entry := "WORLD=" + t.TempDir()
+	one, spared, other := start(entry, stays), start(entry, "echo ready; exec sleep 600"), start(entry+"2", stays)
+	orphan, err := start(entry, "setsid sleep 600 >/dev/null 2>&1 & echo child $!; echo ready").Await(patient(t), "child")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmdline := func() string {
+		b, _ := os.ReadFile("/proc/" + orphan + "/cmdline") // nothing: it has ended
+		return string(b)
+	}
+	for ctx := patient(t); !strings.HasPrefix(cmdline(), "sleep"); time.Sleep(time.Millisecond) {
+		if ctx.Err() != nil {
+			t.Fatalf("the orphan is %q", cmdline())
+		}
+	}
+	if err := EndAll(entry, spared); err != nil {
+		t.Fatal(err)
+	}
+	if now := cmdline(); now != "" {
+		t.Errorf("the orphan is left: %q", now)
+	}
+	if err := one.Ended(patient(t)); err == nil {
+		t.Error("it ended by itself")
+	}
+	for name, p := range map[string]*Process{"spared": spared, "another one": other} {
+		select {
+		case <-p.Exited():
+			t.Errorf("who is %s ended: %v", name, p.Stop())
+		default:
+		}
+	}
+	if err := errors.Join(EndAll(entry), EndAll(entry+"2")); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestParseUsage(t *testing.T) {
 	const status = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n"
 	const stat = "7 (a) b) c) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0\n"

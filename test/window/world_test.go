@@ -11,12 +11,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/parley-chat/parley/bench/people"
 	"github.com/parley-chat/parley/bench/process"
@@ -126,32 +123,11 @@ func newcomer(t *testing.T, name string) *person {
 	return p
 }
 
-// endBelow ends the cores and directories whose files are below a folder, and waits
-// for them: what still writes into a folder keeps it from being removed.
+// endBelow ends the cores and directories whose files are below a folder.
 func endBelow(t *testing.T, home string) {
 	t.Helper()
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		id, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		process, err := unix.PidfdOpen(id, 0)
-		if err != nil {
-			continue // it has ended
-		}
-		environ, err := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
-		if err == nil && slices.Contains(strings.Split(string(environ), "\x00"), "PARLEY_HOME="+home) {
-			_ = unix.PidfdSendSignal(process, unix.SIGKILL, nil, 0)
-			ended := []unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}} //nolint:gosec // a small number
-			for err = unix.EINTR; errors.Is(err, unix.EINTR); {
-				_, err = unix.Poll(ended, int(patience.Milliseconds()))
-			}
-		}
-		_ = unix.Close(process)
+	if err := process.EndAll("PARLEY_HOME=" + home); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -206,6 +206,10 @@ func (d *Desktop) run(what string, wanted func(line string) bool, name string, a
 
 func (d *Desktop) path(name string) string { return filepath.Join(d.root, name) }
 
+// runtime is the entry in their environment by which the programs of this desktop are
+// known.
+func (d *Desktop) runtime() string { return "XDG_RUNTIME_DIR=" + d.path("run") }
+
 // Env is what a program needs in its environment, beside this process's own, to be
 // on this desktop and on no other.
 func (d *Desktop) Env() []string {
@@ -218,7 +222,7 @@ func (d *Desktop) Env() []string {
 		"XDG_DATA_HOME=" + filepath.Join(d.Home, ".local", "share"),
 		"XDG_STATE_HOME=" + filepath.Join(d.Home, ".local", "state"),
 		"XDG_CACHE_HOME=" + filepath.Join(d.Home, ".cache"),
-		"XDG_RUNTIME_DIR=" + d.path("run"),
+		d.runtime(),
 		"XDG_SESSION_TYPE=x11", "XDG_SESSION_ID=", "XDG_CURRENT_DESKTOP=", "DESKTOP_SESSION=", "WAYLAND_DISPLAY=", "XAUTHORITY=",
 		"GDK_BACKEND=x11", "GDK_SCALE=", "GTK_THEME=", "GTK_MODULES=", "GTK_IM_MODULE=", "NO_AT_BRIDGE=", "AT_SPI_BUS_ADDRESS=",
 		// Settings and files go no ways of the machine's desktop.
@@ -245,8 +249,13 @@ func (d *Desktop) Setenv() error {
 	return nil
 }
 
-// Close ends the desktop, in the order opposite to that of its start. Idempotent.
+// Close ends the desktop, in the order opposite to that of its start, and all that
+// still runs on it: what serves assistive technology starts programs that stay.
+// Idempotent.
 func (d *Desktop) Close() {
+	if len(d.running) > 0 {
+		_ = process.EndAll(d.runtime(), d.running...)
+	}
 	for len(d.running) > 0 {
 		last := len(d.running) - 1
 		_ = d.running[last].Stop() // how they end says nothing of what was tested

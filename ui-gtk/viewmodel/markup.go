@@ -89,7 +89,9 @@ func ParseText(body string, full bool, find []string) Text {
 		t.Folded, t.Cut = false, true
 	}
 	body = tame(client.Printable(body))
-	t.Big = emojiOnly(body)
+	if t.Big = emojiOnly(body); t.Big {
+		body = colourful(body)
+	}
 	links := maxLinks
 	for _, raw := range splitBlocks(body) {
 		for _, piece := range pieces(raw.text) {
@@ -371,7 +373,7 @@ func emojiOnly(s string) bool {
 		case r == 0x200d: // joins two to one
 			joined = count > 0
 			continue
-		case r == 0xfe0f, r >= 0x1f3fb && r <= 0x1f3ff, r == 0x20e3, r >= 0xe0020 && r <= 0xe007f: // looks of the one before
+		case lookOfEmoji(r):
 			if count == 0 {
 				return false
 			}
@@ -395,6 +397,36 @@ func emojiOnly(s string) bool {
 		}
 	}
 	return count > 0
+}
+
+// colourful has emoji drawn as pictures that fonts also have as text, such as a heart:
+// it puts U+FE0F behind them, as Unicode's emoji-variation-sequences do.
+func colourful(s string) string {
+	runes := []rune(s)
+	at := func(i int) rune {
+		if i < 0 || i >= len(runes) {
+			return 0
+		}
+		return runes[i]
+	}
+	const joiner, asPicture = 0x200d, 0xfe0f
+	var b strings.Builder
+	for i, r := range runes {
+		b.WriteRune(r)
+		next := at(i + 1)
+		// What is made of several is left as it is where it has none by itself: fonts
+		// would not find it.
+		joined := r > 0xffff && (at(i-1) == joiner || next == joiner)
+		if emoji(r) && !joined && !lookOfEmoji(next) && (r < 0x1f3fb || r > 0x1f3ff) {
+			b.WriteRune(asPicture)
+		}
+	}
+	return b.String()
+}
+
+// lookOfEmoji says whether a character says how the emoji before it looks.
+func lookOfEmoji(r rune) bool {
+	return r == 0xfe0f || r >= 0x1f3fb && r <= 0x1f3ff || r == 0x20e3 || r >= 0xe0020 && r <= 0xe007f
 }
 
 // emoji says whether a character is drawn as a picture by itself.

@@ -101,6 +101,21 @@ func TestEmojiAreBig(t *testing.T) {
 	}
 }
 
+// TestBigEmojiAreColourful: what fonts also have as text is drawn as a picture, and what
+// is whole already stays as it is.
+func TestBigEmojiAreColourful(t *testing.T) {
+	for body, want := range map[string]string{
+		"❤": "❤\ufe0f", "❤\ufe0f": "❤\ufe0f", "☺ ☀": "☺\ufe0f ☀\ufe0f", "🌡": "🌡\ufe0f", "👩\u200d❤\u200d👨": "👩\u200d❤\ufe0f\u200d👨",
+		"☝🏽": "☝🏽", "👨\u200d👩\u200d👧": "👨\u200d👩\u200d👧", "🇨🇳": "🇨🇳", "🏴\U000e0067\U000e007f": "🏴\U000e0067\U000e007f",
+		"I ❤ tea": "I ❤ tea", "❤\ufe0e": "❤\ufe0e",
+	} {
+		text := ParseText(body, false, nil)
+		if got := text.Blocks[0].Plain(); got != want {
+			t.Errorf("%q is drawn as %+q, not as %+q", body, got, want)
+		}
+	}
+}
+
 // TestTextIsBounded: whatever somebody writes, what is drawn stays small.
 func TestTextIsBounded(t *testing.T) {
 	for name, body := range map[string]string{

@@ -289,14 +289,21 @@ func emojiRows(list []viewmodel.Emoji, chosen func(emoji string)) *gtk.Box {
 func emojiButton(x viewmodel.Emoji, chosen func(emoji string)) *gtk.Button {
 	b := widget.Class(widget.Must(gtk.ButtonNew()), "flat", "emoji-cell")
 	b.Add(widget.Must(gtk.LabelNew(x.Emoji)))
+	nameEmoji(b, x)
+	b.Connect("clicked", func() { chosen(x.Emoji) })
+	return b
+}
+
+// nameEmoji says which one a button is of.
+func nameEmoji(b interface {
+	gtk.IWidget
+	SetTooltipText(string)
+}, x viewmodel.Emoji) {
 	name := x.Name
 	if name == "" {
 		name = x.Emoji
 	}
-	gtkx.SetName(b, name)
-	b.SetTooltipText(name)
-	b.Connect("clicked", func() { chosen(x.Emoji) })
-	return b
+	widget.NameIcon(b, name)
 }
 
 // toneModifiers are what makes a hand one of the tone, in the order of viewmodel.Tones.

@@ -20,6 +20,12 @@ int gtkx_clipboard_set(const char *text, const void *png, size_t png_size, const
 // drop.c
 void gtkx_drop(uintptr_t widget, uintptr_t handle);
 
+// focus.c
+int gtkx_holds_focus(uintptr_t widget);
+int gtkx_lost_focus(uintptr_t widget);
+int gtkx_focus_in_popover(uintptr_t widget);
+int gtkx_focus_first(uintptr_t widget);
+
 // key.c
 unsigned gtkx_key(unsigned keycode, int shift, int group);
 

@@ -2,8 +2,10 @@ package roster
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gotk3/gotk3/gdk"
+	"github.com/gotk3/gotk3/glib"
 	"github.com/gotk3/gotk3/gtk"
 	"github.com/gotk3/gotk3/pango"
 
@@ -34,8 +36,9 @@ type chatList struct {
 	part          *viewmodel.Part[viewmodel.ChatRow]
 	rows          *widget.Rows[viewmodel.ChatRow, *chatRow]
 	quiet         bool // what is selected is not a person's choice
-	byHand        bool // keys or mouse are about to select, which opens nothing yet
+	pressed       bool // the mouse is about to select, which opens nothing yet
 	menu          *gtk.Popover
+	closed        bool // what was put off is not done any more
 }
 
 func newChatList(w widget.Window) *chatList {
@@ -52,10 +55,14 @@ func newChatList(w widget.Window) *chatList {
 
 	s := w.Session()
 	l.part = viewmodel.NewPart(&s.Chats.Rows, drawnChats)
+	w.Own(func() { l.closed = true })
 	w.Own(l.part.Close)
 	w.Own(l.part.Rows.Observe(l.draw))
 	w.Own(l.part.Around.Observe(l.space))
-	w.Own(s.Panes.Chat.Observe(func(string) { l.mark() }))
+	w.Own(s.Panes.Chat.Observe(func(string) {
+		l.mark()
+		glib.IdleAdd(l.reveal) // once the rows have their places
+	}))
 	look := func() { l.empty.SetVisible(s.Chats.Rows.Len() == 0 && s.Contacts.Rows.Len() == 0) }
 	w.Own(s.Chats.Rows.Observe(func([]viewmodel.Change[viewmodel.ChatRow]) { look() }))
 	w.Own(s.Contacts.Rows.Observe(func([]viewmodel.Change[viewmodel.ContactRow]) { look() }))
@@ -84,26 +91,20 @@ func emptyList(w widget.Window) *gtk.Box {
 
 func (l *chatList) connect() {
 	l.list.Connect("row-activated", func(_ *gtk.ListBox, row *gtk.ListBoxRow) {
-		l.byHand = false
+		l.pressed = false
 		l.open(row.GetIndex())
 	})
 	l.list.Connect("row-selected", func(_ *gtk.ListBox, row *gtk.ListBoxRow) {
-		if row != nil && !l.quiet && !l.byHand { // by assistive technology, which cannot activate rows
+		// Keys that walk the list select the row that they have come to. What selects
+		// another one is assistive technology, which cannot activate rows.
+		if row != nil && !l.quiet && !l.pressed && !row.IsFocus() {
 			l.open(row.GetIndex())
 		}
-	})
-	l.list.Connect("key-press-event", func() bool {
-		l.byHand = true
-		return false
-	})
-	l.list.Connect("key-release-event", func() bool {
-		l.byHand = false
-		return false
 	})
 	l.list.Connect("button-press-event", func(_ *gtk.ListBox, e *gdk.Event) bool {
 		b := gdk.EventButtonNewFromEvent(e)
 		if b.Button() != gdk.BUTTON_SECONDARY {
-			l.byHand = true
+			l.pressed = true
 			return false
 		}
 		if row := l.list.GetRowAtY(int(b.Y())); row != nil {
@@ -119,11 +120,7 @@ func (l *chatList) connect() {
 		l.showMenu(at)
 		return true
 	})
-	l.list.Connect("focus-out-event", func() bool {
-		l.byHand = false
-		l.mark()
-		return false
-	})
+	l.list.Connect("set-focus-child", func() { glib.IdleAdd(l.left) })
 	l.scroll.GetVAdjustment().Connect("value-changed", l.follow)
 }
 
@@ -169,6 +166,36 @@ func (l *chatList) mark() {
 		}
 	}
 	l.list.UnselectAll()
+}
+
+// left marks the chat that is open again, once the keyboard has walked out of the list.
+func (l *chatList) left() {
+	if !l.closed && !gtkx.HoldsFocus(l.list) {
+		l.pressed = false
+		l.mark()
+	}
+}
+
+// reveal brings the row of the chat that is open into sight.
+func (l *chatList) reveal() {
+	if l.closed {
+		return
+	}
+	chat := l.window.Session().Panes.Chat.Get()
+	at := slices.IndexFunc(l.window.Session().Chats.Rows.Rows(), func(r viewmodel.ChatRow) bool { return r.RowKey() == chat })
+	if at < 0 {
+		return
+	}
+	h := l.height()
+	top := l.before.GetAllocation().GetY() + at*h
+	for _, r := range l.rows.All() {
+		if a := r.GetAllocation(); r.id == chat && a.GetHeight() > 1 {
+			top, h = l.list.GetAllocation().GetY()+a.GetY(), a.GetHeight()
+		}
+	}
+	adjustment := l.scroll.GetVAdjustment()
+	value, page := adjustment.GetValue(), adjustment.GetPageSize()
+	adjustment.SetValue(min(max(value, float64(top+h)-page), float64(top)))
 }
 
 func (l *chatList) draw(steps []viewmodel.Change[viewmodel.ChatRow]) {

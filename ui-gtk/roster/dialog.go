@@ -18,6 +18,7 @@ type dialog struct {
 	column *gtk.Box
 	owned  []func()
 	closed bool
+	escape func() bool // what Escape does instead of closing it, if it did so; or nil
 }
 
 func newDialog(w widget.Window, title string, width, height int) *dialog {
@@ -40,10 +41,13 @@ func newDialog(w widget.Window, title string, width, height int) *dialog {
 		d.owned = nil
 	})
 	d.native.Connect("key-press-event", func(_ *gtk.Window, e *gdk.Event) bool {
-		if gdk.EventKeyNewFromEvent(e).KeyVal() != gdk.KEY_Escape {
+		// A menu that is open is closed first, which it does itself.
+		if gdk.EventKeyNewFromEvent(e).KeyVal() != gdk.KEY_Escape || gtkx.FocusInPopover(d.native) {
 			return false
 		}
-		d.close()
+		if d.escape == nil || !d.escape() {
+			d.close()
+		}
 		return true
 	})
 	d.column = widget.Class(widget.Column(14), "person")

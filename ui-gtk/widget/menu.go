@@ -24,7 +24,8 @@ type MenuItem struct {
 
 // Menu makes a menu that opens at a widget. It is closed before a row does what it
 // does. Its rows are made anew each time when items is called for it, so that they
-// are true when it opens.
+// are true when it opens. The first has the keyboard then; Tab and the arrows go on to the
+// others and round, Escape closes it, and where the keyboard was it is again.
 func Menu(at gtk.IWidget, items func() []MenuItem) *gtk.Popover {
 	p := Must(gtk.PopoverNew(at))
 	column := Column(0)
@@ -36,6 +37,8 @@ func Menu(at gtk.IWidget, items func() []MenuItem) *gtk.Popover {
 			column.PackStart(menuRow(p, item), false, false, 0)
 		}
 		column.ShowAll()
+		// GTK has looked for what takes the keyboard already, and found nothing.
+		p.GrabFocus()
 	})
 	return p
 }

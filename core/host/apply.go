@@ -256,10 +256,11 @@ func (a *applier) changeMessage(e *pluginpb.ChangeMessage) error {
 	if err != nil || !ok {
 		return err
 	}
-	m.Body, m.Data, m.Edited = e.GetBody(), e.GetData(), e.GetEdited()
-	if m.Card, err = encodeCard(e.GetCard()); err != nil {
+	card, err := encodeCard(e.GetCard())
+	if err != nil || m.Body == e.GetBody() && bytes.Equal(m.Data, e.GetData()) && m.Edited == e.GetEdited() && bytes.Equal(m.Card, card) {
 		return err
 	}
+	m.Body, m.Data, m.Edited, m.Card = e.GetBody(), e.GetData(), e.GetEdited(), card
 	if err := a.tx.ChangeMessage(m); err != nil {
 		return fmt.Errorf("change_message: %w", err)
 	}

@@ -80,7 +80,7 @@ func (p *Plugin) draft(ctx context.Context, c *chat, call *sdk.Invocation, ops f
 		return nil, nil, err
 	}
 	change := Change{Parents: parents, Operations: operations}
-	if _, _, err := judge(state, &Signed{Change: change, Author: p.self}); err != nil {
+	if _, err := judge(state, &Signed{Change: change, Author: p.self}); err != nil {
 		return nil, nil, sdk.Errorf(codes.PermissionDenied, "you have not the right to do this in the group “%s”", state.Title).Because("NO_RIGHT", "group", state.Title)
 	}
 	content, err := change.Encode()

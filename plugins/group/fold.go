@@ -25,21 +25,32 @@ type folding struct {
 	// from him by changes apart from them. They are excluded until it is known whether
 	// those count.
 	contested []int
+	cause     map[int]deed // by what those that are excluded are
+
+	last pass // that which counts
 }
 
-// loss is a change that counted and by which somebody lost rights.
+// pass is what comes of going through all that is not excluded.
+type pass struct {
+	state    *State
+	losses   []loss
+	outcomes map[int]outcome // of those of which not all counts, or that have an heir
+	facts    map[Verb][]deed // that counted, in order, by what of the group they set
+}
+
+// loss is an operation that counted and by which somebody lost rights.
 type loss struct {
-	at   int
+	deed
 	user packet.UserID
 }
 
 // fold gives what a set of changes makes of base.
-func fold(base *State, nodes []node, set []int) *State {
+func fold(base *State, nodes []node, set []int) *folding {
 	if len(set) == 0 {
-		return base
+		return &folding{last: pass{state: base}}
 	}
 	f := &folding{base: base, nodes: nodes, set: set, local: make(map[int]int, len(set)), by: map[packet.UserID][]int{}, took: map[packet.UserID][]int{}}
-	f.children, f.degree, f.excluded = make([][]int, len(set)), make([]int, len(set)), make([]bool, len(set))
+	f.children, f.degree, f.excluded, f.cause = make([][]int, len(set)), make([]int, len(set)), make([]bool, len(set)), map[int]deed{}
 	for i, n := range set {
 		f.local[n] = i
 		f.by[nodes[n].author] = append(f.by[nodes[n].author], i)
@@ -54,33 +65,31 @@ func fold(base *State, nodes []node, set []int) *State {
 		}
 	}
 	f.excludeOwn()
-	state, losses := f.settle()
+	f.settle()
 	for _, i := range f.contested {
-		if f.taken(i, losses) {
+		if f.taken(i) {
 			continue
 		}
 		f.excluded[i] = false
-		state, losses = f.settle()
+		delete(f.cause, i)
+		f.settle()
 	}
-	return state
+	return f
 }
 
 // settle applies what is not excluded, and excludes what that excludes: what was
 // excluded stays so, which ends this.
-func (f *folding) settle() (*State, []loss) {
-	for {
-		state, losses := f.once()
-		if !f.exclude(losses) {
-			return state, losses
-		}
+func (f *folding) settle() {
+	for f.last = f.once(); f.exclude(f.last.losses); {
+		f.last = f.once()
 	}
 }
 
 // taken says whether the author of a change lost rights by another apart from it.
-func (f *folding) taken(i int, losses []loss) bool {
+func (f *folding) taken(i int) bool {
 	author := f.at(i).author
 	var apart func(int) bool
-	for _, l := range losses {
+	for _, l := range f.last.losses {
 		if l.user != author || l.at == i {
 			continue
 		}
@@ -88,6 +97,7 @@ func (f *folding) taken(i int, losses []loss) bool {
 			apart = f.apartFrom(i)
 		}
 		if apart(l.at) {
+			f.cause[i] = l.deed
 			return true
 		}
 	}
@@ -97,8 +107,8 @@ func (f *folding) taken(i int, losses []loss) bool {
 func (f *folding) at(i int) *node { return &f.nodes[f.set[i]] }
 
 // once applies what is not excluded, in order.
-func (f *folding) once() (*State, []loss) {
-	state := f.base.next()
+func (f *folding) once() pass {
+	p := pass{state: f.base.next(), outcomes: map[int]outcome{}, facts: map[Verb][]deed{}}
 	degree := slices.Clone(f.degree)
 	ready := readyChanges{f: f, of: map[packet.UserID]*byID{}}
 	for i, d := range degree {
@@ -106,26 +116,38 @@ func (f *folding) once() (*State, []loss) {
 			ready.add(i)
 		}
 	}
-	var losses []loss
 	for len(ready.of) > 0 {
-		i := ready.take(state)
+		i := ready.take(p.state)
 		for _, child := range f.children[i] {
 			if degree[child]--; degree[child] == 0 {
 				ready.add(child)
 			}
 		}
+		f.apply(&p, i)
+	}
+	return p
+}
+
+// apply applies one change, unless it is excluded.
+func (f *folding) apply(p *pass, i int) {
+	n := f.at(i)
+	var out outcome
+	for k := range n.operations {
+		o := &n.operations[k]
 		if f.excluded[i] {
+			out.judge(p.state, n.id, n.author, k, o)
 			continue
 		}
-		n := f.at(i)
-		for k := range n.operations {
-			_, lost := state.apply(n.id, n.author, &n.operations[k])
-			for _, user := range lost {
-				losses = append(losses, loss{i, user})
-			}
+		for _, user := range p.state.perform(n.id, n.author, k, o, &out) {
+			p.losses = append(p.losses, loss{deed{i, k}, user})
+		}
+		if o.setsFact() && p.state.May(n.author, o) {
+			p.facts[o.Verb] = append(p.facts[o.Verb], deed{i, k})
 		}
 	}
-	return state, losses
+	if !out.none() {
+		p.outcomes[i] = out
+	}
 }
 
 // readyChanges are those that could be next. However many one author has, he stands
@@ -193,7 +215,7 @@ func (f *folding) exclude(losses []loss) bool {
 				apart = f.apartFrom(l.at)
 			}
 			if apart(i) {
-				f.excluded[i], found = true, true
+				f.excluded[i], f.cause[i], found = true, l.deed, true
 			}
 		}
 	}
@@ -242,7 +264,7 @@ func (f *folding) descendants(i int) []bool {
 // had done: it counts only if that of the others does not.
 func (f *folding) excludeOwn() {
 	for author, its := range f.by {
-		gaveUp := slices.DeleteFunc(slices.Clone(its), func(i int) bool { return !f.givesUp(i) })
+		gaveUp := slices.DeleteFunc(slices.Clone(its), func(i int) bool { return f.givesUpBy(i) < 0 })
 		if len(gaveUp) == 0 {
 			continue
 		}
@@ -259,7 +281,7 @@ func (f *folding) excludeOwn() {
 			apart := f.apartFrom(i)
 			for _, j := range its {
 				if j != i && apart(j) {
-					f.excluded[j] = true
+					f.excluded[j], f.cause[j] = true, deed{i, f.givesUpBy(i)}
 				}
 			}
 		}
@@ -279,14 +301,15 @@ func (f *folding) byID(i, j int) int { return f.at(i).id.compare(f.at(j).id) }
 // of them stands over it.
 func (f *folding) stand(standing []int, i int) []int {
 	apart := f.apartFrom(i)
-	if slices.ContainsFunc(standing, func(j int) bool { return apart(j) && !f.standsOver(i, j) }) {
-		f.excluded[i] = true
+	if at := slices.IndexFunc(standing, func(j int) bool { return apart(j) && !f.standsOver(i, j) }); at >= 0 {
+		j := standing[at]
+		f.excluded[i], f.cause[i] = true, deed{j, f.givesUpBy(j)}
 		return standing
 	}
 	kept := standing[:0]
 	for _, j := range standing {
 		if apart(j) {
-			f.excluded[j] = true
+			f.excluded[j], f.cause[j] = true, deed{i, f.givesUpBy(i)}
 		} else {
 			kept = append(kept, j)
 		}
@@ -294,8 +317,9 @@ func (f *folding) stand(standing []int, i int) []int {
 	return append(kept, i)
 }
 
-func (f *folding) givesUp(i int) bool {
-	return slices.ContainsFunc(f.at(i).operations, func(o Operation) bool {
+// givesUpBy is by which of its operations a change gives up rights; less than 0 if by none.
+func (f *folding) givesUpBy(i int) int {
+	return slices.IndexFunc(f.at(i).operations, func(o Operation) bool {
 		return o.Verb == VerbLeave || o.Verb == VerbSetRole && o.Role == RoleOwner
 	})
 }

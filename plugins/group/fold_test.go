@@ -270,6 +270,33 @@ func BenchmarkSplit(b *testing.B) {
 		all[i] = i
 	}
 	for b.Loop() {
-		fold(&State{}, g.nodes, all)
+		fold(&State{}, g.nodes, all).outcomes()
+	}
+}
+
+// BenchmarkApart folds 1,000 names given while apart by each of two people, of which half do
+// not count.
+func BenchmarkApart(b *testing.B) {
+	g, _ := large(b)
+	nodes, all := g.nodes[:200:200], []int{}
+	for i := range 1000 {
+		for k, author := range []packet.UserID{"owner", "anna"} {
+			id, parents := ChangeID{byte(i), byte(i >> 8), byte(k)}, []int{len(nodes) - 2}
+			if i == 0 {
+				parents = []int{199}
+			}
+			nodes = append(nodes, node{id: id, author: author, parents: parents, operations: []Operation{{Verb: VerbSetTitle, Text: fmt.Sprint(i, k)}}})
+		}
+	}
+	nodes[1].operations = append(nodes[1].operations, Operation{Verb: VerbInvite, User: "anna"})
+	nodes[2].author, nodes[2].operations = "anna", []Operation{{Verb: VerbAccept}}
+	nodes[3].operations = []Operation{{Verb: VerbSetRole, User: "anna", Role: RoleAdmin}}
+	for i := range nodes {
+		all = append(all, i)
+	}
+	for b.Loop() {
+		if n := len(fold(&State{}, nodes, all).outcomes()); n != 1000 {
+			b.Fatalf("%d do not count", n)
+		}
 	}
 }

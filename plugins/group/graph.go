@@ -72,8 +72,6 @@ type List struct {
 	State   *State
 	// Merged: the sum of changes made apart, under which nobody writes.
 	Merged bool
-	// Withdrawn are those whose invitations the change of the list took back.
-	Withdrawn []packet.UserID
 }
 
 // Graph is the history of a group: its changes and what follows from which. What
@@ -102,6 +100,10 @@ type Graph struct {
 	forged  map[ChangeID]struct{} // at most maxForged that were not taken
 	chokes  []choke
 	known   *State
+	// outcomes are those of changes of which not all counts, or that have an heir, by
+	// their places in nodes; turned are those that are others than when Turned was asked last.
+	outcomes map[int]outcome
+	turned   map[int]struct{}
 }
 
 type node struct {
@@ -112,6 +114,7 @@ type node struct {
 	operations []Operation
 	owner      bool            // its author was the owner, by what he knew
 	took       []packet.UserID // from whom it took rights, its author aside, by what he knew
+	withdrawn  []packet.UserID // whose invitations it took back, by what he knew
 }
 
 // choke is a change that every other is an ancestor or a descendant of, or was when
@@ -124,7 +127,10 @@ type choke struct {
 
 // NewGraph makes the history of a chat, with nothing in it.
 func NewGraph(chat packet.ChatID) *Graph {
-	return &Graph{chat: chat, index: map[ChangeID]int{}, by: map[packet.UserID]int{}, byOther: map[packet.UserID]int{}, forged: map[ChangeID]struct{}{}, known: &State{}}
+	return &Graph{
+		chat: chat, index: map[ChangeID]int{}, by: map[packet.UserID]int{}, byOther: map[packet.UserID]int{}, forged: map[ChangeID]struct{}{}, known: &State{},
+		outcomes: map[int]outcome{}, turned: map[int]struct{}{},
+	}
 }
 
 // Has says whether a change is here.
@@ -246,7 +252,7 @@ func (g *Graph) take(c *Signed) (List, error) {
 	if err := g.admit(c, by); err != nil {
 		return List{}, err
 	}
-	after, took, err := judge(before, c)
+	j, err := judge(before, c)
 	if err != nil {
 		return List{}, err
 	}
@@ -254,8 +260,8 @@ func (g *Graph) take(c *Signed) (List, error) {
 	if !by.leads() {
 		g.byOther[c.Author]++
 	}
-	g.insert(c, parents, after, by.Role == RoleOwner, took)
-	return List{Version: version(n+1, []ChangeID{c.ID}), State: after, Withdrawn: withdrawn(before, &c.Change)}, nil
+	g.insert(c, parents, j, by.Role == RoleOwner, withdrawn(before, &c.Change))
+	return List{Version: version(n+1, []ChangeID{c.ID}), State: j.after}, nil
 }
 
 // withdrawn gives whose invitations a change takes back: those of people whom it
@@ -302,28 +308,33 @@ func (g *Graph) admit(c *Signed, by Person) error {
 	return nil
 }
 
-// judge gives what a change makes of what its author knew, and from whom else it
-// took rights.
-func judge(before *State, c *Signed) (after *State, took []packet.UserID, err error) {
+// judged is what a change makes of what its author knew.
+type judged struct {
+	after   *State
+	took    []packet.UserID // from whom else it took rights
+	outcome outcome
+}
+
+// judge judges a change by what its author knew; ErrForged if he had no right to it.
+func judge(before *State, c *Signed) (j judged, err error) {
 	if len(c.Operations) == 0 && !before.Person(c.Author).in() {
-		return nil, nil, fmt.Errorf("%s is no member: %w", c.Author, ErrForged)
+		return judged{}, fmt.Errorf("%s is no member: %w", c.Author, ErrForged)
 	}
-	after = before.next()
+	j.after = before.next()
 	for i := range c.Operations {
-		if !after.May(c.Author, &c.Operations[i]) {
-			return nil, nil, fmt.Errorf("%s had not the right: %w", c.Author, ErrForged)
+		if !j.after.May(c.Author, &c.Operations[i]) {
+			return judged{}, fmt.Errorf("%s had not the right: %w", c.Author, ErrForged)
 		}
-		_, lost := after.apply(c.ID, c.Author, &c.Operations[i])
-		for _, user := range lost {
+		for _, user := range j.after.perform(c.ID, c.Author, i, &c.Operations[i], &j.outcome) {
 			if user != c.Author {
-				took = append(took, user)
+				j.took = append(j.took, user)
 			}
 		}
 	}
-	return after, took, nil
+	return j, nil
 }
 
-func (g *Graph) insert(c *Signed, parents []int, after *State, owner bool, took []packet.UserID) {
+func (g *Graph) insert(c *Signed, parents []int, j judged, owner bool, withdrawn []packet.UserID) {
 	at := len(g.nodes)
 	operations := slices.Clone(c.Operations)
 	for i := range operations {
@@ -331,15 +342,20 @@ func (g *Graph) insert(c *Signed, parents []int, after *State, owner bool, took 
 			o.Picture = []byte{1} // only whether there is one counts here
 		}
 	}
-	g.nodes = append(g.nodes, node{c.ID, c.Author, c.Packet, parents, operations, owner, took})
+	g.nodes = append(g.nodes, node{c.ID, c.Author, c.Packet, parents, operations, owner, j.took, withdrawn})
 	g.index[c.ID] = at
 	g.heads = append(slices.DeleteFunc(g.heads, func(h int) bool { return slices.Contains(parents, h) }), at)
 	g.chokes = g.chokes[:g.chokesBefore(parents)]
 	if len(g.heads) > 1 {
-		g.known, _ = g.compute(g.heads)
+		all, from := g.compute(g.heads)
+		g.known = all.last.state
+		g.turn(all.outcomes(), from)
 		return
 	}
-	g.known = after
+	g.known = j.after
+	if !j.outcome.none() {
+		g.outcomes[at] = j.outcome
+	}
 	if len(g.chokes) >= maxChokes { // keep the later half, and every second before
 		kept := g.chokes[:0]
 		for i, ch := range g.chokes {
@@ -349,7 +365,7 @@ func (g *Graph) insert(c *Signed, parents []int, after *State, owner bool, took 
 		}
 		g.chokes = kept
 	}
-	g.chokes = append(g.chokes, choke{at, after})
+	g.chokes = append(g.chokes, choke{at, j.after})
 }
 
 // chokesBefore is how many chokes are among these nodes and their ancestors: all
@@ -371,17 +387,17 @@ func (g *Graph) upTo(at []int) (*State, int) {
 	if slices.Equal(at, g.heads) {
 		return g.known, len(g.nodes)
 	}
-	return g.compute(at)
+	all, from := g.compute(at)
+	return all.last.state, from + 1 + len(all.set)
 }
 
-// compute is upTo without what is known.
-func (g *Graph) compute(at []int) (*State, int) {
+// compute is upTo without what is known, from the last choke, which is at a place.
+func (g *Graph) compute(at []int) (all *folding, from int) {
 	base, from := &State{}, -1
 	if n := g.chokesBefore(at); n > 0 {
 		base, from = g.chokes[n-1].state, g.chokes[n-1].at
 	}
-	set := g.ancestors(at, from)
-	return fold(base, g.nodes, set), from + 1 + len(set)
+	return fold(base, g.nodes, g.ancestors(at, from)), from
 }
 
 // ancestors gives these nodes and their ancestors behind a place, ascending.

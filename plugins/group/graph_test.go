@@ -19,6 +19,8 @@ type replica struct {
 	graph   *Graph
 	waiting []Signed
 	lists   map[uint64]string
+	told    map[ChangeID]string // what was told when it came, and when it turned
+	turned  int
 }
 
 // world is a group whose members act apart; it is not safe for concurrent use.
@@ -45,7 +47,7 @@ func newWorld(t *testing.T, seed uint64, users ...packet.UserID) *world {
 	id := w.packet()
 	w.chat = ChatOf(users[0], id)
 	for _, u := range users {
-		w.replicas = append(w.replicas, &replica{user: u, graph: NewGraph(w.chat), lists: map[uint64]string{}})
+		w.replicas = append(w.replicas, &replica{user: u, graph: NewGraph(w.chat), lists: map[uint64]string{}, told: map[ChangeID]string{}})
 	}
 	root := w.sign(users[0], id, Change{Operations: []Operation{{Verb: VerbCreate, Text: "Tea", History: HistoryFromJoin}}})
 	w.deliver(w.replicas[0], root)
@@ -73,7 +75,7 @@ func (w *world) act(rep *replica, operations ...Operation) (Signed, bool) {
 	w.t.Helper()
 	parents, state := rep.graph.Parents()
 	c := Change{Parents: parents, Operations: operations}
-	if _, _, err := judge(state, &Signed{Change: c, Author: rep.user}); err != nil {
+	if _, err := judge(state, &Signed{Change: c, Author: rep.user}); err != nil {
 		return Signed{}, false
 	}
 	s := w.sign(rep.user, w.packet(), c)
@@ -88,7 +90,15 @@ func (w *world) deliver(rep *replica, c Signed) {
 	for progress := true; progress; {
 		progress = false
 		for i := 0; i < len(rep.waiting); i++ {
+			n := rep.graph.Len()
 			list, err := rep.graph.Add(rep.waiting[i])
+			for at := n; at < rep.graph.Len(); at++ {
+				rep.told[rep.graph.nodes[at].id] = story(rep.graph, at)
+			}
+			for _, id := range rep.graph.Turned(n) {
+				rep.told[id] = story(rep.graph, rep.graph.index[id])
+				rep.turned++
+			}
 			var missing *MissingError
 			if errors.As(err, &missing) {
 				continue
@@ -138,9 +148,25 @@ func (w *world) check(rep *replica) {
 		all[i] = i
 	}
 	known := rep.graph.Known()
-	if fresh := print(List{State: fold(&State{}, rep.graph.nodes, all), Merged: known.Merged}); fresh != print(known) {
+	if fresh := print(List{State: fold(&State{}, rep.graph.nodes, all).last.state, Merged: known.Merged}); fresh != print(known) {
 		w.t.Fatalf("%s: known is\n%s\nfolded anew\n%s", rep.user, print(known), fresh)
 	}
+	anew := *rep.graph
+	anew.outcomes = fold(&State{}, rep.graph.nodes, all).outcomes()
+	for i := range all {
+		if now, fresh := story(rep.graph, i), story(&anew, i); now != fresh {
+			w.t.Fatalf("%s tells\n%s\nfolded anew\n%s", rep.user, now, fresh)
+		}
+	}
+}
+
+// story is what is told of a change.
+func story(g *Graph, at int) string {
+	e := g.event(at)
+	if len(e.Facts) == 0 {
+		return ""
+	}
+	return e.sentence() + " " + string(mustJSON(e))
 }
 
 // settle gives everybody everything, in an order of his own.
@@ -156,6 +182,12 @@ func (w *world) settle() {
 		w.check(rep)
 		if a, b := print(first.graph.Known()), print(rep.graph.Known()); a != b || first.graph.Known().Version != rep.graph.Known().Version {
 			w.t.Fatalf("%s has (version %d)\n%s\n%s has (version %d)\n%s", first.user, first.graph.Known().Version, a, rep.user, rep.graph.Known().Version, b)
+		}
+		for i := range rep.graph.nodes {
+			id := rep.graph.nodes[i].id
+			if a, b := story(first.graph, first.graph.index[id]), story(rep.graph, i); a != b || rep.told[id] != b {
+				w.t.Fatalf("%s tells\n%s\n%s tells\n%s\nand shows\n%s", first.user, a, rep.user, b, rep.told[id])
+			}
 		}
 		for version, list := range rep.lists {
 			if other, there := first.lists[version]; there && other != list {
@@ -236,7 +268,7 @@ func (w *world) fork(rep *replica) (ok bool) {
 		at := w.r.IntN(rep.graph.Len())
 		state, _ := rep.graph.upTo([]int{at})
 		c := Change{Parents: rep.graph.idsOf([]int{at}), Operations: []Operation{w.operation()}}
-		if _, _, err := judge(state, &Signed{Change: c, Author: rep.user}); err != nil {
+		if _, err := judge(state, &Signed{Change: c, Author: rep.user}); err != nil {
 			continue
 		}
 		ok = true
@@ -251,7 +283,7 @@ var seeds = flag.Uint64("seeds", 100, "how many random groups to try")
 // different people.
 func TestAllAgree(t *testing.T) {
 	t.Parallel()
-	split, forked := 0, 0
+	split, forked, turned, void, overruled := 0, 0, 0, 0, 0
 	for seed := range *seeds {
 		w := newWorld(t, seed, crowd...)
 		w.gather()
@@ -268,6 +300,14 @@ func TestAllAgree(t *testing.T) {
 		if w.replicas[0].graph.Split() {
 			split++
 		}
+		turned += w.replicas[0].turned
+		for i := range w.replicas[0].graph.nodes {
+			e := w.replicas[0].graph.event(i)
+			void += strings.Count(e.sentence(), "count")
+			if e.Meanwhile != nil && e.Meanwhile.Facts[0].What == "title" {
+				overruled++
+			}
+		}
 		people := w.replicas[0].graph.Known().State.People()
 		for i, p := range people {
 			if (p.Role == RoleOwner) != (i == 0) && people[0].in() {
@@ -277,6 +317,10 @@ func TestAllAgree(t *testing.T) {
 	}
 	if split < int(*seeds/4) {
 		t.Errorf("only %d of %d groups were changed apart at the end: the test tries too little", split, *seeds)
+	}
+	t.Logf("%d changes turned, %d do not count, %d names lost", turned, void, overruled)
+	if turned < int(*seeds) || void < int(*seeds) || overruled < int(*seeds/10) {
+		t.Error("too few: the test tries too little")
 	}
 	if forked < int(*seeds) {
 		t.Errorf("two changes were signed as one %d times in %d groups: the test tries too little", forked, *seeds)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -78,7 +77,7 @@ func (p *Plugin) again(ctx context.Context, c *chat, s *Signed) (done bool, err 
 
 // take takes a new change; the caller holds c.mu.
 func (p *Plugin) take(ctx context.Context, c *chat, s *Signed, k *sdk.Packet) ([]sdk.Effect, error) {
-	before := c.graph.Known().State.Person(p.self).Role
+	before, n := c.graph.Known().State.Person(p.self).Role, c.graph.Len()
 	list, err := c.graph.Add(*s)
 	var missing *MissingError
 	switch {
@@ -100,15 +99,15 @@ func (p *Plugin) take(ctx context.Context, c *chat, s *Signed, k *sdk.Packet) ([
 	effects = append(effects, listEffect(c.id, list, &s.Change))
 	followers := c.follow(s.ID)
 	for i := range followers {
-		effects = append(effects, admittedEffects(c.id, &followers[i])...)
+		effects = append(effects, c.admittedEffects(&followers[i])...)
 	}
 	if c.graph.Split() {
 		effects = append(effects, listEffect(c.id, c.graph.Known(), nil))
 		p.join(c)
 	}
-	effects = p.atOnce(c, effects)
+	effects = p.atOnce(c, effects, s.ID, c.graph.Turned(n))
 	effects = append(effects, sdk.PutValue{Key: changeKey(c.id, s.ID), Value: value})
-	effects = append(effects, messageOf(c.id, s, list.Withdrawn)...)
+	effects = append(effects, c.messageOf(s)...)
 	dropped, err := p.dropped(ctx, c, followers)
 	if err != nil {
 		return nil, err
@@ -118,30 +117,31 @@ func (p *Plugin) take(ctx context.Context, c *chat, s *Signed, k *sdk.Packet) ([
 	if err != nil {
 		return nil, err
 	}
-	return append(effects, summary, p.changed(c, s, before, list.Withdrawn)), nil
+	return append(effects, summary, p.changed(c, s, before)), nil
 }
 
-// messageOf tells what was done, in the place of the packet.
-func messageOf(chat packet.ChatID, s *Signed, withdrawn []packet.UserID) []sdk.Effect {
-	event := Event{By: s.Author, Facts: factsOf(&s.Change, withdrawn)}
-	if len(event.Facts) == 0 {
+// messageOf tells what was done, in the place of the packet; the caller holds c.mu.
+func (c *chat) messageOf(s *Signed) []sdk.Effect {
+	event, ok := c.event(s.ID)
+	if !ok {
 		return nil
 	}
-	return []sdk.Effect{event.message(chat, s)}
+	return []sdk.Effect{event.message(c.id, s)}
 }
 
 // admittedEffects gives what follows from a change that waited, and is taken now.
-func admittedEffects(chat packet.ChatID, a *admitted) []sdk.Effect {
+func (c *chat) admittedEffects(a *admitted) []sdk.Effect {
 	if a.err != nil {
 		return nil
 	}
-	return append(messageOf(chat, &a.change, a.list.Withdrawn), listEffect(chat, a.list, &a.change.Change))
+	return append(c.messageOf(&a.change), listEffect(c.id, a.list, &a.change.Change))
 }
 
 // changed tells front ends.
-func (p *Plugin) changed(c *chat, s *Signed, before Role, withdrawn []packet.UserID) sdk.Effect {
+func (p *Plugin) changed(c *chat, s *Signed, before Role) sdk.Effect {
 	now := c.graph.Known().State.Person(p.self).Role
-	data := Changed{By: s.Author, Role: now.String(), Invited: before == RoleNone && now == RoleInvited, Facts: factsOf(&s.Change, withdrawn)}
+	event, _ := c.event(s.ID)
+	data := Changed{By: s.Author, Role: now.String(), Invited: before == RoleNone && now == RoleInvited, Facts: event.Facts}
 	if len(data.Facts) > 50 {
 		data.Facts = nil // an event is small; who wants to know looks
 	}
@@ -175,100 +175,6 @@ func listEffect(chat packet.ChatID, l List, by *Change) sdk.SetMembers {
 		set.Vouched = vouched(by)
 	}
 	return set
-}
-
-// sizeOf is about how large the effects of a change are.
-func sizeOf(e sdk.Effect) int {
-	switch e := e.(type) {
-	case sdk.SetMembers:
-		size := 100 + len(e.Title) + 110*len(e.Cutoffs) + 110*len(e.Vouched)
-		for _, user := range e.Members {
-			size += len(user) + 2
-		}
-		return size
-	case sdk.AddMessage:
-		return 200 + len(e.Body) + len(e.Data)
-	}
-	return 0
-}
-
-// atOnce gives as many effects as fit into an answer, the newest first, and has the
-// rest applied afterwards; the caller holds c.mu.
-func (p *Plugin) atOnce(c *chat, effects []sdk.Effect) []sdk.Effect {
-	slices.Reverse(effects)
-	size := 0
-	for i, e := range effects {
-		if size += sizeOf(e); i >= maxAtOnce || size > maxAtOnceBytes && i > 0 {
-			c.queue = append(c.queue, effects[i:]...)
-			p.applyQueued(c)
-			return append(effects[:i:i], sdk.PutValue{Key: queuedPrefix + string(c.id), Value: []byte{1}})
-		}
-	}
-	return effects
-}
-
-// applyQueued has what is queued applied, beside Handle; the caller holds c.mu. Lists are
-// for ever, messages have their places, and neither says anything that Handle reads,
-// so it does not matter when.
-func (p *Plugin) applyQueued(c *chat) {
-	if c.setting {
-		return
-	}
-	c.setting = true
-	p.work.Go(func() {
-		for {
-			c.mu.Lock()
-			effects, size, n := []sdk.Effect{}, 0, 0
-			for n < len(c.queue) && n < maxAtOnce && size < maxAtOnceBytes {
-				effects, size, n = append(effects, c.queue[n]), size+sizeOf(c.queue[n]), n+1
-			}
-			last := n == len(c.queue)
-			c.mu.Unlock()
-			if last {
-				p.noted(c)
-				effects = append(effects, sdk.PutValue{Key: queuedPrefix + string(c.id)})
-			}
-			if err := p.core.Apply(p.ctx, effects...); err != nil {
-				if !p.pause(p.ctx, 5*time.Second) {
-					return
-				}
-				p.core.Log().Warn("member lists could not be set yet", "chat", c.id, "error", err)
-				continue
-			}
-			c.mu.Lock()
-			c.queue = c.queue[n:]
-			c.setting = len(c.queue) > 0
-			more := c.setting
-			c.mu.Unlock()
-			if !more {
-				return
-			}
-		}
-	})
-}
-
-// noted waits until it is noted that something is queued: Handle's answer, which says
-// so, may be committed later than what is done beside it. Should the note come
-// later still, all is done once more at the next start.
-func (p *Plugin) noted(c *chat) {
-	for range 100 {
-		values, err := p.core.Values(p.ctx, queuedPrefix+string(c.id), 1)
-		if err == nil && len(values) > 0 || !p.pause(p.ctx, 50*time.Millisecond) {
-			return
-		}
-	}
-}
-
-// pause waits; false when ctx ended.
-func (p *Plugin) pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // keepWaiting keeps a change whose parents are not here. Nothing is shown of it: it may

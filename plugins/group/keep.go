@@ -21,7 +21,7 @@ import (
 const (
 	changePrefix  = "c/" // + chat + "/" + change id in hexadecimal: grouppb.Known
 	summaryPrefix = "s/" // + chat: Summary
-	queuedPrefix  = "l/" // + chat: not all lists are set yet, or not all messages made
+	queuedPrefix  = "l/" // + chat + "/" + change id: something that follows from it is left to do, see queue.go
 	forgedPrefix  = "x/" // + chat + "/" + author: how often he was named
 )
 
@@ -51,7 +51,9 @@ type chat struct {
 	waiting map[ChangeID]Signed
 	heirs   map[ChangeID][]ChangeID        // missing one -> what waits for it
 	queue   []sdk.Effect                   // lists and messages that did not fit into an answer
-	setting bool                           // somebody has them applied
+	turned  map[ChangeID]struct{}          // whose messages are to be changed
+	notes   []string                       // keys that say that something of these two is left to do, the newest last
+	setting bool                           // somebody does it
 	joining bool                           // somebody waits to join what was changed apart
 	handled map[packet.PacketID]chan error // has room for one: who waits for his own change
 }
@@ -59,8 +61,19 @@ type chat struct {
 func newChat(id packet.ChatID) *chat {
 	return &chat{
 		id: id, asking: make(chan struct{}, 1), handled: map[packet.PacketID]chan error{},
-		graph: NewGraph(id), waiting: map[ChangeID]Signed{}, heirs: map[ChangeID][]ChangeID{},
+		graph: NewGraph(id), waiting: map[ChangeID]Signed{}, heirs: map[ChangeID][]ChangeID{}, turned: map[ChangeID]struct{}{},
 	}
+}
+
+// event tells a change; false when it is not here, or has nothing to tell. The caller
+// holds mu.
+func (c *chat) event(id ChangeID) (Event, bool) {
+	at, ok := c.graph.index[id]
+	if !ok {
+		return Event{}, false
+	}
+	e := c.graph.event(at)
+	return e, len(e.Facts) > 0
 }
 
 // load reads the changes, unless they are here; the caller holds mu.
@@ -100,6 +113,7 @@ func (p *Plugin) reload(ctx context.Context, c *chat) ([]admitted, error) {
 		}
 	}
 	done := fresh.admit(ready)
+	fresh.graph.Turned(0) // while they were read
 	c.loaded, c.graph, c.waiting, c.heirs = true, fresh.graph, fresh.waiting, fresh.heirs
 	return done, nil
 }

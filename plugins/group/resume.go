@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/parley-chat/parley/plugins/sdk"
@@ -18,8 +17,13 @@ func (p *Plugin) resume(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read in which groups something was left to do: %w", err)
 	}
+	notes := map[packet.ChatID][]string{}
 	for _, v := range queued {
-		c := p.chat(packet.ChatID(strings.TrimPrefix(v.Key, queuedPrefix)))
+		notes[noted(v.Key)] = append(notes[noted(v.Key)], v.Key)
+	}
+	for chat, keys := range notes {
+		c := p.chat(chat)
+		c.notes = keys // nobody else has it yet
 		p.work.Go(func() { p.redo(c) })
 	}
 	summaries, err := p.summaries(ctx)
@@ -38,14 +42,17 @@ func (p *Plugin) resume(ctx context.Context) error {
 }
 
 // redo sets the lists of all changes of a chat, and makes their messages: what is there
-// already stays as it is.
+// already stays as it is, but for what is told of changes that may have turned.
 func (p *Plugin) redo(c *chat) {
 	for {
 		c.mu.Lock()
 		done, err := p.reload(p.ctx, c)
 		if err == nil {
 			for i := range done {
-				c.queue = append(c.queue, admittedEffects(c.id, &done[i])...)
+				c.queue = append(c.queue, c.admittedEffects(&done[i])...)
+			}
+			for _, id := range c.graph.Apart() {
+				c.turned[id] = struct{}{}
 			}
 			c.queue = append(c.queue, listEffect(c.id, c.graph.Known(), nil))
 			p.applyQueued(c)

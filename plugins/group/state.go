@@ -174,6 +174,55 @@ func (s *State) apply(id ChangeID, author packet.UserID, o *Operation) (did bool
 	return s.describe(id, o), nil
 }
 
+// perform is apply, and notes what became of the operation, the k-th of its change.
+func (s *State) perform(id ChangeID, author packet.UserID, k int, o *Operation, out *outcome) (lost []packet.UserID) {
+	before := s.people[author].Role
+	_, lost = s.apply(id, author, o)
+	switch {
+	case o.Verb == VerbLeave && before == RoleOwner, o.Verb == VerbAccept && before == RoleInvited && s.people[author].Role == RoleOwner:
+		out.owner = s.owner()
+	}
+	out.judge(s, id, author, k, o)
+	return lost
+}
+
+// owner gives who is it; empty when everybody left.
+func (s *State) owner() packet.UserID {
+	for user := range s.people {
+		if s.people[user].Role == RoleOwner {
+			return user
+		}
+	}
+	return ""
+}
+
+// says: the state is so as an operation makes it.
+func (s *State) says(id ChangeID, author packet.UserID, o *Operation) bool {
+	switch o.Verb {
+	case VerbCreate:
+		return s.founded && s.Title == o.Text && s.History == o.History
+	case VerbInvite:
+		return s.people[o.User].Role != RoleNone
+	case VerbAccept:
+		return s.people[author].in()
+	case VerbLeave:
+		return s.people[author].Role == RoleNone
+	case VerbRemove:
+		return s.people[o.User].Role == RoleNone
+	case VerbSetRole:
+		return s.people[o.User].Role == o.Role
+	case VerbSetTitle:
+		return s.Title == o.Text
+	case VerbSetDescription:
+		return s.Description == o.Text
+	case VerbSetPicture:
+		return s.Picture == id || len(o.Picture) == 0 && s.Picture == (ChangeID{})
+	case VerbSetHistory:
+		return s.History == o.History
+	}
+	return true
+}
+
 // describe does the operations on facts.
 func (s *State) describe(id ChangeID, o *Operation) bool {
 	switch o.Verb {

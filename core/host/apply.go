@@ -252,7 +252,18 @@ func (a *applier) ownMessage(what string, b []byte, anyone bool) (m store.Messag
 }
 
 func (a *applier) changeMessage(e *pluginpb.ChangeMessage) error {
-	m, ok, err := a.ownMessage("change_message", e.GetId(), false)
+	id := e.GetId()
+	if e.GetHandled() != nil {
+		if a.origin != nil {
+			return errors.New("change_message.handled: a packet is being handled, whose author alone has his messages changed")
+		}
+		of, err := a.messageOf(packet.PacketID(id), e.GetHandled())
+		if err != nil || of == (packet.PacketID{}) {
+			return err
+		}
+		id = of[:]
+	}
+	m, ok, err := a.ownMessage("change_message", id, false)
 	if err != nil || !ok {
 		return err
 	}
@@ -266,6 +277,22 @@ func (a *applier) changeMessage(e *pluginpb.ChangeMessage) error {
 	}
 	a.news.message(messageChanged, m.Chat, m.ID)
 	return nil
+}
+
+// messageOf gives the id of the message of a packet that the plugin handled before; zero when
+// there is none.
+func (a *applier) messageOf(id packet.PacketID, which *pluginpb.HandledPacket) (packet.PacketID, error) {
+	entries, err := a.tx.EntriesByID(id, store.MaxSameID)
+	if err != nil {
+		return packet.PacketID{}, fmt.Errorf("change_message.handled: %w", err)
+	}
+	for i := range entries {
+		h := &entries[i].Packet.Header
+		if string(h.Author) == which.GetAuthor() && h.ContentHash == packet.Hash(which.GetContentHash()) && a.owns(h.Type) {
+			return store.MessageID(a.tx, h)
+		}
+	}
+	return packet.PacketID{}, nil
 }
 
 func (a *applier) setCard(e *pluginpb.SetCard) error {

@@ -121,10 +121,14 @@ func (c *checker) addMessage(w powers, at string, e *pluginpb.AddMessage) {
 	c.within(at+".data", len(e.GetData()), maxData)
 	c.card(w, at+".card", e.GetCard())
 	if of := e.GetHandled(); of != nil {
-		c.user(at+".handled.author", of.GetAuthor())
-		c.must(len(of.GetContentHash()) == len(packet.Hash{}), at+".handled.content_hash", "has %d bytes, not %d", len(of.GetContentHash()), len(packet.Hash{}))
+		c.handled(at, of)
 		c.must(!e.GetLocal(), at+".local", "a message of a packet is not local")
 	}
+}
+
+func (c *checker) handled(at string, of *pluginpb.HandledPacket) {
+	c.user(at+".handled.author", of.GetAuthor())
+	c.must(len(of.GetContentHash()) == len(packet.Hash{}), at+".handled.content_hash", "has %d bytes, not %d", len(of.GetContentHash()), len(packet.Hash{}))
 }
 
 func (c *checker) changeMessage(w powers, at string, e *pluginpb.ChangeMessage) {
@@ -132,6 +136,9 @@ func (c *checker) changeMessage(w powers, at string, e *pluginpb.ChangeMessage) 
 	c.within(at+".body", len(e.GetBody()), maxBody)
 	c.within(at+".data", len(e.GetData()), maxData)
 	c.card(w, at+".card", e.GetCard())
+	if of := e.GetHandled(); of != nil {
+		c.handled(at, of)
+	}
 }
 
 var imageMagic = [][]byte{[]byte("\x89PNG\r\n\x1a\n"), {0xff, 0xd8, 0xff}, []byte("RIFF")}

@@ -92,6 +92,40 @@ func TestDropOfCopiedID(t *testing.T) {
 	}
 }
 
+// While no packet is being handled a plugin changes the message of the very packet that it names, whoever
+// gave that id to his own as well, and tells nobody when nothing changes. A packet has only its author's changed.
+func TestChangeOfHandled(t *testing.T) {
+	t.Parallel()
+	r, group, id, _, _ := copiedRig(t)
+	bus.Publish(r.bus, bus.PacketStored("text"), bus.Stored{Chat: group})
+	r.eventually("both are there", func() bool { return slices.Equal(r.bodies(group), []string{"copied", "genuine"}) })
+	changes := bus.Subscribe(r.bus, bus.MessageChanged, 100)
+	defer changes.Close()
+	change := func(body, author, content string) string {
+		hash := packet.HashOf([]byte(content))
+		return fmt.Sprintf(`{"changeMessage":{"id":%s,"body":%q,"handled":{"author":%q,"contentHash":%q}}}`,
+			jsonOf(id), body, author, base64.StdEncoding.EncodeToString(hash[:]))
+	}
+	must(t, r.effects(change("void", "bob", "genuine")))
+	must(t, r.effects(change("void", "bob", "genuine")))
+	must(t, r.effects(change("of none", "bob", "copied")))
+	if got := r.bodies(group); !slices.Equal(got, []string{"copied", "void"}) {
+		t.Errorf("%q", got)
+	}
+	if _, err := changes.Next(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if ref, more := changes.TryNext(); more {
+		t.Errorf("told of %v once more", ref)
+	}
+	if err := r.effects(strings.ReplaceAll(change("x", "bob", "genuine"), `"author":"bob"`, `"author":"Bob!"`)); err == nil {
+		t.Error("a packet of no user is taken")
+	}
+	own := r.putQuietly(r.peer, group, "text", `raw:{"effects":[`+change("mine", "bob", "genuine")+`]}`)[0]
+	bus.Publish(r.bus, bus.PacketStored("text"), bus.Stored{Chat: group})
+	r.eventually("it is set aside", func() bool { return r.entry(own).State == store.EntrySetAside })
+}
+
 // What is deleted for this account alone stays for others: of a group nothing is given
 // without content that its author has not deleted, and what this account wrote is there
 // as long as somebody may be yet to get it.

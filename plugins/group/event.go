@@ -49,8 +49,10 @@ func (e *Event) message(chat packet.ChatID, s *Signed) sdk.AddMessage {
 }
 
 // changed shows anew what a change did, which has turned.
-func (e *Event) changed(id packet.PacketID) sdk.ChangeMessage {
-	return sdk.ChangeMessage{ID: id, Body: e.sentence(), Data: mustJSON(e)}
+func (e *Event) changed(n *node) sdk.ChangeMessage {
+	return sdk.ChangeMessage{
+		ID: n.packet, Body: e.sentence(), Data: mustJSON(e), Handled: &sdk.HandledPacket{Author: n.author, ContentHash: n.content},
+	}
 }
 
 // Changed is the data, as JSON, of the event EventChanged.

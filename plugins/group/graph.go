@@ -110,6 +110,7 @@ type node struct {
 	id         ChangeID
 	author     packet.UserID
 	packet     packet.PacketID
+	content    packet.Hash
 	parents    []int
 	operations []Operation
 	owner      bool            // its author was the owner, by what he knew
@@ -342,7 +343,7 @@ func (g *Graph) insert(c *Signed, parents []int, j judged, owner bool, withdrawn
 			o.Picture = []byte{1} // only whether there is one counts here
 		}
 	}
-	g.nodes = append(g.nodes, node{c.ID, c.Author, c.Packet, parents, operations, owner, j.took, withdrawn})
+	g.nodes = append(g.nodes, node{c.ID, c.Author, c.Packet, c.Content, parents, operations, owner, j.took, withdrawn})
 	g.index[c.ID] = at
 	g.heads = append(slices.DeleteFunc(g.heads, func(h int) bool { return slices.Contains(parents, h) }), at)
 	g.chokes = g.chokes[:g.chokesBefore(parents)]

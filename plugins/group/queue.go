@@ -123,7 +123,7 @@ func (c *chat) next() (t task) {
 		t.turned = append(t.turned, id)
 		delete(c.turned, id)
 		if event, ok := c.event(id); ok {
-			e := event.changed(c.graph.nodes[c.graph.index[id]].packet)
+			e := event.changed(&c.graph.nodes[c.graph.index[id]])
 			t.effects, size = append(t.effects, e), size+sizeOf(e)
 		}
 		if len(t.effects) >= maxAtOnce || size > maxAtOnceBytes {

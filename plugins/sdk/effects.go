@@ -42,13 +42,16 @@ type HandledPacket struct {
 
 // ChangeMessage changes a message this plugin made. It fails the call when the
 // packet being handled has another author than the message, and does nothing
-// when the message is deleted or unknown.
+// when the message is deleted or unknown, or is so already.
 type ChangeMessage struct {
 	ID     packet.PacketID
 	Body   string
 	Data   []byte
 	Card   *pluginpb.Card
 	Edited bool // shown as "edited"
+	// Handled says, when no packet is being handled, which of the packets with this id is that of
+	// the message: others can give the id of theirs to something else too.
+	Handled *HandledPacket
 }
 
 // SetCard draws the card of a message this plugin made anew. The card shows what
@@ -187,15 +190,20 @@ func (e AddMessage) proto() *pluginpb.Effect {
 	add := &pluginpb.AddMessage{
 		Id: idBytes(e.ID), Chat: string(e.Chat), Kind: e.Kind, Body: e.Body, ReplyTo: idBytes(e.ReplyTo), Data: e.Data, Card: e.Card, Local: e.Local,
 	}
-	if e.Handled != nil {
-		add.Handled = &pluginpb.HandledPacket{Author: string(e.Handled.Author), ContentHash: e.Handled.ContentHash[:]}
-	}
+	add.Handled = e.Handled.proto()
 	return &pluginpb.Effect{Effect: &pluginpb.Effect_AddMessage{AddMessage: add}}
+}
+
+func (h *HandledPacket) proto() *pluginpb.HandledPacket {
+	if h == nil {
+		return nil
+	}
+	return &pluginpb.HandledPacket{Author: string(h.Author), ContentHash: h.ContentHash[:]}
 }
 
 func (e ChangeMessage) proto() *pluginpb.Effect {
 	return &pluginpb.Effect{Effect: &pluginpb.Effect_ChangeMessage{ChangeMessage: &pluginpb.ChangeMessage{
-		Id: idBytes(e.ID), Body: e.Body, Data: e.Data, Card: e.Card, Edited: e.Edited,
+		Id: idBytes(e.ID), Body: e.Body, Data: e.Data, Card: e.Card, Edited: e.Edited, Handled: e.Handled.proto(),
 	}}}
 }
 

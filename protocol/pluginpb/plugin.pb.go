@@ -3309,7 +3309,7 @@ func (x *HandledPacket) GetContentHash() []byte {
 
 // ChangeMessage changes a message the same plugin made. It fails the call when
 // the packet being handled has another author than the message; it does
-// nothing when the message is deleted or unknown.
+// nothing when the message is deleted or unknown, or is so already.
 type ChangeMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -3317,7 +3317,11 @@ type ChangeMessage struct {
 	Data  []byte                 `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
 	Card  *Card                  `protobuf:"bytes,4,opt,name=card,proto3" json:"card,omitempty"`
 	// Shown as "edited".
-	Edited        bool `protobuf:"varint,5,opt,name=edited,proto3" json:"edited,omitempty"`
+	Edited bool `protobuf:"varint,5,opt,name=edited,proto3" json:"edited,omitempty"`
+	// When no packet is being handled: the message is that of a packet with this id that the plugin handled
+	// before. Needed for what others wrote, who may have given its id to something else too.
+	// Nothing is changed when it is not there. Since API 1.
+	Handled       *HandledPacket `protobuf:"bytes,6,opt,name=handled,proto3" json:"handled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3385,6 +3389,13 @@ func (x *ChangeMessage) GetEdited() bool {
 		return x.Edited
 	}
 	return false
+}
+
+func (x *ChangeMessage) GetHandled() *HandledPacket {
+	if x != nil {
+		return x.Handled
+	}
+	return nil
 }
 
 // SetCard draws the card of a message the same plugin made anew and leaves the
@@ -6512,13 +6523,14 @@ const file_protocol_pluginpb_plugin_proto_rawDesc = "" +
 	"\ahandled\x18\t \x01(\v2\x1f.parley.plugin.v1.HandledPacketR\ahandled\"J\n" +
 	"\rHandledPacket\x12\x16\n" +
 	"\x06author\x18\x01 \x01(\tR\x06author\x12!\n" +
-	"\fcontent_hash\x18\x02 \x01(\fR\vcontentHash\"\x8b\x01\n" +
+	"\fcontent_hash\x18\x02 \x01(\fR\vcontentHash\"\xc6\x01\n" +
 	"\rChangeMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\tR\x04body\x12\x12\n" +
 	"\x04data\x18\x03 \x01(\fR\x04data\x12*\n" +
 	"\x04card\x18\x04 \x01(\v2\x16.parley.plugin.v1.CardR\x04card\x12\x16\n" +
-	"\x06edited\x18\x05 \x01(\bR\x06edited\"E\n" +
+	"\x06edited\x18\x05 \x01(\bR\x06edited\x129\n" +
+	"\ahandled\x18\x06 \x01(\v2\x1f.parley.plugin.v1.HandledPacketR\ahandled\"E\n" +
 	"\aSetCard\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12*\n" +
 	"\x04card\x18\x02 \x01(\v2\x16.parley.plugin.v1.CardR\x04card\"5\n" +
@@ -6950,48 +6962,49 @@ var file_protocol_pluginpb_plugin_proto_depIdxs = []int32{
 	56, // 57: parley.plugin.v1.AddMessage.card:type_name -> parley.plugin.v1.Card
 	40, // 58: parley.plugin.v1.AddMessage.handled:type_name -> parley.plugin.v1.HandledPacket
 	56, // 59: parley.plugin.v1.ChangeMessage.card:type_name -> parley.plugin.v1.Card
-	56, // 60: parley.plugin.v1.SetCard.card:type_name -> parley.plugin.v1.Card
-	50, // 61: parley.plugin.v1.SetMembers.cutoffs:type_name -> parley.plugin.v1.Cutoff
-	4,  // 62: parley.plugin.v1.SetMembers.history:type_name -> parley.plugin.v1.History
-	49, // 63: parley.plugin.v1.SetMembers.vouched:type_name -> parley.plugin.v1.DeviceKey
-	5,  // 64: parley.plugin.v1.SteerBlob.order:type_name -> parley.plugin.v1.BlobOrder
-	57, // 65: parley.plugin.v1.Card.buttons:type_name -> parley.plugin.v1.Button
-	86, // 66: parley.plugin.v1.Button.args:type_name -> parley.plugin.v1.Button.ArgsEntry
-	65, // 67: parley.plugin.v1.HostRequest.apply:type_name -> parley.plugin.v1.ApplyRequest
-	67, // 68: parley.plugin.v1.HostRequest.query_messages:type_name -> parley.plugin.v1.QueryMessages
-	70, // 69: parley.plugin.v1.HostRequest.query_annotations:type_name -> parley.plugin.v1.QueryAnnotations
-	73, // 70: parley.plugin.v1.HostRequest.query_contacts:type_name -> parley.plugin.v1.QueryContacts
-	76, // 71: parley.plugin.v1.HostRequest.query_chats:type_name -> parley.plugin.v1.QueryChats
-	79, // 72: parley.plugin.v1.HostRequest.query_values:type_name -> parley.plugin.v1.QueryValues
-	81, // 73: parley.plugin.v1.HostRequest.log:type_name -> parley.plugin.v1.LogRequest
-	60, // 74: parley.plugin.v1.HostRequest.prepare_blob:type_name -> parley.plugin.v1.PrepareBlob
-	61, // 75: parley.plugin.v1.HostRequest.query_blobs:type_name -> parley.plugin.v1.QueryBlobs
-	10, // 76: parley.plugin.v1.HostResponse.error:type_name -> parley.plugin.v1.Error
-	66, // 77: parley.plugin.v1.HostResponse.apply:type_name -> parley.plugin.v1.ApplyResponse
-	68, // 78: parley.plugin.v1.HostResponse.messages:type_name -> parley.plugin.v1.Messages
-	71, // 79: parley.plugin.v1.HostResponse.annotations:type_name -> parley.plugin.v1.Annotations
-	74, // 80: parley.plugin.v1.HostResponse.contacts:type_name -> parley.plugin.v1.Contacts
-	77, // 81: parley.plugin.v1.HostResponse.chats:type_name -> parley.plugin.v1.Chats
-	80, // 82: parley.plugin.v1.HostResponse.values:type_name -> parley.plugin.v1.Values
-	62, // 83: parley.plugin.v1.HostResponse.blobs:type_name -> parley.plugin.v1.Blobs
-	63, // 84: parley.plugin.v1.Blobs.blobs:type_name -> parley.plugin.v1.Blob
-	6,  // 85: parley.plugin.v1.Blob.state:type_name -> parley.plugin.v1.BlobState
-	64, // 86: parley.plugin.v1.Blob.left_out:type_name -> parley.plugin.v1.LeftOut
-	38, // 87: parley.plugin.v1.ApplyRequest.effects:type_name -> parley.plugin.v1.Effect
-	69, // 88: parley.plugin.v1.Messages.messages:type_name -> parley.plugin.v1.Message
-	72, // 89: parley.plugin.v1.Annotations.annotations:type_name -> parley.plugin.v1.Annotation
-	75, // 90: parley.plugin.v1.Contacts.contacts:type_name -> parley.plugin.v1.Contact
-	78, // 91: parley.plugin.v1.Chats.chats:type_name -> parley.plugin.v1.Chat
-	50, // 92: parley.plugin.v1.Chat.heads:type_name -> parley.plugin.v1.Cutoff
-	51, // 93: parley.plugin.v1.Values.values:type_name -> parley.plugin.v1.PutValue
-	7,  // 94: parley.plugin.v1.LogRequest.level:type_name -> parley.plugin.v1.Level
-	8,  // 95: parley.plugin.v1.Plugin.Session:input_type -> parley.plugin.v1.CoreMessage
-	9,  // 96: parley.plugin.v1.Plugin.Session:output_type -> parley.plugin.v1.PluginMessage
-	96, // [96:97] is the sub-list for method output_type
-	95, // [95:96] is the sub-list for method input_type
-	95, // [95:95] is the sub-list for extension type_name
-	95, // [95:95] is the sub-list for extension extendee
-	0,  // [0:95] is the sub-list for field type_name
+	40, // 60: parley.plugin.v1.ChangeMessage.handled:type_name -> parley.plugin.v1.HandledPacket
+	56, // 61: parley.plugin.v1.SetCard.card:type_name -> parley.plugin.v1.Card
+	50, // 62: parley.plugin.v1.SetMembers.cutoffs:type_name -> parley.plugin.v1.Cutoff
+	4,  // 63: parley.plugin.v1.SetMembers.history:type_name -> parley.plugin.v1.History
+	49, // 64: parley.plugin.v1.SetMembers.vouched:type_name -> parley.plugin.v1.DeviceKey
+	5,  // 65: parley.plugin.v1.SteerBlob.order:type_name -> parley.plugin.v1.BlobOrder
+	57, // 66: parley.plugin.v1.Card.buttons:type_name -> parley.plugin.v1.Button
+	86, // 67: parley.plugin.v1.Button.args:type_name -> parley.plugin.v1.Button.ArgsEntry
+	65, // 68: parley.plugin.v1.HostRequest.apply:type_name -> parley.plugin.v1.ApplyRequest
+	67, // 69: parley.plugin.v1.HostRequest.query_messages:type_name -> parley.plugin.v1.QueryMessages
+	70, // 70: parley.plugin.v1.HostRequest.query_annotations:type_name -> parley.plugin.v1.QueryAnnotations
+	73, // 71: parley.plugin.v1.HostRequest.query_contacts:type_name -> parley.plugin.v1.QueryContacts
+	76, // 72: parley.plugin.v1.HostRequest.query_chats:type_name -> parley.plugin.v1.QueryChats
+	79, // 73: parley.plugin.v1.HostRequest.query_values:type_name -> parley.plugin.v1.QueryValues
+	81, // 74: parley.plugin.v1.HostRequest.log:type_name -> parley.plugin.v1.LogRequest
+	60, // 75: parley.plugin.v1.HostRequest.prepare_blob:type_name -> parley.plugin.v1.PrepareBlob
+	61, // 76: parley.plugin.v1.HostRequest.query_blobs:type_name -> parley.plugin.v1.QueryBlobs
+	10, // 77: parley.plugin.v1.HostResponse.error:type_name -> parley.plugin.v1.Error
+	66, // 78: parley.plugin.v1.HostResponse.apply:type_name -> parley.plugin.v1.ApplyResponse
+	68, // 79: parley.plugin.v1.HostResponse.messages:type_name -> parley.plugin.v1.Messages
+	71, // 80: parley.plugin.v1.HostResponse.annotations:type_name -> parley.plugin.v1.Annotations
+	74, // 81: parley.plugin.v1.HostResponse.contacts:type_name -> parley.plugin.v1.Contacts
+	77, // 82: parley.plugin.v1.HostResponse.chats:type_name -> parley.plugin.v1.Chats
+	80, // 83: parley.plugin.v1.HostResponse.values:type_name -> parley.plugin.v1.Values
+	62, // 84: parley.plugin.v1.HostResponse.blobs:type_name -> parley.plugin.v1.Blobs
+	63, // 85: parley.plugin.v1.Blobs.blobs:type_name -> parley.plugin.v1.Blob
+	6,  // 86: parley.plugin.v1.Blob.state:type_name -> parley.plugin.v1.BlobState
+	64, // 87: parley.plugin.v1.Blob.left_out:type_name -> parley.plugin.v1.LeftOut
+	38, // 88: parley.plugin.v1.ApplyRequest.effects:type_name -> parley.plugin.v1.Effect
+	69, // 89: parley.plugin.v1.Messages.messages:type_name -> parley.plugin.v1.Message
+	72, // 90: parley.plugin.v1.Annotations.annotations:type_name -> parley.plugin.v1.Annotation
+	75, // 91: parley.plugin.v1.Contacts.contacts:type_name -> parley.plugin.v1.Contact
+	78, // 92: parley.plugin.v1.Chats.chats:type_name -> parley.plugin.v1.Chat
+	50, // 93: parley.plugin.v1.Chat.heads:type_name -> parley.plugin.v1.Cutoff
+	51, // 94: parley.plugin.v1.Values.values:type_name -> parley.plugin.v1.PutValue
+	7,  // 95: parley.plugin.v1.LogRequest.level:type_name -> parley.plugin.v1.Level
+	8,  // 96: parley.plugin.v1.Plugin.Session:input_type -> parley.plugin.v1.CoreMessage
+	9,  // 97: parley.plugin.v1.Plugin.Session:output_type -> parley.plugin.v1.PluginMessage
+	97, // [97:98] is the sub-list for method output_type
+	96, // [96:97] is the sub-list for method input_type
+	96, // [96:96] is the sub-list for extension type_name
+	96, // [96:96] is the sub-list for extension extendee
+	0,  // [0:96] is the sub-list for field type_name
 }
 
 func init() { file_protocol_pluginpb_plugin_proto_init() }

@@ -280,7 +280,10 @@ func (a *applier) ownMessage(what string, b []byte, anyone bool) (*Message, erro
 
 func (a *applier) changeMessage(e *pluginpb.ChangeMessage) error {
 	m, err := a.ownMessage("change_message", e.GetId(), false)
-	if err != nil || m == nil {
+	switch of := e.GetHandled(); {
+	case of != nil && a.origin != nil:
+		return errors.New("change_message.handled: a packet is being handled, whose author alone has his messages changed")
+	case err != nil || m == nil || of != nil && string(m.Author) != of.GetAuthor():
 		return err
 	}
 	m.Body, m.Data, m.Card, m.Edited = e.GetBody(), e.GetData(), e.GetCard(), e.GetEdited()

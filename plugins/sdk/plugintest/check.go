@@ -139,6 +139,9 @@ func (c *checker) effect(m *pluginpb.Manifest, bundled bool, e *pluginpb.Effect)
 		c.within("change_message.body", len(e.ChangeMessage.GetBody()), maxBody)
 		c.within("change_message.data", len(e.ChangeMessage.GetData()), maxData)
 		c.card(m, "change_message.card", e.ChangeMessage.GetCard())
+		if of := e.ChangeMessage.GetHandled(); of != nil {
+			c.must(len(of.GetContentHash()) == len(packet.Hash{}), "change_message.handled.content_hash has %d bytes", len(of.GetContentHash()))
+		}
 	case *pluginpb.Effect_SetCard:
 		c.id("set_card.id", e.SetCard.GetId())
 		c.card(m, "set_card.card", e.SetCard.GetCard())

@@ -450,6 +450,18 @@ type groupFact struct {
 	Title   string       `json:"title"`
 	History GroupHistory `json:"history"`
 	Removed bool         `json:"removed"`
+	// Owner is who is the owner since the one of before left.
+	Owner string `json:"owner"`
+	// Void: it does not count.
+	Void bool `json:"void"`
+}
+
+// groupStory is what somebody did to a group.
+type groupStory struct {
+	By    string      `json:"by"`
+	Facts []groupFact `json:"facts"`
+	// Meanwhile is what somebody else did, for which some of it does not count.
+	Meanwhile *groupStory `json:"meanwhile"`
 }
 
 // maxFacts is how many of one message are told.
@@ -460,13 +472,15 @@ func (s *Session) groupEvent(m *controlpb.Message) string {
 	if m.GetPlugin() != groupPlugin || m.GetKind() != groupKind {
 		return ""
 	}
-	var event struct {
-		By    string      `json:"by"`
-		Facts []groupFact `json:"facts"`
-	}
+	var event groupStory
 	if json.Unmarshal(m.GetData(), &event) != nil || len(event.Facts) == 0 {
 		return tidy(m.GetBody(), maxShownLine)
 	}
+	return s.groupSentences(&event)
+}
+
+// groupSentences tells what somebody did.
+func (s *Session) groupSentences(event *groupStory) string {
 	t := s.Texts()
 	by := t.T("You")
 	if event.By != s.User() {
@@ -478,17 +492,41 @@ func (s *Session) groupEvent(m *controlpb.Message) string {
 		}
 		return s.Contacts.Name(user)
 	}
+	why := ""
+	if m := event.Meanwhile; m != nil && len(m.Facts) == 1 {
+		m.Meanwhile, m.Facts[0].Void = nil, false
+		why = s.groupSentences(m)
+	}
 	var said []string
 	facts := event.Facts
 	for len(facts) > 0 && len(said) < maxFacts {
 		// Those of one kind about several people are one sentence.
 		n := 1
 		users := []string{person(facts[0].User)}
-		for n < len(facts) && facts[0].User != "" && facts[n].What == facts[0].What && facts[n].Role == facts[0].Role {
+		for n < len(facts) && facts[0].User != "" && facts[n].What == facts[0].What && facts[n].Role == facts[0].Role && facts[n].Void == facts[0].Void {
 			users = append(users, person(facts[n].User))
 			n++
 		}
-		said = append(said, factSentence(t, by, s.some(users, maxShownPeople), facts[0]))
+		sentence := ""
+		switch f := facts[0]; {
+		case f.What == "role" && f.Role == RoleMember && f.User == event.By:
+			sentence = t.F("%s gave up being an admin", by)
+		case f.What == "left" && f.Owner != "":
+			sentence = t.F("%[1]s left, and the owner is now: %[2]s", by, person(f.Owner))
+		case f.What == "joined" && f.Owner != "":
+			sentence = t.F("%s joined, as the owner", by)
+		default:
+			sentence = factSentence(t, by, s.some(users, maxShownPeople), f)
+		}
+		// One reason for several facts in a row is said once.
+		if facts[0].Void && (n == len(facts) || len(said) == maxFacts-1 || !facts[n].Void) {
+			if why == "" {
+				sentence = t.F("%s (does not count)", sentence)
+			} else {
+				sentence = t.F("%[1]s (does not count, because meanwhile: %[2]s)", sentence, why)
+			}
+		}
+		said = append(said, sentence)
 		facts = facts[n:]
 	}
 	return strings.Join(said, " · ")
@@ -536,6 +574,8 @@ func factSentence(t translator, by, who string, f groupFact) string {
 			return t.F("%s shares what is written from now on with new members, too", by)
 		}
 		return t.F("%s no longer shares what is written from now on with new members", by)
+	case "more ":
+		return t.F("%s did more besides", by)
 	case "forged ":
 		return t.F("%s tried to change the group without the right to, and nothing came of it", by)
 	}

@@ -119,9 +119,22 @@ func (a *app) onGroup(cmd *cobra.Command, group string, req *pluginpb.InvokeRequ
 		}
 		if done.ID == "" {
 			said = "It is so already."
+		} else if req.GetAction() == "invite" && !a.json {
+			var info groupInfo
+			if err := askGroup(ctx, c, &pluginpb.InvokeRequest{Action: "info", Chat: chat}, &info); err == nil {
+				said += " " + readableBy(info.History)
+			}
 		}
 		return a.done(done, "%s", said)
 	})
+}
+
+// readableBy says what those can read who are invited now.
+func readableBy(history string) string {
+	if history == "all" {
+		return "They can read what is said from now on, and of what was said before all that is shared with people invited later."
+	}
+	return "They can read what is said from now on."
 }
 
 // askGroup runs an action of the group plugin and reads its result.
@@ -219,7 +232,7 @@ and the same people for ever.`,
 			})
 		},
 	}
-	cmd.Flags().StringVar(&history, "history", "from-join", "what new members see of what was said before: from-join (nothing), all")
+	cmd.Flags().StringVar(&history, "history", "from-join", "what people can read of what was said before they were invited: from-join (nothing), all")
 	return cmd
 }
 
@@ -306,9 +319,9 @@ func (a *app) groupMembersCommand() *cobra.Command {
 					a.println(client.Printable(info.Description))
 				}
 				if info.History == "all" {
-					a.println("What is said now, new members will see, too.")
+					a.println("What is said now, people who are invited later can read, too.")
 				} else {
-					a.println("What is said now, new members will not see.")
+					a.println("What is said now, people who are invited later cannot read.")
 				}
 				if info.Split {
 					a.println("It was changed in two places at once; that is joined as soon as somebody who may is online.")
@@ -365,7 +378,11 @@ an admin from then on.`,
 
 func (a *app) groupHistoryCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "history GROUP from-join|all", Short: "Say whether new members will see what is said from now on (admins)", Args: needArgs(2, 2), ValidArgsFunction: a.completeGroup("history"),
+		Use: "history GROUP from-join|all", Short: "Say whether people invited later can read what is said from now on (admins)",
+		Long: `Say whether people who are invited later can read what is said from now on: all, or
+from-join. What is said after the invitation they read in any case, before they accept
+too. What was said before now stays as it was: neither opened nor closed.`,
+		Args: needArgs(2, 2), ValidArgsFunction: a.completeGroup("history"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.onGroup(cmd, args[0], &pluginpb.InvokeRequest{Action: "history", Text: args[1]}, "Saved.")
 		},
@@ -472,7 +489,9 @@ func groupNamed(chats []*controlpb.Chat, self, who string) (string, error) {
 // completeGroup offers the groups that an action can be done to, then what the command
 // takes.
 func (a *app) completeGroup(action string) cobra.CompletionFunc {
-	first := a.chatsThat(func(chat *controlpb.Chat, g groupSummary) bool { return chat.GetKind() == groupKind && offersGroup(action, g) })
+	first := a.chatsThat(func(chat *controlpb.Chat, g groupSummary) bool {
+		return chat.GetKind() == groupKind && offersGroup(action, g)
+	})
 	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 		switch {
 		case len(args) == 0:

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -149,6 +150,8 @@ func (p *Plugin) known(c *chat, s *State) error {
 func outOfBounds(err error) error {
 	e := sdk.Errorf(codes.InvalidArgument, "%w", err)
 	switch {
+	case errors.Is(err, ErrControl):
+		return e.Because("CONTROL_CHARACTERS")
 	case errors.Is(err, ErrTitle):
 		return e.Because("TITLE", "limit", MaxTitle)
 	case errors.Is(err, ErrDescription):
@@ -304,16 +307,13 @@ func (p *Plugin) invite(ctx context.Context, call *sdk.Invocation) (sdk.Result, 
 	if err != nil {
 		return sdk.Result{}, err
 	}
-	all, err := p.invitations(ctx, users)
-	if err != nil {
-		return sdk.Result{}, err
-	}
+	all, unfit := p.invitations(ctx, users)
 	known, err := p.core.People(ctx)
 	if err != nil {
 		return sdk.Result{}, err
 	}
 	return p.change(ctx, call, func(s *State) ([]Operation, error) {
-		if err := p.leads(s, "invite people"); err != nil {
+		if err := cmp.Or(p.leads(s, "invite people"), unfit); err != nil {
 			return nil, err
 		}
 		operations := slices.DeleteFunc(slices.Clone(all), func(o Operation) bool { return s.Person(o.User).Role != RoleNone })

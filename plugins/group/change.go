@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/zeebo/blake3"
@@ -40,6 +42,7 @@ var (
 	ErrMalformed   = errors.New("malformed change of a group")
 	ErrTitle       = fmt.Errorf("a group's name has 1 to %d bytes of valid UTF-8", MaxTitle)
 	ErrDescription = fmt.Errorf("a group's description has at most %d bytes of valid UTF-8", MaxDescription)
+	ErrControl     = errors.New("a group's name is one line, and neither it nor the description has control characters")
 	ErrPicture     = fmt.Errorf("a group's picture has at most %d bytes (48 KiB)", MaxPicture)
 	ErrTooLarge    = fmt.Errorf("the change has more than %d bytes (64 KiB): do it in several steps", MaxContent)
 )
@@ -176,8 +179,12 @@ func (c Change) Encode() ([]byte, error) {
 		pb.Parents = append(pb.Parents, c.Parents[i][:])
 	}
 	for i := range c.Operations {
-		if err := c.Operations[i].check(); err != nil {
+		o := &c.Operations[i]
+		if err := o.check(); err != nil {
 			return nil, err
+		}
+		if o.Text != o.Verb.plain(o.Text) {
+			return nil, ErrControl
 		}
 		pb.Operations = append(pb.Operations, c.Operations[i].proto())
 	}
@@ -218,6 +225,7 @@ func DecodeChange(b []byte) (Change, error) {
 		op, err := operationOf(o)
 		if err == nil {
 			err = op.check()
+			op.Text = op.Verb.plain(op.Text)
 		}
 		if err != nil {
 			return Change{}, fmt.Errorf("%w: operation %d: %w", ErrMalformed, i+1, err)
@@ -246,6 +254,20 @@ func (c Change) check() error {
 		return fmt.Errorf("%w: it says nothing", ErrMalformed)
 	}
 	return nil
+}
+
+// plain gives the text of an operation with spaces in place of control characters, and of
+// line breaks but in descriptions. It is no longer than before, and for everybody the same.
+func (v Verb) plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case v == VerbSetDescription && (r == '\n' || r == '\t'):
+			return r
+		case unicode.IsControl(r), r == '\u2028', r == '\u2029':
+			return ' '
+		}
+		return r
+	}, text)
 }
 
 func checkText(s string, least, most int, wrong error) error {

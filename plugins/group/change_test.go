@@ -12,7 +12,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/parley-chat/parley/plugins/group/grouppb"
 	"github.com/parley-chat/parley/protocol/packet"
 )
 
@@ -207,4 +209,30 @@ func FuzzDecodeChange(f *testing.F) {
 		g := NewGraph("chat")
 		_, _ = g.Add(Signed{Change: c, ID: ChangeID{1}, Author: "alice"}) // must not panic
 	})
+}
+
+// What others send with control characters is shown without; their makers are told.
+func TestControlCharacters(t *testing.T) {
+	for _, c := range []struct {
+		o    *grouppb.Operation
+		want string
+	}{
+		{&grouppb.Operation{Operation: &grouppb.Operation_SetTitle{SetTitle: &grouppb.SetTitle{Title: []byte("a\nb\x1bc\u2029\u0085")}}}, "a b c  "},
+		{&grouppb.Operation{Operation: &grouppb.Operation_SetDescription{SetDescription: &grouppb.SetDescription{Description: []byte("a\n\tb\x00\r")}}}, "a\n\tb  "},
+		{&grouppb.Operation{Operation: &grouppb.Operation_SetTitle{SetTitle: &grouppb.SetTitle{Title: []byte("\n")}}}, " "},
+	} {
+		b, err := proto.Marshal(&grouppb.Change{Parents: [][]byte{make([]byte, 32)}, Operations: []*grouppb.Operation{c.o}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := DecodeChange(b)
+		if err != nil || got.Operations[0].Text != c.want {
+			t.Errorf("%v gives %+v (%v), want %q", c.o, got.Operations, err, c.want)
+		}
+	}
+	for _, o := range []Operation{{Verb: VerbSetTitle, Text: "a\nb"}, {Verb: VerbSetDescription, Text: "a\x7f"}} {
+		if _, err := (Change{Parents: []ChangeID{{}}, Operations: []Operation{o}}).Encode(); !errors.Is(err, ErrControl) {
+			t.Errorf("%q: %v", o.Text, err)
+		}
+	}
 }

@@ -243,6 +243,7 @@ func TestErrors(t *testing.T) {
 		says string
 	}{
 		{bob, call("invite", "carol"), codes.PermissionDenied, "only an admin can invite"},
+		{bob, call("invite", "mallory"), codes.PermissionDenied, "only an admin can invite"},
 		{bob, call("remove", "anna"), codes.PermissionDenied, "only an admin can remove"},
 		{bob, call("rename", "Mine"), codes.PermissionDenied, "only an admin"},
 		{bob, call("describe", "Mine"), codes.PermissionDenied, "only an admin"},
@@ -263,6 +264,10 @@ func TestErrors(t *testing.T) {
 		{anna, call("role", "", "user", "anna", "role", "member"), codes.FailedPrecondition, "you are the owner"},
 		{anna, call("rename", ""), codes.InvalidArgument, "1 to 128"},
 		{anna, call("rename", strings.Repeat("x", 129)), codes.InvalidArgument, "1 to 128"},
+		{anna, call("rename", "x\ny"), codes.InvalidArgument, "one line"},
+		{anna, call("rename", "x\u2028y"), codes.InvalidArgument, "one line"},
+		{anna, call("describe", "x\x1by"), codes.InvalidArgument, "control characters"},
+		{anna, plugintest.Call{Action: "create", Text: "x\ty"}, codes.InvalidArgument, "one line"},
 		{anna, call("describe", strings.Repeat("x", 2049)), codes.InvalidArgument, "2048"},
 		{anna, call("history", "some"), codes.InvalidArgument, "from-join, all"},
 		{anna, call("history", ""), codes.InvalidArgument, "from-join, all"},

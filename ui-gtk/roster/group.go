@@ -94,14 +94,14 @@ func (p *groupPage) build() {
 	})
 	members := p.newMemberList()
 
-	p.past = widget.Must(gtk.CheckButtonNewWithLabel(t.T("New members can read what was written before they joined")))
-	p.past.SetTooltipText(t.T("It counts for what is written from now on."))
+	p.past = widget.Must(gtk.CheckButtonNewWithLabel(t.T("People invited later can read what was written before")))
 	p.past.Connect("toggled", func() {
 		if !p.setting {
 			p.groups.SetHistory(p.chat, historyOf(p.past.GetActive()))
 		}
 	})
-	p.history = hidden(widget.Column(6, widget.Label(t.T("History"), "title"), p.past))
+	p.history = hidden(widget.Column(6, widget.Label(t.T("History"), "title"), p.past,
+		widget.Label(t.T("It counts for what is written from now on. What is written after their invitation people can read in any case."), "dim", "small")))
 	leave := widget.Button(t.T("Leave the group…"), widget.Later(p.askLeave), "destructive-action")
 	leave.SetHAlign(gtk.ALIGN_CENTER)
 	p.leave = hidden(widget.Column(14, widget.Must(gtk.SeparatorNew(gtk.ORIENTATION_HORIZONTAL)), leave))

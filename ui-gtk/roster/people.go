@@ -129,7 +129,11 @@ func showInvite(w widget.Window, above *gtk.Window, chat string) {
 		}))
 	})
 	d.own(model.Chosen.Observe(func(users []string) { send.SetSensitive(len(users) > 0) }))
-	d.add(people.box, problem, send)
+	reads := t.T("They can read what is written from now on.")
+	if g := s.Groups.Get(chat); g != nil && g.History == viewmodel.HistoryAll {
+		reads = t.T("They can read what is written from now on, and of what was written before all that is shared with people invited later.")
+	}
+	d.add(people.box, widget.Label(reads, "dim", "small"), problem, send)
 	d.native.ShowAll()
 	people.entry.GrabFocus()
 }
@@ -170,7 +174,7 @@ func ShowNewGroup(w widget.Window) {
 	top := widget.Row(16, avatar)
 	top.PackStart(words, true, true, 0)
 	people := newPeoplePicker(w, model.People, d.own)
-	past := widget.Must(gtk.CheckButtonNewWithLabel(t.T("New members can read what was written before they joined")))
+	past := widget.Must(gtk.CheckButtonNewWithLabel(t.T("People invited later can read what was written before")))
 	create := func() {
 		history := viewmodel.HistoryFromJoin
 		if past.GetActive() {

@@ -487,7 +487,7 @@ func (p *Plugin) describe(ctx context.Context, call *sdk.Invocation) (sdk.Result
 	})
 }
 
-// history says whether joiners see what is said from now on. Text: from-join, all.
+// history says whether people invited later see what is said from now on. Text: from-join, all.
 func (p *Plugin) history(ctx context.Context, call *sdk.Invocation) (sdk.Result, error) {
 	name := strings.TrimSpace(call.Text)
 	if name == "" {
@@ -498,7 +498,7 @@ func (p *Plugin) history(ctx context.Context, call *sdk.Invocation) (sdk.Result,
 		return sdk.Result{}, err
 	}
 	return p.change(ctx, call, func(s *State) ([]Operation, error) {
-		if err := p.leads(s, "say what new members see"); err != nil || history == s.History {
+		if err := p.leads(s, "say what people who are invited later can read"); err != nil || history == s.History {
 			return nil, err
 		}
 		return []Operation{{Verb: VerbSetHistory, History: history}}, nil

@@ -237,9 +237,9 @@ func (e *Event) phrase(f *Fact) string {
 		return "changed the picture"
 	case "history":
 		if f.History == HistoryAll.String() {
-			return "shares what is said from now on with new members, too"
+			return "shares what is said from now on with people invited later, too"
 		}
-		return "no longer shares what is said from now on with new members"
+		return "no longer shares what is said from now on with people invited later"
 	case "more":
 		return "and more"
 	case "forged":

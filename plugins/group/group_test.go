@@ -178,7 +178,7 @@ func TestGroup(t *testing.T) {
 		t.Errorf("bob is told %+v", i)
 	}
 	const story = "anna created the group “Tea”, invited bob and carol|bob joined|carol joined|anna made bob an admin|bob invited dave|" +
-		"dave declined the invitation|bob invited dave|anna withdrew the invitation to dave|bob named the group “Tea at five”|bob changed the description|bob shares what is said from now on with new members, too|anna removed carol|anna left, and bob is the owner now"
+		"dave declined the invitation|bob invited dave|anna withdrew the invitation to dave|bob named the group “Tea at five”|bob changed the description|bob shares what is said from now on with people invited later, too|anna removed carol|anna left, and bob is the owner now"
 	if got := told(bob, chat); got != story {
 		t.Errorf("bob is told\n%s\nnot\n%s", got, story)
 	}

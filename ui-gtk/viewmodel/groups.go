@@ -430,7 +430,7 @@ func (g *Groups) SetPicture(chat, path string, done func(problem string)) {
 	g.do(req, done)
 }
 
-// SetHistory says whether new members may read what is written from now on.
+// SetHistory says whether people invited later may read what is written from now on.
 func (g *Groups) SetHistory(chat string, h GroupHistory) {
 	g.do(&pluginpb.InvokeRequest{Action: "history", Chat: chat, Text: string(h)}, g.fail)
 }
@@ -571,9 +571,9 @@ func factSentence(t translator, by, who string, f groupFact) string {
 		return t.F("%s changed the picture", by)
 	case "history ":
 		if f.History == HistoryAll {
-			return t.F("%s shares what is written from now on with new members, too", by)
+			return t.F("%s shares what is written from now on with people invited later, too", by)
 		}
-		return t.F("%s no longer shares what is written from now on with new members", by)
+		return t.F("%s no longer shares what is written from now on with people invited later", by)
 	case "more ":
 		return t.F("%s did more besides", by)
 	case "forged ":

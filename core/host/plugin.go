@@ -154,7 +154,7 @@ func (p *plugin) unusable() error {
 	case StateChanged:
 		why = "its file has changed since it was enabled: enable it again"
 	case StateBroken:
-		why = "it is broken: " + why
+		why = "it is broken: " + why + "; start it again with: parley plugins restart " + p.name
 	default:
 		return nil
 	}

@@ -29,7 +29,7 @@ func TestFiveCrashesBreak(t *testing.T) {
 	if e := r.entry(keys[0]); e.State != store.EntryNew && e.State != store.EntryHandled {
 		t.Errorf("packet of a broken plugin is in state %d", e.State)
 	}
-	if _, err := r.invoke("text", "send", "x"); err == nil || !strings.Contains(err.Error(), "broken") {
+	if _, err := r.invoke("text", "send", "x"); err == nil || !strings.Contains(err.Error(), "broken") || !strings.HasSuffix(err.Error(), "parley plugins restart text") {
 		t.Errorf("action of a broken plugin: %v", err)
 	}
 	// Another chance, and then a better file.

@@ -679,7 +679,7 @@ func TestPicture(t *testing.T) {
 	if err != nil || format != "jpeg" || c.Width > 384 || c.Height >= c.Width || len(got) > group.MaxPicture {
 		t.Errorf("%d bytes, %s of %d x %d (%v)", len(got), format, c.Width, c.Height, err)
 	}
-	fails(t, h[0], plugintest.Call{Action: "picture", Chat: chat, Paths: []string{filepath.Join(t.TempDir(), "none.png")}}, codes.InvalidArgument, "no such file")
+	fails(t, h[0], plugintest.Call{Action: "picture", Chat: chat, Paths: []string{filepath.Join(t.TempDir(), "none.png")}}, codes.InvalidArgument, "none.png does not exist")
 	do(t, h[0], plugintest.Call{Action: "picture", Chat: chat})
 	if len(get(h[1])) > 0 || info(t, h[1], chat).Picture != "" {
 		t.Error("it was not removed")

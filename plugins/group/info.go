@@ -12,6 +12,7 @@ import (
 	"image/jpeg"
 	_ "image/png" // what a picture may be made from
 	"io"
+	"io/fs"
 	"os"
 
 	"golang.org/x/image/draw"
@@ -161,7 +162,12 @@ const (
 
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path) //nolint:gosec // the person chose it
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s does not exist: choose another file", path)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("%s may not be read: choose another file", path)
+	case err != nil:
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // was only read

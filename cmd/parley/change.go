@@ -19,7 +19,7 @@ func (a *app) editCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "edit WHO [TEXT...]",
 		Short: "Change your latest message, or another of yours",
-		Long: `Change your latest message to somebody, or another of yours, for both sides.
+		Long: `Change your latest message to somebody, or another of yours, for everybody.
 
 Without TEXT the new text is read from standard input.`,
 		Example: `  parley edit bob "See you at 9"
@@ -46,7 +46,7 @@ func (a *app) deleteCommand() *cobra.Command {
 	var forMe bool
 	cmd := &cobra.Command{
 		Use:   "delete WHO",
-		Short: "Delete a message of yours for both sides, or any just here",
+		Short: "Delete a message of yours for everybody, or any just here",
 		Example: `  parley history --ids bob
   parley delete bob --message 0199f3c2-7d5e-7c1a-9b0e-3f6a5d2c8e41`,
 		Args: needArgs(1, 1),
@@ -64,7 +64,7 @@ func (a *app) deleteCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&message, "message", "", "`ID` of the message")
-	cmd.Flags().BoolVar(&forMe, "for-me", false, "only here; the other side keeps it")
+	cmd.Flags().BoolVar(&forMe, "for-me", false, "only here; others keep it")
 	return cmd
 }
 

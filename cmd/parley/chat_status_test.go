@@ -157,4 +157,8 @@ func TestRefused(t *testing.T) {
 	if err, want := refused(m), "the message was refused: carol: her disk is full"; err == nil || err.Error() != want {
 		t.Errorf("failed for one of two: %v, not %q", err, want)
 	}
+	m.Recipients[0].Delivery, m.Recipients[0].Reason, m.Recipients[1].Reason = failed, "No.", "Nor here."
+	if err, want := refused(m), "the message was refused: bob: No; carol: Nor here"; err == nil || err.Error() != want {
+		t.Errorf("failed for both: %v, not %q", err, want)
+	}
 }

@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/parley-chat/parley/core/client"
 	"github.com/parley-chat/parley/internal/bytesize"
@@ -169,11 +171,7 @@ func (a *app) fileListCommand() *cobra.Command {
 				if watch {
 					return a.watchBlobs(ctx, c, resp.GetBlobs())
 				}
-				me, err := c.GetStatus(ctx, &controlpb.GetStatusRequest{})
-				if err != nil {
-					return err
-				}
-				if err := a.listBlobs(packet.UserID(me.GetUser()), resp.GetBlobs()); err != nil {
+				if err := a.listBlobs(ctx, c, resp.GetBlobs()); err != nil {
 					return err
 				}
 				if n := len(resp.GetBlobs()); n == int(req.GetLimit()) && n > 0 && !a.json {
@@ -189,25 +187,56 @@ func (a *app) fileListCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) listBlobs(me packet.UserID, blobs []*controlpb.Blob) error {
-	if len(blobs) == 0 && !a.json {
-		a.println("No transfers. Send something: parley file send WHO PATH")
-		return nil
-	}
-	rows := [][]string{{"ID", "WHO", "NAME", "SIZE", "STATE"}}
-	for _, b := range blobs {
-		if a.json {
+func (a *app) listBlobs(ctx context.Context, c *client.Client, blobs []*controlpb.Blob) error {
+	if a.json {
+		for _, b := range blobs {
 			if err := a.object(blobJSON(b)); err != nil {
 				return err
 			}
-			continue
 		}
-		rows = append(rows, []string{shortID(b), blobWho(me, b), cut(blobName(b), 40), bytesize.Text(b.GetBlob().GetSize()), blobState(b)})
+		return nil
 	}
-	if !a.json {
-		a.table(rows)
+	if len(blobs) == 0 {
+		a.println("No transfers. Send something: parley file send WHO PATH")
+		return nil
 	}
+	r, err := readerOfAll(ctx, c)
+	if err != nil {
+		return err
+	}
+	messages, err := messagesOf(ctx, c, blobs)
+	if err != nil {
+		return err
+	}
+	rows := [][]string{{"ID", "WHO", "NAME", "SIZE", "STATE"}}
+	for _, b := range blobs {
+		m := messages[string(b.GetBlob().GetMessage())]
+		rows = append(rows, []string{shortID(b), blobWho(r, b, m), cut(blobName(b), 40), bytesize.Text(b.GetBlob().GetSize()), offerState(b, m)})
+	}
+	a.table(rows)
 	return nil
+}
+
+// messagesOf gives the messages that transfers are of, by their ids.
+func messagesOf(ctx context.Context, c *client.Client, blobs []*controlpb.Blob) (map[string]*controlpb.Message, error) {
+	ids := map[string][][]byte{}
+	for _, b := range blobs { // at most maxBlobs, which is as many as can be asked for at once
+		ids[b.GetBlob().GetChat()] = append(ids[b.GetBlob().GetChat()], b.GetBlob().GetMessage())
+	}
+	messages := map[string]*controlpb.Message{}
+	for chat, of := range ids {
+		resp, err := c.ListMessages(ctx, &controlpb.ListMessagesRequest{Chat: chat, Ids: of})
+		if status.Code(err) == codes.NotFound {
+			continue // the chat was removed just now
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range resp.GetMessages() {
+			messages[string(m.GetId())] = m
+		}
+	}
+	return messages, nil
 }
 
 // fileAction is a command that has the plugin do something with transfers. Those
@@ -264,7 +293,7 @@ func (a *app) fileDo(ctx context.Context, c *client.Client, action string, b *co
 	for _, m := range resp.GetMessages() {
 		for _, now := range m.GetBlobs() {
 			if string(now.GetBlob().GetId()) == string(b.GetBlob().GetId()) {
-				return a.done(blobJSON(now), "%s: %s", name, blobState(now))
+				return a.done(blobJSON(now), "%s: %s", name, offerState(now, m))
 			}
 		}
 	}
@@ -334,12 +363,29 @@ func blobName(b *controlpb.Blob) string {
 	return name
 }
 
-// blobWho is the other side of a transfer: a person, or a group's id.
-func blobWho(me packet.UserID, b *controlpb.Blob) string {
-	if peer, ok := packet.ChatID(b.GetBlob().GetChat()).Peer(me); ok {
-		return string(peer)
+// blobWho is the other side of a transfer: a person, or a group and who of it offers
+// the file.
+func blobWho(r reader, b *controlpb.Blob, m *controlpb.Message) string {
+	name := r.chats[b.GetBlob().GetChat()]
+	if name == "" {
+		name = b.GetBlob().GetChat() // removed
 	}
-	return b.GetBlob().GetChat()
+	if m != nil && !m.GetOwn() && packet.ChatID(m.GetChat()).Kind() == packet.Group {
+		name += " (" + m.GetAuthor() + ")"
+	}
+	return name
+}
+
+// offerState is blobState, and of what was declined that it was; see Data of
+// plugins/file.
+func offerState(b *controlpb.Blob, m *controlpb.Message) string {
+	var data struct {
+		State string `json:"state"`
+	}
+	if b.GetBlob().GetState() == pluginpb.BlobState_BLOB_STATE_CANCELLED && json.Unmarshal(m.GetData(), &data) == nil && data.State == "declined" {
+		return "declined"
+	}
+	return blobState(b)
 }
 
 // blobState is how a transfer is, in words.

@@ -155,7 +155,7 @@ func failure(m *controlpb.Message) string {
 	var why []string
 	for _, r := range m.GetRecipients() {
 		if r.GetDelivery() == controlpb.Delivery_DELIVERY_FAILED {
-			why = append(why, r.GetUser()+": "+client.PrintableLine(r.GetReason()))
+			why = append(why, r.GetUser()+": "+strings.TrimSuffix(client.PrintableLine(r.GetReason()), "."))
 		}
 	}
 	return strings.Join(why, "; ")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -200,6 +201,8 @@ func sentence(err error) string {
 		return text + "; which there are: parley plugins (Parley's own come with the installation: install it again, or say with PARLEY_PLUGINS where they are)"
 	case client.Reason(err) == "PASSPHRASE" || client.Reason(err) == "WRONG_PASSPHRASE":
 		return text + "; try again: parley unlock"
+	case client.Info(err).GetReason() == "NOT_AUTHOR" && slices.Contains([]string{textPlugin, filePlugin}, client.Info(err).GetDomain()):
+		return text + " with: parley delete --for-me"
 	case code == codes.Unimplemented:
 		return "the core that runs is of another version than this program: end it with: parley daemon stop; the next command starts the new one"
 	case code == codes.Unavailable && lostCore(text):

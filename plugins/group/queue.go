@@ -77,6 +77,9 @@ func (p *Plugin) applyQueued(c *chat) {
 	c.setting = true
 	p.work.Go(func() {
 		for {
+			if c.onlyTurned() && !p.pause(p.ctx, turnedAfter) {
+				return
+			}
 			t := c.next()
 			if len(t.effects) == 0 {
 				return
@@ -93,6 +96,17 @@ func (p *Plugin) applyQueued(c *chat) {
 			}
 		}
 	})
+}
+
+// turnedAfter is for how long messages of changes that turned wait: where many come one after the
+// other, which were made apart, each may have all before it turn once more.
+const turnedAfter = 500 * time.Millisecond
+
+// onlyTurned: nothing is left to do but to change messages.
+func (c *chat) onlyTurned() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.queue) == 0 && len(c.turned) > 0
 }
 
 // task is a part of what is left to do.

@@ -33,6 +33,7 @@ var stands = []struct {
 	{[]string{"danger-text"}, []string{"danger-bg"}, text},
 	{[]string{"text", "link"}, []string{"warn-bg"}, text},
 	{[]string{"toast-text"}, []string{"toast"}, text},
+	{[]string{"focus"}, []string{"bg", "surface", "sidebar", "field", "hover", "selected", "chip", "code", "other-bubble", "other-quote", "warn-bg"}, graphic},
 	{[]string{"outline", "accent"}, []string{"surface", "sidebar", "bg"}, graphic},
 	{[]string{"online", "offline"}, []string{"surface", "sidebar"}, 2.5}, // the presence is also told in words
 	{[]string{"author-1", "author-2", "author-3", "author-4", "author-5", "author-6", "author-7", "author-8"}, []string{"other-bubble"}, text},

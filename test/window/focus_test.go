@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/parley-chat/parley/bench/people"
+	"github.com/parley-chat/parley/protocol/pluginpb"
 	"github.com/parley-chat/parley/test/ui"
 	"github.com/parley-chat/parley/test/ui/atspi"
 	"github.com/parley-chat/parley/test/ui/desktop"
@@ -204,4 +205,98 @@ func TestChatsWithTheKeyboard(t *testing.T) {
 		row, all := begins(chats, atspi.ListItem, last), chats.Bounds()
 		return row.Is(atspi.Selected) && row.Bounds().In(window.Bounds()) && !row.Bounds().Empty() && row.Bounds().Min.Y >= all.Min.Y
 	})
+}
+
+// TestFormsWithTheKeyboard: whatever is drawn anew, hidden or gone once something was done
+// with the keyboard, the keyboard is somewhere from which one goes on.
+func TestFormsWithTheKeyboard(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, desktop.Config{})
+	anna, bob := w.anna, w.bob
+	hikers, err := people.Group(t.Context(), "Hikers", anna.Person, bob.Person)
+	if err != nil {
+		t.Fatal(err)
+	}
+	anna.prefer(`{"theme": "light"}`)
+	window := anna.open()
+	anna.openChat("Hikers")
+
+	t.Log("the form on the page of a group")
+	page := anna.groupPage("Hikers")
+	anna.app.Activate(page)
+	anna.goes(page, "Tab", atspi.PushButton, "Edit")
+	anna.screen.Keys("Return")
+	anna.arrives(page, atspi.Text, "Name of the group")
+	name := page.Find(atspi.Text, "Name of the group")
+	anna.screen.Keys("ctrl+a")
+	anna.screen.Type("Walkers")
+	anna.screen.Until("the name is written", func() bool { return name.Text() == "Walkers" })
+	anna.screen.Keys("Escape")
+	page.Gone(atspi.PushButton, "Save")
+	anna.arrives(page, atspi.PushButton, "Edit")
+	anna.screen.Keys("Return")
+	anna.arrives(page, atspi.Text, "Name of the group")
+	if text := name.Text(); text != "Walkers" {
+		t.Errorf("after Escape, the name in the form is %q", text)
+	}
+	anna.goes(page, "Tab", atspi.PushButton, "Save")
+	save := page.Find(atspi.PushButton, "Save")
+	at := save.Placed()
+	anna.screen.Until("a ring is seen on the button", func() bool {
+		img, most := anna.screen.Screenshot(), 0
+		for y := at.Min.Y + 3; y < at.Min.Y+9; y++ { // above the text
+			bright := 0
+			for x := at.Min.X + 3; x < at.Max.X-3; x++ {
+				if c := img.RGBAAt(x, y); c.R > 0xe0 && c.G > 0xe0 && c.B > 0xe0 {
+					bright++
+				}
+			}
+			most = max(most, bright)
+		}
+		return most > at.Dx()/2
+	})
+	anna.shot("focus-save")
+	anna.screen.Keys("Return")
+	page.Find(atspi.Label, "Walkers")
+	anna.arrives(page, atspi.PushButton, "Edit")
+	anna.screen.Keys("Escape")
+	anna.screen.Until("the page is closed", func() bool { return !page.Is(atspi.Showing) })
+
+	t.Log("a reaction")
+	id := bob.invoke("text", &pluginpb.InvokeRequest{Action: "send", Chat: string(hikers), Text: "shall we?"})
+	message := anna.message("bob: shall we?")
+	react := func(action, emoji string) {
+		bob.invoke("emoji", &pluginpb.InvokeRequest{Action: action, Chat: string(hikers), Message: id, Text: emoji})
+	}
+	react("react", "👍")
+	message.Find(atspi.PushButton, "👍 bob")
+	anna.app.Activate(window)
+	anna.composer().Focus()
+	anna.goes(window, "shift+Tab", atspi.PushButton, "👍 bob")
+	anna.screen.Keys("space")
+	message.FindFunc(atspi.PushButton, "of anna, too", func(name string) bool { return strings.HasPrefix(name, "👍 ") && strings.Contains(name, "You") })
+	anna.arrives(window, atspi.PushButton, "👍 ")
+	react("react", "🫖")
+	message.Find(atspi.PushButton, "🫖 bob")
+	anna.arrives(window, atspi.PushButton, "👍 ")
+	react("unreact", "👍")
+	message.Find(atspi.PushButton, "👍 You")
+	anna.arrives(window, atspi.PushButton, "👍 You")
+	anna.screen.Keys("space")
+	message.Gone(atspi.PushButton, "👍 You")
+	anna.arrives(window, atspi.ListItem, "bob: shall we?")
+
+	t.Log("an invitation")
+	for _, title := range []string{"Readers", "Singers"} {
+		bob.invoke("group", &pluginpb.InvokeRequest{Action: "create", Text: title, Args: map[string]string{"users": anna.Name}})
+	}
+	window.Find(atspi.PushButton, "Decline to join Singers")
+	anna.goes(window, "shift+Tab", atspi.PushButton, "Decline to join Singers")
+	anna.screen.Keys("Return")
+	window.Gone(atspi.PushButton, "Decline to join Singers")
+	anna.arrives(window, atspi.Text, "Search")
+	anna.goes(window, "Tab", atspi.PushButton, "Join Readers")
+	anna.screen.Keys("Return")
+	begins(window, atspi.PushButton, "Readers, 2 members")
+	anna.arrives(window, atspi.Text, "Write a message")
 }

@@ -141,8 +141,8 @@ func (p *Pane) away() gtk.IWidget {
 	t := p.window.Texts()
 	groups := p.window.Session().Groups
 	text := widget.Label("")
-	join := widget.Button(t.T("Join"), func() { groups.Answer(p.model.Chat.Get(), true) }, "suggested-action")
-	decline := widget.Button(t.T("Decline"), func() { groups.Answer(p.model.Chat.Get(), false) })
+	join := widget.Button(t.T("Join"), func() { groups.Join(p.model.Chat.Get(), func() {}) }, "suggested-action")
+	decline := widget.Button(t.T("Decline"), func() { groups.Decline(p.model.Chat.Get()) })
 	row := widget.Class(widget.Row(10), "composer", "away")
 	row.PackStart(text, true, true, 0)
 	row.PackEnd(join, false, false, 0)
@@ -150,11 +150,15 @@ func (p *Pane) away() gtk.IWidget {
 	row.ShowAll()
 	row.SetNoShowAll(true)
 	p.window.Own(p.model.Header.Observe(func(h viewmodel.Header) {
+		held := gtkx.HoldsFocus(row)
 		text.SetText(h.Away)
 		join.SetVisible(h.Invited)
 		decline.SetVisible(h.Invited)
 		row.SetVisible(h.Away != "")
 		p.composer.box.SetVisible(h.Away == "")
+		if p.model.Chat.Get() != "" && h.Away == "" && (held || gtkx.LostFocus(row)) {
+			p.composer.focus()
+		}
 	}))
 	p.composer.box.ShowAll()
 	p.composer.box.SetNoShowAll(true)

@@ -49,9 +49,19 @@ func (r *messageRow) destroy() {
 	r.native.Destroy()
 }
 
-// update shows the message as it is now, and keeps what is the same: what is
-// selected stays selected.
+// update shows the message as it is now. The keyboard, if what has it goes, is at the
+// message then.
 func (r *messageRow) update(row *viewmodel.MessageRow) {
+	held := gtkx.HoldsFocus(r.native)
+	r.show(row)
+	if held && gtkx.LostFocus(r.native) {
+		r.native.GrabFocus()
+	}
+}
+
+// show draws what has changed, and keeps what is the same: what is selected stays
+// selected.
+func (r *messageRow) show(row *viewmodel.MessageRow) {
 	was := r.row
 	r.row = row
 	if was.Content != row.Content || was.Day != row.Day || was.New != row.New || was.First != row.First || was.Author != row.Author || was.Event != row.Event ||

@@ -41,11 +41,11 @@ type chatList struct {
 	closed        bool // what was put off is not done any more
 }
 
-func newChatList(w widget.Window) *chatList {
+func newChatList(w widget.Window, lost func()) *chatList {
 	l := &chatList{window: w, before: widget.Column(0), after: widget.Column(0)}
 	l.list = widget.Must(gtk.ListBoxNew())
 	gtkx.SetName(l.list, w.Texts().T("Chats"))
-	l.requests = newRequestList(w)
+	l.requests = newRequestList(w, lost)
 	l.empty = emptyList(w)
 	column := widget.Column(0, l.requests.box, l.empty, l.before, l.list, l.after)
 	l.scroll = widget.Scrolled(column)

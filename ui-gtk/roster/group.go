@@ -25,6 +25,7 @@ func newGroupPage(w widget.Window, chat string) *groupPage {
 	p := &groupPage{window: w, chat: chat, groups: w.Session().Groups, model: w.Session().OpenGroup(chat)}
 	p.dialog = newDialog(w, w.Texts().T("About the group"), 460, 700)
 	p.dialog.own(p.model.Close)
+	p.dialog.escape = p.escape
 	p.build()
 	p.dialog.own(p.model.View.Observe(p.draw))
 	// The main window says it as well, but this one may lie above where.
@@ -53,6 +54,7 @@ type groupPage struct {
 	form              *gtk.Box
 	name              *field
 	about             *gtk.TextView
+	kept              bool // what was written in the form, which Escape put away
 	mute, pin, invite *gtk.Button
 	history           *gtk.Box
 	past              *gtk.CheckButton
@@ -147,7 +149,7 @@ func (p *groupPage) buildForm() {
 	scroll := widget.Class(widget.Scrolled(p.about), "field")
 	scroll.SetMinContentHeight(90)
 	save := widget.Button(t.T("Save"), p.save, "suggested-action")
-	cancel := widget.Button(t.T("Cancel"), func() { p.form.SetVisible(false) })
+	cancel := widget.Button(t.T("Cancel"), p.endEdit)
 	p.name.entry.Connect("activate", p.save)
 	p.name.entry.Connect("changed", func() { p.name.fail("") })
 	buttons := widget.Row(8, save, cancel)
@@ -155,11 +157,39 @@ func (p *groupPage) buildForm() {
 }
 
 func (p *groupPage) beginEdit() {
-	p.name.entry.SetText(p.shown.Title)
-	p.name.fail("")
-	widget.Must(p.about.GetBuffer()).SetText(p.shown.Description)
+	if !p.form.GetVisible() && !p.kept {
+		p.name.entry.SetText(p.shown.Title)
+		p.name.fail("")
+		widget.Must(p.about.GetBuffer()).SetText(p.shown.Description)
+	}
+	p.kept = false
 	p.form.SetVisible(true)
 	p.name.entry.GrabFocus()
+}
+
+// endEdit puts the form away, and the keyboard back to where it came from.
+func (p *groupPage) endEdit() {
+	held := gtkx.HoldsFocus(p.form)
+	p.form.SetVisible(false)
+	if !held {
+		return
+	}
+	if p.edit.GetVisible() {
+		p.edit.GrabFocus()
+	} else {
+		p.first.GrabFocus()
+	}
+}
+
+// escape puts the form away instead of the page. What was written in it is there when it
+// is opened again.
+func (p *groupPage) escape() bool {
+	if !p.form.GetVisible() {
+		return false
+	}
+	p.kept = true
+	p.endEdit()
+	return true
 }
 
 // save gives the group the name and the description that were written.
@@ -169,12 +199,14 @@ func (p *groupPage) save() {
 	about, _ := buffer.GetText(from, to, true)
 	describe := func() {
 		if about == p.shown.Description {
-			p.form.SetVisible(false)
+			p.endEdit()
 			return
 		}
 		p.groups.Describe(p.chat, about, p.dialog.later(func(problem string) {
 			p.fail(problem)
-			p.form.SetVisible(problem != "")
+			if problem == "" {
+				p.endEdit()
+			}
 		}))
 	}
 	if p.name.text() == p.shown.Title {
@@ -209,7 +241,7 @@ func (p *groupPage) draw(v viewmodel.GroupView) {
 	p.history.SetVisible(v.May)
 	p.noPicture.SetVisible(len(v.Picture) > 0)
 	if !v.May {
-		p.form.SetVisible(false)
+		p.endEdit()
 	}
 	p.setting = true
 	p.past.SetActive(v.History == viewmodel.HistoryAll)

@@ -22,12 +22,14 @@ type requestList struct {
 	outgoing    *cardList[viewmodel.ContactRow, *outgoingCard]
 }
 
-func newRequestList(w widget.Window) *requestList {
+// newRequestList makes it. lost is called when a card is gone that had the keyboard: it
+// does not go to another card, where the same key would answer somebody else.
+func newRequestList(w widget.Window, lost func()) *requestList {
 	t, s := w.Texts(), w.Session()
 	l := &requestList{
-		incoming:    newCardList(w, &s.Contacts.Incoming, t.T("Contact requests"), newIncomingCard),
-		invitations: newCardList(w, &s.Groups.Invitations, t.T("Invitations"), newInvitationCard),
-		outgoing:    newCardList(w, &s.Contacts.Outgoing, t.T("Waiting for an answer"), newOutgoingCard),
+		incoming:    newCardList(w, &s.Contacts.Incoming, t.T("Contact requests"), newIncomingCard, lost),
+		invitations: newCardList(w, &s.Groups.Invitations, t.T("Invitations"), newInvitationCard, lost),
+		outgoing:    newCardList(w, &s.Contacts.Outgoing, t.T("Waiting for an answer"), newOutgoingCard, lost),
 	}
 	l.box = widget.Column(0, l.incoming.box, l.invitations.box, l.outgoing.box)
 	return l
@@ -40,7 +42,7 @@ type cardList[T viewmodel.Row[T], W widget.RowWidget[T]] struct {
 	rows *widget.Rows[T, W]
 }
 
-func newCardList[T viewmodel.Row[T], W widget.RowWidget[T]](w widget.Window, list *viewmodel.List[T], title string, card func(widget.Window, T) W) *cardList[T, W] {
+func newCardList[T viewmodel.Row[T], W widget.RowWidget[T]](w widget.Window, list *viewmodel.List[T], title string, card func(widget.Window, T) W, lost func()) *cardList[T, W] {
 	head, cards, part := heading(title), widget.Column(0), viewmodel.NewPart(list, drawnRequests)
 	l := &cardList[T, W]{more: widget.Button("", func() { part.Grow(drawnRequests) }, "link")}
 	l.more.SetHAlign(gtk.ALIGN_CENTER)
@@ -52,7 +54,11 @@ func newCardList[T viewmodel.Row[T], W widget.RowWidget[T]](w widget.Window, lis
 	l.rows = widget.BoxRows(cards, func(r T) W { return card(w, r) })
 	w.Own(part.Close)
 	w.Own(part.Rows.Observe(func(steps []viewmodel.Change[T]) {
+		held := gtkx.HoldsFocus(cards)
 		l.rows.Follow(steps)
+		if held && gtkx.LostFocus(cards) {
+			lost()
+		}
 		head.SetVisible(l.rows.Len() > 0)
 		l.box.SetMarginBottom(min(l.rows.Len(), 1) * 8)
 	}))
@@ -103,8 +109,15 @@ func newInvitationCard(w widget.Window, r viewmodel.InvitationRow) *invitationCa
 	top.PackStart(c.title, true, true, 0)
 	c.Box = newCard(top)
 	c.PackStart(c.line, false, false, 0)
-	c.join = widget.Button(t.T("Join"), func() { groups.Answer(r.Chat, true) }, "suggested-action")
-	c.decline = widget.Button(t.T("Decline"), func() { groups.Answer(r.Chat, false) })
+	c.join = widget.Button(t.T("Join"), func() {
+		open := w.Session().Panes.Chat.Get()
+		groups.Join(r.Chat, func() {
+			if w.Session().Panes.Chat.Get() == open { // nobody has gone to another one meanwhile
+				w.OpenChat(r.Chat, nil)
+			}
+		})
+	}, "suggested-action")
+	c.decline = widget.Button(t.T("Decline"), func() { groups.Decline(r.Chat) })
 	buttons := widget.Row(6)
 	buttons.PackStart(c.join, true, true, 0)
 	buttons.PackStart(c.decline, true, true, 0)

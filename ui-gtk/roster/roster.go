@@ -32,7 +32,7 @@ func New(w widget.Window) *Sidebar {
 	s := &Sidebar{window: w, box: widget.Column(0)}
 	s.entry = widget.Class(widget.Must(gtk.SearchEntryNew()), "roster-search")
 	s.entry.SetWidthChars(6)
-	s.chats = newChatList(w)
+	s.chats = newChatList(w, s.entry.GrabFocus)
 	s.found = newFoundList(w, s.entry)
 	s.stack = widget.Must(gtk.StackNew())
 	s.stack.SetHHomogeneous(false)

@@ -355,13 +355,19 @@ func (g *Groups) fail(problem string) {
 	}
 }
 
-// Answer joins a group, or declines to.
-func (g *Groups) Answer(chat string, join bool) {
-	action := "decline"
-	if join {
-		action = "accept"
-	}
-	g.do(&pluginpb.InvokeRequest{Action: action, Chat: chat}, g.fail)
+// Join joins a group; joined is called when that is done.
+func (g *Groups) Join(chat string, joined func()) {
+	g.do(&pluginpb.InvokeRequest{Action: "accept", Chat: chat}, func(problem string) {
+		g.fail(problem)
+		if problem == "" {
+			joined()
+		}
+	})
+}
+
+// Decline declines to join a group.
+func (g *Groups) Decline(chat string) {
+	g.do(&pluginpb.InvokeRequest{Action: "decline", Chat: chat}, g.fail)
 }
 
 // Leave leaves a group.

@@ -201,10 +201,11 @@ func TestInvitation(t *testing.T) {
 		t.Errorf("told: %q", notes)
 	}
 
-	s.Groups.Answer("g", true)
+	joined := false
+	s.Groups.Join("g", func() { joined = true })
 	w.until("the plugin is asked", func() bool { return slices.Equal(g.asked(), []string{"accept|g|||"}) })
 	g.changed("g", `{"by":"alice","role":"member"}`, func(x *Group) { x.Role, x.People[2].Role = RoleMember, RoleMember })
-	w.until("it is a chat", func() bool { return s.Chats.Rows.Len() == 1 && s.Groups.Invitations.Len() == 0 })
+	w.until("it is a chat", func() bool { return s.Chats.Rows.Len() == 1 && s.Groups.Invitations.Len() == 0 && joined })
 	if h := c.Header.Get(); h.Away != "" || h.Line != "3 members · 1 online" || s.Chats.Unread.Get() != 3 {
 		t.Errorf("%+v, %d unread", h, s.Chats.Unread.Get())
 	}
@@ -218,7 +219,7 @@ func TestInvitation(t *testing.T) {
 	if notes[0] != "h|Carol invites you to a group|Hikers" {
 		t.Errorf("%q", notes)
 	}
-	s.Groups.Answer("h", false)
+	s.Groups.Decline("h")
 	core.tell(func() { core.chats = core.chats[:1] }, &controlpb.Event{Event: &controlpb.Event_ChatRemoved{ChatRemoved: "h"}})
 	w.until("it is gone", func() bool { return s.Groups.Invitations.Len() == 0 && slices.Equal(gone, []string{"h"}) })
 

@@ -299,4 +299,15 @@ func TestFormsWithTheKeyboard(t *testing.T) {
 	anna.screen.Keys("Return")
 	begins(window, atspi.PushButton, "Readers, 2 members")
 	anna.arrives(window, atspi.Text, "Write a message")
+
+	t.Log("an invitation to the group that is shown")
+	readers := anna.group("Readers")
+	bob.invoke("group", &pluginpb.InvokeRequest{Action: "remove", Chat: readers, Args: map[string]string{"users": anna.Name}})
+	window.Gone(atspi.Text, "Write a message")
+	bob.invoke("group", &pluginpb.InvokeRequest{Action: "invite", Chat: readers, Args: map[string]string{"users": anna.Name}})
+	window.Find(atspi.PushButton, "Join")
+	anna.screen.Keys("ctrl+k")
+	anna.goes(window, "shift+Tab", atspi.PushButton, "Join")
+	anna.screen.Keys("Return")
+	anna.arrives(window, atspi.Text, "Write a message")
 }

@@ -41,7 +41,7 @@ func TestHostilePluginHarmsNobody(t *testing.T) {
 		end    State  // in which it ends up
 		aside  bool   // whether its packets are set aside
 	}{
-		{mode: "die-after-start", packet: "x", end: StateBroken},
+		{mode: "die-after-handling", packet: "x", end: StateBroken},
 		{packet: "crash:x", end: StateRunning, aside: true},
 		{packet: "hang:", end: StateRunning, aside: true},
 		{packet: "huge:", end: StateRunning, aside: true},

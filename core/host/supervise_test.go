@@ -13,7 +13,7 @@ import (
 func TestFiveCrashesBreak(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.install(r.bundled, "text", plan{mode: "die-after-start"})
+	r.install(r.bundled, "text", plan{mode: "die-after-handling"})
 	keys := r.putQuietly(r.peer, r.chat, "text", "one") // so that it is wanted
 	r.serve()
 	s := r.wantState("text", StateBroken)

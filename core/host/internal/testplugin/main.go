@@ -32,8 +32,8 @@ type config struct {
 	Manifest json.RawMessage `json:"manifest"`
 	Cookie   string          `json:"cookie"`
 	// Mode: "", "silent", "garbage", "tcp", "exit", "slow-describe",
-	// "describe-error", "die-after-describe", "die-after-start", "ask-in-start",
-	// "deaf" (does not exit when told), "rage-..." (see rage.go)
+	// "describe-error", "die-after-describe", "die-after-start", "die-after-handling",
+	// "ask-in-start", "deaf" (does not exit when told), "rage-..." (see rage.go)
 	Mode string `json:"mode"`
 }
 
@@ -212,8 +212,8 @@ func (b *behaviour) hook(r *pluginpb.HookRequest) {
 		if strings.HasPrefix(b.config.Mode, "rage-") {
 			b.rage()
 		}
-		if b.config.Mode == "die-after-start" {
-			if b.first("death") {
+		if b.config.Mode == "die-after-start" || b.config.Mode == "die-after-handling" {
+			if b.config.Mode == "die-after-handling" && b.first("death") {
 				<-b.handled // or what it was handed in would be held to be the cause
 			}
 			time.Sleep(20 * time.Millisecond)

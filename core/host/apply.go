@@ -178,13 +178,13 @@ func (a *applier) packetOf(id packet.PacketID, chat packet.ChatID) (*packet.Pack
 // handled gives a packet that the plugin handled before; nil when it is not there,
 // or does not count.
 func (a *applier) handled(id packet.PacketID, chat packet.ChatID, which *pluginpb.HandledPacket) (*packet.Packet, error) {
-	entries, err := a.tx.EntriesByID(id, store.MaxSameID)
+	entries, err := a.named(id, which)
 	if err != nil {
 		return nil, fmt.Errorf("add_message.handled: %w", err)
 	}
 	for i := range entries {
 		h := &entries[i].Packet.Header
-		if h.Chat != chat || string(h.Author) != which.GetAuthor() || h.ContentHash != packet.Hash(which.GetContentHash()) {
+		if h.Chat != chat {
 			continue
 		}
 		if !a.owns(h.Type) {
@@ -195,6 +195,16 @@ func (a *applier) handled(id packet.PacketID, chat packet.ChatID, which *pluginp
 		}
 	}
 	return nil, nil
+}
+
+// named gives the entries of the packets with an id that which names: more than one if its
+// author sent the same in several chats.
+func (a *applier) named(id packet.PacketID, which *pluginpb.HandledPacket) ([]store.Entry, error) {
+	entries, err := a.tx.EntriesByID(id, store.MaxSameID)
+	return slices.DeleteFunc(entries, func(e store.Entry) bool {
+		h := &e.Packet.Header
+		return string(h.Author) != which.GetAuthor() || h.ContentHash != packet.Hash(which.GetContentHash())
+	}), err
 }
 
 // placeLocal puts a message of no packet behind all that is in the chat now.
@@ -282,13 +292,12 @@ func (a *applier) changeMessage(e *pluginpb.ChangeMessage) error {
 // messageOf gives the id of the message of a packet that the plugin handled before; zero when
 // there is none.
 func (a *applier) messageOf(id packet.PacketID, which *pluginpb.HandledPacket) (packet.PacketID, error) {
-	entries, err := a.tx.EntriesByID(id, store.MaxSameID)
+	entries, err := a.named(id, which)
 	if err != nil {
 		return packet.PacketID{}, fmt.Errorf("change_message.handled: %w", err)
 	}
 	for i := range entries {
-		h := &entries[i].Packet.Header
-		if string(h.Author) == which.GetAuthor() && h.ContentHash == packet.Hash(which.GetContentHash()) && a.owns(h.Type) {
+		if h := &entries[i].Packet.Header; a.owns(h.Type) {
 			return store.MessageID(a.tx, h)
 		}
 	}

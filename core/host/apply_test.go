@@ -141,9 +141,7 @@ func TestSetCard(t *testing.T) {
 func TestInvitedSaysNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.install(r.bundled, "group", plan{manifest: manifestOf("group", func(m *pluginpb.Manifest) {
-		m.Capabilities = []pluginpb.Capability{pluginpb.Capability_CAPABILITY_MEMBERS}
-	})})
+	r.install(r.bundled, "group", plan{manifest: manifestOf("group", keepsMembers)})
 	r.install(r.bundled, "text", plan{})
 	r.serve()
 	const group = "abcdefghijklmnopqrstuvwxyz"

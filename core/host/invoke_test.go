@@ -244,9 +244,7 @@ func (r *rig) ask(request string, answer *pluginpb.HostResponse) {
 func TestEffects(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.install(r.bundled, "text", plan{manifest: manifestOf("text", func(m *pluginpb.Manifest) {
-		m.Capabilities = []pluginpb.Capability{pluginpb.Capability_CAPABILITY_MEMBERS}
-	})})
+	r.install(r.bundled, "text", plan{manifest: manifestOf("text", keepsMembers)})
 	r.install(r.bundled, "file", plan{})
 	r.serve()
 	key := r.put("text", "theirs")[0]

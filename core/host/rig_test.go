@@ -231,6 +231,11 @@ func manifestOf(name string, change ...func(*pluginpb.Manifest)) *pluginpb.Manif
 	return m
 }
 
+// keepsMembers has a manifest ask for CAPABILITY_MEMBERS.
+func keepsMembers(m *pluginpb.Manifest) {
+	m.Capabilities = append(m.Capabilities, pluginpb.Capability_CAPABILITY_MEMBERS)
+}
+
 // foreignManifest is one of a plugin that is not bundled.
 func foreignManifest(name string, change ...func(*pluginpb.Manifest)) *pluginpb.Manifest {
 	return manifestOf(name, append([]func(*pluginpb.Manifest){func(m *pluginpb.Manifest) {

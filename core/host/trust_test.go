@@ -116,9 +116,7 @@ func TestForeignPluginsMayNotOwnEverything(t *testing.T) {
 	}{
 		{"type", func(m *pluginpb.Manifest) { m.PacketTypes[0].Name = "text" }, "reverse-DNS"},
 		{"kind", func(m *pluginpb.Manifest) { m.MessageKinds[0].Name = "text" }, "reverse-DNS"},
-		{"members", func(m *pluginpb.Manifest) {
-			m.Capabilities = append(m.Capabilities, pluginpb.Capability_CAPABILITY_MEMBERS)
-		}, "CAPABILITY_MEMBERS"},
+		{"members", keepsMembers, "CAPABILITY_MEMBERS"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

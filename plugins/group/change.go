@@ -186,7 +186,7 @@ func (c Change) Encode() ([]byte, error) {
 		if o.Text != o.Verb.plain(o.Text) {
 			return nil, ErrControl
 		}
-		pb.Operations = append(pb.Operations, c.Operations[i].proto())
+		pb.Operations = append(pb.Operations, o.proto())
 	}
 	b, err := deterministic.Marshal(pb)
 	if err != nil {

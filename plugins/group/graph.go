@@ -140,44 +140,36 @@ func (g *Graph) Has(id ChangeID) bool {
 	return ok
 }
 
-// NeverCame says whether somebody is not in the group and never was, but perhaps asked;
-// and of such a one, withdrawn, whether others took the invitation back.
-func (g *Graph) NeverCame(user packet.UserID) (is, withdrawn bool) {
-	if g.Known().State.Person(user).Role != RoleNone {
-		return false, false
-	}
-	for i := range g.nodes {
-		n := &g.nodes[i]
-		switch {
-		case n.author == user:
-			if slices.ContainsFunc(n.operations, func(o Operation) bool { return o.Verb == VerbCreate || o.Verb == VerbAccept }) {
-				return false, false
-			}
-			withdrawn = false // he declined
-		case slices.ContainsFunc(n.operations, func(o Operation) bool { return o.Verb == VerbRemove && o.User == user }):
-			withdrawn = true
-		}
-	}
-	return true, withdrawn
+// Absence is why somebody is not in a group. Of who is in it, or is asked, nothing is set.
+type Absence struct {
+	// Declined: was asked perhaps, and never in it.
+	Declined bool
+	// Withdrawn: of such a one, others took the invitation back.
+	Withdrawn bool
+	// Removed: was in it, and others took him out.
+	Removed bool
 }
 
-// Removed says whether somebody who was in the group is not in it any more because
-// others took him out.
-func (g *Graph) Removed(user packet.UserID) bool {
-	if never, _ := g.NeverCame(user); never || g.Known().State.Person(user).Role != RoleNone {
-		return false
+// Absence says why somebody is not in the group.
+func (g *Graph) Absence(user packet.UserID) Absence {
+	if g.Known().State.Person(user).Role != RoleNone {
+		return Absence{}
 	}
-	removed := false
+	came, takenOut := false, false
 	for i := range g.nodes {
-		n := &g.nodes[i]
-		switch {
-		case n.author == user && slices.ContainsFunc(n.operations, func(o Operation) bool { return o.Verb == VerbAccept || o.Verb == VerbLeave }):
-			removed = false
-		case slices.ContainsFunc(n.operations, func(o Operation) bool { return o.Verb == VerbRemove && o.User == user }):
-			removed = true
+		for k := range g.nodes[i].operations {
+			switch o := &g.nodes[i].operations[k]; {
+			case o.Verb == VerbRemove && o.User == user:
+				takenOut = true
+			case g.nodes[i].author != user:
+			case o.Verb == VerbCreate || o.Verb == VerbAccept:
+				came, takenOut = true, false
+			case o.Verb == VerbLeave:
+				takenOut = false
+			}
 		}
 	}
-	return removed
+	return Absence{Declined: !came, Withdrawn: !came && takenOut, Removed: came && takenOut}
 }
 
 // Len is how many changes are here.

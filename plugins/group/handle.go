@@ -345,10 +345,10 @@ type Summary struct {
 func (p *Plugin) summary(c *chat) (sdk.Effect, error) {
 	known := c.graph.Known()
 	me := known.State.Person(p.self)
-	declined, withdrawn := c.graph.NeverCame(p.self)
+	absence := c.graph.Absence(p.self)
 	b, err := json.Marshal(Summary{
 		Chat: c.id, Title: known.State.Title, Role: me.Role.String(), People: len(known.State.Members()), By: me.By, Split: known.Merged,
-		Declined: declined, Withdrawn: withdrawn, Removed: c.graph.Removed(p.self),
+		Declined: absence.Declined, Withdrawn: absence.Withdrawn, Removed: absence.Removed,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("summary of %s: %w", c.id, err)

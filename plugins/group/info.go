@@ -74,8 +74,8 @@ func (p *Plugin) info(ctx context.Context, call *sdk.Invocation) (sdk.Result, er
 		Chat: c.id, Title: s.Title, Description: s.Description, History: s.History.String(), Role: s.Person(p.self).Role.String(), By: s.Person(p.self).By,
 		Changes: c.graph.Len(), Waiting: len(c.waiting), Split: c.graph.Split(), People: []InfoPerson{},
 	}
-	info.Declined, info.Withdrawn = c.graph.NeverCame(p.self)
-	info.Removed = c.graph.Removed(p.self)
+	absence := c.graph.Absence(p.self)
+	info.Declined, info.Withdrawn, info.Removed = absence.Declined, absence.Withdrawn, absence.Removed
 	if s.Picture != (ChangeID{}) {
 		info.Picture = s.Picture.String()
 	}

@@ -187,11 +187,10 @@ type SteerBlob struct {
 }
 
 func (e AddMessage) proto() *pluginpb.Effect {
-	add := &pluginpb.AddMessage{
+	return &pluginpb.Effect{Effect: &pluginpb.Effect_AddMessage{AddMessage: &pluginpb.AddMessage{
 		Id: idBytes(e.ID), Chat: string(e.Chat), Kind: e.Kind, Body: e.Body, ReplyTo: idBytes(e.ReplyTo), Data: e.Data, Card: e.Card, Local: e.Local,
-	}
-	add.Handled = e.Handled.proto()
-	return &pluginpb.Effect{Effect: &pluginpb.Effect_AddMessage{AddMessage: add}}
+		Handled: e.Handled.proto(),
+	}}}
 }
 
 func (h *HandledPacket) proto() *pluginpb.HandledPacket {
